@@ -1,0 +1,1 @@
+"""Explicit transformer weights for decision-making algorithms."""

@@ -1,0 +1,1 @@
+"""Audits: measured ≤ certified ≤ stated."""
