@@ -33,15 +33,19 @@ class BanditHistory:
         contexts, rewards = (_finite(name, x) for name, x in (("contexts", contexts), ("rewards", rewards)))
         actions = _indices(actions)
         if contexts.ndim != 3 or 0 in contexts.shape:
-            raise ValueError(f"contexts: wanted shape (steps, arms, dim), none of them 0, got {contexts.shape}")
+            raise ValueError(
+                f"contexts: wanted shape (steps, arms, dim), none of them 0, got {contexts.shape}"
+            )
         steps, arms, _ = contexts.shape
         for name, array in (("actions", actions), ("rewards", rewards)):
             if array.shape != (steps - 1,):
                 raise ValueError(
                     f"{name}: wanted shape ({steps - 1},), one fewer than the {steps} contexts, got {array.shape}"
                 )
-        if actions.size and not (0 <= actions.min() and actions.max() < arms):
-            raise ValueError(f"actions: wanted arm indices in 0..{arms - 1}, got {actions.min()}..{actions.max()}")
+        if actions.size and not (actions.min() >= 0 and actions.max() < arms):
+            raise ValueError(
+                f"actions: wanted arm indices in 0..{arms - 1}, got {actions.min()}..{actions.max()}"
+            )
         for name, array in (("contexts", contexts), ("actions", actions), ("rewards", rewards)):
             object.__setattr__(self, name, array)
 

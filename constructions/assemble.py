@@ -1,0 +1,127 @@
+"""Blocks into layers: the only place where registers become matrix indices.
+
+Blocks of one stage run side by side in the same layers; stages follow one another. Where a stage ends on heads alone
+and the next begins with units alone, the two share a layer (attention first, then MLP), as the paper counts.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from constructions.block import Block, Head, Link, Step, Units, blank, stack
+from constructions.stream import Stream
+from constructions.transformer import MLP, Attention, Layer, SparseMap, Transformer
+
+Stage = Sequence[Block]
+
+
+def assemble(
+    stream: Stream, inputs: frozenset[str], stages: Sequence[Stage], clip_radius: float
+) -> Transformer:
+    """The transformer that runs the stages in order.
+
+    Args:
+        stream: the registers.
+        inputs: names of the registers that tokens fill; all others start at zero.
+        stages: blocks in order, those of one stage side by side.
+        clip_radius: R of TF^R.
+
+    Raises:
+        ValueError: if a block reads what nobody wrote before it, or writes what another block writes.
+    """
+    check(stream, inputs, stages)
+    runs: list[tuple[Step, int]] = []
+    for stage in stages:
+        for step, repeat in _side_by_side(stage):
+            joins = runs and repeat == runs[-1][1] == 1 and not step.heads and not runs[-1][0].units
+            if joins:
+                step = Step(runs.pop()[0].heads, step.units)
+            runs.append((step, repeat))
+    return Transformer(
+        [_layer(step, repeat, stream.width) for step, repeat in runs], stream.width, clip_radius
+    )
+
+
+def check(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> None:
+    """Reject unknown registers, reads before any write and registers with two writers.
+
+    A block may read a register of its own before it has written it: that is scratch which starts at zero.
+    """
+    known, available, written = set(stream.registers), set(inputs), set(inputs)
+    for stage in stages:
+        for block in stage:
+            if unknown := (block.reads | block.writes) - known:
+                raise ValueError(
+                    f"{block.name}: wanted registers of the stream, got {', '.join(sorted(unknown))}"
+                )
+            if missing := block.reads - block.writes - available:
+                raise ValueError(
+                    f"{block.name}: reads {', '.join(sorted(missing))} before any block has written it"
+                )
+            if taken := block.writes & written:
+                raise ValueError(
+                    f"{block.name}: writes {', '.join(sorted(taken))}, which another writes already"
+                )
+            written |= block.writes
+        available |= set().union(*(block.writes for block in stage))
+
+
+def _side_by_side(stage: Stage) -> list[tuple[Step, int]]:
+    """The steps of a stage's blocks, layer by layer, with how often each runs."""
+    shapes = {(len(block.steps), block.repeat) for block in stage}
+    if len(shapes) != 1:
+        raise ValueError(f"stage: wanted blocks of equal steps and repeats, got {sorted(shapes)}")
+    [(length, repeat)] = shapes
+    if repeat > 1 and length > 1:
+        raise ValueError(f"stage: wanted repeated blocks of one layer, got {length} layers")
+    return [
+        (
+            Step(
+                tuple(head for block in stage for head in block.steps[n].heads),
+                tuple(units for block in stage for units in block.steps[n].units),
+            ),
+            repeat,
+        )
+        for n in range(length)
+    ]
+
+
+def _layer(step: Step, repeat: int, width: int) -> Layer:
+    return Layer(_attention(step.heads, width), _mlp(step.units, width), repeat)
+
+
+def _attention(heads: Sequence[Head], width: int) -> Attention:
+    rank = max((head.query.height for head in heads), default=0)
+    span = max((head.to.size for head in heads), default=0)
+    targets = np.zeros((len(heads), span), dtype=np.int64)  # rows that only pad carry no weights
+    for row, head in zip(targets, heads, strict=True):
+        row[: head.to.size] = head.to.start + np.arange(head.to.size)
+    return Attention(
+        _map(stack(*(_pad(head.query, rank) for head in heads)), width),
+        _map(stack(*(_pad(head.key, rank) for head in heads)), width),
+        _map(stack(*(_pad(head.value, span) for head in heads)), width),
+        targets.ravel(),
+        len(heads),
+    )
+
+
+def _mlp(units: Sequence[Units], width: int) -> MLP:
+    reads = stack(*(group.reads for group in units))
+    offsets = np.cumsum([0, *(group.reads.height for group in units)])
+    writes = [
+        (register.start + entries, offset + neurons, weights)
+        for group, offset in zip(units, offsets[:-1], strict=True)
+        for register, entries, neurons, weights in group.writes
+    ]
+    rows, columns, weights = (
+        (np.concatenate(part) for part in zip(*writes, strict=True)) if writes else ([], [], [])
+    )
+    return MLP(_map(reads, width), SparseMap(rows, columns, weights, width, reads.height))
+
+
+def _map(link: Link, width: int) -> SparseMap:
+    return SparseMap(link.rows, link.columns, link.weights, link.height, width)
+
+
+def _pad(link: Link, height: int) -> Link:
+    return stack(link, blank(height - link.height))

@@ -1,0 +1,282 @@
+"""Soft LinUCB as a transformer: Theorem approx_smooth_linucb of arXiv 2310.08566 (Theorem 8), with weights.
+
+    layers 1 … n      ridge estimate ŵ and A⁻¹a_k for every arm, by in-context descent
+    layer n+1         heads: ⟨a_k, ŵ⟩ and a_kᵀA⁻¹a_k;  MLP: √ of the latter by interpolation
+    layer n+2         MLP: logits_k = (⟨a_k, ŵ⟩ + α√(a_kᵀA⁻¹a_k))/τ
+
+**The certificate.** Let ε_n be the descent's certified residual, ρ = B_aB_w + σ, and ε_√ the interpolant's error. Then
+
+    |⟨a_k, ŵ − w⟩|    ≤ B_a · ε_n √(T−1) ρ/(2√λ)                          (descent.py)
+    |√x̂_k − √x_k|     ≤ (B_a/√λ)(1 − √(1 − ε_n))                          (x̂_k within a factor 1 ± ε_n of x_k ≤ B_a²/λ)
+    |logit error|     ≤ (first + α(second + ε_√))/τ
+    |log-probability error| ≤ 2 · |logit error|                            (log-softmax is 2-Lipschitz in ‖·‖_∞)
+
+for every history within the norm bounds. With depth="certified" the depth is the least that leaves ε_√ the share ROOT_SHARE
+of the requested error, and the interpolant uses up the rest. With depth="stated" depth and error split are those of the
+paper's proof: the ridge estimate first, A⁻¹a_k after it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from constructions.assemble import assemble
+from constructions.block import Block, Bound
+from constructions.construction import Construction
+from constructions.primitives import copying, descent, interpolation, product
+from constructions.stream import Stream
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
+
+ROOT_SHARE = 0.8
+"""Part of the error left to the square root: depth grows with log(1/error) only, width with error^{-1/2}."""
+
+SLACK = 1e-6
+"""Part of the error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to build.
+
+    Attributes:
+        dim: d, dimension of the action vectors.
+        actions: A, actions on offer at each step; the set may change from step to step.
+        horizon: T, the largest number of steps.
+        error: ε, bound on |log-probability error| of every action at every step.
+        solver: "gd" or "agd", in-context gradient descent, plain or accelerated.
+        ridge: λ.
+        exploration: α, weight of the confidence width.
+        temperature: τ of the softmax.
+        action_norm: (b_a, B_a), bounds on ‖a‖.
+        weight_norm: B_w, bound on ‖w*‖.
+        noise_bound: σ, bound on |noise|; rewards are at most B_a B_w + σ in size.
+        depth: "certified", the least depth whose certificate meets `error`, or "stated", that of the paper's proof.
+
+    The defaults are the setting of the paper's experiments: actions and weights in the cube [−1, 1]^5, noise within four
+    standard deviations of 1.5.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+    """
+
+    dim: int
+    actions: int
+    horizon: int
+    error: float = 1e-3
+    solver: descent.Solver = "agd"
+    ridge: float = 1.0
+    exploration: float = 1.0
+    temperature: float = 0.1
+    action_norm: tuple[float, float] = (0.5, math.sqrt(5))
+    weight_norm: float = math.sqrt(5)
+    noise_bound: float = 6.0
+    depth: Literal["certified", "stated"] = "certified"
+
+    def __post_init__(self):
+        for name in ("dim", "actions", "horizon"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name}: wanted an integer >= 1, got {value!r}")
+        for name in ("error", "ridge", "temperature"):
+            _number(name, getattr(self, name), positive=True)
+        for name in ("exploration", "weight_norm", "noise_bound"):
+            _number(name, getattr(self, name), positive=False)
+        if not isinstance(self.action_norm, tuple | list) or len(self.action_norm) != 2:
+            raise ValueError(f"action_norm: wanted a pair (smallest, largest), got {self.action_norm!r}")
+        for value in self.action_norm:
+            _number("action_norm", value, positive=True)
+        if self.action_norm[0] > self.action_norm[1]:
+            raise ValueError(f"action_norm: wanted smallest <= largest, got {self.action_norm!r}")
+        object.__setattr__(self, "action_norm", tuple(float(value) for value in self.action_norm))
+        if self.solver not in ("gd", "agd"):
+            raise ValueError(f"solver: wanted 'gd' or 'agd', got {self.solver!r}")
+        if self.depth not in ("certified", "stated"):
+            raise ValueError(f"depth: wanted 'certified' or 'stated', got {self.depth!r}")
+        if reward_bound(self) <= 0:
+            raise ValueError(
+                "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"
+            )
+
+
+def _number(name: str, value, *, positive: bool) -> None:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if not numeric or not math.isfinite(value) or value < 0 or (positive and value == 0):
+        raise ValueError(f"{name}: wanted a finite number {'> 0' if positive else '>= 0'}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices behind the weights.
+
+    Attributes:
+        loops: (depth, names of the registers solved for side by side), in order.
+        root_error: the error left to the square root.
+    """
+
+    loops: tuple[tuple[int, *tuple[str, ...]], ...]
+    root_error: float
+
+
+def build(spec: Spec) -> Construction:
+    """The transformer for a spec, with its certificate.
+
+    >>> built = build(Spec(dim=2, actions=3, horizon=5, error=0.1))
+    >>> built.certificate <= 0.1
+    True
+    """
+    method = descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
+    chosen = certified_plan(spec, method) if spec.depth == "certified" else stated_plan(spec, method)
+    return assemble_plan(spec, method, chosen)
+
+
+def mean_error(spec: Spec, residual: float) -> float:
+    """Bound on |⟨a_k, ŵ − w⟩| after descent with the given residual."""
+    largest = descent.largest_estimate(spec.ridge, spec.horizon - 1, reward_bound(spec))
+    return spec.action_norm[1] * residual * largest
+
+
+def width_error(spec: Spec, residual: float) -> float:
+    """Bound on |√x̂_k − √x_k| after descent with the given residual."""
+    return spec.action_norm[1] / math.sqrt(spec.ridge) * (1 - math.sqrt(1 - min(residual, 1.0)))
+
+
+def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
+    """The least depth that leaves the square root its share of the error, both solves side by side."""
+    budget = spec.error * spec.temperature / 2 * (1 - SLACK)
+
+    def inherited(residual: float) -> float:
+        return mean_error(spec, residual) + spec.exploration * width_error(spec, residual)
+
+    share = (1 - ROOT_SHARE) * budget if spec.exploration else budget
+    low, high = (
+        0.0,
+        0.5,
+    )  # bisection for the largest residual within the share; at most 1/2 keeps x̂ away from 0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inherited(middle) <= share else (low, middle)
+    depth = method.depth_for(low)
+    rest = budget - inherited(float(method.residuals(depth)[-1]))
+    return Plan(((depth, "ridge", "inverse"),), rest / spec.exploration if spec.exploration else math.inf)
+
+
+def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
+    """Depths and error split as printed in the proof of Theorem approx_smooth_linucb."""
+    low, high = spec.action_norm
+    smooth, horizon, ridge = high**2 + spec.ridge, spec.horizon, spec.ridge
+    ridge_error = spec.error * spec.temperature / (12 * high)
+    inverse_error = low**2 / (2 * smooth * horizon * high)
+    if spec.exploration:
+        split = (
+            low * spec.temperature * spec.error / (12 * math.sqrt(horizon * smooth) * spec.exploration * high)
+        )
+        inverse_error = min(inverse_error, split)
+
+    def depth(start: float, error: float) -> int:
+        if spec.solver == "gd":
+            return max(1, math.ceil(2 * method.condition * math.log(start / error)))
+        return max(
+            1, math.ceil(2 * math.sqrt(method.condition) * math.log((1 + method.condition) * start / error))
+        )
+
+    loops = (
+        (depth(horizon * high * reward_bound(spec) / ridge, ridge_error), "ridge"),
+        (depth(high / ridge, inverse_error), "inverse"),
+    )
+    return Plan(
+        loops, spec.error * spec.temperature / (12 * spec.exploration) if spec.exploration else math.inf
+    )
+
+
+def assemble_plan(spec: Spec, method: descent.Descent, plan: Plan, changes: bool = True) -> Construction:
+    """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
+    dim, arms, accelerated = spec.dim, spec.actions, spec.solver == "agd"
+    stream = bandit_stream(
+        dim,
+        arms,
+        ridge=dim,
+        ridge_ahead=dim * accelerated,
+        inverse=dim * arms,
+        inverse_ahead=dim * arms * accelerated,
+        mean=arms,
+        square=arms,
+        width=arms,
+    )
+    solves = [[_solve(spec, method, stream, name, depth) for name in names] for depth, *names in plan.loops]
+    scores = _scores(spec, stream, [block for stage in solves for block in stage], plan, changes)
+    stages = [*solves, *scores]
+    blocks = tuple(block for stage in stages for block in stage)
+    transformer = assemble(stream, BANDIT_INPUTS, stages, _clip_radius(spec, blocks))
+    return Construction(
+        spec, BanditTokens(stream, spec), blocks, transformer, 2 * blocks[-1].promise.total.error
+    )
+
+
+def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth: int) -> Block:
+    registers = {"action": stream["action"], "position": stream["position"], "point": stream[name]}
+    ahead = stream.registers.get(f"{name}_ahead")
+    if name == "inverse":
+        return descent.inverse(method, depth, vectors=stream["arms"], ahead=ahead, **registers)
+    rewards = reward_bound(spec)
+    return descent.ridge(method, depth, reward=stream["reward"], reward_max=rewards, ahead=ahead, **registers)
+
+
+def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes: bool) -> list[list[Block]]:
+    """The two last layers: products, square root, logits."""
+    (low, high), source = spec.action_norm, "Theorem approx_smooth_linucb, step 3"
+    solved = {block.output.name: block.promise for block in solves}
+    spread = solved["inverse"].own.error * spec.ridge / high  # x̂ is within a factor 1 ± spread of x
+    smallest, largest = low**2 / (spec.ridge + (spec.horizon - 1) * high**2), high**2 / spec.ridge
+    estimate = (
+        descent.largest_estimate(spec.ridge, spec.horizon, reward_bound(spec)) + solved["ridge"].total.error
+    )
+    common = {"right": stream["arms"], "position": stream["position"], "tokens": 2 * spec.horizon}
+    mean = product.own_token(
+        "mean ⟨a_k, w⟩",
+        source,
+        left=stream["ridge"],
+        to=stream["mean"],
+        bound=high * estimate,
+        inherited=high * solved["ridge"].total,
+        **common,
+    )
+    square = product.own_token(
+        "square a_kᵀA⁻¹a_k",
+        source,
+        left=stream["inverse"],
+        to=stream["square"],
+        bound=largest * (1 + spread),
+        inherited=high * solved["inverse"].total,
+        **common,
+    )
+    root_error = min(plan.root_error, math.sqrt(largest))
+    steepest = 1 / (2 * math.sqrt(smallest * (1 - spread)))
+    root = interpolation.root(
+        "width √(a_kᵀA⁻¹a_k)",
+        source,
+        interpolation.square_root(smallest * (1 - spread), largest * (1 + spread), root_error * (1 - SLACK)),
+        error=root_error,
+        source=stream["square"],
+        one=stream["position"].part(2, of=3),
+        to=stream["width"],
+        inherited=Bound(width_error(spec, spread), steepest * square.promise.total.rounding),
+        changes=changes,
+    )
+    tau, alpha = spec.temperature, spec.exploration
+    logits = copying.combine(
+        "logits",
+        source,
+        terms=((1 / tau, stream["mean"]), (alpha / tau, stream["width"])),
+        to=stream["logits"],
+        inherited=(1 / tau) * (mean.promise.total + alpha * root.promise.total),
+        bound=(high * estimate + alpha * (math.sqrt(largest) + root.promise.total.error)) / tau,
+    )
+    return [[mean, square], [root], [logits]]
+
+
+def _clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
+    """A power of two above the norm of every token at every layer: inputs and everything that blocks write."""
+    tokens = 2 * spec.horizon
+    inputs = [tokens, tokens**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], reward_bound(spec)]
+    norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
+    return 2.0 ** (1 + math.ceil(math.log2(norm)))

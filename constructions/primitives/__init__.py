@@ -1,0 +1,1 @@
+"""One lemma a file. Primitives do not import one another; each returns a Block."""

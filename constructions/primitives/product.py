@@ -1,0 +1,79 @@
+"""Products of registers of one and the same token.
+
+A score is bilinear in two tokens; to multiply two registers of *one* token, all earlier tokens must be silenced. With
+query (x, i, 1) and key (y, −B, Bj) the score of token j is
+
+    ⟨x_i, y_j⟩ + B(j − i)
+
+which is ⟨x_i, y_i⟩ at j = i and at most |⟨x_i, y_j⟩| − B ≤ 0 before, once B ≥ |⟨x_i, y_j⟩|. The value j undoes the 1/i.
+Two signed heads give both signs.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.block import EXACT, UNIT, Block, Bound, Head, Position, Promise, Step, Values, read, stack
+from constructions.stream import Register
+
+
+def own_token(
+    name: str,
+    source: str,
+    *,
+    left: Register,
+    right: Register,
+    to: Register,
+    position: Register,
+    bound: float,
+    tokens: int,
+    inherited: Bound = EXACT,
+) -> Block:
+    """Inner products of registers of the token itself.
+
+    Claim: entry k of `to` is ⟨left_k, right_k⟩; left may hold one vector, which then serves every k.
+    Source: proof of Theorem approx_smooth_linucb, step 3 (heads k1 to k4), arXiv 2310.08566.
+    Reads: left, right, position.  Writes: to.
+    Error: none of its own; `inherited` is what errors of left cause.
+    Needs: |⟨left_k at i, right_k at j⟩| ≤ bound for all j ≤ i ≤ tokens.
+    Cost: 1 layer of 2 heads an entry; no neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(x=2, y=6, out=3, position=3)
+    >>> registers = dict(left=s["x"], right=s["y"], to=s["out"], position=s["position"])
+    >>> block = own_token("⟨x, y⟩", "", bound=5.0, tokens=9, **registers)
+    >>> len(block.steps[0].heads), block.promise.own.error
+    (6, 0.0)
+    """
+    count = to.size
+    dim = right.size // count
+    if right.size % count or left.size not in (dim, right.size):
+        raise ValueError(
+            f"{name}: wanted left and right to hold {count} vectors, got sizes {left.size}, {right.size}"
+        )
+    place, gate = Position.of(position), 2.0 ** math.ceil(math.log2(bound * (1 + 2**-20)))
+    heads: list[Head] = []
+    for k in range(count):
+        factor, target = (left if left.size == dim else left.part(k, of=count)), to.part(k, of=count)
+        key = stack(read(right.part(k, of=count)), -gate * place.one, gate * place.index)
+        for sign, mark in ((1.0, "+"), (-1.0, "−")):
+            query = stack(sign * read(factor), place.index, place.one)
+            heads.append(Head(f"{to.name} {k} {mark}", query, key, sign * place.index, target))
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        x, y = (values[part.name].reshape(len(values[part.name]), -1, dim) for part in (left, right))
+        return (x * y).sum(-1)
+
+    own = Bound(0.0, UNIT * (dim + 6) * (bound + 2 * gate * tokens))  # the gate cancels Bj against Bi
+    return Block(
+        name=name,
+        source=source,
+        steps=(Step(tuple(heads)),),
+        output=to,
+        groups=count,
+        truth=truth,
+        promise=Promise(
+            f"|product| ≤ {gate:g}, across tokens too", own, own + inherited, math.sqrt(count) * bound
+        ),
+    )

@@ -1,0 +1,83 @@
+"""The residual stream as named registers.
+
+A token is a column of D numbers. A *register* is a named slice of it, a *stream* is all registers of one
+construction in order. Only this file and assemble.py know at which index a register starts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Register:
+    """A named slice of the residual stream, or a part of one.
+
+    Attributes:
+        name: the name of the whole register.
+        start: stream index of the first entry.
+        size: number of entries.
+
+    >>> arms = Stream.of(action=2, arms=6)["arms"]
+    >>> arms.part(1, of=3).start, arms.part(1, of=3).size
+    (4, 2)
+    """
+
+    name: str
+    start: int
+    size: int
+
+    def part(self, index: int, *, of: int) -> "Register":
+        """The `index`-th (from 0) of `of` equal parts."""
+        if self.size % of or not 0 <= index < of:
+            raise ValueError(
+                f"part of {self.name}: wanted index < {of} dividing size {self.size}, got {index}"
+            )
+        size = self.size // of
+        return Register(self.name, self.start + index * size, size)
+
+    @property
+    def slice(self) -> slice:
+        """The stream indices, for reading arrays of shape (..., D)."""
+        return slice(self.start, self.start + self.size)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """All registers of one construction, in order.
+
+    >>> Stream.of(action=2, reward=1).label(2)
+    'reward'
+    >>> Stream.of(action=2, reward=1).width
+    3
+    """
+
+    registers: Mapping[str, Register]
+
+    @classmethod
+    def of(cls, **sizes: int) -> "Stream":
+        """Lay registers of the given sizes side by side; those of size 0 are left out."""
+        registers, start = {}, 0
+        for name, size in sizes.items():
+            if size < 0:
+                raise ValueError(f"register {name}: wanted a size >= 0, got {size}")
+            if size:
+                registers[name] = Register(name, start, size)
+                start += size
+        return cls(registers)
+
+    def __getitem__(self, name: str) -> Register:
+        if name not in self.registers:
+            raise ValueError(f"register: wanted one of {', '.join(self.registers)}, got {name}")
+        return self.registers[name]
+
+    @property
+    def width(self) -> int:
+        """The token dimension D."""
+        return sum(register.size for register in self.registers.values())
+
+    def label(self, index: int) -> str:
+        """Name of one stream entry: `reward`, or `arms[3]` in a register of several."""
+        for register in self.registers.values():
+            if register.start <= index < register.start + register.size:
+                return register.name if register.size == 1 else f"{register.name}[{index - register.start}]"
+        raise ValueError(f"stream index: wanted 0..{self.width - 1}, got {index}")

@@ -1,0 +1,283 @@
+"""The transformer exactly as the paper defines it (arXiv 2310.08566, Definitions 1 to 3).
+
+    attention   h̄_i = h_i + Σ_m (1/i) Σ_{j≤i} relu(⟨Q_m h_i, K_m h_j⟩) V_m h_j
+    MLP         h̄_i = h_i + W2 relu(W1 h_i)
+    TF^R        H⁰ = clip_R(H),  H^ℓ = clip_R(MLP(Attn(H^{ℓ-1}))),  clip_R projects each token on the ball of radius R
+
+Weights are stored factored and sparse: Q_m and K_m as their few nonzero rows, V_m and W likewise. `dense()` writes them
+out as the paper's literal D×D matrices. Layers that repeat are stored once and counted as often as they run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import sparse
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sizes of a transformer in the paper's terms; heads and hidden are the maxima over layers.
+
+    Attributes:
+        layers: L, tied layers counted as often as they run.
+        heads: M.
+        width: D, the token dimension.
+        hidden: D', the number of MLP neurons.
+        norm: |||θ||| = max_ℓ {max_m max(‖Q_m‖, ‖K_m‖) + Σ_m ‖V_m‖ + ‖W1‖ + ‖W2‖}, operator norms (eq. tf-norm).
+        stored: number of weights kept in memory.
+        dense: number of weights of the literal dense form, every layer written out.
+    """
+
+    layers: int
+    heads: int
+    width: int
+    hidden: int
+    norm: float
+    stored: int
+    dense: int
+
+
+class SparseMap(nn.Module):
+    """A sparse linear map (inputs → outputs): `weight[n]` at (rows[n], columns[n]), the rest is 0."""
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, rows, columns, weights, outputs: int, inputs: int):
+        super().__init__()
+        matrix = sparse.coo_array((weights, (rows, columns)), shape=(outputs, inputs))
+        matrix.sum_duplicates()
+        keep = matrix.data != 0
+        self.outputs, self.inputs = outputs, inputs
+        rows, columns = (indices[keep] for indices in matrix.coords)
+        self.register_buffer("rows", torch.as_tensor(rows, dtype=torch.int64))
+        self.register_buffer("columns", torch.as_tensor(columns, dtype=torch.int64))
+        self.weight = nn.Parameter(
+            torch.as_tensor(matrix.data[keep], dtype=torch.float64), requires_grad=False
+        )
+
+    def forward(self, tokens: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        """Apply the map to the last axis."""
+        terms = tokens[..., self.columns] * self.weight
+        return tokens.new_zeros(*tokens.shape[:-1], self.outputs).index_add_(-1, self.rows, terms)
+
+    def matrix(self) -> sparse.csr_array:
+        """The map as a SciPy matrix of shape (outputs, inputs)."""
+        entries = (self.rows.numpy(force=True), self.columns.numpy(force=True))
+        return sparse.csr_array((self.weight.numpy(force=True), entries), shape=(self.outputs, self.inputs))
+
+
+class Attention(nn.Module):
+    """M masked ReLU attention heads.
+
+    Query and key maps hold the heads' rows one head after the other, `rank` rows each; the value map holds `span` rows a
+    head, row n of which is added to stream entry `targets[n]`.
+    """
+
+    targets: Tensor
+
+    def __init__(
+        self,
+        query: SparseMap,
+        key: SparseMap,
+        value: SparseMap,
+        targets: Int[np.ndarray, " rows"],
+        heads: int,
+    ):
+        super().__init__()
+        self.query, self.key, self.value, self.heads = query, key, value, heads
+        self.register_buffer("targets", torch.as_tensor(targets, dtype=torch.int64))
+
+    def per_head(self, rows: Float[Tensor, "*batch tokens rows"]) -> Float[Tensor, "*batch heads tokens per"]:
+        """Split the stacked rows into heads."""
+        return rows.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+
+    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
+        """The attention layer of Definition 1, residual included."""
+        if not self.heads:
+            return tokens
+        query, key, value = (self.per_head(part(tokens)) for part in (self.query, self.key, self.value))
+        count = tokens.shape[-2]
+        index = torch.arange(1, count + 1, dtype=tokens.dtype, device=tokens.device)
+        scores = torch.relu(query @ key.mT).tril() / index[:, None]  # (..., heads, tokens i, tokens j)
+        moved = (scores @ value).transpose(-3, -2).flatten(-2)  # (..., tokens, heads · span)
+        return tokens.index_add(-1, self.targets, moved)
+
+
+class MLP(nn.Module):
+    """h + W2 relu(W1 h), no biases."""
+
+    def __init__(self, first: SparseMap, second: SparseMap):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
+        """The MLP layer of Definition 2, residual included."""
+        return tokens + self.second(torch.relu(self.first(tokens)))
+
+
+class Layer(nn.Module):
+    """One attention layer and one MLP layer, run `repeat` times with the same weights."""
+
+    def __init__(self, attention: Attention, mlp: MLP, repeat: int = 1):
+        super().__init__()
+        self.attention, self.mlp, self.repeat = attention, mlp, repeat
+
+    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
+        """Attention, then MLP, once."""
+        return self.mlp(self.attention(tokens))
+
+
+def clip(tokens: Float[Tensor, "*batch tokens width"], radius: float) -> Float[Tensor, "*batch tokens width"]:
+    """Project each token onto the ℓ2 ball of the given radius."""
+    norms = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True)
+    return torch.where(norms > radius, tokens * (radius / norms), tokens)
+
+
+class Transformer(nn.Module):
+    """TF^R: layers in order, each followed by clipping to `clip_radius`."""
+
+    def __init__(self, layers: list[Layer], width: int, clip_radius: float):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.width, self.clip_radius = width, clip_radius
+
+    def run(self) -> Iterator[Layer]:
+        """The layers as they run, tied ones as often as they repeat."""
+        for layer in self.stored_layers:
+            for _ in range(layer.repeat):
+                yield layer
+
+    @property
+    def stored_layers(self) -> list[Layer]:
+        """The layers as they are stored, tied ones once."""
+        return list(self.layers)  # type: ignore[arg-type]
+
+    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
+        """Definition 3, layer by layer, on the factored weights."""
+        if tokens.shape[-1] != self.width:
+            raise ValueError(
+                f"tokens: wanted a last axis of size {self.width}, got shape {tuple(tokens.shape)}"
+            )
+        tokens = clip(tokens, self.clip_radius)
+        for layer in self.run():
+            tokens = clip(layer(tokens), self.clip_radius)
+        return tokens
+
+    def dense(self) -> "DenseTransformer":
+        """The paper's literal form: every Q, K, V a D×D matrix, W1 of shape (D', D), W2 of shape (D, D')."""
+        return DenseTransformer(self)
+
+    def size(self) -> Size:
+        """Measure L, M, D, D' and |||θ||| on the weights."""
+        layers = self.stored_layers
+        heads = [layer.attention.heads for layer in layers]
+        hidden = [layer.mlp.first.outputs for layer in layers]
+        per_layer = [3 * m * self.width**2 + 2 * n * self.width for m, n in zip(heads, hidden, strict=True)]
+        return Size(
+            layers=sum(layer.repeat for layer in layers),
+            heads=max(heads, default=0),
+            width=self.width,
+            hidden=max(hidden, default=0),
+            norm=max((_layer_norm(layer) for layer in layers), default=0.0),
+            stored=sum(parameter.numel() for parameter in self.parameters()),
+            dense=sum(layer.repeat * count for layer, count in zip(layers, per_layer, strict=True)),
+        )
+
+
+class DenseTransformer(nn.Module):
+    """The same transformer with every matrix written out, evaluated by the definitions and nothing else.
+
+    `matrices[n]` is (Q (M, D, D), K (M, D, D), V (M, D, D), W1 (D', D), W2 (D, D')) of stored layer n.
+    """
+
+    def __init__(self, source: Transformer):
+        super().__init__()
+        self.clip_radius = source.clip_radius
+        self.repeats = [layer.repeat for layer in source.stored_layers]
+        self.matrices = [_dense_matrices(layer) for layer in source.stored_layers]
+
+    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
+        """Definition 3 on the literal matrices."""
+        tokens = clip(tokens, self.clip_radius)
+        for matrices, repeat in zip(self.matrices, self.repeats, strict=True):
+            for _ in range(repeat):
+                tokens = clip(self.layer(tokens, *matrices), self.clip_radius)
+        return tokens
+
+    @staticmethod
+    def layer(
+        tokens: Tensor, query: Tensor, key: Tensor, value: Tensor, first: Tensor, second: Tensor
+    ) -> Tensor:
+        """Definitions 1 and 2, one head at a time."""
+        count = tokens.shape[-2]
+        mask = torch.tril(torch.ones(count, count, dtype=tokens.dtype, device=tokens.device))
+        mask = mask / torch.arange(1, count + 1, dtype=tokens.dtype, device=tokens.device)[:, None]
+        attended = tokens
+        for q, k, v in zip(query, key, value, strict=True):
+            scores = torch.relu((tokens @ q.T) @ (tokens @ k.T).mT)
+            attended = attended + (mask * scores) @ (tokens @ v.T)
+        return attended + torch.relu(attended @ first.T) @ second.T
+
+
+HeadMatrices = tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array, Int[np.ndarray, " span"]]
+
+
+def head_matrices(attention: Attention) -> Iterator[HeadMatrices]:
+    """Each head's Q and K (rank, D) and V (span, D) as sparse matrices, and the stream entry of each row of V."""
+    parts = (attention.query, attention.key, attention.value)
+    maps = [part.matrix() for part in parts]
+    heights = [part.outputs // max(attention.heads, 1) for part in parts]
+    targets = attention.targets.numpy(force=True)
+    for head in range(attention.heads):
+        rows = [slice(head * height, (head + 1) * height) for height in heights]
+        query, key, value = (part[row] for part, row in zip(maps, rows, strict=True))
+        yield query, key, value, targets[rows[2]]
+
+
+def _dense_matrices(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Write a layer's weights out as the literal Q, K, V, W1, W2."""
+    attention, width = layer.attention, layer.attention.query.inputs
+    query, key, value = np.zeros((3, attention.heads, width, width))
+    for head, (q, k, v, targets) in enumerate(head_matrices(attention)):
+        rows = q.toarray(), k.toarray()
+        if len(rows[0]) > width:
+            raise ValueError(f"dense form: wanted heads of rank at most D = {width}, got {len(rows[0])}")
+        query[head, : len(rows[0])], key[head, : len(rows[1])] = rows
+        np.add.at(value[head], targets, v.toarray())
+    first, second = (part.matrix().toarray() for part in (layer.mlp.first, layer.mlp.second))
+    dtype = layer.mlp.first.weight.dtype
+    query, key, value, first, second = (
+        torch.as_tensor(x, dtype=dtype) for x in (query, key, value, first, second)
+    )
+    return query, key, value, first, second
+
+
+def operator_norm(matrix: sparse.csr_array) -> float:
+    """Largest singular value; empty rows and columns are dropped first."""
+    if not matrix.nnz:
+        return 0.0
+    coo = matrix.tocoo()
+    rows, columns = np.unique(coo.row, return_inverse=True)[1], np.unique(coo.col, return_inverse=True)[1]
+    compact = np.zeros((rows.max() + 1, columns.max() + 1))
+    np.add.at(compact, (rows, columns), coo.data)
+    gram = compact @ compact.T if compact.shape[0] <= compact.shape[1] else compact.T @ compact
+    return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
+
+
+def _layer_norm(layer: Layer) -> float:
+    """One layer's term of |||θ|||. Padding with zero rows does not change an operator norm, nor do distinct targets."""
+    scores, values = [0.0], 0.0
+    for query, key, value, _ in head_matrices(layer.attention):
+        scores += [operator_norm(query), operator_norm(key)]
+        values += operator_norm(value)
+    return (
+        max(scores)
+        + values
+        + operator_norm(layer.mlp.first.matrix())
+        + operator_norm(layer.mlp.second.matrix())
+    )

@@ -1,0 +1,168 @@
+"""Playing a policy in a bandit, with random numbers that are the same for every policy."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from constructions.history import BanditHistory
+
+_TOTAL_SLACK = 1e-4  # how far from 1 probabilities may sum: float32 log-softmax passes, raw logits do not
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """What a rollout needs of a bandit; steps and arms are indices from 0."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an action vector."""
+        ...
+
+    @property
+    def actions(self) -> int:
+        """Number of arms."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Number of decisions."""
+        ...
+
+    def context(self, step: int) -> Float[np.ndarray, "arms dim"]:
+        """The action vectors offered at a step in 0..horizon−1."""
+        ...
+
+    def reward(self, step: int, arm: int, generator: np.random.Generator) -> float:
+        """The reward of an arm, its noise drawn from the generator."""
+        ...
+
+    def regret(self, step: int, arm: int) -> float:
+        """Mean reward of the step's best arm less that of this arm, ≥ 0."""
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """A policy run one decision at a time, true or built; it starts with an empty history."""
+
+    def observe(self, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " arms"]:
+        """Log-probabilities over the arms offered."""
+        ...
+
+    def record(self, action: int, reward: float) -> None:
+        """Take in the arm played and its reward."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """One run of a policy.
+
+    Attributes:
+        history: the contexts of all steps, with the actions and rewards of all steps but the last.
+        actions: the arm played at each step, the last included, shape (steps,).
+        regret: each step's regret in mean reward, not cumulated, shape (steps,).
+        log_probabilities: the policy at each step, shape (steps, arms).
+    """
+
+    history: BanditHistory
+    actions: Int[np.ndarray, " steps"]
+    regret: Float[np.ndarray, " steps"]
+    log_probabilities: Float[np.ndarray, "steps arms"]
+
+
+def rollout(environment: Environment, decoder: Decoder, generator: np.random.Generator) -> Rollout:
+    """Play a fresh decoder to the environment's horizon.
+
+    Two streams are split off the generator before the first decision: one uniform a step, through which the
+    inverse of the policy's distribution function picks the arm, and one generator a step for the reward.
+    So two policies run from equal seeds see common random numbers at every step, whatever either plays.
+
+    Raises:
+        ValueError: if the decoder returns anything but the log-probabilities of the arms.
+
+    >>> from types import SimpleNamespace
+    >>> from verify import algorithms, environments
+    >>> bandit = environments.paper_linear_bandit(np.random.default_rng(0), horizon=30)
+    >>> policy = algorithms.decoder(SimpleNamespace(ridge=1.0, exploration=2.0, temperature=0.1))
+    >>> run = rollout(bandit, policy, np.random.default_rng(1))
+    >>> run.history.steps, run.actions.shape, run.log_probabilities.shape
+    (30, (30,), (30, 10))
+    """
+    steps = environment.horizon
+    uniforms, reward_generators = _streams(generator, steps)
+    contexts = np.stack([environment.context(step) for step in range(steps)])
+    log_probabilities = np.empty(contexts.shape[:2])
+    actions, rewards = np.empty(steps, np.int64), np.empty(steps - 1)
+    for step in range(steps):
+        log_probabilities[step] = _checked(decoder.observe(contexts[step]), step, environment.actions)
+        actions[step] = arm = _pick(log_probabilities[step], uniforms[step])
+        if step < steps - 1:
+            rewards[step] = environment.reward(step, arm, reward_generators[step])
+            decoder.record(arm, float(rewards[step]))
+    regret = np.array([environment.regret(step, int(arm)) for step, arm in enumerate(actions)])
+    return Rollout(BanditHistory(contexts, actions[:-1], rewards), actions, regret, log_probabilities)
+
+
+def history_from(
+    environment: Environment,
+    generator: np.random.Generator,
+    policy: str | Float[np.ndarray, " arms"] = "uniform",
+) -> BanditHistory:
+    """A history played by a policy that ignores it: "uniform", or fixed probabilities of shape (arms,).
+
+    Raises:
+        ValueError: if the policy is neither.
+
+    >>> from verify import environments
+    >>> bandit = environments.paper_linear_bandit(np.random.default_rng(0), actions=2, horizon=9)
+    >>> history_from(bandit, np.random.default_rng(1), policy=np.array([0.0, 1.0])).actions.tolist()
+    [1, 1, 1, 1, 1, 1, 1, 1]
+    """
+    arms = environment.actions
+    if isinstance(policy, str) and policy != "uniform":
+        raise ValueError(f"policy: wanted 'uniform' or an array of probabilities, got {policy!r}")
+    odds = np.full(arms, 1 / arms) if isinstance(policy, str) else np.asarray(policy, dtype=np.float64)
+    if odds.shape != (arms,) or not (odds >= 0).all() or abs(odds.sum() - 1) > _TOTAL_SLACK:
+        raise ValueError(f"policy: wanted {arms} probabilities ≥ 0 that sum to 1, got {odds}")
+    with np.errstate(divide="ignore"):
+        return rollout(environment, _Fixed(np.log(odds)), generator).history
+
+
+@dataclass(frozen=True, eq=False)
+class _Fixed:
+    """The decoder that always returns the same log-probabilities."""
+
+    log_probabilities: Float[np.ndarray, " arms"]
+
+    def observe(self, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " arms"]:
+        return self.log_probabilities
+
+    def record(self, action: int, reward: float) -> None:
+        pass
+
+
+def _streams(
+    generator: np.random.Generator, steps: int
+) -> tuple[Float[np.ndarray, " steps"], list[np.random.Generator]]:
+    """A uniform and a generator for every step; those of the first steps do not depend on how many follow."""
+    arm_stream, reward_stream = generator.spawn(2)
+    return arm_stream.random(steps), reward_stream.spawn(steps)
+
+
+def _pick(log_probabilities: Float[np.ndarray, " arms"], uniform: float) -> int:
+    """The arm at which the distribution function first exceeds `uniform` in [0, 1); never one of odds 0."""
+    cumulated = np.cumsum(np.exp(log_probabilities))
+    return int(np.searchsorted(cumulated, uniform * cumulated[-1], side="right"))
+
+
+def _checked(log_probabilities, step: int, arms: int) -> np.ndarray:
+    array = np.asarray(log_probabilities, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        total = np.exp(array).sum()
+    if array.shape != (arms,) or not abs(total - 1) <= _TOTAL_SLACK:
+        wanted = f"wanted {arms} log-probabilities from the decoder"
+        raise ValueError(f"step {step}: {wanted}, got shape {array.shape}, probabilities summing to {total}")
+    return array

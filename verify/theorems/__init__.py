@@ -1,0 +1,165 @@
+"""What the paper states: its formulas as sympy expressions, and nothing else.
+
+These files are the right-hand side of measured ≤ certified ≤ stated. They are transcribed from the paper
+alone, slips included, and import no construction, so that they cannot agree with our weights by accident.
+
+Every formula is written in the shared symbols below. All are positive; their names are words, and `NOTATION`
+gives the paper's letter for each.
+
+>>> from verify.theorems import lemmas
+>>> lemmas.RIDGE_AGD.evaluate("norm", horizon=200, action_max=2.0, ridge=1.0)
+10.6
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, SupportsFloat
+
+import sympy
+
+PAPER = "arXiv 2310.08566 (May 2024)"
+SIZES = ("layers", "heads", "width", "hidden", "norm")
+
+
+def _symbol(name: str) -> sympy.Symbol:
+    return sympy.Symbol(name, positive=True)
+
+
+horizon = _symbol("horizon")
+dim = _symbol("dim")
+actions = _symbol("actions")
+ridge = _symbol("ridge")
+action_max = _symbol("action_max")
+action_min = _symbol("action_min")
+weight_norm = _symbol("weight_norm")
+noise_bound = _symbol("noise_bound")
+temperature = _symbol("temperature")
+exploration = _symbol("exploration")
+depth = _symbol("depth")
+error = _symbol("error")
+error_1 = _symbol("error_1")
+error_2 = _symbol("error_2")
+error_3 = _symbol("error_3")
+logit_error = _symbol("logit_error")
+
+NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
+    {
+        horizon: "T",
+        dim: "d",
+        actions: "A",
+        ridge: "λ",
+        action_max: "B_a",
+        action_min: "b_a",
+        weight_norm: "B_w",
+        noise_bound: "σ",
+        temperature: "τ",
+        exploration: "α",
+        depth: "k, the number of steps or of layers that carry them out",
+        error: "ε",
+        error_1: "ε₁, of the ridge estimate w_t",
+        error_2: "ε₂, of the vectors A_t⁻¹ a_{t,k}",
+        error_3: "ε₃, of the scores divided by the temperature, the vectors being given",
+        logit_error: "‖u − v‖_∞ between two vectors of logits",
+    }
+)
+
+_SHARED = {symbol.name: symbol for symbol in NOTATION}
+
+
+def evaluate(expression: sympy.Expr, /, **values: SupportsFloat) -> float:
+    """The number that an expression in the shared symbols takes, the symbols being given by name.
+
+    Shared symbols that the expression does not hold may be given too, so that one set of values serves every
+    formula.
+
+    Raises:
+        ValueError: if a symbol of the expression is missing, a name is not a shared symbol, a value is
+            negative or not finite, or the outcome is not a finite real number.
+
+    >>> evaluate(4 * dim * actions, dim=5, actions=10)
+    200.0
+    """
+    return _evaluate("expression", expression, values)
+
+
+def _evaluate(label: str, expression: sympy.Expr, values: Mapping[str, SupportsFloat]) -> float:
+    unknown = sorted(values.keys() - _SHARED.keys())
+    if unknown:
+        raise ValueError(f"{label}: wanted names among {', '.join(_SHARED)}; got {', '.join(unknown)}")
+    needed = sorted(str(symbol) for symbol in expression.free_symbols)
+    missing = [name for name in needed if name not in values]
+    if missing:
+        given = ", ".join(sorted(values)) or "none"
+        raise ValueError(
+            f"{label}: wanted values for {', '.join(needed)}; got {given} (no {', '.join(missing)})"
+        )
+    numbers = {name: float(values[name]) for name in needed}
+    for name, number in numbers.items():
+        if not 0 <= number < float("inf"):
+            raise ValueError(f"{label}: wanted {name} finite and not negative, got {number}")
+    exact = {_SHARED[name]: sympy.Float(number) for name, number in numbers.items()}
+    outcome = sympy.N(expression.xreplace(exact))
+    if not (outcome.is_real and outcome.is_finite):
+        raise ValueError(f"{label}: wanted a finite real number, got {outcome} at {numbers}")
+    return float(outcome)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of the paper: under its assumptions, a construction of this size has at most this error.
+
+    Attributes:
+        name: what it is called here.
+        source: where it stands, with the version of the paper.
+        kind: "explicit" if every constant is printed, so that "≤ stated" can be checked; "order" if the
+            statement is an O(·) or Õ(·), so that only growth can be compared. A coefficient in an order is
+            one that the paper prints.
+        assumptions: what must hold, in words.
+        error: the stated bound on the error; None if the statement has none.
+        size: the stated sizes, by some of `SIZES`; a size that the statement does not mention is absent.
+        logs: for each stated size, the logarithmic factor that an Õ(·) leaves out of it, as the proof
+            gives it; 1 where there is none.
+    """
+
+    name: str
+    source: str
+    kind: Literal["explicit", "order"]
+    assumptions: tuple[str, ...]
+    error: sympy.Expr | None
+    size: Mapping[str, sympy.Expr] = field(hash=False)
+    logs: Mapping[str, sympy.Expr] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self):
+        """Check the keys, and write out the logarithmic factors that are 1."""
+        if self.kind not in ("explicit", "order"):
+            raise ValueError(f"{self.name}: wanted kind explicit or order, got {self.kind!r}")
+        if not self.size.keys() <= set(SIZES):
+            raise ValueError(
+                f"{self.name}: wanted sizes among {', '.join(SIZES)}; got {', '.join(self.size)}"
+            )
+        if not self.logs.keys() <= self.size.keys():
+            raise ValueError(f"{self.name}: wanted logs for stated sizes only, got {', '.join(self.logs)}")
+        logs = {key: self.logs.get(key, sympy.Integer(1)) for key in self.size}
+        object.__setattr__(self, "logs", logs)
+
+    def expression(self, what: str) -> sympy.Expr:
+        """The formula for "error" or for one of the stated sizes.
+
+        Raises:
+            ValueError: if the statement says nothing about `what`.
+        """
+        stated = dict(self.size) if self.error is None else {"error": self.error, **self.size}
+        if what not in stated:
+            raise ValueError(f"{self.name}: wanted one of {', '.join(stated) or 'nothing'}; got {what!r}")
+        return stated[what]
+
+    def evaluate(self, what: str, **values: SupportsFloat) -> float:
+        """The stated number for "error" or for one of the sizes, the shared symbols being given by name.
+
+        For an "order" this is the order itself: no constant, and no logarithmic factor.
+
+        Raises:
+            ValueError: if the statement says nothing about `what`, or as `evaluate` does.
+        """
+        return _evaluate(f"{self.name}, {what}", self.expression(what), values)
