@@ -4,9 +4,10 @@
     layer n+1         heads: ⟨a_k, ŵ⟩ and a_kᵀA⁻¹a_k;  MLP: √ of the latter by interpolation
     layer n+2         MLP: logits_k = (⟨a_k, ŵ⟩ + α√(a_kᵀA⁻¹a_k))/τ
 
-**The certificate.** Let ε_n be the descent's certified residual, ρ = B_aB_w + σ, and ε_√ the interpolant's error. Then
+**The certificate.** Let ε_n and ε'_n be the descent's residuals (descent.py), ρ = B_aB_w + σ, and ε_√ the interpolant's
+error. Then
 
-    |⟨a_k, ŵ − w⟩|    ≤ B_a · ε_n √(T−1) ρ/(2√λ)                          (descent.py)
+    |⟨a_k, ŵ − w⟩|    ≤ B_a ε'_n √(T−1) ρ/(2√λ)
     |√x̂_k − √x_k|     ≤ (B_a/√λ)(1 − √(1 − ε_n))                          (x̂_k within a factor 1 ± ε_n of x_k ≤ B_a²/λ)
     |logit error|     ≤ (first + α(second + ε_√))/τ
     |log-probability error| ≤ 2 · |logit error|                            (log-softmax is 2-Lipschitz in ‖·‖_∞)
@@ -16,6 +17,7 @@ of the requested error, and the interpolant uses up the rest. With depth="stated
 paper's proof: the ridge estimate first, A⁻¹a_k after it.
 """
 
+import bisect
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -129,34 +131,31 @@ def build(spec: Spec) -> Construction:
     return assemble_plan(spec, method, chosen)
 
 
-def mean_error(spec: Spec, residual: float) -> float:
-    """Bound on |⟨a_k, ŵ − w⟩| after descent with the given residual."""
+def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
+    """What both solves, stopped at a depth, add to τ times a logit: the first two terms of the certificate."""
     largest = descent.largest_estimate(spec.ridge, spec.horizon - 1, reward_bound(spec))
-    return spec.action_norm[1] * residual * largest
+    mean = spec.action_norm[1] * method.reward_residual(depth) * largest
+    return mean + spec.exploration * width_error(spec, method.residual(depth))
 
 
 def width_error(spec: Spec, residual: float) -> float:
-    """Bound on |√x̂_k − √x_k| after descent with the given residual."""
+    """Bound on |√x̂_k − √x_k| for x̂_k within a factor 1 ± residual of x_k."""
     return spec.action_norm[1] / math.sqrt(spec.ridge) * (1 - math.sqrt(1 - min(residual, 1.0)))
 
 
 def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
     """The least depth that leaves the square root its share of the error, both solves side by side."""
     budget = spec.error * spec.temperature / 2 * (1 - SLACK)
-
-    def inherited(residual: float) -> float:
-        return mean_error(spec, residual) + spec.exploration * width_error(spec, residual)
-
     share = (1 - ROOT_SHARE) * budget if spec.exploration else budget
-    low, high = (
-        0.0,
-        0.5,
-    )  # bisection for the largest residual within the share; at most 1/2 keeps x̂ away from 0
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if inherited(middle) <= share else (low, middle)
-    depth = method.depth_for(low)
-    rest = budget - inherited(float(method.residuals(depth)[-1]))
+
+    def enough(depth: int) -> bool:  # a residual of at most 1/2 keeps x̂ away from 0
+        return inherited_error(spec, method, depth) <= share and method.residual(depth) <= 0.5
+
+    high = 1
+    while not enough(high):
+        high *= 2
+    depth = bisect.bisect_left(range(high), True, lo=high // 2, key=enough)
+    rest = budget - inherited_error(spec, method, depth)
     return Plan(((depth, "ridge", "inverse"),), rest / spec.exploration if spec.exploration else math.inf)
 
 

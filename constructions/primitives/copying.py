@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.block import (
+    EXACT,
     UNIT,
     Block,
     Bound,
@@ -74,8 +75,8 @@ def combine(
     *,
     terms: tuple[tuple[float, Register], ...],
     to: Register,
-    inherited: Bound,
     bound: float,
+    inherited: Bound = EXACT,
 ) -> Block:
     """A linear combination of registers of the token itself.
 
@@ -88,7 +89,7 @@ def combine(
     >>> from constructions.stream import Stream
     >>> s = Stream.of(x=2, y=2, out=2)
     >>> terms = ((1.0, s["x"]), (0.5, s["y"]))
-    >>> block = combine("x + y/2", "", terms=terms, to=s["out"], inherited=EXACT, bound=1.5)
+    >>> block = combine("x + y/2", "", terms=terms, to=s["out"], bound=1.5)
     >>> block.steps[0].units[0].reads.height
     4
     """

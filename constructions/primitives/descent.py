@@ -14,13 +14,20 @@ For the accelerated method the paper keeps v, the iterate w_a and a copy w_b of 
 4d neurons. Two registers suffice: `ahead` = v and `point` = w. After the heads `ahead` holds the new iterate
 v − η∇(v); with u = ahead − point, 2d neurons relu(±u) do point += u and ahead += βu.
 
-**The certificate.** The error after k steps is e_k(A_i/(iL)) x*, L = 1/η, for the polynomial
-e_0 = 1, e_1 = 1 − x, e_{k+1} = (1 − x)(e_k + β(e_k − e_{k−1})) (β = 0 for plain descent). All eigenvalues of A_i/(iL)
-lie in [1/κ, fastest], so ε_k = sup |e_k| there bounds the error of every history. The supremum is taken rigorously:
-by Ehlich and Zeller (1964) a polynomial of degree k on an interval exceeds its maximum over m > k Chebyshev nodes at
-most by the factor 1/cos(kπ/2m). Then ‖ŵ − w‖ ≤ ε_k ‖w‖ and, with n rewards of size at most ρ,
-‖w‖ = ‖A⁻¹Xᵀr‖ ≤ max_s s/(s² + λ) · ‖r‖ ≤ √n ρ/(2√λ); likewise ‖x̂ − A⁻¹a‖ ≤ ε_k ‖a‖/λ, and, e_k(A) being a function
-of A, aᵀx̂ lies within a factor 1 ± ε_k of aᵀA⁻¹a.
+**The certificate.** The error after k steps is e_k(ηA_i/i) x* for the polynomial e_0 = 1, e_1 = 1 − x,
+e_{k+1} = (1 − x)(e_k + β(e_k − e_{k−1})), and ηA_i/i has its eigenvalues in [1/κ, 1]. Write q = 1 − x.
+
+- Plain descent (β = 0): |e_k| = q^k.
+- Accelerated: the roots of z² − (1+β)q z + βq are ρe^{±iθ}, ρ = √(βq), cos θ = (1+β)√q/(2√β), real only at x ≤ 1/κ. So
+  e_k = ρ^k (cos kθ + c sin kθ / sin θ) with c = (1−β)q/(2ρ), and |e_k| ≤ ρ^k (1 + c·min(k, 1/sin θ)).
+
+Both bounds fall with x (ρ, c and 1/sin θ do), so the worst case is x = 1/κ, where they are exact: ε_k = (1 − 1/κ)^k, and
+(1 − κ^{-1/2})^k (1 + k κ^{-1/2}) with momentum. The paper uses √(1+κ) e^{−k/(2√κ)}: half the rate.
+
+For A⁻¹a this is all: ‖x̂ − A⁻¹a‖ ≤ ε_k ‖a‖/λ and, e_k(A) being a function of A, aᵀx̂ lies within 1 ± ε_k of aᵀA⁻¹a. The ridge
+estimate from n rewards of size ≤ ρ_r is w = A⁻¹Xᵀr, and a singular value s of X contributes s/(s² + λ) |e_k| to the error.
+The slowest component x = 1/κ has s = 0 and contributes nothing. With y = κx, s² + λ ≤ λy, so s/(s² + λ) ≤ φ(y)/(2√λ),
+φ(y) = 2√(y−1)/y up to y = 2 and 1 beyond, and ‖ŵ − w‖ ≤ (√n ρ_r/(2√λ)) · sup_y φ(y) |e_k(y/κ)|.
 """
 
 import math
@@ -61,8 +68,8 @@ class Descent:
         action_max: B_a.
         horizon: T; tokens run to 2T, of which at most T hold an action.
 
-    >>> Descent("agd", ridge=1.0, action_max=2.0, horizon=10).residuals(40)[[0, 20, 40]].round(4).tolist()
-    [1.0, 0.3676, 0.0764]
+    >>> round(Descent("agd", ridge=1.0, action_max=2.0, horizon=10).residual(40), 6)
+    0.073904
     """
 
     solver: Solver
@@ -86,55 +93,39 @@ class Descent:
         root = math.sqrt(self.condition)
         return (root - 1) / (root + 1) if self.solver == "agd" else 0.0
 
-    @property
-    def fastest(self) -> float:
-        """Largest eigenvalue of η A_i/i: λη at i = 1; later at most half the tokens hold an action."""
-        return max(self.ridge * self.step_size, 0.5)
+    def envelope(self, x: Float[np.ndarray, " points"], depth: int) -> Float[np.ndarray, " points"]:
+        """Bound on |e_depth(x)| for 1/κ ≤ x ≤ 1, falling in x and in depth."""
+        q, beta = 1 - x, self.momentum
+        if self.solver == "gd":
+            return q**depth
+        radius = np.sqrt(beta * q)
+        sine = np.sqrt(np.maximum(1 - (1 + beta) ** 2 * q / (4 * beta), 0.0))
+        turns = np.minimum(depth, 1 / np.maximum(sine, 1e-300))
+        return radius**depth + radius ** (depth - 1) * (1 - beta) * q / 2 * turns
 
-    def residuals(self, depth: int) -> Float[np.ndarray, " depths"]:
-        """ε_0, …, ε_depth: certified suprema of |e_k| over [1/κ, fastest]."""
-        low, high = 1 / self.condition, self.fastest
-        if self.solver == "gd":  # 0 ≤ 1 − x, so the slowest component is the worst
-            return np.exp(np.arange(depth + 1) * math.log1p(-low))
-        nodes = 6 * max(depth, 1)
-        angles = (np.arange(nodes) + 0.5) * math.pi / nodes
-        factor = 1 - (low + (high - low) * (1 + np.cos(angles)) / 2)
-        suprema, before, now = np.ones(depth + 1), np.ones(nodes), np.ones(nodes)
-        for k in range(1, depth + 1):
-            before, now = now, factor * (now + self.momentum * (now - before))
-            suprema[k] = np.abs(now).max() / math.cos(k * math.pi / (2 * nodes))
-        return suprema
+    def residual(self, depth: int) -> float:
+        """ε_depth = sup |e_depth| over [1/κ, 1]."""
+        return float(self.envelope(np.array([1 / self.condition]), depth)[0])
+
+    def reward_residual(self, depth: int) -> float:
+        """sup_y φ(y) |e_depth(y/κ)|, on a grid: φ rises and the envelope falls, so each cell is bounded by its corners."""
+        y = 1 + np.linspace(0, 1, 4097) ** 2
+        weight, bound = 2 * np.sqrt(y - 1) / y, self.envelope(y / self.condition, depth)
+        return float(max((weight[1:] * bound[:-1]).max(), bound[-1]))
 
     @property
     def amplification(self) -> float:
         """What the sum over all later steps makes of a unit error in one: κ, or 1/(1 − √β)² for "agd"."""
         return 1 / (1 - math.sqrt(self.momentum)) ** 2 if self.solver == "agd" else self.condition
 
-    def promise(self, domain: str, depth: int, largest: float, seen: float, groups: int, dim: int) -> Promise:
-        """The promise of `depth` steps towards solutions of norm ≤ largest, or ≤ seen where results are read.
+    def promise(self, domain: str, own: float, largest: float, groups: int, dim: int) -> Promise:
+        """The promise of an error `own` on the way to solutions of norm at most `largest`.
 
         Rounding: each step computes a sum over at most 2T tokens and d entries of terms of size ≤ 4 largest.
+        Magnitude: residuals are at most 1, so ‖point‖ ≤ 2 largest and ‖ahead‖ ≤ (1 + 2β) 2 largest.
         """
-        residuals = self.residuals(depth)
-        rounding = UNIT * (2 * self.horizon + dim + 10) * 4 * largest * self.amplification
-        reach = math.sqrt(1 + 3**2) * (
-            1 + float(residuals.max())
-        )  # ‖point‖ ≤ 1 + ε, ‖ahead‖ ≤ (1 + 2β)(1 + ε)
-        own = Bound(float(residuals[-1]) * seen, rounding)
-        return Promise(domain, own, own, reach * largest * math.sqrt(groups))
-
-    def depth_for(self, target: float) -> int:
-        """The least depth at which the certified residual is at most `target` > 0."""
-        if target >= 1:
-            return 1
-        if self.solver == "gd":
-            return math.ceil(math.log(target) / math.log1p(-1 / self.condition))
-        guess = 16
-        while True:
-            reached = np.flatnonzero(self.residuals(guess) <= target)
-            if reached.size:
-                return int(reached[0])
-            guess *= 2
+        bound = Bound(own, UNIT * (2 * self.horizon + dim + 10) * 4 * largest * self.amplification)
+        return Promise(domain, bound, bound, math.sqrt(1 + 3**2) * 2 * largest * math.sqrt(groups))
 
 
 def ridge(
@@ -154,7 +145,7 @@ def ridge(
     Source: Lemma approx_ridge, arXiv 2310.08566 (Appendix C.3 of the version of May 2024), parts 1 (gd) and 2 (agd).
     Reads: action, reward (0 on tokens without an action), position.
     Writes: point, and ahead for "agd".
-    Error: ε_depth · √(T−1) · reward_max / (2√λ); the paper prints T B_a(B_aB_w + σ)/λ in place of the last two.
+    Error: reward_residual(depth) · √(T−1) · reward_max/(2√λ); the paper has T B_a(B_aB_w + σ)/λ for the last factor.
     Cost: depth layers of 3 heads; 2·dim neurons for "agd", none for "gd".
 
     >>> from constructions.stream import Stream
@@ -162,7 +153,7 @@ def ridge(
     >>> registers = dict(action=s["action"], reward=s["reward"], position=s["position"], point=s["point"])
     >>> method = Descent("agd", ridge=1.0, action_max=1.0, horizon=10)
     >>> round(ridge(method, 60, ahead=s["ahead"], reward_max=1.0, **registers).promise.total.error, 6)
-    0.000532
+    0.000109
     """
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
@@ -172,6 +163,7 @@ def ridge(
     largest, seen = (
         largest_estimate(method.ridge, n, reward_max) for n in (method.horizon, method.horizon - 1)
     )
+    error = method.reward_residual(depth) * seen
     domain = f"‖a‖ ≤ {method.action_max:.4g}, |r| ≤ {reward_max:.4g}, at most {method.horizon - 1} rewards"
     heads = _gradient(method, action, reward, position, ahead or point, blank(point.size))
     return Block(
@@ -181,7 +173,7 @@ def ridge(
         repeat=depth,
         output=point,
         truth=truth,
-        promise=method.promise(domain, depth, largest, seen, 1, action.size),
+        promise=method.promise(domain, error, largest, 1, action.size),
     )
 
 
@@ -235,7 +227,7 @@ def inverse(
         output=point,
         groups=count,
         truth=truth,
-        promise=method.promise(domain, depth, largest, largest, count, action.size),
+        promise=method.promise(domain, method.residual(depth) * largest, largest, count, action.size),
     )
 
 
