@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import log_softmax
 
 from constructions.block import Block
@@ -120,9 +120,9 @@ class Construction:
             )
         return probes
 
-    def decoder(self) -> "Decoder":
-        """A policy that is fed one step at a time."""
-        return Decoder(self)
+    def decoder(self, batch: int | None = None) -> "Decoder":
+        """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep."""
+        return Decoder(self, batch)
 
 
 def _worst(difference: Float[np.ndarray, "steps groups size"]) -> float:
@@ -131,38 +131,62 @@ def _worst(difference: Float[np.ndarray, "steps groups size"]) -> float:
 
 
 class Decoder:
-    """Incremental decoding: observe a context, get log-probabilities, record what was done and received."""
+    """Incremental decoding: observe a context, get log-probabilities, record what was done and received.
 
-    def __init__(self, construction: Construction):
-        self._construction, self._state = construction, State()
-        self._context: np.ndarray | None = None
+    With a batch, contexts have shape (batch, arms, dim), actions and rewards (batch,), log-probabilities (batch, arms).
+    """
 
-    def observe(self, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " arms"]:
+    def __init__(self, construction: Construction, batch: int | None = None):
+        self._construction, self._batch, self._state = construction, batch, State()
+        self._contexts: np.ndarray | None = None
+
+    def observe(self, context: Float[np.ndarray, "*batch arms dim"]) -> Float[np.ndarray, "*batch arms"]:
         """Log-probabilities of the arms of the next step."""
-        tokens, spec = self._construction.tokens, self._construction.tokens.spec
-        if self._context is not None:
+        tokens = self._construction.tokens
+        if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
-        if self._state.count >= 2 * spec.horizon - 1:
-            raise ValueError(f"decoder: wanted at most horizon = {spec.horizon} steps, got one more")
-        context = BanditHistory(np.asarray(context)[None], [], []).contexts[0]
-        tokens.check_context(context)
-        self._context = context
-        output = self._advance(tokens.state_token(self._state.count + 1, context))
-        return self._construction.policy(output)
-
-    def record(self, action: int, reward: float) -> None:
-        """Take down the arm that was played and its reward."""
-        if self._context is None:
-            raise ValueError("decoder: wanted observe(context) first, got record")
-        pair = np.stack([self._context, self._context])
-        checked = BanditHistory(pair, [action], [reward])
-        self._construction.tokens.check_rewards(checked.rewards)
-        token = self._construction.tokens.action_token(
-            self._state.count + 1, checked.chosen[0], float(reward)
+        if self._state.count >= 2 * tokens.spec.horizon - 1:
+            raise ValueError(f"decoder: wanted at most horizon = {tokens.spec.horizon} steps, got one more")
+        contexts = np.stack(
+            [BanditHistory([one], [], []).contexts[0] for one in self._members("context", context)]
         )
-        self._advance(token)
-        self._context = None
+        tokens.check_context(contexts)
+        output = self._advance(
+            [tokens.state_token(self._state.count + 1, one) for one in contexts], slice(None)
+        )
+        self._contexts = contexts
+        policy = self._construction.policy(output[:, 0])
+        return policy[0] if self._batch is None else policy
 
-    def _advance(self, token: Float[np.ndarray, " width"]) -> Float[np.ndarray, " width"]:
-        chunk = torch.as_tensor(token)[None, None]
-        return self._construction.program.advance(chunk, self._state)[0, 0].numpy()
+    def record(
+        self, action: int | Int[np.ndarray, " batch"], reward: float | Float[np.ndarray, " batch"]
+    ) -> None:
+        """Take down the arm that was played and its reward."""
+        tokens = self._construction.tokens
+        if self._contexts is None:
+            raise ValueError("decoder: wanted observe(context) first, got record")
+        members = zip(
+            self._contexts, self._members("action", action), self._members("reward", reward), strict=True
+        )
+        pairs = [BanditHistory([context, context], [arm], [gain]) for context, arm, gain in members]
+        rewards = np.concatenate([pair.rewards for pair in pairs])
+        tokens.check_rewards(rewards)
+        index = self._state.count + 1
+        chosen = [tokens.action_token(index, pair.chosen[0], pair.rewards[0]) for pair in pairs]
+        self._advance(chosen, slice(0))  # its own results are not wanted, only what it leaves behind
+        self._contexts = None
+
+    def _members(self, name: str, values) -> list:
+        """One value for each history of the batch."""
+        members = [values] if self._batch is None else list(np.asarray(values))
+        if self._batch is not None and len(members) != self._batch:
+            raise ValueError(
+                f"decoder: wanted one {name} for each of {self._batch} histories, got {len(members)}"
+            )
+        return members
+
+    def _advance(
+        self, tokens: list[Float[np.ndarray, " width"]], wanted: slice
+    ) -> Float[np.ndarray, "batch any width"]:
+        chunk = torch.as_tensor(np.stack(tokens))[:, None]
+        return self._construction.program.advance(chunk, self._state, wanted).numpy()

@@ -114,6 +114,7 @@ class OwnToken:
     score: Float[np.ndarray, "3 3"]
     value: Rows
     heads: int
+    static = True
 
     def __call__(self, chunk: Chunk, state: State, place: tuple) -> Move:
         """What these heads add to the stream."""
@@ -172,10 +173,12 @@ class General:
             part(tokens).unflatten(0, (self.heads, -1)).permute(2, 0, 3, 1)
             for part, tokens in ((self.query, chunk.stream), (self.key, seen), (self.value, seen))
         )
-        if place in state.memory:
-            before = state.memory[place]
-            key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
-        state.memory[place] = (key, value)
+        if not (self.static and place in chunk.shared):
+            if place in state.memory:
+                before = state.memory[place]
+                key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
+            state.memory[place] = chunk.shared[place] = (key, value)
+        key, value = state.memory[place]
         later = torch.arange(1, key.shape[2] + 1) > chunk.index[:, None]
         scores = torch.relu(query @ key.mT).masked_fill_(later, 0.0) / chunk.index[:, None]
         return self.targets, (scores @ value).permute(1, 3, 0, 2).flatten(0, 1)
@@ -217,9 +220,19 @@ class Program:
         stream = inputs[..., chosen].contiguous()
         chunk = Chunk(inputs, stream, (chosen + state.count + 1).to(tokens.dtype), chosen, {})
         unwritten = stream.square().sum(0) - stream[self.written].square().sum(0)
-        runs = (layer for layer in self.layers for _ in range(layer.repeat))
-        for run, layer in enumerate(runs):
-            self._add(stream, [group(chunk, state, (run, n)) for n, group in enumerate(layer.groups)])
+        runs = (
+            (number, repetition, layer)
+            for number, layer in enumerate(self.layers)
+            for repetition in range(
+                layer.repeat if len(chosen) else 1
+            )  # nothing wanted: only the state is brought up to date
+        )
+        for number, repetition, layer in runs:
+            moves = []
+            for n, group in enumerate(layer.groups):
+                place = (number, n) if group.static else (number, n, repetition)
+                moves.append(group(chunk, state, place))
+            self._add(stream, moves)
             moves = [(layer.paired.targets, layer.paired(stream))] if layer.paired.count else []
             if layer.second.count:
                 moves.append((layer.second.targets, layer.second(torch.relu(layer.first(stream)))))

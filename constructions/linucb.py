@@ -126,9 +126,32 @@ def build(spec: Spec) -> Construction:
     >>> built.certificate <= 0.1
     True
     """
-    method = descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
-    chosen = certified_plan(spec, method) if spec.depth == "certified" else stated_plan(spec, method)
-    return assemble_plan(spec, method, chosen)
+    return assemble_plan(spec, plan(spec))
+
+
+def plan(spec: Spec) -> "Plan":
+    """The depths and the error of the square root that a spec asks for."""
+    method = _method(spec)
+    return certified_plan(spec, method) if spec.depth == "certified" else stated_plan(spec, method)
+
+
+def estimator(spec: Spec, depth: int) -> Construction:
+    """The transformer of the ridge lemma alone: `depth` descent layers, the estimate in the register `ridge`.
+
+    Its certificate is a bound on ‖ŵ − w‖; the logits stay zero.
+
+    >>> estimator(Spec(dim=2, actions=1, horizon=5, solver="gd"), depth=10).size().heads
+    3
+    """
+    ahead = spec.dim * (spec.solver == "agd")
+    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=ahead)
+    block = _solve(spec, _method(spec), stream, "ridge", depth)
+    transformer = assemble(stream, BANDIT_INPUTS, [[block]], _clip_radius(spec, (block,)))
+    return Construction(spec, BanditTokens(stream, spec), (block,), transformer, block.promise.total.error)
+
+
+def _method(spec: Spec) -> descent.Descent:
+    return descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
 
 
 def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
@@ -187,7 +210,7 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
     )
 
 
-def assemble_plan(spec: Spec, method: descent.Descent, plan: Plan, changes: bool = True) -> Construction:
+def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
     dim, arms, accelerated = spec.dim, spec.actions, spec.solver == "agd"
     stream = bandit_stream(
@@ -201,7 +224,9 @@ def assemble_plan(spec: Spec, method: descent.Descent, plan: Plan, changes: bool
         square=arms,
         width=arms,
     )
-    solves = [[_solve(spec, method, stream, name, depth) for name in names] for depth, *names in plan.loops]
+    solves = [
+        [_solve(spec, _method(spec), stream, name, depth) for name in names] for depth, *names in plan.loops
+    ]
     scores = _scores(spec, stream, [block for stage in solves for block in stage], plan, changes)
     stages = [*solves, *scores]
     blocks = tuple(block for stage in stages for block in stage)

@@ -1,5 +1,6 @@
 """Playing a policy in a bandit, with random numbers that are the same for every policy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -56,6 +57,21 @@ class Decoder(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchDecoder(Protocol):
+    """Several decoders in lockstep."""
+
+    def observe(
+        self, contexts: Float[np.ndarray, "batch arms dim"], /
+    ) -> Sequence[Float[np.ndarray, " arms"]]:
+        """Log-probabilities for each member's context."""
+        ...
+
+    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"], /) -> None:
+        """Each member's arm and reward."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Rollout:
     """One run of a policy.
@@ -91,19 +107,65 @@ def rollout(environment: Environment, decoder: Decoder, generator: np.random.Gen
     >>> run.history.steps, run.actions.shape, run.log_probabilities.shape
     (30, (30,), (30, 10))
     """
-    steps = environment.horizon
-    uniforms, reward_generators = _streams(generator, steps)
-    contexts = np.stack([environment.context(step) for step in range(steps)])
-    log_probabilities = np.empty(contexts.shape[:2])
-    actions, rewards = np.empty(steps, np.int64), np.empty(steps - 1)
+    return rollouts([environment], SideBySide([decoder]), [generator])[0]
+
+
+def rollouts(
+    environments: Sequence[Environment], decoder: BatchDecoder, generators: Sequence[np.random.Generator]
+) -> list[Rollout]:
+    """Play several environments of equal horizon in lockstep, each with random numbers of its own, as `rollout` does.
+
+    Raises:
+        ValueError: if the horizons differ, or as for `rollout`.
+    """
+    horizons = {environment.horizon for environment in environments}
+    if len(horizons) != 1 or len(environments) != len(generators):
+        raise ValueError(
+            f"rollouts: wanted environments of one horizon and a generator each, got horizons {horizons}"
+        )
+    [steps] = horizons
+    streams = [_streams(generator, steps) for generator in generators]
+    contexts = np.array(
+        [[environment.context(step) for step in range(steps)] for environment in environments]
+    )
+    log_probabilities = np.empty(contexts.shape[:3])
+    actions, rewards = np.empty(contexts.shape[:2], np.int64), np.empty((len(environments), steps - 1))
     for step in range(steps):
-        log_probabilities[step] = _checked(decoder.observe(contexts[step]), step, environment.actions)
-        actions[step] = arm = _pick(log_probabilities[step], uniforms[step])
+        observed = decoder.observe(contexts[:, step])
+        for n, (environment, (uniforms, reward_generators)) in enumerate(
+            zip(environments, streams, strict=True)
+        ):
+            log_probabilities[n, step] = _checked(observed[n], step, environment.actions)
+            actions[n, step] = arm = _pick(log_probabilities[n, step], uniforms[step])
+            if step < steps - 1:
+                rewards[n, step] = environment.reward(step, arm, reward_generators[step])
         if step < steps - 1:
-            rewards[step] = environment.reward(step, arm, reward_generators[step])
-            decoder.record(arm, float(rewards[step]))
-    regret = np.array([environment.regret(step, int(arm)) for step, arm in enumerate(actions)])
-    return Rollout(BanditHistory(contexts, actions[:-1], rewards), actions, regret, log_probabilities)
+            decoder.record(actions[:, step], rewards[:, step])
+    return [
+        Rollout(
+            BanditHistory(contexts[n], actions[n, :-1], rewards[n]),
+            actions[n],
+            np.array([environment.regret(step, int(arm)) for step, arm in enumerate(actions[n])]),
+            log_probabilities[n],
+        )
+        for n, environment in enumerate(environments)
+    ]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several decoders as one batch."""
+
+    decoders: Sequence[Decoder]
+
+    def observe(self, contexts: Float[np.ndarray, "batch arms dim"]) -> list[Float[np.ndarray, " arms"]]:
+        """Each decoder's answer to its own context."""
+        return [decoder.observe(context) for decoder, context in zip(self.decoders, contexts, strict=True)]
+
+    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
+        """Hand each decoder its own arm and reward."""
+        for decoder, action, reward in zip(self.decoders, actions, rewards, strict=True):
+            decoder.record(int(action), float(reward))
 
 
 def history_from(

@@ -1,0 +1,43 @@
+# Every target makes its own .venv from requirements.lock first; nothing else needs to be installed but Python 3.11 or later.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: verify test check lint types bench nightly lock clean
+
+verify: $(READY)  ## build and audit every construction; the report lands in reports/
+	$(BIN)/weightwright verify all --out reports
+
+test: $(READY)  ## the test suite with shape types enforced and doctests executed
+	$(BIN)/python -m pytest -n 2
+
+check: lint types test  ## everything a change must pass
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/pyright
+
+bench: $(READY)  ## ratios of evaluation times, measured side by side
+	$(BIN)/python benchmarks/evaluation.py --out reports
+
+nightly: $(READY)  ## the slow and exhaustive checks
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20
+
+lock:  ## write requirements.lock afresh from pyproject.toml
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install "torch==2.13.0" setuptools -e ".[dev]"
+	$(BIN)/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"wanted Python 3.11 or later, got {sys.version.split()[0]}; try make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+clean:
+	rm -rf .venv reports build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

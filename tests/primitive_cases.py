@@ -1,0 +1,303 @@
+"""The table behind test_laws.py: one row for every primitive and every way it can be stretched.
+
+The oracles are loops over the definitions in exact rational arithmetic and share no code with constructions/.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import strategies as st
+
+from constructions.block import Block
+from constructions.primitives import copying, descent, interpolation, product, selection
+from constructions.stream import Stream
+
+Token = dict[str, list[Fraction]]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One primitive with all that the laws need to know.
+
+    Attributes:
+        name: the primitive, and what is special about this row.
+        stream: its registers; `bystander` is one that it neither reads nor writes.
+        block: what is tested.
+        tokens: strategy for token matrices (N, D) within the promise's domain.
+        cost: layers, heads per layer and neurons per layer, from the docstring.
+        oracle: from the registers of all tokens so far to the ideal output at the last of them.
+        examples: token matrices that were or might be a counterexample; every law sees them first.
+    """
+
+    name: str
+    stream: Stream
+    block: Block
+    tokens: st.SearchStrategy
+    cost: tuple[int, int, int]
+    oracle: Callable[[list[Token]], list]
+    examples: tuple[np.ndarray, ...] = ()
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        return frozenset(self.stream.registers) - self.block.writes
+
+    def exact(self, tokens: np.ndarray) -> np.ndarray:
+        """The oracle at every token."""
+        registers = self.stream.registers.items()
+        past = [
+            {name: [Fraction(x) for x in row[register.slice]] for name, register in registers}
+            for row in tokens
+        ]
+        return np.array([[float(x) for x in self.oracle(past[: n + 1])] for n in range(len(past))])
+
+
+# ---------------------------------------------------------------- what tokens hold
+
+
+def numbers(bound: float = 1.0):
+    """Numbers in [−bound, bound], the ends and 0 more often than chance."""
+    return st.sampled_from([0.0, bound, -bound]) | st.floats(-bound, bound, allow_subnormal=False)
+
+
+def entries(size: int, bound: float = 1.0):
+    return st.lists(numbers(bound), min_size=size, max_size=size).map(np.array)
+
+
+def vectors(size: int, norm: float):
+    """Vectors of length at most `norm`; a corner of the cube gives one of exactly that length."""
+    return entries(size).map(lambda v: v * norm / max(1.0, np.linalg.norm(v)))
+
+
+def several(count: int, size: int, norm: float):
+    return st.lists(vectors(size, norm), min_size=count, max_size=count).map(np.concatenate)
+
+
+def matrix(stream: Stream, rows: list[dict]) -> np.ndarray:
+    """Token matrix from register contents; (i, i², 1) is filled in, what is not given is 0."""
+    tokens = np.zeros((len(rows), stream.width))
+    for number, row in enumerate(rows):
+        position = {"position": [number + 1, (number + 1) ** 2, 1]} if "position" in stream.registers else {}
+        for name, values in (row | position).items():
+            tokens[number, stream[name].slice] = values
+    return tokens
+
+
+def matrices(stream: Stream, longest: int, rule=lambda rows: rows, **registers):
+    """Token matrices of up to `longest` tokens from a strategy for each register; `rule` repairs lists of rows."""
+    row = st.fixed_dictionaries(registers | {"bystander": entries(stream["bystander"].size, 100.0)})
+    return st.lists(row, min_size=1, max_size=longest).map(lambda rows: matrix(stream, rule(rows)))
+
+
+# ---------------------------------------------------------------- exact oracles
+
+
+def dot(left: list, right: list):
+    return sum((x * y for x, y in zip(left, right, strict=True)), Fraction(0))
+
+
+def chunks(values: list, size: int) -> list[list]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def solve(matrix: list[list], vector: list) -> list:
+    """Gauss–Jordan elimination; positive definite matrices need no pivoting."""
+    rows = [[*row, x] for row, x in zip(matrix, vector, strict=True)]
+    for n, pivot in enumerate(rows):
+        rows[n] = pivot = [x / pivot[n] for x in pivot]
+        for m in range(len(rows)):
+            if m != n:
+                rows[m] = [x - rows[m][n] * y for x, y in zip(rows[m], pivot, strict=True)]
+    return [row[-1] for row in rows]
+
+
+def gram(past: list[Token], ridge: float) -> list[list]:
+    dim = range(len(past[0]["action"]))
+    return [
+        [sum((t["action"][n] * t["action"][m] for t in past), Fraction(ridge) * (n == m)) for m in dim]
+        for n in dim
+    ]
+
+
+# ---------------------------------------------------------------- descent
+
+
+def descent_case(what: str, solver: str, depth: int, ridge=1.0, norm=1.0, horizon=4, dim=2, note="") -> Case:
+    """Ridge estimate or inverse; one more register and 2·dim neurons a system where the method is accelerated."""
+    method, reward_max = descent.Descent(solver, ridge, norm, horizon), 3.0
+    count = 1 if what == "ridge" else 2
+    size, ahead = count * dim, count * dim * (solver == "agd")
+    stream = Stream.of(action=dim, reward=1, arms=2 * dim, bystander=2, point=size, ahead=ahead, position=3)
+    registers = {name: stream[name] for name in ("action", "position", "point")}
+    registers["ahead"] = stream["ahead"] if ahead else None
+    if what == "ridge":
+        block = descent.ridge(method, depth, reward=stream["reward"], reward_max=reward_max, **registers)
+    else:
+        block = descent.inverse(method, depth, vectors=stream["arms"], **registers)
+
+    def oracle(past):
+        matrix = gram(past, ridge)
+        if what == "ridge":
+            target = [sum((t["action"][n] * t["reward"][0] for t in past), Fraction(0)) for n in range(dim)]
+            return solve(matrix, target)
+        return [x for arm in chunks(past[-1]["arms"], dim) for x in solve(matrix, arm)]
+
+    def rule(rows):  # at most horizon − 1 tokens hold an action, and without one there is no reward
+        taken = 0
+        for row in rows:
+            taken += bool(np.any(row["action"]))
+            if taken >= horizon or not np.any(row["action"]):
+                row["action"], row["reward"] = np.zeros(dim), np.zeros(1)
+        return rows
+
+    tokens = matrices(
+        stream,
+        2 * horizon,
+        rule,
+        action=st.just(np.zeros(dim)) | vectors(dim, norm),
+        reward=entries(1, reward_max),
+        arms=several(2, dim, norm),
+    )
+    first, second = np.eye(dim)[0] * norm, np.eye(dim)[-1] * norm
+    pair = {"arms": np.concatenate([first, second])}
+    played = [pair, {"action": first, "reward": reward_max}]  # one arm for ever, the other direction never
+    cost = (depth, 2 * count + 1, 2 * size if ahead else 0)
+    name = f"descent.{what} {solver}{note}"
+    return Case(name, stream, block, tokens, cost, oracle, (matrix(stream, [*played * (horizon - 1), pair]),))
+
+
+# ---------------------------------------------------------------- products, square roots, copies, choices
+
+
+def product_case(count: int, shared: bool) -> Case:
+    """‖left‖, ‖right‖ ≤ 2 meet the bound 4 exactly, which is a power of two: the gate has to be the next one."""
+    dim, longest = 2, 64
+    stream = Stream.of(
+        left=dim if shared else dim * count, right=dim * count, bystander=2, out=count, position=3
+    )
+    registers = {"left": stream["left"], "right": stream["right"], "to": stream["out"]}
+    block = product.own_token(
+        "products", "", bound=4.0, tokens=longest, position=stream["position"], **registers
+    )
+
+    def oracle(past):
+        right = chunks(past[-1]["right"], dim)
+        left = chunks(past[-1]["left"], dim) * (count if shared else 1)
+        return [dot(x, y) for x, y in zip(left, right, strict=True)]
+
+    tokens = matrices(
+        stream, 8, left=several(1 if shared else count, dim, 2.0), right=several(count, dim, 2.0)
+    )
+    ends = [
+        {"left": [(-1) ** n * 2, 0] * (1 if shared else count), "right": [2, 0] * count}
+        for n in range(longest)
+    ]
+    name = f"product.own_token {'shared' if shared else 'pairwise'}"
+    return Case(name, stream, block, tokens, (1, 2 * count, 0), oracle, (matrix(stream, ends),))
+
+
+def root_case(low: float, high: float, error: float) -> Case:
+    curve = interpolation.square_root(low, high, error)
+    stream = Stream.of(x=2, one=1, bystander=1, out=2)
+    registers = {"source": stream["x"], "one": stream["one"], "to": stream["out"]}
+    block = interpolation.root("roots", "", curve, error=error, **registers)
+    knots = curve.knots
+    number = (
+        st.floats(low, knots[-1])
+        | st.sampled_from(list(knots))
+        | st.sampled_from(list((knots[1:] + knots[:-1]) / 2))
+    )
+    number = number.map(lambda x: float(np.clip(x, low, high)))
+    tokens = matrices(stream, 3, x=st.lists(number, min_size=2, max_size=2), one=st.just([1.0]))
+    cost = (1, 0, 2 * (len(knots) - 1) + 1)
+    return Case(
+        f"interpolation.root {low:g} to {high:g}",
+        stream,
+        block,
+        tokens,
+        cost,
+        lambda past: [math.sqrt(x) for x in past[-1]["x"]],
+        (matrix(stream, [{"x": [low, high], "one": 1}]),),
+    )
+
+
+def shift_case(offset: int) -> Case:
+    stream = Stream.of(x=2, bystander=1, out=2, position=3)
+    registers = {"what": stream["x"], "to": stream["out"], "position": stream["position"]}
+    block = copying.shift("shift", "", offset=offset, bound=2.0, **registers)
+    tokens = matrices(stream, offset + 6, x=vectors(2, 2.0))
+
+    def oracle(past):
+        return past[-1 - offset]["x"] if len(past) > offset else [Fraction(0)] * 2
+
+    angles = np.arange(3 * offset + 3)
+    turning = [{"x": [2 * math.cos(angle), 2 * math.sin(angle)]} for angle in angles]
+    cost = (1, 3 if offset else 1, 0)
+    return Case(f"copying.shift by {offset}", stream, block, tokens, cost, oracle, (matrix(stream, turning),))
+
+
+def combine_case() -> Case:
+    stream = Stream.of(x=2, y=2, bystander=1, out=2)
+    terms = ((10.0, stream["x"]), (-1 / 3, stream["y"]))
+    block = copying.combine("sum", "", terms=terms, to=stream["out"], bound=10.0 + 1 / 3)
+    weights = [Fraction(weight) for weight, _ in terms]
+
+    def oracle(past):
+        return [weights[0] * x + weights[1] * y for x, y in zip(past[-1]["x"], past[-1]["y"], strict=True)]
+
+    tokens = matrices(stream, 3, x=entries(2), y=entries(2))
+    return Case("copying.combine", stream, block, tokens, (1, 0, 4), oracle)
+
+
+def selection_case(count: int, span: int) -> Case:
+    """Entries up to 4, again a power of two."""
+    stream = Stream.of(choice=count, options=count * span, one=1, bystander=1, out=span)
+    registers = {"choice": stream["choice"], "options": stream["options"], "one": stream["one"]}
+    block = selection.by_one_hot("choice", "", to=stream["out"], bound=4.0, **registers)
+
+    def oracle(past):
+        options = chunks(past[-1]["options"], span)
+        chosen = [option for option, c in zip(options, past[-1]["choice"], strict=True) if c == 1]
+        return chosen[0] if chosen else [Fraction(0)] * span
+
+    choice = st.sampled_from([*np.eye(count), np.zeros(count)])
+    tokens = matrices(stream, 2, choice=choice, options=entries(count * span, 4.0), one=st.just([1.0]))
+    lost = {"choice": np.eye(count)[0], "options": np.full(count * span, 2.0**-51), "one": 1}
+    cost = (1, 0, 2 * count * span)
+    name = f"selection.by_one_hot {count} of {span}"
+    return Case(name, stream, block, tokens, cost, oracle, (matrix(stream, [lost]),))
+
+
+STRETCHES = (
+    {"depth": 6},
+    {"depth": 1, "note": " one layer"},
+    {"depth": 12, "ridge": 0.1, "norm": 2.0, "note": " weak ridge"},
+    {"depth": 6, "horizon": 1, "note": " one step"},
+    {"depth": 6, "dim": 1, "horizon": 6, "note": " one dimension"},
+)
+
+CASES = [
+    *(
+        descent_case(what, solver, **stretch)
+        for what in ("ridge", "inverse")
+        for solver, stretches in (("gd", STRETCHES[:3]), ("agd", STRETCHES))
+        for stretch in stretches
+    ),
+    product_case(3, shared=True),
+    product_case(2, shared=False),
+    root_case(0.01, 4.0, 0.01),
+    root_case(1e-6, 9.0, 0.003),
+    *(shift_case(offset) for offset in (0, 1, 3, 12)),
+    combine_case(),
+    selection_case(3, 2),
+    selection_case(2, 25),
+]
+
+DEEP = [
+    descent_case(what, solver, depth, ridge=10.0, horizon=2, note=" converged")
+    for what in ("ridge", "inverse")
+    for solver, depth in (("gd", 150), ("agd", 65))
+]
+"""So deep that rounding alone is left of the promise."""

@@ -1,0 +1,253 @@
+"""Theorem × construction → verdict: measured ≤ certified ≤ stated.
+
+*measured* is the worst error that a search finds on the real weights, *certified* what the construction promises for every
+admissible history, *stated* the theorem's own formula. A verdict that fails keeps its witness.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase
+from jaxtyping import Float
+
+from constructions.construction import Construction, Probe
+from constructions.history import BanditHistory
+from verify.strategies import Recipe, batches, battery, recipes
+
+ORDER_WINDOW = 0.05
+"""How far a fitted exponent may lie from the stated one."""
+
+SEARCH = hypothesis.settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=tuple(HealthCheck),  # type: ignore[arg-type]
+)
+"""The same search for everyone who runs it."""
+
+Truth = Callable[[object, BanditHistory], Float[np.ndarray, "steps arms"]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim, held against one construction.
+
+    Attributes:
+        claim: what is claimed, in words.
+        source: where.
+        kind: "bound", measured ≤ certified ≤ stated; "size", measured ≤ stated; "least", measured ≥ stated; "order",
+            a fitted exponent within ORDER_WINDOW of the stated one (evidence, not a proof).
+        measured, certified, stated: the three numbers; None where there is none.
+        rounding: what float64 may add to `measured`.
+        relative: measured divided by the size of what it is an error of, if it is an error.
+        note: anything a reader should know.
+        witness: the history at which `measured` was found, as a recipe.
+    """
+
+    claim: str
+    source: str
+    kind: Literal["bound", "size", "least", "order"]
+    measured: float
+    stated: float | None = None
+    certified: float | None = None
+    rounding: float = 0.0
+    relative: float | None = None
+    note: str = ""
+    witness: dict | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim stands."""
+        stated = np.inf if self.stated is None else self.stated
+        if self.kind == "order":
+            return abs(self.measured - stated) <= ORDER_WINDOW
+        if self.kind == "least":
+            return self.measured >= stated
+        certified = self.measured if self.certified is None else self.certified
+        inside = self.measured <= certified + self.rounding
+        return bool(inside and certified <= stated * (1 + 1e-12))  # norms: two ways to round one formula
+
+    def record(self) -> dict:
+        """For JSON."""
+        return asdict(self) | {"holds": self.holds}
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst of one block: its largest errors, and the probe with the largest ratio of error to promise."""
+
+    probe: Probe
+    recipe: Recipe
+    ratio: float
+    error: float
+    relative: float
+    own_error: float
+
+    @classmethod
+    def of(cls, probe: Probe, recipe: Recipe) -> "Worst":
+        """A single probe."""
+        pairs = ((probe.error, probe.promise), (probe.own_error, probe.own_promise))
+        ratio = max(error / promise if promise else (np.inf if error else 0.0) for error, promise in pairs)
+        return cls(probe, recipe, ratio, probe.error, probe.relative, probe.own_error)
+
+    def merge(self, other: "Worst") -> "Worst":
+        """The worst of two."""
+        larger = {
+            name: max(getattr(self, name), getattr(other, name))
+            for name in ("error", "relative", "own_error")
+        }
+        return replace(self if self.ratio >= other.ratio else other, **larger)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a search found.
+
+    Attributes:
+        histories: how many it tried.
+        error: the worst |log-probability error|.
+        recipe: the history at which it was found.
+        blocks: the worst of every block by name.
+    """
+
+    histories: int = 0
+    error: float = 0.0
+    recipe: Recipe | None = None
+    blocks: Mapping[str, Worst] = field(default_factory=dict)
+
+    def score(self, certificate: float) -> float:
+        """Worst error over promise: what the search climbs, and more than 1 where a claim fails."""
+        ratios = [worst.ratio for worst in self.blocks.values()]
+        return max([self.error / certificate if certificate else 0.0, *ratios])
+
+    def merge(self, other: "Findings") -> "Findings":
+        """Both together."""
+        blocks = dict(self.blocks)
+        for name, worst in other.blocks.items():
+            blocks[name] = blocks[name].merge(worst) if name in blocks else worst
+        worse = other if other.recipe is None or other.error >= self.error else self
+        return Findings(self.histories + other.histories, worse.error, worse.recipe, blocks)
+
+
+def measure(built: Construction, truth: Truth | None, tried: Sequence[Recipe]) -> Findings:
+    """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm."""
+    histories = [recipe.history(built.tokens.spec) for recipe in tried]
+    outputs = built.outputs(histories)
+    findings = Findings()
+    for recipe, history, output in zip(tried, histories, outputs, strict=True):
+        error = 0.0
+        if truth is not None:
+            difference = built.policy(output) - truth(built.spec, history)
+            error = float(np.nan_to_num(np.abs(difference), nan=np.inf).max())
+        blocks = {probe.block: Worst.of(probe, recipe) for probe in built.probe(history, output)}
+        findings = findings.merge(Findings(1, error, recipe, blocks))
+    return findings
+
+
+def search(built: Construction, truth: Truth | None, histories: int, batch: int = 20) -> Findings:
+    """Look for the worst error over at least so many histories: a fixed battery, then Hypothesis, climbing error/promise."""
+    findings, spec = Findings(), built.tokens.spec
+    fixed = battery(spec)
+    for start in range(0, min(len(fixed), histories), batch):
+        findings = findings.merge(measure(built, truth, fixed[start : start + batch]))
+
+    @hypothesis.settings(
+        SEARCH,
+        max_examples=max(1, math.ceil((histories - findings.histories) / batch)),
+        phases=(Phase.generate, Phase.target),
+    )
+    @hypothesis.given(batches(spec, batch))
+    def climb(tried: list[Recipe]) -> None:
+        nonlocal findings
+        found = measure(built, truth, tried)
+        hypothesis.target(min(found.score(built.certificate), 1e300))
+        findings = findings.merge(found)
+
+    climb()
+    return findings
+
+
+def shrink(built: Construction, truth: Truth | None) -> Recipe:
+    """The simplest recipe that still breaks a promise, found by Hypothesis.
+
+    Raises:
+        hypothesis.errors.NoSuchExample: if none does.
+    """
+
+    def breaks(recipe: Recipe) -> bool:
+        return measure(built, truth, [recipe]).score(built.certificate) > 1
+
+    return hypothesis.find(
+        recipes(built.tokens.spec), breaks, settings=hypothesis.settings(SEARCH, max_examples=300)
+    )
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One weight made wrong.
+
+    Attributes:
+        place: which layer and map.
+        row, column: what the weight connects, in register names where it has them.
+        score: worst error over promise that the battery found; more than 1 means caught.
+        reason: for a survivor, why its change stays within the promises.
+    """
+
+    place: str
+    row: str
+    column: str
+    score: float
+    reason: str = ""
+
+    @property
+    def caught(self) -> bool:
+        """Whether the audit fails on it."""
+        return self.score > 1
+
+
+def mutants(
+    built: Construction, truth: Truth, trials: int, seed: int, change: float = 0.1, tried: int = 20
+) -> list[Mutant]:
+    """Change single random weights by a tenth of their size, up or down, and audit each with part of the battery."""
+    generator = np.random.default_rng(seed)
+    names, weights = zip(*built.transformer.named_parameters(), strict=True)
+    sizes = np.array([weight.numel() for weight in weights])
+    tests = battery(built.tokens.spec)
+    tests = [tests[n] for n in np.linspace(0, len(tests) - 1, tried).astype(int)]
+    found = []
+    for _ in range(trials):
+        which = int(generator.choice(len(names), p=sizes / sizes.sum()))
+        entry, sign = int(generator.integers(sizes[which])), float(generator.choice([-1.0, 1.0]))
+        broken = copy.deepcopy(built.transformer)
+        broken.get_parameter(names[which])[entry] *= 1 + sign * change
+        mutant = replace(built, transformer=broken)
+        score = measure(mutant, truth, tests).score(built.certificate)
+        found.append(Mutant(*_place(built, names[which], entry), score, _excuse(built, mutant, tests, score)))
+    return found
+
+
+def _place(built: Construction, name: str, entry: int) -> tuple[str, str, str]:
+    """A weight's map, row and column, in register names where it has them."""
+    stream, weights = built.tokens.stream, name.removesuffix(".weight")
+    row, column = (
+        int(built.transformer.get_buffer(f"{weights}.{axis}")[entry]) for axis in ("rows", "columns")
+    )
+    if name.endswith("second.weight"):
+        return weights, stream.label(row), f"neuron {column}"
+    return weights, f"row {row}", stream.label(column)
+
+
+def _excuse(built: Construction, mutant: Construction, tests: Sequence[Recipe], score: float) -> str:
+    """Why a mutant survives: measured, not argued."""
+    if score > 1:
+        return ""
+    histories = [recipe.history(built.tokens.spec) for recipe in tests]
+    change = np.abs(built.policy(mutant.outputs(histories)) - built.policy(built.outputs(histories))).max()
+    if change < 1e-12:
+        return "changes no output: the head or neuron it feeds never fires on an admissible history that was tried"
+    return f"changes log-probabilities by {change:.1e} at most, within the slack of every promise (worst ratio {score:.3f})"

@@ -1,0 +1,242 @@
+"""Figures, drawn from saved records alone.
+
+    draw(record)                one panel, 3.4 in wide: a journal's column
+    draw(record, record, …)     panels side by side, 7 in wide: a page
+    save(figure, folder, name)  name.svg, its text as text, and name.png; the same record always gives the same bytes
+
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; line styles and markers tell the same
+curves apart in grey. Records come from sweeps.py; the rows of "slack" are probes of blocks.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+Record = Mapping[str, Any]
+"""JSON values under a `kind`."""
+
+COLUMN, PAGE, HEIGHT = 3.4, 7.0, 2.5
+"""Widths of figures of one panel and of several, and the height of both, in inches."""
+
+BLACK, ORANGE, BLUE, VERMILLION, GREY, PALE = "#000000", "#E69F00", "#0072B2", "#D55E00", "#777777", "#E8E8E8"
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": "medium",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "figure.dpi": 200,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "weightwright",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one kind of curve is drawn, everywhere: matplotlib's names, the marker's size in points."""
+
+    color: str
+    linestyle: str
+    marker: str
+    markersize: float
+    markerfacecolor: str
+
+
+LOOKS = {
+    "measured": Look(BLUE, "-", "o", 2.8, BLUE),
+    "certified": Look(VERMILLION, "--", "s", 5, "white"),
+    "stated": Look(BLACK, ":", "^", 4, "white"),
+}
+
+SOLVERS = {"gd": "gradient descent", "agd": "accelerated descent"}
+
+
+def draw(*records: Record) -> Figure:
+    """A figure with a panel for each record.
+
+    Raises:
+        ValueError: if there is no record, or one is of no known kind, lacks a field or holds something else than numbers.
+    """
+    if not records:
+        raise ValueError("draw: wanted one or more records, got none")
+    for record in records:
+        _check(record)
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(COLUMN if len(records) == 1 else PAGE, HEIGHT), layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, record in zip(figure.subplots(1, len(records), squeeze=False)[0], records, strict=True):
+            PANELS[record["kind"]](axes, record)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once: saving again moves nothing
+    return figure
+
+
+def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
+    """Write folder/name.svg and folder/name.png (200 dpi), the folder being made if need be.
+
+    Raises:
+        ValueError: if the name is empty or not a plain file name.
+    """
+    if not name or Path(name).name != name:
+        raise ValueError(f"name: wanted a plain file name without suffix, got {name!r}")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    svg, png = (Path(folder) / f"{name}.{suffix}" for suffix in ("svg", "png"))
+    with matplotlib.style.context(["default", STYLE]):
+        figure.savefig(svg, metadata={"Date": None, "Creator": None})
+        figure.savefig(png, dpi=200, metadata={"Software": None})
+    return svg, png
+
+
+def error_against_depth(axes: Axes, record: Record) -> None:
+    """Measured, certified and stated error of the ridge estimate; shaded, what float64 rounding may add to the second."""
+    x, names = record["depths"], ("stated", "certified", "measured")
+    for name in names:
+        axes.semilogy(x, record[name], label=name, **vars(LOOKS[name]))
+    seen = [y for y in (*record["measured"], *record["stated"]) if y > 0] or [1.0]
+    bottom, floor = min(seen) / 100, max(record["rounding"])
+    axes.set(xlim=(0, 1.02 * max(x)), ylim=(bottom, max(seen) * 10))
+    if floor > bottom:
+        axes.axhspan(bottom, floor, color=PALE, linewidth=0, zorder=0)
+        axes.annotate("float64 rounding,\nbound", (0, floor), (4, -3), textcoords="offset points", va="top")
+    taken = -math.inf
+    for name in sorted(names, key=lambda name: record[name][-1]):
+        shown = [n for n, y in enumerate(record[name]) if y >= bottom]
+        end, inside = shown[-1] if shown else 0, len(shown) == len(x)
+        y = max(record[name][end], taken * 10 ** (0.08 * math.log10(max(seen) * 10 / bottom)), bottom)
+        side = {"xytext": (7 if inside else -7, 0), "ha": "left" if inside else "right", "va": "center"}
+        axes.annotate(name, (x[end], y), textcoords="offset points", color=LOOKS[name].color, **side)
+        taken = y if inside else taken
+    axes.set(xlabel="depth (layers)", ylabel="worst ‖ŵ − w‖ (reward / action)")
+    axes.set_title(f"{SOLVERS[record['spec']['solver']]}, T = {record['spec']['horizon']}")
+
+
+def error_against_width(axes: Axes, record: Record) -> None:
+    """Measured and certified error of √ by its neurons, and the fitted power law."""
+    for name in ("certified", "measured"):
+        axes.loglog(record["neurons"], record[name], label=name, **vars(LOOKS[name]) | {"linestyle": "none"})
+    fit, (low, high) = record["fit"], record["domain"]
+    law = [fit["constant"] * error ** -fit["exponent"] for error in record["errors"]]
+    axes.loglog(law, record["errors"], color=GREY, label=f"neurons ∝ error⁻ᵖ,\n{_power(fit)}", zorder=1)
+    axes.set(xlabel="neurons for one arm", ylabel="worst error of √x (dimensionless)")
+    axes.set_title(f"√x on [{low:.2g}, {high:.2g}]")
+    axes.legend(loc="lower left", handlelength=1.5)
+
+
+def size_against_horizon(axes: Axes, record: Record) -> None:
+    """Layers, stated and certified, with fitted powers of T times the logarithm in the stated formula."""
+    x, logs = record["horizons"], record["log_stated"]
+    for name, origin in (("stated", f" ({record['source']})"), ("certified", "")):
+        look, fit = LOOKS[name], record["fits"][name]
+        label = f"{name}{origin}, {_power(fit)}"
+        axes.loglog(x, record[name], label=label, **vars(look) | {"linestyle": "none"})
+        law = [fit["constant"] * t ** fit["exponent"] * log for t, log in zip(x, logs, strict=True)]
+        axes.loglog(x, law, color=look.color, linestyle=look.linestyle, zorder=1, linewidth=0.9)
+    axes.set(xlabel="horizon T (steps)", ylabel="layers", ylim=(None, max(record["stated"]) * 30))
+    axes.set_title(f"{SOLVERS[record['spec']['solver']]}, error ≤ {record['spec']['error']:g}")
+    place = {"loc": "upper left", "alignment": "left", "borderaxespad": 0, "handlelength": 1}
+    axes.legend(title="layers ∝ Tᵖ × log", **place)
+
+
+def regret(axes: Axes, record: Record) -> None:
+    """Mean cumulative regret of the transformer and of true LinUCB, with bands of one standard deviation."""
+    x, spec = record["steps"], record["spec"]
+    edges = {
+        name: [
+            [
+                mean + sign * spread
+                for mean, spread in zip(record[name], record[f"{name}_deviation"], strict=True)
+            ]
+            for sign in (-1, 1)
+        ]
+        for name in ("true", "built")
+    }
+    axes.plot(x, record["true"], color=ORANGE, linewidth=3, label="LinUCB")
+    axes.fill_between(x, *edges["true"], color=ORANGE, alpha=0.2, linewidth=0)
+    axes.plot(
+        x, record["built"], "--", color=BLACK, linewidth=1, label=f"transformer, {record['layers']} layers"
+    )
+    for edge in edges["built"]:
+        axes.plot(x, edge, ":", color=BLACK, linewidth=0.7)
+    axes.set(xlabel="step t", ylabel="cumulative regret (reward)", xlim=(0, max(x)), ylim=(0, None))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    note = f"{record['differing']} of {record['decisions']} decisions differ\nmean ± s.d., {len(record['seeds'])} runs"
+    axes.text(0.98, 0.03, note, ha="right", va="bottom", transform=axes.transAxes)
+    axes.set_title(f"{record['label']}, d = {spec['dim']}, A = {spec['actions']}")
+    axes.legend(loc="upper left")
+
+
+def slack(axes: Axes, record: Record) -> None:
+    """How much of its promise each block uses up: worst error over promise, own and with the errors of its inputs."""
+    rows, shares = record["rows"][::-1], [1.0]
+    for error, promise, label, name, lift in (
+        ("error", "promise", "inputs’ errors included", "measured", 0.15),
+        ("own_error", "own_promise", "its own", "certified", -0.15),
+    ):
+        used = [row[error] / row[promise] for row in rows]
+        places = [n + lift for n in range(len(rows))]
+        axes.semilogx(used, places, label=label, **vars(LOOKS[name]) | {"linestyle": "none"})
+        for place in (place for place, share in zip(places, used, strict=True) if not share):
+            spot = {"xycoords": ("axes fraction", "data"), "va": "center"}
+            axes.annotate("0", (0.02, place), color=LOOKS[name].color, **spot)
+        shares += filter(None, used)
+    axes.axvline(1, color=BLACK, linewidth=0.8, zorder=0)
+    axes.set(xlim=(min(shares) / 5, max(shares) * 2), ylim=(-0.6, len(rows) - 0.4))
+    axes.set_yticks(range(len(rows)), [row["block"].replace("_k", "ₖ") for row in rows])
+    axes.set_xlabel("worst error / promise")
+    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, handletextpad=0.1, columnspacing=1)
+
+
+_PANELS = (error_against_depth, error_against_width, size_against_horizon, regret, slack)
+PANELS: Mapping[str, Callable[[Axes, Record], None]] = {panel.__name__: panel for panel in _PANELS}
+"""How each kind of record is drawn."""
+
+_FIELDS = {  # curves, all of one length; other fields
+    "error_against_depth": ("depths measured certified stated rounding", "spec"),
+    "error_against_width": ("errors measured certified neurons", "fit domain"),
+    "size_against_horizon": ("horizons certified stated log_stated", "fits spec source"),
+    "regret": (
+        "steps built true built_deviation true_deviation",
+        "differing decisions seeds layers label spec",
+    ),
+    "slack": ("error promise own_error own_promise", "rows"),
+}
+
+
+def _check(record: Record) -> None:
+    """Hold a record to its kind: fields present, curves of equal length, all of finite numbers >= 0."""
+    kind = record.get("kind")
+    if kind not in _FIELDS:
+        raise ValueError(f"record: wanted a kind among {', '.join(PANELS)}, got {kind!r}")
+    names, others = (fields.split() for fields in _FIELDS[kind])
+    rows = record.get("rows", []) if kind == "slack" else [record]
+    if missing := {*names, *others} - {field for row in (record, *rows) for field in row}:
+        raise ValueError(f"{kind}: wanted {', '.join(names + others)}, got no {', '.join(sorted(missing))}")
+    curves = {name: [row.get(name) for row in rows] if kind == "slack" else record[name] for name in names}
+    lengths = {name: len(values) for name, values in curves.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(f"{kind}: wanted curves of one length >= 1, got {lengths}")
+    for name, values in curves.items():
+        for x in values:
+            good = isinstance(x, int | float) and math.isfinite(x) and x >= 0
+            if not good or (not x and "promise" in name):
+                raise ValueError(f"{kind}: wanted finite {name} >= 0, promises > 0, got {x!r}")
+
+
+def _power(fit: Mapping[str, float]) -> str:
+    """A fitted exponent with half its interval."""
+    return f"p = {fit['exponent']:.3f} ± {(fit['high'] - fit['low']) / 2:.1g}"

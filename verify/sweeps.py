@@ -1,0 +1,259 @@
+"""Sweeps: how errors fall and sizes grow as one quantity moves, as records that can be saved and drawn.
+
+A record is a dict of strings, numbers, lists and such dicts, so JSON carries it unchanged. `kind` says what was swept,
+`spec` holds the fields of the specification; plots.py draws records and never sees the objects they came from.
+
+Where the paper states an order only, an exponent is fitted and the constant it implies reported: a measurement, not a proof.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+from jaxtyping import Float
+from scipy import stats
+
+from constructions import linucb
+from constructions.assemble import assemble
+from constructions.construction import Construction
+from constructions.history import BanditHistory
+from constructions.primitives import descent, interpolation
+from constructions.stream import Stream
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
+from verify import algorithms, theorems
+from verify.rollout import Environment, rollout
+from verify.theorems import lemmas
+from verify.theorems import linucb as stated
+
+Record = dict[str, Any]
+"""JSON values under a `kind`."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A power law y ≈ constant · x^exponent, by least squares on logarithms.
+
+    Attributes:
+        exponent: its estimate.
+        low: lower end of its 95 % interval, by Student's t.
+        high: upper end.
+        constant: the implied constant, in units of y.
+        r_squared: the share of the variance of log y that the law explains.
+    """
+
+    exponent: float
+    low: float
+    high: float
+    constant: float
+    r_squared: float
+
+
+def fit_power(x: Float[np.ndarray, " points"] | Sequence, y: Float[np.ndarray, " points"] | Sequence) -> Fit:
+    """The power law through points with positive coordinates.
+
+    Raises:
+        ValueError: for fewer than 3 points, unequal lengths, a coordinate that is not finite and positive, or x all equal.
+
+    >>> fit = fit_power([1, 10, 100, 1000], [2, 20, 200, 2000])
+    >>> round(fit.exponent, 9), round(fit.constant, 9)
+    (1.0, 2.0)
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 3 or len(np.unique(x)) < 2:
+        raise ValueError(f"fit_power: wanted 3 or more points at different x, got x = {x}, y = {y}")
+    if not (np.isfinite([x, y]).all() and (x > 0).all() and (y > 0).all()):
+        raise ValueError(f"fit_power: wanted x and y finite and > 0, got x = {x}, y = {y}")
+    line: Any = stats.linregress(np.log(x), np.log(y))
+    exponent, half = float(line.slope), float(stats.t.ppf(0.975, len(x) - 2) * line.stderr)
+    constant = float(np.exp(line.intercept))
+    return Fit(exponent, exponent - half, exponent + half, constant, float(line.rvalue**2))
+
+
+def adversarial_histories(spec: linucb.Spec) -> list[BanditHistory]:
+    """Histories on which descent is slow: one arm, or nearly low-rank actions, always with the largest reward ρ.
+
+    The low-rank ones alternate (±strong, weak), the squares of the weak entries adding up to some s² ≤ λ. The strong
+    parts cancel in Σ a_j r_j, so that all of the estimate, of norm √n ρ/(2√λ) at s² = λ, lies along the eigenvalue
+    λ + s², where descent is slowest. At d = 1 there are only the one-arm histories.
+    """
+    (low, high), steps = spec.action_norm, spec.horizon
+    runs = [np.tile(norm * np.eye(spec.dim)[0], (steps, 1)) for norm in (low, high)]
+    for energy in spec.ridge * np.geomspace(0.01, 1, 12) if spec.dim > 1 else ():
+        weak = min(math.sqrt(energy / max(steps - 1, 1)), high)
+        rows = np.zeros((steps, spec.dim))
+        rows[:, 0] = math.sqrt(high**2 - weak**2) * (-1.0) ** np.arange(steps)
+        rows[:, 1] = weak
+        runs.append(rows)
+    contexts = [np.repeat(rows[:, None], spec.actions, axis=1) for rows in runs]
+    rewards = np.full(steps - 1, reward_bound(spec))
+    return [BanditHistory(offers, np.zeros(steps - 1, int), rewards) for offers in contexts]
+
+
+def ridge_only(spec: linucb.Spec, depth: int) -> Construction:
+    """`depth` layers that compute the ridge estimate and nothing else; the certificate bounds ‖ŵ − w‖."""
+    extra = {"ridge_ahead": spec.dim} if spec.solver == "agd" else {}
+    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, **extra)
+    method = descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
+    seen = {name: stream[name] for name in ("action", "reward", "position")}
+    written, rewards = {"point": stream["ridge"]}, reward_bound(spec)
+    ahead = stream.registers.get("ridge_ahead")
+    block = descent.ridge(method, depth, reward_max=rewards, **seen, **written, ahead=ahead)
+    arms = math.sqrt(spec.actions + 1) * spec.action_norm[1]
+    inputs = (2 * spec.horizon, 4 * spec.horizon**2, 1, arms, rewards)
+    radius = 2 * math.hypot(*inputs, block.promise.magnitude)
+    transformer = assemble(stream, BANDIT_INPUTS, [[block]], radius)
+    return Construction(spec, BanditTokens(stream, spec), (block,), transformer, block.promise.total.error)
+
+
+def error_against_depth(
+    spec: linucb.Spec, solver: descent.Solver, depths: Sequence[int], histories: Sequence[BanditHistory]
+) -> Record:
+    """Worst ‖ŵ − w‖ over histories and steps, on weights built for each depth.
+
+    Fields: depths; measured, against `algorithms`; certified, the block's promise in exact arithmetic; rounding, what
+    float64 may add to it; stated, the ridge lemma solved for ε. All errors in units of reward per unit of action.
+
+    Raises:
+        ValueError: if there are no depths, one is below 1, or histories are none or of unequal lengths.
+    """
+    if len(lengths := {history.steps for history in histories}) != 1:
+        raise ValueError(f"histories: wanted one or more, all of one length, got lengths {sorted(lengths)}")
+    if not len(depths) or min(depths) < 1:
+        raise ValueError(f"depths: wanted one or more, each >= 1, got {list(depths)}")
+    spec = replace(spec, solver=solver)
+    true = np.stack([algorithms.linucb_values(spec, history).ridge_estimate for history in histories])
+    lemma = {"gd": lemmas.RIDGE_GD_DEPTH, "agd": lemmas.RIDGE_AGD_DEPTH}[solver]
+    rows = []
+    for depth in map(int, depths):
+        built = ridge_only(spec, depth)
+        found, bound = built.outputs(histories), built.blocks[0].promise.total
+        worst = np.linalg.norm(found[..., built.tokens.stream["ridge"].slice] - true, axis=-1).max()
+        formula = lemma.evaluate("error", depth=depth, **_symbols(spec))
+        rows.append((depth, worst, bound.error, bound.rounding, formula))
+    curves = _columns(("depths", "measured", "certified", "rounding", "stated"), rows)
+    return _record("error_against_depth", spec, **curves, histories=len(histories), source=lemma.source)
+
+
+def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int = 20_001) -> Record:
+    """√x on the range of aᵀA⁻¹a, by the neurons of a transformer that does nothing else.
+
+    Fields: errors, as requested; measured, the worst at `points` arguments spread evenly over √x, at knots and midway
+    between them; certified and rounding; neurons, for one arm; fit, the power of 1/error with which they grow.
+
+    Raises:
+        ValueError: for fewer than 3 errors, or one that is not positive.
+    """
+    low, high = spec.action_norm
+    least, largest = low**2 / (spec.ridge + (spec.horizon - 1) * high**2), high**2 / spec.ridge
+    stream, names, rows = Stream.of(square=1, one=1, width=1), ("width", "Theorem 8, step 3"), []
+    for error in map(float, errors):
+        function = interpolation.square_root(least, largest, error)
+        block = interpolation.root(
+            *names, function, error=error, source=stream["square"], one=stream["one"], to=stream["width"]
+        )
+        radius = 2 * math.hypot(largest, 1, block.promise.magnitude)
+        transformer = assemble(stream, frozenset({"square", "one"}), [[block]], radius)
+        knots, bound = np.sqrt(function.knots), block.promise.total
+        even, between = np.linspace(knots[0], knots[-1], points), (knots[1:] + knots[:-1]) / 2
+        roots = np.concatenate([even, between, knots])
+        tokens = np.stack([roots**2, np.ones_like(roots), np.zeros_like(roots)], axis=1)
+        found = transformer(torch.as_tensor(tokens)).numpy()[:, stream["width"].start]
+        neurons = transformer.size().hidden - 1  # one serves all arms: the constant
+        rows.append((error, np.abs(found - roots).max(), bound.error, bound.rounding, neurons))
+    curves = _columns(("errors", "measured", "certified", "rounding", "neurons"), rows)
+    fit = fit_power(1 / np.array(curves["errors"]), curves["neurons"])
+    return _record("error_against_width", spec, **curves, domain=[least, largest], fit=asdict(fit))
+
+
+def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: descent.Solver) -> Record:
+    """Sizes of the transformers built for each horizon, beside the number of layers that the paper states.
+
+    Fields: horizons; certified, heads, width, hidden, norm: layers and other sizes as built; stated: layers by Theorem 8
+    and its proof for "agd", by the ridge lemma alone at the proof's error_1 for "gd", of which the theorem does not
+    speak; log_stated: the logarithms in that formula, added; log_certified: log(bound on ‖w‖ / certified ‖ŵ − w‖).
+    Fits, powers of T: certified and stated over log_stated; certified_own over log_certified; all others as they are.
+    Those of `stated` only read a formula back; those of `certified` speak of what was built.
+
+    Raises:
+        ValueError: for fewer than 3 horizons, one below 2, or no exploration, by which the proof divides.
+    """
+    if len(set(horizons)) < 3 or min(horizons) < 2 or not spec.exploration:
+        wanted = "horizons, exploration: wanted 3 or more, each >= 2, and > 0"
+        raise ValueError(f"{wanted}, got {list(horizons)} and {spec.exploration}")
+    rows = []
+    for horizon in map(int, horizons):
+        built = linucb.build(chosen := replace(spec, horizon=horizon, solver=solver, depth="certified"))
+        size, start = built.size(), descent.largest_estimate(spec.ridge, horizon - 1, reward_bound(spec))
+        sizes = (size.layers, size.heads, size.width, size.hidden, size.norm)
+        gained = math.log(start / built.blocks[0].promise.total.error)
+        rows.append((horizon, *sizes, *_stated_layers(chosen), gained))
+    names = ("certified", "heads", "width", "hidden", "norm", "stated", "log_stated", "log_certified")
+    curves = {name: np.array(column) for name, column in _columns(("horizons", *names), rows).items()}
+    powers = {f"{name}_raw": curves[name] for name in ("certified", "stated", "hidden", "norm")}
+    powers |= {name: curves[name] / curves["log_stated"] for name in ("certified", "stated")}
+    powers["certified_own"] = curves["certified"] / curves["log_certified"]
+    fits = {name: asdict(fit_power(horizons, sizes)) for name, sizes in powers.items()}
+    lists = {name: column.tolist() for name, column in curves.items()}
+    source = "Theorem 8" if solver == "agd" else "ridge lemma"
+    return _record("size_against_horizon", replace(spec, solver=solver), **lists, fits=fits, source=source)
+
+
+def regret(
+    environment: Callable[[np.random.Generator], Environment],
+    spec: linucb.Spec,
+    seeds: Sequence[int],
+    label: str,
+) -> Record:
+    """Cumulative regret of the constructed transformer and of true LinUCB, with the same random numbers.
+
+    Fields: steps; built and true, means over seeds, and built_deviation and true_deviation, standard deviations, in
+    units of reward; differing, the decisions on which the two differ, out of `decisions`; measured, the worst
+    |log-probability error| along the transformer's own histories; certified and stated; layers.
+
+    Raises:
+        ValueError: for fewer than 2 seeds, or an environment outside the spec.
+    """
+    if len(seeds) < 2:
+        raise ValueError(f"seeds: wanted 2 or more, got {list(seeds)}")
+    built, runs = linucb.build(spec), []
+    for seed in map(int, seeds):
+        stage = environment(np.random.default_rng(seed))
+        players = (built.decoder(), algorithms.decoder(spec))
+        runs.append([rollout(stage, player, np.random.default_rng([seed, 1])) for player in players])
+    wrong = [run.log_probabilities - algorithms.linucb(spec, run.history) for run, _ in runs]
+    totals = np.cumsum([[run.regret for run in pair] for pair in runs], axis=-1)
+    (own, true), (own_spread, true_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
+    differ = np.array([one.actions != other.actions for one, other in runs])
+    curves = {"steps": list(range(1, totals.shape[-1] + 1)), "built": own, "true": true}
+    curves |= {"built_deviation": own_spread, "true_deviation": true_spread, "seeds": list(map(int, seeds))}
+    counts = {"differing": int(differ.sum()), "decisions": differ.size, "layers": built.size().layers}
+    errors = {"measured": float(np.abs(wrong).max()), "certified": built.certificate, "stated": spec.error}
+    return _record("regret", spec, label=label, **curves, **counts, **errors)
+
+
+def _stated_layers(spec: linucb.Spec) -> tuple[float, float]:
+    """The stated number of layers, and the sum of the logarithms that stand in its formula."""
+    ridge_step = lemmas.RIDGE_GD.expression("layers").subs(theorems.error, stated.ERROR_SPLIT["error_1"])
+    formula = ridge_step if spec.solver == "gd" else stated.STATED_LAYERS
+    factor = sympy.Add(*formula.atoms(sympy.log))
+    return theorems.evaluate(formula, **_symbols(spec)), theorems.evaluate(factor, **_symbols(spec))
+
+
+def _symbols(spec: linucb.Spec) -> dict[str, float]:
+    """A spec's numbers under the names that the statements use."""
+    numbers = {name: float(x) for name, x in asdict(spec).items() if isinstance(x, int | float)}
+    return numbers | dict(zip(("action_min", "action_max"), spec.action_norm, strict=True))
+
+
+def _columns(names: Sequence[str], rows: Iterable[Sequence]) -> dict[str, list]:
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    return {name: np.array(column).tolist() for name, column in columns}
+
+
+def _record(kind: str, spec: linucb.Spec, **measures) -> Record:
+    fields = {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(spec).items()}
+    return {"kind": kind, "spec": fields, **measures}
