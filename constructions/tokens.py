@@ -7,7 +7,7 @@ chosen and its reward; both hold the position (i, i², 1). Everything else start
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,7 @@ ROUNDING = 1e-9
 """Relative room left for rounding when norms are compared with their bounds."""
 
 
+@runtime_checkable
 class BanditSpec(Protocol):
     """What the tokens of a linear bandit need to know of a specification: dimensions and norm bounds."""
 

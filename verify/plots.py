@@ -106,19 +106,18 @@ def error_against_depth(axes: Axes, record: Record) -> None:
     for name in names:
         axes.semilogy(x, record[name], label=name, **vars(LOOKS[name]))
     seen = [y for y in (*record["measured"], *record["stated"]) if y > 0] or [1.0]
-    bottom, floor = min(seen) / 100, max(record["rounding"])
+    bottom, floor = min(seen) / 300, max(record["rounding"])
     axes.set(xlim=(0, 1.02 * max(x)), ylim=(bottom, max(seen) * 10))
     if floor > bottom:
         axes.axhspan(bottom, floor, color=PALE, linewidth=0, zorder=0)
         axes.annotate("float64 rounding,\nbound", (0, floor), (4, -3), textcoords="offset points", va="top")
-    taken = -math.inf
+    taken = bottom
     for name in sorted(names, key=lambda name: record[name][-1]):
-        shown = [n for n, y in enumerate(record[name]) if y >= bottom]
-        end, inside = shown[-1] if shown else 0, len(shown) == len(x)
-        y = max(record[name][end], taken * 10 ** (0.08 * math.log10(max(seen) * 10 / bottom)), bottom)
-        side = {"xytext": (7 if inside else -7, 0), "ha": "left" if inside else "right", "va": "center"}
-        axes.annotate(name, (x[end], y), textcoords="offset points", color=LOOKS[name].color, **side)
-        taken = y if inside else taken
+        last = max((n for n, y in enumerate(record[name]) if y >= bottom), default=0)
+        y, whole = max(record[name][last], taken), last == len(x) - 1
+        place, color = {"xytext": (7, 0), "textcoords": "offset points"}, LOOKS[name].color
+        axes.annotate(name, (x[last], y), **place, va="center", color=color)
+        taken = y * (max(seen) / bottom) ** 0.08 if whole else taken
     axes.set(xlabel="depth (layers)", ylabel="worst ‖ŵ − w‖ (reward / action)")
     axes.set_title(f"{SOLVERS[record['spec']['solver']]}, T = {record['spec']['horizon']}")
 
@@ -153,22 +152,13 @@ def size_against_horizon(axes: Axes, record: Record) -> None:
 def regret(axes: Axes, record: Record) -> None:
     """Mean cumulative regret of the transformer and of true LinUCB, with bands of one standard deviation."""
     x, spec = record["steps"], record["spec"]
-    edges = {
-        name: [
-            [
-                mean + sign * spread
-                for mean, spread in zip(record[name], record[f"{name}_deviation"], strict=True)
-            ]
-            for sign in (-1, 1)
-        ]
-        for name in ("true", "built")
-    }
+    (low, high), edges = (_band(record, name) for name in ("true", "built"))
     axes.plot(x, record["true"], color=ORANGE, linewidth=3, label="LinUCB")
-    axes.fill_between(x, *edges["true"], color=ORANGE, alpha=0.2, linewidth=0)
+    axes.fill_between(x, low, high, color=ORANGE, alpha=0.2, linewidth=0)
     axes.plot(
         x, record["built"], "--", color=BLACK, linewidth=1, label=f"transformer, {record['layers']} layers"
     )
-    for edge in edges["built"]:
+    for edge in edges:
         axes.plot(x, edge, ":", color=BLACK, linewidth=0.7)
     axes.set(xlabel="step t", ylabel="cumulative regret (reward)", xlim=(0, max(x)), ylim=(0, None))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -238,5 +228,12 @@ def _check(record: Record) -> None:
 
 
 def _power(fit: Mapping[str, float]) -> str:
-    """A fitted exponent with half its interval."""
-    return f"p = {fit['exponent']:.3f} ± {(fit['high'] - fit['low']) / 2:.1g}"
+    """A fitted exponent with half its interval, rounded up."""
+    half = math.ceil((fit["high"] - fit["low"]) * 500) / 1000
+    return f"p = {fit['exponent']:.3f} ± {half:.3f}"
+
+
+def _band(record: Record, name: str) -> list[list[float]]:
+    """A mean less and plus its standard deviation."""
+    pairs = list(zip(record[name], record[f"{name}_deviation"], strict=True))
+    return [[mean + sign * deviation for mean, deviation in pairs] for sign in (-1, 1)]

@@ -158,7 +158,7 @@ class SideBySide:
 
     decoders: Sequence[Decoder]
 
-    def observe(self, contexts: Float[np.ndarray, "batch arms dim"]) -> list[Float[np.ndarray, " arms"]]:
+    def observe(self, contexts: Float[np.ndarray, "batch arms dim"]) -> list:
         """Each decoder's answer to its own context."""
         return [decoder.observe(context) for decoder, context in zip(self.decoders, contexts, strict=True)]
 

@@ -7,7 +7,7 @@ Where the paper states an order only, an exponent is fitted and the constant it 
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -68,9 +68,9 @@ def fit_power(x: Float[np.ndarray, " points"] | Sequence, y: Float[np.ndarray, "
     if not (np.isfinite([x, y]).all() and (x > 0).all() and (y > 0).all()):
         raise ValueError(f"fit_power: wanted x and y finite and > 0, got x = {x}, y = {y}")
     line: Any = stats.linregress(np.log(x), np.log(y))
-    exponent, half = float(line.slope), float(stats.t.ppf(0.975, len(x) - 2) * line.stderr)
-    constant = float(np.exp(line.intercept))
-    return Fit(exponent, exponent - half, exponent + half, constant, float(line.rvalue**2))
+    half = stats.t.ppf(0.975, len(x) - 2) * line.stderr
+    numbers = (line.slope, line.slope - half, line.slope + half, np.exp(line.intercept), line.rvalue**2)
+    return Fit(*map(float, numbers))
 
 
 def adversarial_histories(spec: linucb.Spec) -> list[BanditHistory]:
@@ -88,20 +88,18 @@ def adversarial_histories(spec: linucb.Spec) -> list[BanditHistory]:
         rows[:, 0] = math.sqrt(high**2 - weak**2) * (-1.0) ** np.arange(steps)
         rows[:, 1] = weak
         runs.append(rows)
-    contexts = [np.repeat(rows[:, None], spec.actions, axis=1) for rows in runs]
-    rewards = np.full(steps - 1, reward_bound(spec))
-    return [BanditHistory(offers, np.zeros(steps - 1, int), rewards) for offers in contexts]
+    arms, rewards = np.zeros(steps - 1, int), np.full(steps - 1, reward_bound(spec))
+    return [BanditHistory(np.repeat(rows[:, None], spec.actions, axis=1), arms, rewards) for rows in runs]
 
 
 def ridge_only(spec: linucb.Spec, depth: int) -> Construction:
     """`depth` layers that compute the ridge estimate and nothing else; the certificate bounds ‖ŵ − w‖."""
-    extra = {"ridge_ahead": spec.dim} if spec.solver == "agd" else {}
-    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, **extra)
+    sizes = {"ridge": spec.dim, "ridge_ahead": spec.dim * (spec.solver == "agd")}
+    stream = bandit_stream(spec.dim, spec.actions, **sizes)
     method = descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
-    seen = {name: stream[name] for name in ("action", "reward", "position")}
-    written, rewards = {"point": stream["ridge"]}, reward_bound(spec)
-    ahead = stream.registers.get("ridge_ahead")
-    block = descent.ridge(method, depth, reward_max=rewards, **seen, **written, ahead=ahead)
+    registers = {"point": stream["ridge"]} | {name: stream[name] for name in ("action", "reward", "position")}
+    ahead, rewards = stream.registers.get("ridge_ahead"), reward_bound(spec)
+    block = descent.ridge(method, depth, reward_max=rewards, ahead=ahead, **registers)
     arms = math.sqrt(spec.actions + 1) * spec.action_norm[1]
     inputs = (2 * spec.horizon, 4 * spec.horizon**2, 1, arms, rewards)
     radius = 2 * math.hypot(*inputs, block.promise.magnitude)
@@ -124,14 +122,13 @@ def error_against_depth(
         raise ValueError(f"histories: wanted one or more, all of one length, got lengths {sorted(lengths)}")
     if not len(depths) or min(depths) < 1:
         raise ValueError(f"depths: wanted one or more, each >= 1, got {list(depths)}")
-    spec = replace(spec, solver=solver)
+    spec, rows = replace(spec, solver=solver), []
     true = np.stack([algorithms.linucb_values(spec, history).ridge_estimate for history in histories])
     lemma = {"gd": lemmas.RIDGE_GD_DEPTH, "agd": lemmas.RIDGE_AGD_DEPTH}[solver]
-    rows = []
     for depth in map(int, depths):
         built = ridge_only(spec, depth)
-        found, bound = built.outputs(histories), built.blocks[0].promise.total
-        worst = np.linalg.norm(found[..., built.tokens.stream["ridge"].slice] - true, axis=-1).max()
+        found = built.outputs(histories)[..., built.tokens.stream["ridge"].slice]
+        worst, bound = np.linalg.norm(found - true, axis=-1).max(), built.blocks[0].promise.total
         formula = lemma.evaluate("error", depth=depth, **_symbols(spec))
         rows.append((depth, worst, bound.error, bound.rounding, formula))
     curves = _columns(("depths", "measured", "certified", "rounding", "stated"), rows)
@@ -149,19 +146,18 @@ def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int 
     """
     low, high = spec.action_norm
     least, largest = low**2 / (spec.ridge + (spec.horizon - 1) * high**2), high**2 / spec.ridge
-    stream, names, rows = Stream.of(square=1, one=1, width=1), ("width", "Theorem 8, step 3"), []
+    stream, names, rows = Stream.of(square=1, one=1, root=1), ("root", "Theorem 8, step 3"), []
+    square, one, root = (stream[name] for name in ("square", "one", "root"))
     for error in map(float, errors):
         function = interpolation.square_root(least, largest, error)
-        block = interpolation.root(
-            *names, function, error=error, source=stream["square"], one=stream["one"], to=stream["width"]
-        )
+        block = interpolation.root(*names, function, error=error, source=square, one=one, to=root)
         radius = 2 * math.hypot(largest, 1, block.promise.magnitude)
         transformer = assemble(stream, frozenset({"square", "one"}), [[block]], radius)
         knots, bound = np.sqrt(function.knots), block.promise.total
-        even, between = np.linspace(knots[0], knots[-1], points), (knots[1:] + knots[:-1]) / 2
-        roots = np.concatenate([even, between, knots])
+        between = (knots[1:] + knots[:-1]) / 2
+        roots = np.concatenate([np.linspace(knots[0], knots[-1], points), knots, between])
         tokens = np.stack([roots**2, np.ones_like(roots), np.zeros_like(roots)], axis=1)
-        found = transformer(torch.as_tensor(tokens)).numpy()[:, stream["width"].start]
+        found = transformer(torch.as_tensor(tokens)).numpy()[:, root.start]
         neurons = transformer.size().hidden - 1  # one serves all arms: the constant
         rows.append((error, np.abs(found - roots).max(), bound.error, bound.rounding, neurons))
     curves = _columns(("errors", "measured", "certified", "rounding", "neurons"), rows)
@@ -192,12 +188,12 @@ def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: des
         gained = math.log(start / built.blocks[0].promise.total.error)
         rows.append((horizon, *sizes, *_stated_layers(chosen), gained))
     names = ("certified", "heads", "width", "hidden", "norm", "stated", "log_stated", "log_certified")
-    curves = {name: np.array(column) for name, column in _columns(("horizons", *names), rows).items()}
+    lists = _columns(("horizons", *names), rows)
+    curves = {name: np.array(column) for name, column in lists.items()}
     powers = {f"{name}_raw": curves[name] for name in ("certified", "stated", "hidden", "norm")}
     powers |= {name: curves[name] / curves["log_stated"] for name in ("certified", "stated")}
     powers["certified_own"] = curves["certified"] / curves["log_certified"]
     fits = {name: asdict(fit_power(horizons, sizes)) for name, sizes in powers.items()}
-    lists = {name: column.tolist() for name, column in curves.items()}
     source = "Theorem 8" if solver == "agd" else "ridge lemma"
     return _record("size_against_horizon", replace(spec, solver=solver), **lists, fits=fits, source=source)
 
@@ -226,10 +222,10 @@ def regret(
         runs.append([rollout(stage, player, np.random.default_rng([seed, 1])) for player in players])
     wrong = [run.log_probabilities - algorithms.linucb(spec, run.history) for run, _ in runs]
     totals = np.cumsum([[run.regret for run in pair] for pair in runs], axis=-1)
-    (own, true), (own_spread, true_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
+    (own, true), (spread, true_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
     differ = np.array([one.actions != other.actions for one, other in runs])
     curves = {"steps": list(range(1, totals.shape[-1] + 1)), "built": own, "true": true}
-    curves |= {"built_deviation": own_spread, "true_deviation": true_spread, "seeds": list(map(int, seeds))}
+    curves |= {"built_deviation": spread, "true_deviation": true_spread, "seeds": list(map(int, seeds))}
     counts = {"differing": int(differ.sum()), "decisions": differ.size, "layers": built.size().layers}
     errors = {"measured": float(np.abs(wrong).max()), "certified": built.certificate, "stated": spec.error}
     return _record("regret", spec, label=label, **curves, **counts, **errors)
@@ -249,9 +245,8 @@ def _symbols(spec: linucb.Spec) -> dict[str, float]:
     return numbers | dict(zip(("action_min", "action_max"), spec.action_norm, strict=True))
 
 
-def _columns(names: Sequence[str], rows: Iterable[Sequence]) -> dict[str, list]:
-    columns = zip(names, zip(*rows, strict=True), strict=True)
-    return {name: np.array(column).tolist() for name, column in columns}
+def _columns(names: Sequence[str], rows: Sequence[tuple]) -> dict[str, list]:
+    return {name: np.array([row[n] for row in rows]).tolist() for n, name in enumerate(names)}
 
 
 def _record(kind: str, spec: linucb.Spec, **measures) -> Record:
