@@ -15,6 +15,8 @@ from constructions.stream import Stream
 
 RADIUS = 2.0**60  # so large that clipping never acts
 
+FEW = settings.default.max_examples // 3  # for laws that hold for all tokens or for none
+
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
@@ -24,9 +26,6 @@ def search(case: Case, law, *more, examples: int = settings.default.max_examples
     for tokens in () if more else case.examples:
         test = example(tokens)(test)
     test()
-
-
-FEW = settings.default.max_examples // 3  # for laws that hold for all tokens or for none
 
 
 def transformer(case: Case):
@@ -66,7 +65,7 @@ def test_measured_error_is_at_most_the_promise(case):
         assert worst(block, truth, exact) <= promise.rounding  # the truth is computed in float64, no more
         assert worst(block, computed, truth) <= promise.error + 2 * promise.rounding  # both of them are
 
-    search(case, law)
+    search(case, law, examples=FEW if case in DEEP else settings.default.max_examples)
 
 
 @every_case

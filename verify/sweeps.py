@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
-from jaxtyping import Float
+from jaxtyping import Real
 from scipy import stats
 
 from constructions import linucb
@@ -25,12 +25,15 @@ from constructions.primitives import descent, interpolation
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
 from verify import algorithms, theorems
-from verify.rollout import Environment, rollout
+from verify.rollout import Environment, SideBySide, rollouts
 from verify.theorems import lemmas
 from verify.theorems import linucb as stated
 
 Record = dict[str, Any]
 """JSON values under a `kind`."""
+
+Factory = Callable[[np.random.Generator], Environment]
+"""Draws an environment."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Fit:
     r_squared: float
 
 
-def fit_power(x: Float[np.ndarray, " points"] | Sequence, y: Float[np.ndarray, " points"] | Sequence) -> Fit:
+def fit_power(x: Real[np.ndarray, " points"] | Sequence, y: Real[np.ndarray, " points"] | Sequence) -> Fit:
     """The power law through points with positive coordinates.
 
     Raises:
@@ -65,7 +68,7 @@ def fit_power(x: Float[np.ndarray, " points"] | Sequence, y: Float[np.ndarray, "
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 3 or len(np.unique(x)) < 2:
         raise ValueError(f"fit_power: wanted 3 or more points at different x, got x = {x}, y = {y}")
-    if not (np.isfinite([x, y]).all() and (x > 0).all() and (y > 0).all()):
+    if not all(np.isfinite(values).all() and values.min() > 0 for values in (x, y)):
         raise ValueError(f"fit_power: wanted x and y finite and > 0, got x = {x}, y = {y}")
     line: Any = stats.linregress(np.log(x), np.log(y))
     half = stats.t.ppf(0.975, len(x) - 2) * line.stderr
@@ -94,8 +97,8 @@ def adversarial_histories(spec: linucb.Spec) -> list[BanditHistory]:
 
 def ridge_only(spec: linucb.Spec, depth: int) -> Construction:
     """`depth` layers that compute the ridge estimate and nothing else; the certificate bounds ‖ŵ − w‖."""
-    sizes = {"ridge": spec.dim, "ridge_ahead": spec.dim * (spec.solver == "agd")}
-    stream = bandit_stream(spec.dim, spec.actions, **sizes)
+    accelerated = spec.solver == "agd"
+    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=spec.dim * accelerated)
     method = descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
     registers = {"point": stream["ridge"]} | {name: stream[name] for name in ("action", "reward", "position")}
     ahead, rewards = stream.registers.get("ridge_ahead"), reward_bound(spec)
@@ -127,8 +130,8 @@ def error_against_depth(
     lemma = {"gd": lemmas.RIDGE_GD_DEPTH, "agd": lemmas.RIDGE_AGD_DEPTH}[solver]
     for depth in map(int, depths):
         built = ridge_only(spec, depth)
-        found = built.outputs(histories)[..., built.tokens.stream["ridge"].slice]
-        worst, bound = np.linalg.norm(found - true, axis=-1).max(), built.blocks[0].promise.total
+        wrong = built.outputs(histories)[..., built.tokens.stream["ridge"].slice] - true
+        worst, bound = np.linalg.norm(wrong, axis=-1).max(), built.blocks[0].promise.total
         formula = lemma.evaluate("error", depth=depth, **_symbols(spec))
         rows.append((depth, worst, bound.error, bound.rounding, formula))
     curves = _columns(("depths", "measured", "certified", "rounding", "stated"), rows)
@@ -180,7 +183,7 @@ def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: des
     if len(set(horizons)) < 3 or min(horizons) < 2 or not spec.exploration:
         wanted = "horizons, exploration: wanted 3 or more, each >= 2, and > 0"
         raise ValueError(f"{wanted}, got {list(horizons)} and {spec.exploration}")
-    rows = []
+    rows, source = [], "Theorem 8" if solver == "agd" else "ridge lemma"
     for horizon in map(int, horizons):
         built = linucb.build(chosen := replace(spec, horizon=horizon, solver=solver, depth="certified"))
         size, start = built.size(), descent.largest_estimate(spec.ridge, horizon - 1, reward_bound(spec))
@@ -189,21 +192,14 @@ def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: des
         rows.append((horizon, *sizes, *_stated_layers(chosen), gained))
     names = ("certified", "heads", "width", "hidden", "norm", "stated", "log_stated", "log_certified")
     lists = _columns(("horizons", *names), rows)
-    curves = {name: np.array(column) for name, column in lists.items()}
-    powers = {f"{name}_raw": curves[name] for name in ("certified", "stated", "hidden", "norm")}
-    powers |= {name: curves[name] / curves["log_stated"] for name in ("certified", "stated")}
-    powers["certified_own"] = curves["certified"] / curves["log_certified"]
-    fits = {name: asdict(fit_power(horizons, sizes)) for name, sizes in powers.items()}
-    source = "Theorem 8" if solver == "agd" else "ridge lemma"
+    ratios = {f"{name}_raw": np.array(lists[name]) for name in ("certified", "stated", "hidden", "norm")}
+    ratios |= {name: ratios[f"{name}_raw"] / lists["log_stated"] for name in ("certified", "stated")}
+    ratios["certified_own"] = ratios["certified_raw"] / lists["log_certified"]
+    fits = {name: asdict(fit_power(horizons, ratio)) for name, ratio in ratios.items()}
     return _record("size_against_horizon", replace(spec, solver=solver), **lists, fits=fits, source=source)
 
 
-def regret(
-    environment: Callable[[np.random.Generator], Environment],
-    spec: linucb.Spec,
-    seeds: Sequence[int],
-    label: str,
-) -> Record:
+def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label: str) -> Record:
     """Cumulative regret of the constructed transformer and of true LinUCB, with the same random numbers.
 
     Fields: steps; built and true, means over seeds, and built_deviation and true_deviation, standard deviations, in
@@ -215,11 +211,11 @@ def regret(
     """
     if len(seeds) < 2:
         raise ValueError(f"seeds: wanted 2 or more, got {list(seeds)}")
-    built, runs = linucb.build(spec), []
-    for seed in map(int, seeds):
-        stage = environment(np.random.default_rng(seed))
-        players = (built.decoder(), algorithms.decoder(spec))
-        runs.append([rollout(stage, player, np.random.default_rng([seed, 1])) for player in players])
+    built = linucb.build(spec)
+    stages = [environment(np.random.default_rng(seed)) for seed in seeds]
+    players = (built.decoder(len(seeds)), SideBySide([algorithms.decoder(spec) for _ in seeds]))
+    played = [rollouts(stages, each, [np.random.default_rng([n, 1]) for n in seeds]) for each in players]
+    runs = list(zip(*played, strict=True))
     wrong = [run.log_probabilities - algorithms.linucb(spec, run.history) for run, _ in runs]
     totals = np.cumsum([[run.regret for run in pair] for pair in runs], axis=-1)
     (own, true), (spread, true_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()

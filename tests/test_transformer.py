@@ -1,0 +1,403 @@
+"""One transformer, three evaluators: the factored model, the literal matrices, and the rewritten program must agree."""
+
+import copy
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, target
+from hypothesis import strategies as st
+
+from constructions import linucb
+from constructions.evaluate import State
+from constructions.rewrite import compile_weights
+from constructions.tokens import position
+from constructions.transformer import MLP, Attention, Layer, SparseMap, Transformer, clip
+from verify.strategies import recipes
+
+LONGEST = 7
+AGREE = (
+    1e-9  # of the largest entry: a few thousand roundings of 1e-16, times the growth over a few cubic layers
+)
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+# ---------------------------------------------------------------- random transformers
+
+
+def sparse(generator, outputs: int, inputs: int, density: float) -> np.ndarray:
+    return generator.normal(size=(outputs, inputs)) * (generator.random((outputs, inputs)) < density)
+
+
+def sparse_map(matrix: np.ndarray) -> SparseMap:
+    rows, columns = np.nonzero(matrix)
+    return SparseMap(rows, columns, matrix[rows, columns], *matrix.shape)
+
+
+def head(generator, kind: str, width: int, rank: int, span: int, density: float):
+    """Query, key, value and targets of one head; the position (i, i², 1) sits in the last three entries."""
+    query, key = (sparse(generator, rank, width, density) for _ in range(2))
+    value = sparse(generator, span, width, density)
+    targets = generator.permutation(width)[:span]
+    padding = generator.integers(0, span + 1)
+    value[span - padding :], targets[span - padding :] = (
+        0,
+        0,
+    )  # as assemble pads: rows without weights aim at entry 0
+    if kind == "gate":  # relu(c(1 + j − i)): its own token, unless c < 0 or something else is read
+        query[:, :], key[:, :] = 0, 0
+        query[:3, -3:] = np.eye(3)[[2, 0, 2]][:rank] * generator.choice([1.0, 2.0, -1.0])
+        key[:3, -3:] = (np.eye(3)[[2, 2, 0]] * [[1.0], [-1.0], [1.0]])[:rank]
+    if kind == "position":
+        query[:, :-3], key[:, :-3] = 0, 0
+    return query, key, value, targets
+
+
+def attention(generator, kinds: list[str], width: int, rank: int, span: int, density: float) -> Attention:
+    heads = []
+    for kind in kinds:
+        query, key, value, targets = head(generator, kind, width, rank, span, density)
+        heads.append((query, key, value, targets))
+        if kind == "pair":
+            heads.append((-query, key, -value, targets))
+    generator.shuffle(heads)
+    empty = [(np.zeros((0, width)),) * 3 + (np.zeros(0, int),)]
+    query, key, value = (sparse_map(np.concatenate([h[n] for h in heads or empty])) for n in range(3))
+    return Attention(query, key, value, np.concatenate([h[3] for h in heads or empty]), len(heads))
+
+
+def mlp(generator, neurons: int, pairs: int, width: int, density: float) -> MLP:
+    first, second = sparse(generator, neurons, width, density), sparse(generator, width, neurons, density)
+    pairs = min(pairs, neurons)
+    order = generator.permutation(neurons + pairs)
+    first, second = (
+        np.concatenate([first, -first[:pairs]]),
+        np.concatenate([second, -second[:, :pairs]], axis=1),
+    )
+    return MLP(sparse_map(first[order]), sparse_map(second[:, order]))
+
+
+@st.composite
+def transformers(draw, radius: float = math.inf):
+    """Up to three layers of heads of every kind; `free` entries are written by nobody, so that some reads are static."""
+    generator, width = np.random.default_rng(draw(seeds)), draw(st.integers(4, 8))
+    rank, span, density = (
+        draw(st.integers(0, 3)),
+        draw(st.integers(0, 3)),
+        draw(st.sampled_from([0.3, 0.7, 1.0])),
+    )
+    frozen = draw(st.sampled_from([0, 3, width - 1]))  # the last ones: none, the position, all but the first
+    layers = []
+    for _ in range(draw(st.integers(0, 3))):
+        kinds = draw(st.lists(st.sampled_from(["general", "pair", "gate", "position"]), max_size=3))
+        layer = Layer(
+            attention(generator, kinds, width, rank, span, density),
+            mlp(generator, draw(st.integers(0, 4)), draw(st.integers(0, 4)), width, density),
+            draw(st.integers(1, 2)),
+        )
+        freeze(layer, width - frozen)
+        layers.append(layer)
+    model = Transformer(layers, width, radius)
+    for layer in layers:  # weights of size 1 would grow without bound
+        for weights in layer.parameters():
+            weights.mul_(0.3)
+    return model
+
+
+def freeze(layer: Layer, first: int) -> None:
+    """Let nobody write the entries from `first` on."""
+    writes = layer.attention.targets[layer.attention.value.rows] >= first
+    layer.attention.value.weight[writes] = 0
+    layer.mlp.second.weight[layer.mlp.second.rows >= first] = 0
+
+
+def random_tokens(seed: int, width: int, count: int, batch: int = 2) -> torch.Tensor:
+    tokens = np.random.default_rng(seed).normal(size=(batch, count, width))
+    tokens[..., -3:] = position(np.arange(1, count + 1))
+    return torch.as_tensor(tokens)
+
+
+def compiled(model: Transformer, longest: int = LONGEST):
+    return compile_weights(model, slice(model.width - 3, model.width), longest)
+
+
+def assert_equal_up_to_rounding(left, right, against=None):
+    largest = float((right if against is None else against).abs().max()) if right.numel() else 0.0
+    assume(largest < 1e100)  # three cubic layers may overflow
+    error = float((left - right).abs().max()) if right.numel() else 0.0
+    target(error / (largest or 1.0))
+    assert not math.isnan(error)
+    assert error <= AGREE * largest
+
+
+# ---------------------------------------------------------------- the definitions, once more, in loops
+
+
+def matrices(layer: Layer):
+    """Q, K, V of each head as D×D matrices, and W1, W2, from the stored entries alone."""
+
+    def full(part):
+        matrix = np.zeros((part.outputs, part.inputs))
+        for row, column, weight in zip(part.rows, part.columns, part.weight, strict=True):
+            matrix[row, column] = weight
+        return matrix
+
+    part, heads = layer.attention, []
+    query, key, value = full(part.query), full(part.key), full(part.value)
+    for m in range(part.heads):
+        q, k, v = (np.split(rows, part.heads)[m] for rows in (query, key, value))
+        literal = np.zeros((layer.mlp.first.inputs,) * 2)
+        for row, to in zip(v, np.split(part.targets.numpy(), part.heads)[m], strict=True):
+            literal[to] += row
+        heads.append((q, k, literal))
+    return heads, full(layer.mlp.first), full(layer.mlp.second)
+
+
+def by_definition(model: Transformer, tokens: np.ndarray) -> np.ndarray:
+    """Definitions 1 to 3 for one sequence, token by token."""
+
+    def project(h):
+        norm = math.sqrt(sum(x * x for x in h))
+        return h if norm <= model.clip_radius else h / norm * model.clip_radius
+
+    now = np.array([project(h) for h in tokens])
+    for layer in model.run():
+        heads, first, second = matrices(layer)
+        after = []
+        for i, h in enumerate(now, start=1):
+            for query, key, value in heads:
+                moved = [max((query @ now[i - 1]) @ (key @ past), 0.0) * (value @ past) for past in now[:i]]
+                h = h + sum(moved) / i
+            after.append(project(h + second @ np.maximum(first @ h, 0.0)))
+        now = np.array(after)
+    return now
+
+
+@given(transformers(), seeds, st.integers(1, LONGEST))
+def test_all_evaluators_agree_with_the_definitions(model, seed, count):
+    tokens = random_tokens(seed, model.width, count)
+    expected = torch.as_tensor(np.array([by_definition(model, sequence.numpy()) for sequence in tokens]))
+    for output in (model(tokens), model.dense()(tokens), compiled(model).run(tokens)):
+        assert_equal_up_to_rounding(output, expected)
+
+
+@given(transformers(), seeds, st.integers(1, LONGEST), st.floats(0.01, 1.5))
+def test_all_evaluators_clip_as_defined(model, seed, count, share):
+    """A radius that some tokens exceed, at the input or after some layer."""
+    tokens = random_tokens(seed, model.width, count)
+    model.clip_radius = share * float(clip(model(tokens), 1e3).norm(dim=-1).max())
+    expected = torch.as_tensor(np.array([by_definition(model, sequence.numpy()) for sequence in tokens]))
+    assert expected.norm(dim=-1).max() <= model.clip_radius * (1 + 1e-12)
+    for output in (model(tokens), model.dense()(tokens), compiled(model).run(tokens)):
+        assert_equal_up_to_rounding(output, expected)
+
+
+@pytest.mark.parametrize("radius", [math.inf, 5.0])
+@given(st.data(), seeds, st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(1, 3))
+def test_chunk_by_chunk_is_the_same_as_at_once(radius, data, seed, chunks, batch):
+    model = data.draw(transformers(radius=radius))
+    tokens, program, state = (
+        random_tokens(seed, model.width, sum(chunks), batch),
+        compiled(model, 12),
+        State(),
+    )
+    parts = [program.advance(part, state) for part in tokens.split(chunks, dim=1)]
+    at_once = program.run(tokens)
+    assert state.count == sum(chunks)
+    assert_equal_up_to_rounding(torch.cat(parts, dim=1), at_once)
+    if math.isinf(radius):
+        for wanted in (slice(0, None, 2), slice(-1, None), slice(1, 3)):
+            assert_equal_up_to_rounding(program.run(tokens, wanted), at_once[:, wanted], at_once)
+
+
+@given(transformers())
+def test_every_head_is_filed_once(model):
+    for layer, report in zip(model.stored_layers, compiled(model).explain(), strict=True):
+        assert sum(report.values()) - report["repeat"] == layer.attention.heads
+        assert report["repeat"] == layer.repeat
+
+
+@given(transformers())
+def test_size_is_that_of_the_literal_matrices(model):
+    norms, layers = [0.0], list(model.run())
+    for layer in layers:
+        heads, first, second = matrices(layer)
+        norm = lambda matrix: np.linalg.norm(matrix, 2) if matrix.size else 0.0  # noqa: E731
+        scores = [max(norm(query), norm(key)) for query, key, _ in heads]
+        values = [norm(value) for *_, value in heads]
+        norms.append(max(scores, default=0.0) + sum(values) + norm(first) + norm(second))
+    size = model.size()
+    assert size.norm == pytest.approx(max(norms), rel=1e-9)  # an eigenvalue solver on squares of matrices
+    assert (size.layers, size.width) == (len(layers), model.width)
+    assert size.heads == max((layer.attention.heads for layer in layers), default=0)
+    assert size.hidden == max((layer.mlp.first.outputs for layer in layers), default=0)
+    stored = [weights for layer in model.stored_layers for weights in layer.parameters()]
+    assert size.stored == sum(weights.numel() for weights in stored)
+    width = model.width
+    dense = [3 * n.attention.heads * width**2 + 2 * n.mlp.first.outputs * width for n in layers]
+    assert size.dense == sum(dense)
+
+
+# ---------------------------------------------------------------- what the rewriting must not do
+
+
+@cache
+def small(solver: str):
+    spec = linucb.Spec(
+        2, 3, 4, 0.1, solver, action_norm=(0.5, 1.0), weight_norm=1.0, noise_bound=0.5, temperature=0.5
+    )
+    return linucb.build(spec)
+
+
+def encoded(built, recipe) -> torch.Tensor:
+    return torch.as_tensor(built.tokens.encode(recipe.history(built.spec)))[None]
+
+
+both_solvers = pytest.mark.parametrize("solver", ["gd", "agd"])
+
+
+@both_solvers
+@given(st.data())
+def test_program_of_linucb_is_the_transformer(solver, data):
+    built = small(solver)
+    tokens = encoded(built, data.draw(recipes(built.spec)))
+    states = slice(0, None, 2)
+    expected = built.transformer(tokens)
+    assert_equal_up_to_rounding(built.transformer.dense()(tokens), expected)
+    assert_equal_up_to_rounding(built.program.run(tokens), expected)
+    assert_equal_up_to_rounding(built.program.run(tokens, states), expected[:, states], expected)
+
+
+@both_solvers
+def test_program_of_linucb_recognises_what_there_is_to_recognise(solver):
+    """Descent: a gate for w and one for A⁻¹a, signed pairs for both; products: heads by definition; no heads after."""
+    built = small(solver)
+    descent, products, logits = built.program.explain()
+    arms = built.spec.actions
+    assert descent == {"repeat": built.size().layers - 2, "OwnToken": 2, "Linear": 2 + 2 * arms, "General": 0}
+    assert products == {"repeat": 1, "OwnToken": 0, "Linear": 0, "General": 4 * arms}
+    assert logits == {"repeat": 1, "OwnToken": 0, "Linear": 0, "General": 0}
+    assert built.program.independent
+
+
+@st.composite
+def changes(draw, model: Transformer):
+    """The model with a few weights nudged, set to 0 or swapped, in any part of any layer."""
+    model = copy.deepcopy(model)
+    for _ in range(draw(st.integers(1, 3))):
+        layer = model.stored_layers[draw(st.integers(0, len(model.layers) - 1))]
+        parts = [layer.mlp.first, layer.mlp.second]
+        parts += [layer.attention.query, layer.attention.key, layer.attention.value] * (
+            layer.attention.heads > 0
+        )
+        part = draw(st.sampled_from(parts))
+        weights = part.weight
+        one, other = (draw(st.integers(0, len(weights) - 1)) for _ in range(2))
+        kind = draw(st.sampled_from(["nudge", "flip", "zero", "swap", "column", "zero row", "zero column"]))
+        if kind == "nudge":
+            weights[one] *= 1 + draw(st.sampled_from([1e-12, -1e-6, 0.01, -0.3]))
+        elif kind == "flip":
+            weights[one] *= -1
+        elif kind == "zero":
+            weights[one] = 0
+        elif kind == "swap":
+            weights[[one, other]] = weights[[other, one]]
+        elif kind == "column":
+            part.columns[one] = part.columns[other]
+        else:
+            index = part.rows if kind == "zero row" else part.columns
+            weights[index == index[one]] = 0
+    return model
+
+
+@both_solvers
+@given(st.data())
+def test_a_changed_weight_never_misfires(solver, data):
+    """A head or neuron whose identity is broken is computed by the definition: same result as the literal form."""
+    built = small(solver)
+    model = data.draw(changes(built.transformer))
+    model.clip_radius = math.inf  # broken descent may diverge; clipping has its own test
+    tokens = encoded(built, data.draw(recipes(built.spec, steps=4)))
+    program = compile_weights(model, built.tokens.stream["position"].slice, 8)
+    expected = model(tokens)
+    assert_equal_up_to_rounding(model.dense()(tokens), expected)
+    assert_equal_up_to_rounding(program.run(tokens), expected)
+    state = State()
+    steps = [program.advance(token, state) for token in tokens.split(1, dim=1)]
+    assert_equal_up_to_rounding(torch.cat(steps, dim=1), expected)
+    for layer, report in zip(model.stored_layers, program.explain(), strict=True):
+        assert sum(report.values()) - report["repeat"] == layer.attention.heads
+
+
+@both_solvers
+@given(st.data(), seeds)
+def test_junk_on_other_tokens_is_invisible(solver, data, seed):
+    """Noise in every register that tokens do not fill, on every token but the last: the last one's output is the same."""
+    built = small(solver)
+    tokens = encoded(built, data.draw(recipes(built.spec)))
+    filled = ("action", "reward", "arms", "position")
+    scratch = [name for name in built.tokens.stream.registers if name not in filled]
+    noisy = tokens.clone()
+    for name in scratch:
+        columns = built.tokens.stream[name].slice
+        noise = np.random.default_rng(seed).normal(scale=10.0, size=noisy[:, :-1, columns].shape)
+        noisy[:, :-1, columns] += torch.as_tensor(noise)
+    torch.testing.assert_close(
+        built.transformer(noisy)[:, -1], built.transformer(tokens)[:, -1], rtol=0, atol=0
+    )
+    last = slice(-1, None)
+    torch.testing.assert_close(
+        built.program.run(noisy, last), built.program.run(tokens, last), rtol=0, atol=0
+    )
+
+
+def test_gates_that_open_within_reach_are_not_taken_for_closed():
+    """relu(j − i + 3) is 0 for most earlier tokens, not for all: the head must go the general way."""
+    width, place = 5, np.zeros((3, 5))
+    place[:, 2:] = np.eye(3)[[2, 0, 2]]
+    key = np.zeros((3, 5))
+    key[:, 2:] = [[0, 0, 3], [0, 0, -1], [1, 0, 0]]
+    value = np.eye(5)[:1]
+    heads = Attention(sparse_map(place), sparse_map(key), sparse_map(value), np.array([1]), 1)
+    model = Transformer([Layer(heads, mlp(np.random.default_rng(0), 0, 0, width, 1.0))], width, math.inf)
+    tokens = random_tokens(0, width, 6)
+    program = compiled(model)
+    assert program.explain()[0]["General"] == 1
+    assert_equal_up_to_rounding(program.run(tokens), model(tokens))
+
+
+# ---------------------------------------------------------------- clipping and the door
+
+
+@given(seeds, st.floats(0.1, 10))
+def test_clip_projects_on_the_ball(seed, radius):
+    tokens = 5 * torch.as_tensor(np.random.default_rng(seed).normal(size=(4, 3)))
+    tokens[0] = 0
+    clipped = clip(tokens, radius)
+    for before, after in zip(tokens.numpy(), clipped.numpy(), strict=True):
+        norm = np.linalg.norm(before)
+        if norm <= radius:
+            np.testing.assert_array_equal(after, before)
+        else:
+            np.testing.assert_allclose(
+                after, before / norm * radius, rtol=1e-15 * 8
+            )  # a norm and two roundings
+
+
+def test_tokens_of_the_wrong_width_are_rejected():
+    model = small("gd").transformer
+    with pytest.raises(ValueError, match=rf"wanted a last axis of size {model.width}, got shape \(2, 3\)"):
+        model(torch.zeros(2, 3, dtype=torch.float64))
+
+
+def test_every_batch_shape_gives_the_same_rows():
+    built = small("agd")
+    tokens = random_tokens(0, built.transformer.width, 5, batch=6) / 10
+    together = built.transformer(tokens)
+    torch.testing.assert_close(built.transformer(tokens.unflatten(0, (2, 3))).flatten(0, 1), together)
+    for alone, row in zip(tokens, together, strict=True):
+        torch.testing.assert_close(built.transformer(alone), row, rtol=AGREE, atol=AGREE)
+        torch.testing.assert_close(built.program.run(alone[None])[0], row, rtol=AGREE, atol=AGREE)

@@ -1,0 +1,1 @@
+"""What each theorem claims, as verdicts: one file a construction."""

@@ -1,0 +1,152 @@
+"""The command line: weightwright verify | plot | errata."""
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from verify import errata as errata_module
+from verify import plots
+from verify.audit import Report
+from verify.claims import linucb as linucb_claims
+from verify.report import number, write
+
+app = typer.Typer(
+    help="Transformers that provably carry out decision-making algorithms: built, certified, audited.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+CLAIMS = {"linucb": linucb_claims.report}
+Construction = Enum("Construction", {name: name for name in (*CLAIMS, "all")})
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report: page, JSON, figures.")]
+
+
+@app.callback()
+def _threads() -> None:
+    """Layers are many and small: a second thread costs more in waiting than it brings."""
+    torch.set_num_threads(1)
+
+
+@app.command(epilog="Example: weightwright verify linucb --out reports")
+def verify(
+    construction: Annotated[Construction, typer.Argument(help="What to audit.")] = Construction["all"],
+    as_json: Json = False,
+    out: Out = None,
+    histories: Annotated[
+        int, typer.Option(min=1, help="Histories that the main search tries at least.")
+    ] = 2000,
+    mutants: Annotated[int, typer.Option(min=0, help="Single-weight mutants to audit.")] = 100,
+) -> None:
+    """Audit: a table of measured ≤ certified ≤ stated. Exit status 1 if any claim fails."""
+    console, progress = Console(), Console(stderr=True)
+    chosen = CLAIMS if construction.value == "all" else {construction.value: CLAIMS[construction.value]}
+    reports = {}
+    with progress.status("starting") as status:
+        for name, claims in chosen.items():
+            reports[name] = claims(
+                histories, mutants, lambda what, name=name: status.update(f"{name}: {what}")
+            )
+            if out is not None:
+                status.update(f"{name}: drawing figures")
+                page = write(reports[name], out / name)
+                progress.print(f"report: {page}")
+    if as_json:
+        print(json.dumps({name: report.record() for name, report in reports.items()}, default=float))
+    else:
+        for report in reports.values():
+            for table in tables(report):
+                console.print(table)
+    if not all(report.holds for report in reports.values()):
+        raise typer.Exit(1)
+
+
+def tables(report: Report) -> list[Table]:
+    """The verdicts and the slack of a report, for the terminal."""
+    claims = Table("claim", *("measured", "certified", "stated", "relative"), "", title=report.title)
+    for verdict in report.verdicts:
+        values = (verdict.measured, verdict.certified, verdict.stated, verdict.relative)
+        mark = "[green]holds[/]" if verdict.holds else "[red]FAILS[/]"
+        note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
+        claims.add_row(verdict.claim + note, *map(number, values), mark)
+    slack = Table(
+        "block",
+        "worst error",
+        "promise",
+        "slack",
+        "own error",
+        "own promise",
+        "own slack",
+        "note",
+        title="Slack",
+    )
+    for row in report.blocks:
+        names = ("error", "promise", "slack", "own_error", "own_promise", "own_slack")
+        slack.add_row(row["block"], *(number(row[name]) for name in names), row["note"])
+    return [claims, slack]
+
+
+@app.command(epilog="Example: weightwright plot reports/linucb --out figures")
+def plot(
+    source: Annotated[Path, typer.Argument(help="A report folder, or a report.json.")],
+    figure: Annotated[str | None, typer.Option(help="One figure by name; all if left out.")] = None,
+    out: Out = Path("figures"),
+    as_json: Json = False,
+) -> None:
+    """Draw the figures of a saved report again, as SVG and PNG."""
+    path = source / "report.json" if source.is_dir() else source
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))["records"]
+    except (OSError, ValueError, KeyError) as error:
+        _fail(f"{path}: wanted a report.json written by `weightwright verify --out`, got {error}")
+    if figure is not None and figure not in records:
+        _fail(f"figure: wanted one of {', '.join(records)}, got {figure}")
+    files = []
+    for name in [figure] if figure else records:
+        files += [str(path) for path in plots.save(plots.draw(*records[name]), out or Path(), name)]
+    print(json.dumps(files) if as_json else "\n".join(files))
+
+
+@app.command(epilog="Example: weightwright errata --json")
+def errata(as_json: Json = False, out: Out = None) -> None:
+    """Errors in the paper, each run on a smallest witness beside its repair. Exit status 1 if one is not confirmed."""
+    records = [erratum.record() for erratum in errata_module.ERRATA]
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "errata.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    if as_json:
+        print(json.dumps(records))
+    else:
+        table = Table("erratum", "witness", "wanted", "as printed", "repaired", "")
+        for record in records:
+            details = "\n".join(
+                (record["where"], record["printed"], f"repair: {record['repair']}", record["effect"])
+            )
+            text = f"{record['name']}\n[dim]{details}[/]"
+            mark = "[green]confirmed[/]" if record["confirmed"] else "[red]not confirmed[/]"
+            values = (number(record[key]) for key in ("wanted", "literal", "repaired"))
+            table.add_row(text, f"{record['witness']}\n[dim]{record['context']}[/]", *values, mark)
+        Console().print(table)
+    if not all(record["confirmed"] for record in records):
+        raise typer.Exit(1)
+
+
+def _fail(message: str) -> None:
+    print(f"weightwright: {message}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    """Entry point of the console command: one clear line for bad input, no traceback."""
+    try:
+        app()
+    except ValueError as error:
+        print(f"weightwright: {error}", file=sys.stderr)
+        sys.exit(2)
