@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from constructions.stream import Register
 
-Values = Mapping[str, Float[np.ndarray, "tokens size"]]
+Values = Mapping[str, Float[np.ndarray, "tokens _"]]
 """Register contents by name, one row a token."""
 
 

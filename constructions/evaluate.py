@@ -34,7 +34,7 @@ Stream = Float[Tensor, "width batch tokens"]
 Spans = list[tuple[slice, slice]]
 """Where rows go: pairs of slices (stream entries, rows)."""
 
-Move = tuple[Spans, Float[Tensor, "rows batch tokens"]]
+Move = tuple[Spans, Float[Tensor, "_ batch tokens"]]
 """Rows to be added to the stream."""
 
 
@@ -89,7 +89,7 @@ class Chunk:
     """
 
     inputs: Stream
-    stream: Stream
+    stream: Float[Tensor, "width batch wanted"]
     index: Float[Tensor, " wanted"]
     wanted: Int[Tensor, " wanted"]
     shared: dict

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, target
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from constructions import linucb
@@ -128,7 +128,6 @@ def assert_equal_up_to_rounding(left, right, against=None):
     largest = float((right if against is None else against).abs().max()) if right.numel() else 0.0
     assume(largest < 1e100)  # three cubic layers may overflow
     error = float((left - right).abs().max()) if right.numel() else 0.0
-    target(error / (largest or 1.0))
     assert not math.isnan(error)
     assert error <= AGREE * largest
 
@@ -293,7 +292,7 @@ def changes(draw, model: Transformer):
         parts += [layer.attention.query, layer.attention.key, layer.attention.value] * (
             layer.attention.heads > 0
         )
-        part = draw(st.sampled_from(parts))
+        part = draw(st.sampled_from([part for part in parts if len(part.weight)]))
         weights = part.weight
         one, other = (draw(st.integers(0, len(weights) - 1)) for _ in range(2))
         kind = draw(st.sampled_from(["nudge", "flip", "zero", "swap", "column", "zero row", "zero column"]))
@@ -395,7 +394,7 @@ def test_tokens_of_the_wrong_width_are_rejected():
 
 def test_every_batch_shape_gives_the_same_rows():
     built = small("agd")
-    tokens = random_tokens(0, built.transformer.width, 5, batch=6) / 10
+    tokens = random_tokens(0, built.transformer.width, 5, batch=6)
     together = built.transformer(tokens)
     torch.testing.assert_close(built.transformer(tokens.unflatten(0, (2, 3))).flatten(0, 1), together)
     for alone, row in zip(tokens, together, strict=True):

@@ -150,3 +150,7 @@ def main() -> None:
     except ValueError as error:
         print(f"weightwright: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

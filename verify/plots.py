@@ -118,8 +118,8 @@ def error_against_depth(axes: Axes, record: Record) -> None:
         place, color = {"xytext": (7, 0), "textcoords": "offset points"}, LOOKS[name].color
         axes.annotate(name, (x[last], y), **place, va="center", color=color)
         taken = y * (max(seen) / bottom) ** 0.08 if whole else taken
-    axes.set(xlabel="depth (layers)", ylabel="worst ‖ŵ − w‖ (reward / action)")
-    axes.set_title(f"{SOLVERS[record['spec']['solver']]}, T = {record['spec']['horizon']}")
+    title = f"{SOLVERS[record['spec']['solver']]}, T = {record['spec']['horizon']}"
+    axes.set(xlabel="depth (layers)", ylabel="worst ‖ŵ − w‖ (reward / action)", title=title)
 
 
 def error_against_width(axes: Axes, record: Record) -> None:
@@ -129,8 +129,7 @@ def error_against_width(axes: Axes, record: Record) -> None:
     fit, (low, high) = record["fit"], record["domain"]
     law = [fit["constant"] * error ** -fit["exponent"] for error in record["errors"]]
     axes.loglog(law, record["errors"], color=GREY, label=f"neurons ∝ error⁻ᵖ,\n{_power(fit)}", zorder=1)
-    axes.set(xlabel="neurons for one arm", ylabel="worst error of √x (dimensionless)")
-    axes.set_title(f"√x on [{low:.2g}, {high:.2g}]")
+    axes.set(xlabel="neurons per arm", ylabel="error of √x (no unit)", title=f"√x on [{low:.2g}, {high:.2g}]")
     axes.legend(loc="lower left", handlelength=1.5)
 
 
@@ -155,9 +154,8 @@ def regret(axes: Axes, record: Record) -> None:
     (low, high), edges = (_band(record, name) for name in ("true", "built"))
     axes.plot(x, record["true"], color=ORANGE, linewidth=3, label="LinUCB")
     axes.fill_between(x, low, high, color=ORANGE, alpha=0.2, linewidth=0)
-    axes.plot(
-        x, record["built"], "--", color=BLACK, linewidth=1, label=f"transformer, {record['layers']} layers"
-    )
+    label = f"transformer, {record['layers']} layers"
+    axes.plot(x, record["built"], "--", color=BLACK, linewidth=1, label=label)
     for edge in edges:
         axes.plot(x, edge, ":", color=BLACK, linewidth=0.7)
     axes.set(xlabel="step t", ylabel="cumulative regret (reward)", xlim=(0, max(x)), ylim=(0, None))
@@ -175,17 +173,16 @@ def slack(axes: Axes, record: Record) -> None:
         ("error", "promise", "inputs’ errors included", "measured", 0.15),
         ("own_error", "own_promise", "its own", "certified", -0.15),
     ):
-        used = [row[error] / row[promise] for row in rows]
-        places = [n + lift for n in range(len(rows))]
+        used, places = [row[error] / row[promise] for row in rows], [n + lift for n in range(len(rows))]
         axes.semilogx(used, places, label=label, **vars(LOOKS[name]) | {"linestyle": "none"})
         for place in (place for place, share in zip(places, used, strict=True) if not share):
-            spot = {"xycoords": ("axes fraction", "data"), "va": "center"}
-            axes.annotate("0", (0.02, place), color=LOOKS[name].color, **spot)
+            side = axes.get_yaxis_transform()
+            axes.text(0.02, place, "0", va="center", color=LOOKS[name].color, transform=side)
         shares += filter(None, used)
     axes.axvline(1, color=BLACK, linewidth=0.8, zorder=0)
-    axes.set(xlim=(min(shares) / 5, max(shares) * 2), ylim=(-0.6, len(rows) - 0.4))
+    bounds = {"xlim": (min(shares) / 5, max(shares) * 2), "ylim": (-0.6, len(rows) - 0.4)}
+    axes.set(xlabel="worst error / promise", **bounds)
     axes.set_yticks(range(len(rows)), [row["block"].replace("_k", "ₖ") for row in rows])
-    axes.set_xlabel("worst error / promise")
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     axes.tick_params(axis="y", length=0)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, handletextpad=0.1, columnspacing=1)
@@ -196,14 +193,17 @@ PANELS: Mapping[str, Callable[[Axes, Record], None]] = {panel.__name__: panel fo
 """How each kind of record is drawn."""
 
 _FIELDS = {  # curves, all of one length; other fields
-    "error_against_depth": ("depths measured certified stated rounding", "spec"),
-    "error_against_width": ("errors measured certified neurons", "fit domain"),
-    "size_against_horizon": ("horizons certified stated log_stated", "fits spec source"),
+    "error_against_depth": ("depths measured certified stated rounding", "spec.horizon spec.solver"),
+    "error_against_width": ("errors measured certified neurons", "fit.exponent fit.constant domain"),
+    "size_against_horizon": (
+        "horizons certified stated log_stated",
+        "fits.certified fits.stated spec source",
+    ),
     "regret": (
         "steps built true built_deviation true_deviation",
-        "differing decisions seeds layers label spec",
+        "decisions differing label layers seeds spec",
     ),
-    "slack": ("error promise own_error own_promise", "rows"),
+    "slack": ("error promise own_error own_promise", "block"),
 }
 
 
@@ -213,18 +213,29 @@ def _check(record: Record) -> None:
     if kind not in _FIELDS:
         raise ValueError(f"record: wanted a kind among {', '.join(PANELS)}, got {kind!r}")
     names, others = (fields.split() for fields in _FIELDS[kind])
-    rows = record.get("rows", []) if kind == "slack" else [record]
-    if missing := {*names, *others} - {field for row in (record, *rows) for field in row}:
-        raise ValueError(f"{kind}: wanted {', '.join(names + others)}, got no {', '.join(sorted(missing))}")
-    curves = {name: [row.get(name) for row in rows] if kind == "slack" else record[name] for name in names}
+    if kind == "slack":  # rows instead of curves
+        rows = _field(record, "rows", kind) or [{}]
+        record = {name: [_field(row, name, kind) for row in rows] for name in (*names, *others)}
+    curves = {name: _field(record, name, kind) for name in (*names, *others)}
+    curves = {name: curves[name] if isinstance(curves[name], list) else [] for name in names}
     lengths = {name: len(values) for name, values in curves.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise ValueError(f"{kind}: wanted curves of one length >= 1, got {lengths}")
+        raise ValueError(f"{kind}: wanted lists of one length >= 1, got lengths {lengths}")
     for name, values in curves.items():
         for x in values:
-            good = isinstance(x, int | float) and math.isfinite(x) and x >= 0
-            if not good or (not x and "promise" in name):
+            number = isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) and x >= 0
+            if not number or (not x and "promise" in name):
                 raise ValueError(f"{kind}: wanted finite {name} >= 0, promises > 0, got {x!r}")
+
+
+def _field(record: Record, path: str, kind: str) -> Any:
+    """A field, or the field of a field, of a record."""
+    value: Any = record
+    for name in path.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            raise ValueError(f"{kind}: wanted a field {path}, got none")
+        value = value[name]
+    return value
 
 
 def _power(fit: Mapping[str, float]) -> str:

@@ -9,8 +9,8 @@ from verify import plots
 from verify.audit import Report
 
 READING = (
-    "measured ≤ certified ≤ stated: the worst error that a search finds on the real weights, the bound that the construction "
-    "promises for every admissible history, and the theorem's own formula. Orders are fits, not proofs."
+    "measured ≤ certified ≤ stated: the worst error that a search finds on the real weights, the bound that the "
+    "construction promises for every admissible history, and the theorem's own formula. Orders are fits, not proofs."
 )
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #00704f; --bad: #b3261e; }

@@ -2,7 +2,6 @@
 
 A record is a dict of strings, numbers, lists and such dicts, so JSON carries it unchanged. `kind` says what was swept,
 `spec` holds the fields of the specification; plots.py draws records and never sees the objects they came from.
-
 Where the paper states an order only, an exponent is fitted and the constant it implies reported: a measurement, not a proof.
 """
 
@@ -31,7 +30,6 @@ from verify.theorems import linucb as stated
 
 Record = dict[str, Any]
 """JSON values under a `kind`."""
-
 Factory = Callable[[np.random.Generator], Environment]
 """Draws an environment."""
 
@@ -45,7 +43,7 @@ class Fit:
         low: lower end of its 95 % interval, by Student's t.
         high: upper end.
         constant: the implied constant, in units of y.
-        r_squared: the share of the variance of log y that the law explains.
+        r_squared: the share of the variance of log y that the law explains; 1 if there is none.
     """
 
     exponent: float
@@ -70,9 +68,12 @@ def fit_power(x: Real[np.ndarray, " points"] | Sequence, y: Real[np.ndarray, " p
         raise ValueError(f"fit_power: wanted 3 or more points at different x, got x = {x}, y = {y}")
     if not all(np.isfinite(values).all() and values.min() > 0 for values in (x, y)):
         raise ValueError(f"fit_power: wanted x and y finite and > 0, got x = {x}, y = {y}")
-    line: Any = stats.linregress(np.log(x), np.log(y))
-    half = stats.t.ppf(0.975, len(x) - 2) * line.stderr
-    numbers = (line.slope, line.slope - half, line.slope + half, np.exp(line.intercept), line.rvalue**2)
+    across, up = np.log(x) - np.log(x).mean(), np.log(y) - np.log(y).mean()
+    exponent, total = across @ up / (across @ across), up @ up
+    left, free = ((up - exponent * across) ** 2).sum(), len(x) - 2
+    half = stats.t.ppf(0.975, free) * np.sqrt(left / free / (across @ across))
+    constant = np.exp(np.log(y).mean() - exponent * np.log(x).mean())
+    numbers = (exponent, exponent - half, exponent + half, constant, 1 - left / total if total else 1)
     return Fit(*map(float, numbers))
 
 
@@ -97,15 +98,14 @@ def adversarial_histories(spec: linucb.Spec) -> list[BanditHistory]:
 
 def ridge_only(spec: linucb.Spec, depth: int) -> Construction:
     """`depth` layers that compute the ridge estimate and nothing else; the certificate bounds ‖ŵ − w‖."""
-    accelerated = spec.solver == "agd"
-    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=spec.dim * accelerated)
+    extra = spec.dim if spec.solver == "agd" else 0
+    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=extra)
     method = descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
     registers = {"point": stream["ridge"]} | {name: stream[name] for name in ("action", "reward", "position")}
     ahead, rewards = stream.registers.get("ridge_ahead"), reward_bound(spec)
     block = descent.ridge(method, depth, reward_max=rewards, ahead=ahead, **registers)
-    arms = math.sqrt(spec.actions + 1) * spec.action_norm[1]
-    inputs = (2 * spec.horizon, 4 * spec.horizon**2, 1, arms, rewards)
-    radius = 2 * math.hypot(*inputs, block.promise.magnitude)
+    vectors, position = math.sqrt(spec.actions + 1) * spec.action_norm[1], (2 * spec.horizon) ** 2
+    radius = 2 * math.hypot(position, position, 1, vectors, rewards, block.promise.magnitude)
     transformer = assemble(stream, BANDIT_INPUTS, [[block]], radius)
     return Construction(spec, BanditTokens(stream, spec), (block,), transformer, block.promise.total.error)
 
@@ -132,7 +132,7 @@ def error_against_depth(
         built = ridge_only(spec, depth)
         wrong = built.outputs(histories)[..., built.tokens.stream["ridge"].slice] - true
         worst, bound = np.linalg.norm(wrong, axis=-1).max(), built.blocks[0].promise.total
-        formula = lemma.evaluate("error", depth=depth, **_symbols(spec))
+        formula = lemma.evaluate("error", depth=depth, **symbols(spec))
         rows.append((depth, worst, bound.error, bound.rounding, formula))
     curves = _columns(("depths", "measured", "certified", "rounding", "stated"), rows)
     return _record("error_against_depth", spec, **curves, histories=len(histories), source=lemma.source)
@@ -141,14 +141,14 @@ def error_against_depth(
 def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int = 20_001) -> Record:
     """√x on the range of aᵀA⁻¹a, by the neurons of a transformer that does nothing else.
 
-    Fields: errors, as requested; measured, the worst at `points` arguments spread evenly over √x, at knots and midway
-    between them; certified and rounding; neurons, for one arm; fit, the power of 1/error with which they grow.
+    Fields: errors, as requested; measured, the worst at `points` even steps of √x, at knots and midway between them;
+    certified and rounding; neurons, for one arm (one more serves all); fit, the power of 1/error with which they grow.
 
     Raises:
         ValueError: for fewer than 3 errors, or one that is not positive.
     """
-    low, high = spec.action_norm
-    least, largest = low**2 / (spec.ridge + (spec.horizon - 1) * high**2), high**2 / spec.ridge
+    low, high = np.square(spec.action_norm).tolist()
+    least, largest = low / (spec.ridge + (spec.horizon - 1) * high), high / spec.ridge
     stream, names, rows = Stream.of(square=1, one=1, root=1), ("root", "Theorem 8, step 3"), []
     square, one, root = (stream[name] for name in ("square", "one", "root"))
     for error in map(float, errors):
@@ -156,13 +156,12 @@ def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int 
         block = interpolation.root(*names, function, error=error, source=square, one=one, to=root)
         radius = 2 * math.hypot(largest, 1, block.promise.magnitude)
         transformer = assemble(stream, frozenset({"square", "one"}), [[block]], radius)
-        knots, bound = np.sqrt(function.knots), block.promise.total
-        between = (knots[1:] + knots[:-1]) / 2
-        roots = np.concatenate([np.linspace(knots[0], knots[-1], points), knots, between])
+        knots, bound, size = np.sqrt(function.knots), block.promise.total, transformer.size()
+        even, between = np.linspace(knots[0], knots[-1], points), (knots[1:] + knots[:-1]) / 2
+        roots = np.concatenate([even, knots, between])
         tokens = np.stack([roots**2, np.ones_like(roots), np.zeros_like(roots)], axis=1)
         found = transformer(torch.as_tensor(tokens)).numpy()[:, root.start]
-        neurons = transformer.size().hidden - 1  # one serves all arms: the constant
-        rows.append((error, np.abs(found - roots).max(), bound.error, bound.rounding, neurons))
+        rows.append((error, np.abs(found - roots).max(), bound.error, bound.rounding, size.hidden - 1))
     curves = _columns(("errors", "measured", "certified", "rounding", "neurons"), rows)
     fit = fit_power(1 / np.array(curves["errors"]), curves["neurons"])
     return _record("error_against_width", spec, **curves, domain=[least, largest], fit=asdict(fit))
@@ -181,8 +180,8 @@ def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: des
         ValueError: for fewer than 3 horizons, one below 2, or no exploration, by which the proof divides.
     """
     if len(set(horizons)) < 3 or min(horizons) < 2 or not spec.exploration:
-        wanted = "horizons, exploration: wanted 3 or more, each >= 2, and > 0"
-        raise ValueError(f"{wanted}, got {list(horizons)} and {spec.exploration}")
+        got = f"got {list(horizons)} and {spec.exploration}"
+        raise ValueError(f"horizons, exploration: wanted 3 or more, each >= 2, and > 0, {got}")
     rows, source = [], "Theorem 8" if solver == "agd" else "ridge lemma"
     for horizon in map(int, horizons):
         built = linucb.build(chosen := replace(spec, horizon=horizon, solver=solver, depth="certified"))
@@ -204,7 +203,7 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
 
     Fields: steps; built and true, means over seeds, and built_deviation and true_deviation, standard deviations, in
     units of reward; differing, the decisions on which the two differ, out of `decisions`; measured, the worst
-    |log-probability error| along the transformer's own histories; certified and stated; layers.
+    |log-probability error| along the transformer's own histories; certified, rounding and stated; layers.
 
     Raises:
         ValueError: for fewer than 2 seeds, or an environment outside the spec.
@@ -213,18 +212,19 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
         raise ValueError(f"seeds: wanted 2 or more, got {list(seeds)}")
     built = linucb.build(spec)
     stages = [environment(np.random.default_rng(seed)) for seed in seeds]
-    players = (built.decoder(len(seeds)), SideBySide([algorithms.decoder(spec) for _ in seeds]))
+    players: list[Any] = [built.decoder(len(seeds)), SideBySide([algorithms.decoder(spec) for _ in seeds])]
     played = [rollouts(stages, each, [np.random.default_rng([n, 1]) for n in seeds]) for each in players]
     runs = list(zip(*played, strict=True))
     wrong = [run.log_probabilities - algorithms.linucb(spec, run.history) for run, _ in runs]
     totals = np.cumsum([[run.regret for run in pair] for pair in runs], axis=-1)
     (own, true), (spread, true_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
-    differ = np.array([one.actions != other.actions for one, other in runs])
-    curves = {"steps": list(range(1, totals.shape[-1] + 1)), "built": own, "true": true}
-    curves |= {"built_deviation": spread, "true_deviation": true_spread, "seeds": list(map(int, seeds))}
-    counts = {"differing": int(differ.sum()), "decisions": differ.size, "layers": built.size().layers}
+    differ = [one.actions != other.actions for one, other in runs]
+    curves = {"built": own, "true": true, "built_deviation": spread, "true_deviation": true_spread}
+    curves |= {"steps": list(range(1, len(own) + 1)), "seeds": list(map(int, seeds))}
+    counts = {"differing": int(np.sum(differ)), "decisions": np.size(differ), "layers": built.size().layers}
     errors = {"measured": float(np.abs(wrong).max()), "certified": built.certificate, "stated": spec.error}
-    return _record("regret", spec, label=label, **curves, **counts, **errors)
+    rounding = 2 * built.blocks[-1].promise.total.rounding
+    return _record("regret", spec, label=label, **curves, **counts, **errors, rounding=rounding)
 
 
 def _stated_layers(spec: linucb.Spec) -> tuple[float, float]:
@@ -232,10 +232,10 @@ def _stated_layers(spec: linucb.Spec) -> tuple[float, float]:
     ridge_step = lemmas.RIDGE_GD.expression("layers").subs(theorems.error, stated.ERROR_SPLIT["error_1"])
     formula = ridge_step if spec.solver == "gd" else stated.STATED_LAYERS
     factor = sympy.Add(*formula.atoms(sympy.log))
-    return theorems.evaluate(formula, **_symbols(spec)), theorems.evaluate(factor, **_symbols(spec))
+    return theorems.evaluate(formula, **symbols(spec)), theorems.evaluate(factor, **symbols(spec))
 
 
-def _symbols(spec: linucb.Spec) -> dict[str, float]:
+def symbols(spec: linucb.Spec) -> dict[str, float]:
     """A spec's numbers under the names that the statements use."""
     numbers = {name: float(x) for name, x in asdict(spec).items() if isinstance(x, int | float)}
     return numbers | dict(zip(("action_min", "action_max"), spec.action_norm, strict=True))

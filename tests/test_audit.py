@@ -1,0 +1,130 @@
+"""The audit itself: verdicts, the search, shrinking, mutants."""
+
+import copy
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from constructions import linucb
+from verify import algorithms, audit, mutation, strategies
+from verify.audit import Verdict
+
+SPEC = linucb.Spec(dim=2, actions=3, horizon=6, error=1e-2)
+BUILT = linucb.build(SPEC)
+
+
+def broken(parameter: str, factor: float):
+    transformer = copy.deepcopy(BUILT.transformer)
+    transformer.get_parameter(parameter).mul_(factor)
+    return replace(BUILT, transformer=transformer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "measured", "certified", "stated", "holds"),
+    [
+        ("bound", 1.0, 2.0, 3.0, True),
+        ("bound", 2.5, 2.0, 3.0, False),
+        ("bound", 1.0, 4.0, 3.0, False),
+        ("bound", 1.0, 2.0, None, True),
+        ("bound", math.inf, 2.0, 3.0, False),
+        ("bound", math.nan, 2.0, 3.0, False),
+        ("size", 3.0, None, 3.0, True),
+        ("size", 4.0, None, 3.0, False),
+        ("least", 0.95, None, 0.9, True),
+        ("least", 0.85, None, 0.9, False),
+        ("order", 0.46, None, 0.5, True),
+        ("order", 0.44, None, 0.5, False),
+        ("order", math.nan, None, 0.5, False),
+    ],
+)
+def test_a_verdict_is_the_chain_of_inequalities(kind, measured, certified, stated, holds):
+    verdict = Verdict("claim", "source", kind, measured, stated, certified)
+    assert verdict.holds is holds
+    assert verdict.record()["holds"] is holds
+
+
+def test_rounding_is_allowed_for_and_no_more():
+    assert Verdict("c", "s", "bound", 1.05, 3.0, 1.0, rounding=0.1).holds
+    assert not Verdict("c", "s", "bound", 1.15, 3.0, 1.0, rounding=0.1).holds
+
+
+def test_the_search_tries_as_many_histories_as_asked_and_every_promise_is_kept():
+    findings = audit.search(BUILT, algorithms.linucb, 300)
+    assert findings.histories >= 300
+    assert 0 < findings.error <= BUILT.certificate
+    assert 0 < findings.score(BUILT.certificate) <= 1
+    assert set(findings.blocks) == {block.name for block in BUILT.blocks}
+
+
+def test_the_search_is_the_same_for_everyone():
+    assert (
+        audit.search(BUILT, algorithms.linucb, 160).error == audit.search(BUILT, algorithms.linucb, 160).error
+    )
+
+
+def test_the_worst_history_is_a_witness():
+    findings = audit.search(BUILT, algorithms.linucb, 160)
+    again = audit.measure(BUILT, algorithms.linucb, [findings.recipe])
+    assert again.error == pytest.approx(
+        findings.error, rel=1e-9
+    )  # batches of other sizes add in another order
+
+
+@pytest.mark.parametrize("parameter", ["layers.1.attention.value.weight", "layers.1.mlp.second.weight"])
+def test_wrong_weights_fail_and_the_witness_shrinks(parameter):
+    wrong = broken(parameter, 1.1)
+    findings = audit.measure(wrong, algorithms.linucb, strategies.battery(SPEC))
+    assert findings.score(BUILT.certificate) > 1
+    smallest = audit.shrink(wrong, algorithms.linucb, findings.recipe)
+    assert audit.measure(wrong, algorithms.linucb, [smallest]).score(BUILT.certificate) > 1
+    assert smallest.steps <= 3
+
+
+def test_the_first_block_that_broke_is_named():
+    findings = audit.measure(
+        broken("layers.1.mlp.second.weight", 1.1), algorithms.linucb, strategies.battery(SPEC)
+    )
+    own = [name for name, worst in findings.blocks.items() if worst.own_error > worst.probe.own_promise]
+    assert own == ["width √(a_kᵀA⁻¹a_k)"]
+
+
+def test_nan_never_passes():
+    findings = audit.measure(
+        broken("layers.0.attention.value.weight", math.nan), algorithms.linucb, strategies.battery(SPEC)
+    )
+    assert findings.error == math.inf
+
+
+def test_mutants_are_caught_or_excused_with_a_measurement():
+    found = mutation.mutants(BUILT, algorithms.linucb, 20, seed=3)
+    assert sum(mutant.caught for mutant in found) >= 15
+    assert all(mutant.caught or mutant.reason for mutant in found)
+    still = mutation.mutants(BUILT, algorithms.linucb, 3, seed=3, change=0.0)
+    assert not any(mutant.caught for mutant in still)
+    assert all("no output" in mutant.reason for mutant in still)
+
+
+@given(strategies.recipes(SPEC))
+def test_recipes_make_admissible_histories(recipe):
+    history = recipe.history(SPEC)
+    BUILT.tokens.check(history)
+    assert history.steps == recipe.steps
+
+
+@given(dim=st.integers(1, 3), actions=st.integers(1, 4), horizon=st.integers(1, 4), data=st.data())
+def test_recipes_fit_every_spec(dim, actions, horizon, data):
+    spec = linucb.Spec(dim, actions, horizon, action_norm=(1.0, 1.0), weight_norm=0.0)
+    tried = data.draw(strategies.batches(spec, 3))
+    built = linucb.build(replace(spec, error=0.1))
+    assert len({recipe.steps for recipe in tried}) == 1
+    assert audit.measure(built, algorithms.linucb, tried).score(built.certificate) <= 1
+
+
+def test_the_battery_has_every_combination():
+    kinds = {(recipe.family, recipe.rewards, recipe.norms) for recipe in strategies.battery(SPEC)}
+    assert len(kinds) == len(strategies.FAMILIES) * len(strategies.REWARDS) * len(strategies.NORMS)
+    assert np.unique([recipe.steps for recipe in strategies.battery(SPEC)]).tolist() == [SPEC.horizon]

@@ -1,0 +1,98 @@
+"""The command line, the report folder and the errata."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from constructions import linucb
+from verify import cli, errata, report
+from verify.claims import linucb as claims
+
+SMALL = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-1)
+
+
+@pytest.fixture(scope="module")
+def small(request):
+    """The whole audit of LinUCB at a size that takes seconds; streams and theorem-sized parts are made small too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "MAIN", SMALL)
+        patch.setattr(claims, "STATED", replace(SMALL, horizon=10, depth="stated"))
+        patch.setattr(claims, "HORIZONS", {"agd": [10, 100, 1000], "gd": [10, 30, 100]})
+        patch.setattr(claims, "DEPTHS", {"gd": [1, 10, 100], "agd": [1, 10, 50]})
+        patch.setattr(claims, "_streams", dict)
+        yield claims.report(histories=40, trials=2)
+
+
+def test_the_record_is_json_and_the_page_shows_every_claim(small, tmp_path):
+    small = replace(small, records={name: panels for name, panels in small.records.items() if panels})
+    page = report.write(small, tmp_path)
+    text = page.read_text()
+    assert text.count("class='holds'>holds") == sum(verdict.holds for verdict in small.verdicts)
+    record = json.loads((tmp_path / "report.json").read_text())
+    assert [verdict["claim"] for verdict in record["verdicts"]] == [
+        verdict.claim for verdict in small.verdicts
+    ]
+    assert not list(tmp_path.glob("*.part"))
+    assert not re.search(r"(src|href)=['\"]https?:", text)  # self-contained
+    for name in small.records:
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+        assert f"id='{name}'" in text
+
+
+def test_every_small_claim_but_the_fits_holds(small):
+    assert all(verdict.holds for verdict in small.verdicts if verdict.kind in ("bound", "size"))
+
+
+def test_verify_exits_by_the_verdict(small, monkeypatch):
+    for verdict, status in ((True, 0), (False, 1)):
+        fixed = [replace(one, kind="least", measured=float(verdict), stated=0.5) for one in small.verdicts]
+        monkeypatch.setitem(cli.CLAIMS, "linucb", lambda *_, fixed=fixed: replace(small, verdicts=fixed))
+        result = CliRunner().invoke(cli.app, ["verify", "linucb", "--json"])
+        assert result.exit_code == status
+        assert json.loads(result.stdout)["linucb"]["holds"] is verdict
+
+
+def test_plot_redraws_saved_records_and_names_what_is_missing(small, tmp_path):
+    report.write(replace(small, records={"width": small.records["width"]}), tmp_path)
+    drawn = CliRunner().invoke(cli.app, ["plot", str(tmp_path), "--out", str(tmp_path / "again"), "--json"])
+    assert drawn.exit_code == 0
+    assert len(json.loads(drawn.stdout)) == 2
+    assert (tmp_path / "again" / "width.svg").read_bytes() == (tmp_path / "width.svg").read_bytes()
+    missing = CliRunner().invoke(cli.app, ["plot", str(tmp_path), "--figure", "depth"])
+    assert missing.exit_code == 2
+    assert "wanted one of width, got depth" in missing.stderr
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text("{")
+    assert CliRunner().invoke(cli.app, ["plot", str(damaged)]).exit_code == 2
+
+
+def test_errata_are_confirmed_by_running_both_forms():
+    result = CliRunner().invoke(cli.app, ["errata", "--json"])
+    assert result.exit_code == 0
+    [root] = json.loads(result.stdout)
+    assert root["literal"] == pytest.approx(14 / 3)  # 1 + (9 − 1)/3 + (9 − 4)/5
+    assert root["repaired"] == pytest.approx(3)
+
+
+def test_an_erratum_whose_literal_form_is_right_is_not_confirmed(monkeypatch):
+    shown = replace(errata.ERRATA[0].demonstrate(), literal=3.0)
+    withdrawn = replace(errata.ERRATA[0], demonstrate=lambda: shown)
+    monkeypatch.setattr(errata, "ERRATA", (withdrawn,))
+    assert CliRunner().invoke(cli.app, ["errata"]).exit_code == 1
+
+
+def test_help_fits_a_screen_and_has_an_example():
+    for command in ("verify", "plot", "errata"):
+        shown = subprocess.run(
+            [sys.executable, "-m", "verify.cli", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "Example: weightwright" in shown.stdout
+        assert shown.stdout.count("\n") <= 40
