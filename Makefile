@@ -21,7 +21,8 @@ types: $(READY)
 	$(BIN)/pyright
 
 bench: $(READY)  ## ratios of evaluation times, measured side by side
-	$(BIN)/python benchmarks/evaluation.py --out reports
+	$(BIN)/python -m benchmarks.evaluation --out reports
+	$(BIN)/python -m benchmarks.compilers --out reports
 
 nightly: $(READY)  ## the slow and exhaustive checks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20

@@ -54,6 +54,7 @@ def check(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> No
                 raise ValueError(
                     f"{block.name}: wanted registers of the stream, got {', '.join(sorted(unknown))}"
                 )
+            _check_places(stream, block)
             if missing := block.reads - block.writes - available:
                 raise ValueError(
                     f"{block.name}: reads {', '.join(sorted(missing))} before any block has written it"
@@ -64,6 +65,28 @@ def check(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> No
                 )
             written |= block.writes
         available |= set().union(*(block.writes for block in stage))
+
+
+def _check_places(stream: Stream, block: Block) -> None:
+    """Links and targets must lie where this stream has the registers they name."""
+
+    def places(names) -> set[int]:
+        return {entry for name in names for entry in range(*stream[name].slice.indices(stream.width))}
+
+    heads = [head for step in block.steps for head in step.heads]
+    units = [group for step in block.steps for group in step.units]
+    links = [link for head in heads for link in (head.query, head.key, head.value)] + [
+        group.reads for group in units
+    ]
+    targets = [head.to for head in heads] + [register for group in units for register, *_ in group.writes]
+    wrong = [sorted(link.reads) for link in links if not set(link.columns) <= places(link.reads)]
+    wrong += [
+        [to.name] for to in targets if not set(range(to.start, to.start + to.size)) <= places([to.name])
+    ]
+    if wrong:
+        raise ValueError(
+            f"{block.name}: wanted registers of the stream, got {', '.join(wrong[0])} of another one"
+        )
 
 
 def _side_by_side(stage: Stage) -> list[tuple[Step, int]]:

@@ -1,8 +1,10 @@
 """A construction: blocks, the transformer assembled from them, and its certificate."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +12,9 @@ from jaxtyping import Float, Int
 from scipy.special import log_softmax
 
 from constructions.block import Block
-from constructions.evaluate import Program, State
+from constructions.evaluate import Program
 from constructions.history import BanditHistory
+from constructions.identities import State
 from constructions.rewrite import compile_weights
 from constructions.tokens import BanditTokens
 from constructions.transformer import Size, Transformer
@@ -54,7 +57,7 @@ class Construction:
         certificate: bound on |log-probability error| for every admissible history, step and action, in exact arithmetic.
     """
 
-    spec: object
+    spec: Any
     tokens: BanditTokens
     blocks: tuple[Block, ...]
     transformer: Transformer
@@ -70,18 +73,22 @@ class Construction:
         longest = 2 * self.tokens.spec.horizon
         return compile_weights(self.transformer, self.tokens.stream["position"].slice, longest)
 
-    def outputs(self, histories: Sequence[BanditHistory]) -> Float[np.ndarray, "batch steps width"]:
+    def outputs(
+        self, histories: Sequence[BanditHistory], dtype: torch.dtype = torch.float64, device: str = "cpu"
+    ) -> Float[np.ndarray, "batch steps width"]:
         """The transformer's output at the state tokens of histories of equal length."""
         encoded = torch.as_tensor(np.stack([self.tokens.encode(history) for history in histories]))
-        return self.program.run(encoded, self.tokens.states).numpy()
+        return self.program.run(encoded.to(dtype=dtype, device=device), self.tokens.states).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
         """Log-probabilities from output tokens: log softmax of the logits register."""
         return log_softmax(outputs[..., self.tokens.stream["logits"].slice], axis=-1)
 
-    def log_probabilities(self, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
-        """The policy at every step of a history."""
-        return self.policy(self.outputs([history])[0])
+    def log_probabilities(
+        self, history: BanditHistory, dtype: torch.dtype = torch.float64, device: str = "cpu"
+    ) -> Float[np.ndarray, "steps arms"]:
+        """The policy at every step of a history, in one pass; the certificate speaks of float64."""
+        return self.policy(self.outputs([history], dtype, device)[0])
 
     def probe(
         self, history: BanditHistory, outputs: Float[np.ndarray, "steps width"] | None = None
@@ -120,9 +127,15 @@ class Construction:
             )
         return probes
 
-    def decoder(self, batch: int | None = None) -> "Decoder":
+    def decoder(
+        self, batch: int | None = None, dtype: torch.dtype = torch.float64, device: str = "cpu"
+    ) -> "Decoder":
         """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep."""
-        return Decoder(self, batch)
+        return Decoder(self, batch, dtype, device)
+
+    def explain(self) -> list[dict]:
+        """For each stored layer its heads by the identity that evaluates them, and the cost before and after."""
+        return self.program.explain(2 * self.tokens.spec.horizon - 1)
 
 
 def _worst(difference: Float[np.ndarray, "steps groups size"]) -> float:
@@ -136,8 +149,9 @@ class Decoder:
     With a batch, contexts have shape (batch, arms, dim), actions and rewards (batch,), log-probabilities (batch, arms).
     """
 
-    def __init__(self, construction: Construction, batch: int | None = None):
+    def __init__(self, construction: Construction, batch: int | None, dtype: torch.dtype, device: str):
         self._construction, self._batch, self._state = construction, batch, State()
+        self._placement = {"dtype": dtype, "device": device}
         self._contexts: np.ndarray | None = None
 
     def observe(self, context: Float[np.ndarray, "*batch arms dim"]) -> Float[np.ndarray, "*batch arms"]:
@@ -151,9 +165,8 @@ class Decoder:
             [BanditHistory([one], [], []).contexts[0] for one in self._members("context", context)]
         )
         tokens.check_context(contexts)
-        output = self._advance(
-            [tokens.state_token(self._state.count + 1, one) for one in contexts], slice(None)
-        )
+        index = self._state.count + 1
+        output = self._advance(np.stack([[tokens.state_token(index, one)] for one in contexts]), slice(None))
         self._contexts = contexts
         policy = self._construction.policy(output[:, 0])
         return policy[0] if self._batch is None else policy
@@ -172,8 +185,10 @@ class Decoder:
         rewards = np.concatenate([pair.rewards for pair in pairs])
         tokens.check_rewards(rewards)
         index = self._state.count + 1
-        chosen = [tokens.action_token(index, pair.chosen[0], pair.rewards[0]) for pair in pairs]
-        self._advance(chosen, slice(0))  # its own results are not wanted, only what it leaves behind
+        chosen = [[tokens.action_token(index, pair.chosen[0], pair.rewards[0])] for pair in pairs]
+        self._advance(
+            np.stack(chosen), slice(0)
+        )  # its own results are not wanted, only what it leaves behind
         self._contexts = None
 
     def _members(self, name: str, values) -> list:
@@ -186,7 +201,25 @@ class Decoder:
         return members
 
     def _advance(
-        self, tokens: list[Float[np.ndarray, " width"]], wanted: slice
-    ) -> Float[np.ndarray, "batch any width"]:
-        chunk = torch.as_tensor(np.stack(tokens))[:, None]
-        return self._construction.program.advance(chunk, self._state, wanted).numpy()
+        self, tokens: Float[np.ndarray, "batch tokens width"], wanted: slice
+    ) -> Float[np.ndarray, "batch wanted width"]:
+        chunk = torch.as_tensor(tokens).to(**self._placement)
+        return self._construction.program.advance(chunk, self._state, wanted).numpy(force=True)
+
+    def replay(self, history: BanditHistory) -> None:
+        """Take in a whole past at once, in one pass: all its steps but the pending one, which is for `observe`."""
+        if self._batch is not None or self._state.count:
+            raise ValueError(
+                "decoder: wanted replay first and without a batch, got a decoder that has begun or has one"
+            )
+        tokens = self._construction.tokens.encode(history)[:-1]
+        if len(tokens):
+            self._advance(tokens[None], slice(0))
+
+    def state(self) -> tuple[State, np.ndarray | None]:
+        """A copy of all that the decoder remembers; hand it to `restore` of a decoder of the same construction."""
+        return copy.deepcopy((self._state, self._contexts))
+
+    def restore(self, saved: tuple[State, np.ndarray | None]) -> None:
+        """Go on from a saved state, which stays usable."""
+        self._state, self._contexts = copy.deepcopy(saved)

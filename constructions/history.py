@@ -68,7 +68,9 @@ class BanditHistory:
 
 def _finite(name, values) -> np.ndarray:
     try:
-        array = np.asarray(values, dtype=np.float64)
+        array = np.array(
+            values, dtype=np.float64
+        )  # a copy: later changes to the caller's array do not reach it
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: wanted an array of real numbers, got {type(values).__name__}") from error
     if not np.isfinite(array).all():

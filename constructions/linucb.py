@@ -22,6 +22,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from constructions import checks
 from constructions.assemble import assemble
 from constructions.block import Block, Bound
 from constructions.construction import Construction
@@ -76,34 +77,19 @@ class Spec:
 
     def __post_init__(self):
         for name in ("dim", "actions", "horizon"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}: wanted an integer >= 1, got {value!r}")
+            checks.whole(name, getattr(self, name))
         for name in ("error", "ridge", "temperature"):
-            _number(name, getattr(self, name), positive=True)
+            checks.number(name, getattr(self, name), positive=True)
         for name in ("exploration", "weight_norm", "noise_bound"):
-            _number(name, getattr(self, name), positive=False)
-        if not isinstance(self.action_norm, tuple | list) or len(self.action_norm) != 2:
-            raise ValueError(f"action_norm: wanted a pair (smallest, largest), got {self.action_norm!r}")
-        for value in self.action_norm:
-            _number("action_norm", value, positive=True)
-        if self.action_norm[0] > self.action_norm[1]:
-            raise ValueError(f"action_norm: wanted smallest <= largest, got {self.action_norm!r}")
+            checks.number(name, getattr(self, name), positive=False)
+        checks.interval("action_norm", self.action_norm)
         object.__setattr__(self, "action_norm", tuple(float(value) for value in self.action_norm))
-        if self.solver not in ("gd", "agd"):
-            raise ValueError(f"solver: wanted 'gd' or 'agd', got {self.solver!r}")
-        if self.depth not in ("certified", "stated"):
-            raise ValueError(f"depth: wanted 'certified' or 'stated', got {self.depth!r}")
+        checks.choice("solver", self.solver, ("gd", "agd"))
+        checks.choice("depth", self.depth, ("certified", "stated"))
         if reward_bound(self) <= 0:
             raise ValueError(
                 "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"
             )
-
-
-def _number(name: str, value, *, positive: bool) -> None:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or not math.isfinite(value) or value < 0 or (positive and value == 0):
-        raise ValueError(f"{name}: wanted a finite number {'> 0' if positive else '>= 0'}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -163,7 +149,12 @@ def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
 
 def width_error(spec: Spec, residual: float) -> float:
     """Bound on |√x̂_k − √x_k| for x̂_k within a factor 1 ± residual of x_k."""
-    return spec.action_norm[1] / math.sqrt(spec.ridge) * (1 - math.sqrt(1 - min(residual, 1.0)))
+    return (
+        spec.action_norm[1]
+        / math.sqrt(spec.ridge)
+        * min(residual, 1.0)
+        / (1 + math.sqrt(1 - min(residual, 1.0)))
+    )
 
 
 def certified_plan(spec: Spec, method: descent.Descent) -> Plan:

@@ -1,13 +1,27 @@
-"""The rewriting itself: which identity each head and neuron provably satisfies. evaluate.py says what the identities are."""
+"""The rewriting itself: which identity each head and neuron provably satisfies. identities.py says what they are."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import sparse
 
-from constructions.evaluate import CompiledLayer, General, Linear, OwnToken, Program, Rows, Sparse, spans
-from constructions.transformer import Attention, Layer, Transformer, head_matrices
+from constructions.evaluate import CompiledLayer, Program
+from constructions.identities import (
+    General,
+    Group,
+    Linear,
+    OwnProduct,
+    OwnToken,
+    PositionScore,
+    Rows,
+    Sparse,
+    spans,
+)
+from constructions.transformer import Attention, HeadMatrices, Layer, Transformer, head_matrices
 
 
 def compile_weights(transformer: Transformer, position: slice, longest: int) -> Program:
@@ -24,53 +38,94 @@ def compile_weights(transformer: Transformer, position: slice, longest: int) -> 
         written[layer.mlp.second.rows.numpy(force=True)] = True
     layers = [
         CompiledLayer(
-            tuple(_groups(layer.attention, written, position, longest)), *_neurons(layer), repeat=layer.repeat
+            tuple(_groups(layer.attention, written, position, longest)),
+            *_neurons(layer),
+            layer.repeat,
+            layer.mlp.first.outputs,
         )
         for layer in transformer.stored_layers
     ]
-    return Program(layers, np.flatnonzero(written), transformer.clip_radius)
+    return Program(transformer, layers, np.flatnonzero(written))
 
 
-def _groups(
-    attention: Attention, written: np.ndarray, position: slice, longest: int
-) -> Iterator[OwnToken | Linear | General]:
+def _groups(attention: Attention, written: np.ndarray, position: slice, longest: int) -> Iterator[Group]:
     """File every head of a layer under an identity."""
-    own, rest = defaultdict(list), []
-    for query, key, value, targets in head_matrices(attention):
-        score = _position_score(query, key, written, position, longest)
-        if score is None:
-            rest.append((query, key, value, targets))
+    own, products, rest, general = defaultdict(list), defaultdict(list), [], []
+    for head in head_matrices(attention):
+        split = _split_score(head[0], head[1], written, position, longest)
+        if not min(part.count_nonzero() for part in head[:3]):
+            split = _SILENT
+        if split is not None and not split.rows.any():
+            own[split.score.coefficients.tobytes()].append((split, head))
         else:
-            own[score.tobytes()].append((score, _placed(value, targets, len(written))))
+            rest.append((split, head))
     for members in own.values():
-        yield OwnToken(members[0][0], Rows(sum(value for _, value in members)), len(members))
+        value = sum(_placed(value, targets, len(written)) for _, (_, _, value, targets) in members)
+        yield OwnToken(members[0][0].score, Rows(value), len(members))
     pairs, rest = _signed_pairs(rest)
-    for name, members in pairs.items():
-        yield _linear(name, members, written)
-    if rest:
-        query, key, value = (Sparse(sparse.vstack([head[n] for head in rest])) for n in range(3))
-        static = not any(written[part.indices].any() for _, key, value, _ in rest for part in (key, value))
-        targets = spans(np.concatenate([targets for *_, targets in rest]))
-        yield General(query, key, value, targets, static, len(rest))
+    for name, heads in pairs.items():
+        yield _linear(name, heads, written)
+    for split, head in rest:
+        if split is None or not split.score.coefficients.any():
+            general.append(head)
+        else:
+            products[(split.score.coefficients.tobytes(), int(split.rows.sum()))].append((split, head))
+    for members in products.values():
+        yield _product([split for split, _ in members], [head for _, head in members])
+    if general:
+        yield _general(general, written)
 
 
-def _position_score(query, key, written: np.ndarray, position: slice, longest: int) -> np.ndarray | None:
-    """The score as coefficients of (i, i², 1) ⊗ (j, j², 1), if it is one and is ≤ 0 for all j < i ≤ longest."""
-    elsewhere = np.ones(len(written), dtype=bool)
-    elsewhere[position] = False
-    reads = np.zeros(len(written), dtype=bool)
-    reads[query.indices], reads[key.indices] = True, True
-    if (reads & elsewhere).any() or written[position].any():
+@dataclass(frozen=True)
+class _Split:
+    """A score as a polynomial of the positions plus the product of some rows of query and key."""
+
+    score: PositionScore
+    rows: np.ndarray
+
+
+_SILENT = _Split(PositionScore(np.zeros((3, 3))), np.zeros(0, dtype=bool))
+"""A head with a zero query, key or value: it sees its own token and adds nothing."""
+
+
+def _split_score(query, key, written: np.ndarray, position: slice, longest: int) -> _Split | None:
+    """Split a score by rows into positions and the rest; None where an own-token identity cannot hold.
+
+    Each row must read the position only, on both sides, or not at all, on both; no layer may write what the key reads; the
+    polynomial must be ≤ 0 for all j < i ≤ longest.
+    """
+    place = np.zeros(len(written), dtype=bool)
+    place[position] = True
+    if written[place].any() or written[key.indices].any():
         return None
-    score = (query[:, position].T @ key[:, position]).toarray()
-    i = np.arange(2, longest + 1, dtype=np.float64)
-    linear, quadratic, constant = (np.stack([i, i**2, np.ones_like(i)], axis=1) @ score).T
-    vertex = np.divide(-linear, 2 * quadratic, out=np.ones_like(i), where=quadratic != 0)
-    for candidate in (np.ones_like(i), i - 1, np.floor(vertex), np.ceil(vertex)):
-        j = np.clip(candidate, 1, i - 1)
-        if (linear * j + quadratic * j**2 + constant > 0).any():
-            return None
-    return score
+    (query_at, query_off), (key_at, key_off) = (
+        (abs(part[:, place]).sum(1) > 0, abs(part[:, ~place]).sum(1) > 0) for part in (query, key)
+    )
+    live = (query_at | query_off) & (key_at | key_off)  # a product with nothing is 0
+    if (live & (query_at | key_at) & (query_off | key_off)).any():
+        return None
+    rows = live & query_at
+    score = PositionScore((query[rows][:, position].T @ key[rows][:, position]).toarray())
+    if (score.before(torch.arange(2, longest + 1, dtype=torch.float64)) > 0).any():
+        return None
+    return _Split(score, live & query_off)
+
+
+def _product(splits: list[_Split], heads: list[HeadMatrices]) -> OwnProduct:
+    query, key = (
+        Sparse(sparse.vstack([head[n][split.rows] for split, head in zip(splits, heads, strict=True)]))
+        for n in range(2)
+    )
+    whole = _general(heads, None)
+    return OwnProduct(splits[0].score, query, key, whole.value, whole.targets, len(heads), whole)
+
+
+def _general(heads: list[HeadMatrices], written: np.ndarray | None) -> General:
+    """Heads by the definition; `written` None says that their keys and values are known to be static."""
+    query, key, value = (Sparse(sparse.vstack([head[n] for head in heads])) for n in range(3))
+    reads = np.concatenate([part.indices for _, key, value, _ in heads for part in (key, value)])
+    targets = spans(np.concatenate([targets for *_, targets in heads]))
+    return General(query, key, value, targets, written is None or not written[reads].any(), len(heads))
 
 
 def _placed(value: sparse.csr_array, targets: np.ndarray, width: int) -> sparse.csr_array:
@@ -79,17 +134,17 @@ def _placed(value: sparse.csr_array, targets: np.ndarray, width: int) -> sparse.
     return sparse.csr_array((coo.data, (targets[coo.row], coo.col)), shape=(width, width))
 
 
-def _signed_pairs(heads: list) -> tuple[dict[tuple, list], list]:
+def _signed_pairs(heads: list) -> tuple[dict[str, list], list]:
     """Match heads (q, k, v, targets) with (−q, k, −v, targets); group the matches by their key and value rows."""
     waiting, pairs = defaultdict(list), defaultdict(list)
-    for head in heads:
+    for split, head in heads:
         query, key, value, targets = head
         mates = waiting[(_print(-query), _print(key), _print(-value), targets.tobytes())]
         if mates:
             mates.pop()
-            pairs[(_print(key), _print(value))].append(head)
+            pairs[hashlib.sha256(_print(key) + b"/" + _print(value)).hexdigest()].append(head)
         else:
-            waiting[(_print(query), _print(key), _print(value), targets.tobytes())].append(head)
+            waiting[(_print(query), _print(key), _print(value), targets.tobytes())].append((split, head))
     return pairs, [head for group in waiting.values() for head in group]
 
 
@@ -103,7 +158,7 @@ def _print(matrix: sparse.csr_array) -> bytes:
     )
 
 
-def _linear(name: tuple, members: list, written: np.ndarray) -> Linear:
+def _linear(name: str, members: list, written: np.ndarray) -> Linear:
     _, key, value, _ = members[0]
     key_rows, value_rows = (np.flatnonzero(np.diff(part.indptr)) for part in (key, value))
     return Linear(

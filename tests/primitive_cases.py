@@ -226,7 +226,7 @@ def root_case(low: float, high: float, error: float) -> Case:
 def shift_case(offset: int) -> Case:
     stream = Stream.of(x=2, bystander=1, out=2, position=3)
     registers = {"what": stream["x"], "to": stream["out"], "position": stream["position"]}
-    block = copying.shift("shift", "", offset=offset, bound=2.0, **registers)
+    block = copying.shift("shift", "", offset=offset, bound=2.0, tokens=3 * offset + 6, **registers)
     tokens = matrices(stream, offset + 6, x=vectors(2, 2.0))
 
     def oracle(past):

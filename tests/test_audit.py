@@ -79,7 +79,8 @@ def test_wrong_weights_fail_and_the_witness_shrinks(parameter):
     wrong = broken(parameter, 1.1)
     findings = audit.measure(wrong, algorithms.linucb, strategies.battery(SPEC))
     assert findings.score(BUILT.certificate) > 1
-    smallest = audit.shrink(wrong, algorithms.linucb, findings.recipe)
+    smallest = audit.shrink(wrong, algorithms.linucb)
+    assert smallest is not None
     assert audit.measure(wrong, algorithms.linucb, [smallest]).score(BUILT.certificate) > 1
     assert smallest.steps <= 3
 

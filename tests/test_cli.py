@@ -86,13 +86,17 @@ def test_an_erratum_whose_literal_form_is_right_is_not_confirmed(monkeypatch):
     assert CliRunner().invoke(cli.app, ["errata"]).exit_code == 1
 
 
-def test_help_fits_a_screen_and_has_an_example():
-    for command in ("verify", "plot", "errata"):
-        shown = subprocess.run(
-            [sys.executable, "-m", "verify.cli", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "Example: weightwright" in shown.stdout
-        assert shown.stdout.count("\n") <= 40
+@pytest.mark.parametrize("command", ["verify", "plot", "errata"])
+def test_help_fits_a_screen_and_has_an_example(command):
+    shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "100"})
+    assert shown.exit_code == 0
+    assert f"Example: weightwright {command}" in shown.stdout
+    assert shown.stdout.count("\n") <= 40
+
+
+def test_bad_input_is_one_line_and_no_traceback():
+    code = "import sys; sys.argv = ['weightwright', 'plot', 'nowhere']; from verify.cli import main; main()"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("weightwright: nowhere: wanted a report.json")
+    assert shown.stderr.count("\n") == 1

@@ -122,6 +122,11 @@ def test_what_it_writes_stays_within_its_magnitude_at_every_layer(case):
 
 
 @every_case
+def test_it_writes_what_its_docstring_says(case):
+    assert case.block.writes == case.stream.registers.keys() & {"point", "ahead", "out"}
+
+
+@every_case
 def test_size_is_the_cost_of_its_docstring(case):
     size = transformer(case).size()
     assert (size.layers, size.heads, size.hidden) == case.cost
@@ -146,13 +151,13 @@ def test_bad_registers_are_rejected_by_name(case):
         build(case.stream, case.inputs | {block.output.name}, [[block]])
 
 
-@every_case
-def test_registers_of_another_stream_are_rejected(case):
+def test_registers_of_another_stream_are_rejected():
     """Same names, other places: the weights would act on the wrong entries."""
-    order = sorted(case.stream.registers, key=lambda name: -case.stream[name].start)
-    other = Stream.of(**{name: case.stream[name].size for name in order})
-    with pytest.raises(ValueError, match="wanted registers of the stream"):
-        assemble(other, case.inputs, [[case.block]], RADIUS)
+    for case in CASES:
+        order = sorted(case.stream.registers, key=lambda name: -case.stream[name].start)
+        other = Stream.of(**{name: case.stream[name].size for name in order})
+        with pytest.raises(ValueError, match="wanted registers of the stream"):
+            assemble(other, case.inputs, [[case.block]], RADIUS)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def texts(axes):
 def test_the_same_record_gives_the_same_bytes(kind, tmp_path):
     first = plots.draw(record(kind))
     written = [plots.save(first, tmp_path / name, "figure") for name in ("one", "two")]
-    with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "svg.fonttype": "path"}):
+    theirs = {"font.size": 20, "axes.grid": True, "svg.fonttype": "path", "savefig.facecolor": "red"}
+    with matplotlib.rc_context(theirs):
         written.append(plots.save(plots.draw(record(kind)), tmp_path / "three", "figure"))
     for svg, png in written:
         assert (svg.name, png.name) == ("figure.svg", "figure.png")

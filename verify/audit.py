@@ -7,7 +7,7 @@ admissible history, *stated* the theorem's own formula. A verdict that fails kee
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import hypothesis
 import numpy as np
@@ -29,7 +29,7 @@ SEARCH = hypothesis.settings(
 )
 """The same search for everyone who runs it."""
 
-Truth = Callable[[object, BanditHistory], Float[np.ndarray, "steps arms"]]
+Truth = Callable[[Any, BanditHistory], Float[np.ndarray, "steps arms"]]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,11 @@ class Findings:
     recipe: Recipe | None = None
     blocks: Mapping[str, Worst] = field(default_factory=dict)
 
+    @property
+    def witness(self) -> dict | None:
+        """The recipe of the worst history as a record."""
+        return None if self.recipe is None else asdict(self.recipe)
+
     def score(self, certificate: float) -> float:
         """Worst error over promise: what the search climbs, and more than 1 where a claim fails."""
         ratios = [worst.ratio for worst in self.blocks.values()]
@@ -204,11 +209,11 @@ def search(built: Construction, truth: Truth | None, histories: int, batch: int 
     return findings
 
 
-def shrink(built: Construction, truth: Truth | None, witness: Recipe) -> Recipe:
-    """The shortest history of the battery that still breaks a promise; `witness` itself if none does."""
-    for steps in range(1, witness.steps + 1):
+def shrink(built: Construction, truth: Truth | None) -> Recipe | None:
+    """The shortest history of the battery that still breaks a promise; None if none of any length does."""
+    for steps in range(1, built.tokens.spec.horizon + 1):
         for recipe in battery(built.tokens.spec):
             tried = replace(recipe, steps=steps)
             if measure(built, truth, [tried]).score(built.certificate) > 1:
                 return tried
-    return witness
+    return None

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import torch
 import typer
@@ -23,7 +23,14 @@ app = typer.Typer(
     add_completion=False,
 )
 CLAIMS = {"linucb": linucb_claims.report}
-Construction = Enum("Construction", {name: name for name in (*CLAIMS, "all")})
+
+
+class Construction(StrEnum):
+    """What can be audited."""
+
+    linucb = "linucb"
+    all = "all"
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report: page, JSON, figures.")]
@@ -37,7 +44,7 @@ def _threads() -> None:
 
 @app.command(epilog="Example: weightwright verify linucb --out reports")
 def verify(
-    construction: Annotated[Construction, typer.Argument(help="What to audit.")] = Construction["all"],
+    construction: Annotated[Construction, typer.Argument(help="What to audit.")] = Construction.all,
     as_json: Json = False,
     out: Out = None,
     histories: Annotated[
@@ -138,7 +145,7 @@ def errata(as_json: Json = False, out: Out = None) -> None:
         raise typer.Exit(1)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"weightwright: {message}", file=sys.stderr)
     raise typer.Exit(2)
 
@@ -150,7 +157,3 @@ def main() -> None:
     except ValueError as error:
         print(f"weightwright: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -61,9 +61,7 @@ class Decoder(Protocol):
 class BatchDecoder(Protocol):
     """Several decoders in lockstep."""
 
-    def observe(
-        self, contexts: Float[np.ndarray, "batch arms dim"], /
-    ) -> Sequence[Float[np.ndarray, " arms"]]:
+    def observe(self, contexts: Float[np.ndarray, "batch arms dim"], /) -> Sequence | np.ndarray:
         """Log-probabilities for each member's context."""
         ...
 

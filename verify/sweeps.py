@@ -18,11 +18,10 @@ from scipy import stats
 
 from constructions import linucb
 from constructions.assemble import assemble
-from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.primitives import descent, interpolation
 from constructions.stream import Stream
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
+from constructions.tokens import reward_bound
 from verify import algorithms, theorems
 from verify.rollout import Environment, SideBySide, rollouts
 from verify.theorems import lemmas
@@ -96,20 +95,6 @@ def adversarial_histories(spec: linucb.Spec) -> list[BanditHistory]:
     return [BanditHistory(np.repeat(rows[:, None], spec.actions, axis=1), arms, rewards) for rows in runs]
 
 
-def ridge_only(spec: linucb.Spec, depth: int) -> Construction:
-    """`depth` layers that compute the ridge estimate and nothing else; the certificate bounds ‖ŵ − w‖."""
-    extra = spec.dim if spec.solver == "agd" else 0
-    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=extra)
-    method = descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
-    registers = {"point": stream["ridge"]} | {name: stream[name] for name in ("action", "reward", "position")}
-    ahead, rewards = stream.registers.get("ridge_ahead"), reward_bound(spec)
-    block = descent.ridge(method, depth, reward_max=rewards, ahead=ahead, **registers)
-    vectors, position = math.sqrt(spec.actions + 1) * spec.action_norm[1], (2 * spec.horizon) ** 2
-    radius = 2 * math.hypot(position, position, 1, vectors, rewards, block.promise.magnitude)
-    transformer = assemble(stream, BANDIT_INPUTS, [[block]], radius)
-    return Construction(spec, BanditTokens(stream, spec), (block,), transformer, block.promise.total.error)
-
-
 def error_against_depth(
     spec: linucb.Spec, solver: descent.Solver, depths: Sequence[int], histories: Sequence[BanditHistory]
 ) -> Record:
@@ -129,7 +114,7 @@ def error_against_depth(
     true = np.stack([algorithms.linucb_values(spec, history).ridge_estimate for history in histories])
     lemma = {"gd": lemmas.RIDGE_GD_DEPTH, "agd": lemmas.RIDGE_AGD_DEPTH}[solver]
     for depth in map(int, depths):
-        built = ridge_only(spec, depth)
+        built = linucb.estimator(spec, depth)
         wrong = built.outputs(histories)[..., built.tokens.stream["ridge"].slice] - true
         worst, bound = np.linalg.norm(wrong, axis=-1).max(), built.blocks[0].promise.total
         formula = lemma.evaluate("error", depth=depth, **symbols(spec))

@@ -30,19 +30,28 @@ from constructions.stream import Register
 
 
 def shift(
-    name: str, source: str, *, what: Register, to: Register, position: Register, offset: int, bound: float
+    name: str,
+    source: str,
+    *,
+    what: Register,
+    to: Register,
+    position: Register,
+    offset: int,
+    bound: float,
+    tokens: int,
 ) -> Block:
     """A register of the token `offset` places earlier.
 
     Claim: `to` at token i is `what` at token i − offset, and 0 where there is no such token.
     Source: proof of Theorem approx_ucbvi, step 1a (second differences of position scores), arXiv 2310.08566.
     Reads: what, position.  Writes: to.
-    Error: none. `bound` is the largest ℓ2 norm of `what`, for the clip radius.
+    Error: none; `bound` is the largest ℓ2 norm of `what`, `tokens` the largest number of tokens.
     Cost: 1 layer of 3 heads (1 head at offset 0); no neurons.
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(x=2, y=2, position=3)
-    >>> len(shift("copy", "", what=s["x"], to=s["y"], position=s["position"], offset=1, bound=1.0).steps[0].heads)
+    >>> registers = dict(what=s["x"], to=s["y"], position=s["position"])
+    >>> len(shift("copy", "", offset=1, bound=1.0, tokens=9, **registers).steps[0].heads)
     3
     """
     if offset < 0:
@@ -60,13 +69,13 @@ def shift(
         for extra, weight in ramps
     )
 
-    own = Bound(0.0, 16 * UNIT * bound)
+    own = Bound(0.0, 16 * UNIT * (tokens + offset) * bound)  # i·j + (c·i − i²) cancels numbers of size i²
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         x = values[what.name]
         return np.concatenate([np.zeros((min(offset, len(x)), x.shape[1])), x[: len(x) - offset]])[: len(x)]
 
-    return Block(name, source, (Step(heads),), to, truth, Promise("any", own, own, bound))
+    return Block(name, source, (Step(heads),), to, truth, Promise("any", own, own, bound + own.rounding))
 
 
 def combine(

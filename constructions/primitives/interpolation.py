@@ -10,7 +10,7 @@ witness.
 
 **Knots for the square root.** On [p², q²] the chord lies below √x by at most (q − p)²/(4(p + q)), at ((p+q)/2)². Setting
 this to 2ε and lifting the interpolant by ε leaves ±ε, with q = p + 4ε + 2√(4ε² + 4εp). As long as √x ≫ ε this is
-(Δ√x)² ≈ 16ε√x, so about high^{1/4}/√ε knots cover [0, high] whatever the lower end: no factor in T.
+(Δ√x)² ≈ 16ε√x, so about high^{1/4}/(2√ε) knots cover [0, high] whatever the lower end: no factor in T.
 """
 
 import math

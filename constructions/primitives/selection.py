@@ -46,6 +46,6 @@ def by_one_hot(
         stored = values[options.name].reshape(-1, count, span)
         return np.einsum("tn,tns->ts", values[choice.name], stored)
 
-    own = Bound(0.0, UNIT * 4 * gate_size)
+    own = Bound(0.0, UNIT * 4 * gate_size * math.sqrt(span))
     promise = Promise(f"|v| ≤ {gate_size:g}", own, own, math.sqrt(span) * bound)
     return Block(name, source, (Step((), (units,)),), to, truth, promise)

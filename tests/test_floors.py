@@ -1,0 +1,85 @@
+"""A file imports only from floors below its own, as CONTRIBUTING and the architecture have it."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("constructions", "verify")
+FLOORS = (
+    {"transformer", "history", "checks"},
+    {"stream"},
+    {"block"},
+    {"primitives"},
+    {"assemble", "tokens", "identities", "evaluate", "rewrite", "construction"},
+    {"linucb"},
+)
+WITHIN = ["identities", "evaluate", "rewrite", "construction"]  # on the same floor, in this order
+FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything of ours that a file imports, wherever in the file."""
+    found, package = set(), path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(
+                [*package[: len(package) - node.level + 1], node.module or ""]
+                if node.level
+                else [node.module]
+            )
+            found |= {f"{base.rstrip('.')}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in PACKAGES}
+
+
+def part(name: str) -> str:
+    """The file or folder of constructions that a dotted name belongs to: the second word."""
+    return name.split(".")[1]
+
+
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if f.is_relative_to(ROOT / "constructions")], ids=lambda f: f.stem
+)
+def test_constructions_import_from_floors_below(path):
+    ours, inside = path.relative_to(ROOT / "constructions").with_suffix("").parts, imports(path)
+    assert not {name for name in inside if name.startswith("verify")}
+    if ours == ("__init__",):
+        assert not inside
+        return
+    assert ours[0] in FLOOR, f"{path.name} has no floor"
+    for name in inside:
+        below = FLOOR[part(name)] < FLOOR[ours[0]]
+        beside = ours[0] in WITHIN and part(name) in WITHIN[: WITHIN.index(ours[0])]
+        beside |= ours[0] == "construction" and part(name) in ("assemble", "tokens")
+        assert below or beside, f"{path.name} imports {name}"
+
+
+def test_primitives_do_not_import_one_another():
+    for path in (ROOT / "constructions" / "primitives").glob("*.py"):
+        assert not {name for name in imports(path) if part(name) == "primitives"}, path.name
+
+
+def test_theorems_import_nothing_of_ours():
+    for path in (ROOT / "verify" / "theorems").glob("*.py"):
+        foreign = {name for name in imports(path) if not name.startswith("verify.theorems")}
+        assert not foreign, f"{path.name} imports {foreign}"
+
+
+def test_the_true_algorithms_know_nothing_of_the_constructions():
+    """Only the history, so that the two sides of every comparison stay independent."""
+    names = imports(ROOT / "verify" / "algorithms.py")
+    assert {name for name in names if name.startswith("constructions")} == {
+        "constructions.history.BanditHistory"
+    }
+
+
+def test_no_module_is_named_like_one_of_the_standard_library():
+    for path in [*FILES, *(ROOT / "tests").glob("*.py")]:
+        names = {path.stem, *path.relative_to(ROOT).parent.parts}
+        assert not names & sys.stdlib_module_names, path
