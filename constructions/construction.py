@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from constructions.block import Block
 from constructions.evaluate import Program
 from constructions.history import BanditHistory
 from constructions.identities import State
-from constructions.rewrite import compile_weights
+from constructions.rewrite import compile_weights, explain
 from constructions.tokens import BanditTokens
 from constructions.transformer import Size, Transformer
 
@@ -62,6 +62,10 @@ class Construction:
     blocks: tuple[Block, ...]
     transformer: Transformer
     certificate: float
+
+    def __post_init__(self):
+        place, longest = self.tokens.stream["position"].slice, 2 * self.tokens.spec.horizon - 1
+        self.transformer.explainer = partial(explain, position=place, tokens=longest)
 
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""
@@ -132,10 +136,6 @@ class Construction:
     ) -> "Decoder":
         """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep."""
         return Decoder(self, batch, dtype, device)
-
-    def explain(self) -> list[dict]:
-        """For each stored layer its heads by the identity that evaluates them, and the cost before and after."""
-        return self.program.explain(2 * self.tokens.spec.horizon - 1)
 
 
 def _worst(difference: Float[np.ndarray, "steps groups size"]) -> float:

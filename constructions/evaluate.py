@@ -40,7 +40,7 @@ class CompiledLayer:
     """One stored layer after rewriting: head groups, the linear map of paired neurons, and the other neurons."""
 
     groups: tuple[Group, ...]
-    paired: Rows
+    paired: tuple[Sparse, Sparse]
     first: Sparse
     second: Rows
     repeat: int
@@ -57,7 +57,7 @@ class CompiledLayer:
             sum(heads.values()) * (3 * width**2 + (tokens + 1) * width) + 2 * width * self.neurons
         )
         fast = sum(group.cost(tokens) for group in self.groups)
-        fast += tokens * sum(part.matrix.nnz for part in (self.paired, self.first, self.second))
+        fast += tokens * sum(part.matrix.nnz for part in (*self.paired, self.first, self.second))
         return {
             "repeat": self.repeat,
             "heads": heads,
@@ -119,11 +119,17 @@ class Program:
         for number, layer in enumerate(self.layers):
             for repetition in range(layer.repeat if written.numel() else 1):  # nothing wanted: the state only
                 self._layer(layer, chunk, number, repetition)
-                if written.numel() and not bool(written.abs().amax() <= safe):  # NaN is beyond, too
+                if written.numel() and not self._within(written, safe):
                     norms = torch.linalg.vector_norm(stream, dim=0)
                     if not bool((norms <= radius).all()):
                         return False
         return True
+
+    @staticmethod
+    def _within(rows: Stream, size: float) -> bool:
+        """Whether no entry is larger; NaN is."""
+        low, high = torch.aminmax(rows)
+        return -size <= low.item() and high.item() <= size
 
     def _layer(self, layer: CompiledLayer, chunk: Chunk, number: int, repetition: int) -> None:
         """Attention, then MLP, on the wanted tokens."""
@@ -131,10 +137,13 @@ class Program:
         for n, group in enumerate(layer.groups):
             moves.append(group(chunk, f"{number}.{n}" if group.static else f"{number}.{n}.{repetition}"))
         self._add(stream, moves)
-        moves = [(layer.paired.targets, layer.paired(stream))] if layer.paired.count else []
+        reads, writes = layer.paired
+        paired = reads(stream) if reads.height else None
         if layer.second.count:
-            moves.append((layer.second.targets, layer.second(torch.relu(layer.first(stream)))))
-        self._add(stream, moves)
+            self._add(stream, [(layer.second.targets, layer.second(torch.relu(layer.first(stream))))])
+        if paired is not None:
+            for to, rows, weight in writes.bands:
+                stream[to].add_(paired[rows], alpha=weight)
 
     @staticmethod
     def _add(stream: Stream, moves: list[Move]) -> None:

@@ -18,6 +18,7 @@ a weight and the head may lose its identity; it then takes the general path, and
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -50,19 +51,48 @@ def spans(targets: Int[np.ndarray, " rows"]) -> Spans:
     ]
 
 
+def bands(matrix: sparse.csr_array) -> list[tuple[slice, slice, float]]:
+    """A matrix as blocks weight · identity: (rows, columns, weight), runs along a diagonal with one weight.
+
+    >>> bands(sparse.csr_array(np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])))
+    [(slice(0, 2, None), slice(1, 3, None), 2.0)]
+    """
+    coo = sparse.coo_array(matrix)
+    order = np.lexsort((coo.row, coo.col - coo.row))
+    rows, columns, weights = coo.row[order], coo.col[order], coo.data[order]
+    steps = (np.diff(rows) != 1) | (np.diff(columns) != 1) | (np.diff(weights) != 0)
+    edges = [0, *(np.flatnonzero(steps) + 1), len(rows)]
+    return [
+        (
+            slice(int(rows[start]), int(rows[stop - 1]) + 1),
+            slice(int(columns[start]), int(columns[stop - 1]) + 1),
+            float(weights[start]),
+        )
+        for start, stop in pairwise(edges)
+        if stop > start
+    ]
+
+
+FEW = 4
+"""Up to so many bands, adding slices is quicker than a sparse product."""
+
+
 class Sparse:
-    """A sparse matrix times a stream: on the CPU by SciPy, many times faster there than torch's own sparse product."""
+    """A sparse matrix times a stream: slice by slice if it has few bands, else by SciPy, quicker than torch's own."""
 
     def __init__(self, matrix):
         self.matrix = sparse.csr_array(matrix)
         self.height = int(np.shape(matrix)[0])
-        columns, plain = self.matrix.indices, self.matrix.nnz == self.height and (self.matrix.data == 1).all()
-        plain = plain and (np.diff(self.matrix.indptr) == 1).all() and (np.diff(columns) == 1).all()
-        self.rows = slice(int(columns[0]), int(columns[0]) + self.height) if plain and self.height else None
+        self.bands = bands(self.matrix)
         self._placed: dict = {}
 
     def __call__(self, stream: Stream) -> Float[Tensor, "rows batch tokens"]:
         """Matrix times stream."""
+        if len(self.bands) <= FEW:
+            product = stream.new_zeros(self.height, *stream.shape[1:])
+            for rows, columns, weight in self.bands:
+                product[rows].add_(stream[columns], alpha=weight)
+            return product
         place = (stream.dtype, stream.device)
         if place not in self._placed:
             self._placed[place] = self._place(stream)
@@ -72,7 +102,9 @@ class Sparse:
 
     def peek(self, stream: Stream) -> Float[Tensor, "rows batch tokens"]:
         """Matrix times stream, as a view of the stream where the matrix only picks consecutive rows."""
-        return self(stream) if self.rows is None else stream[self.rows]
+        [(rows, columns, weight)] = self.bands if len(self.bands) == 1 else [(slice(0), slice(0), 0.0)]
+        picks = weight == 1 and rows == slice(0, self.height)
+        return stream[columns] if picks else self(stream)
 
     def _place(self, stream: Stream):
         values = torch.as_tensor(self.matrix.data).to(stream)
@@ -95,7 +127,7 @@ class Rows(Sparse):
         matrix.eliminate_zeros()
         used = np.flatnonzero(np.diff(matrix.indptr))
         super().__init__(matrix[used])
-        self.targets, self.count = spans(used), len(used)
+        self.used, self.targets, self.count = used, spans(used), len(used)
 
 
 @dataclass
@@ -208,20 +240,17 @@ class OwnProduct:
         start = chunk.state.memory.get(place, torch.zeros_like(norms[..., 0]))
         largest = torch.cat([start[..., None], norms], -1).cummax(-1).values  # of the tokens before
         reach = torch.linalg.vector_norm(query, dim=1) * largest[..., chunk.wanted]
+        chunk.state.memory[place] = largest[..., -1].clone()
         if not (reach + self.score.before(chunk.index).to(reach) <= 0).all():
             return self.general(chunk, place)
-        chunk.state.memory[place] = largest[..., -1].clone()
         scores = (query * keys[..., chunk.wanted]).sum(1) + self.score.own(chunk.index).to(query)
         values = self.value(chunk.stream).unflatten(0, (self.heads, -1))
         return self.targets, (values * chunk.over_index(torch.relu(scores))[:, None]).flatten(0, 1)
 
     def cost(self, tokens: int) -> int:
         """Multiplications for so many tokens."""
-        rows, reads = (
-            self.query.height,
-            (self.query.matrix.nnz, self.key.matrix.nnz, self.value.matrix.nnz),
-        )
-        return tokens * (sum(reads) + 3 * rows + self.value.height)
+        reads = sum(part.matrix.nnz for part in (self.query, self.key, self.value))
+        return tokens * (reads + 3 * self.query.height + self.value.height)
 
 
 @dataclass(frozen=True)
@@ -241,17 +270,14 @@ class Linear:
         memory = self.name if self.static else place
         if memory not in chunk.shared:
             seen = chunk.seen(self.static)
-            sums = (self.value(seen)[:, None] * self.key(seen)[None]).cumsum(
-                -1
-            )  # (values, keys, batch, tokens)
+            outer = self.value(seen)[:, None] * self.key(seen)[None]  # (values, keys, batch, tokens)
+            sums = outer.cumsum(-1)
             if memory in chunk.state.memory:
                 sums += chunk.state.memory[memory][..., None]
             chunk.state.memory[memory] = sums[..., -1].clone()
             chunk.shared[memory] = chunk.over_index(sums[..., chunk.wanted])
-        sums, query = (
-            chunk.shared[memory],
-            self.queries.peek(chunk.stream).unflatten(0, (self.heads // 2, self.key.count)),
-        )
+        sums = chunk.shared[memory]
+        query = self.queries.peek(chunk.stream).unflatten(0, (self.heads // 2, self.key.count))
         moved = sums[None, :, 0] * query[:, None, 0]  # (pairs, values, batch, tokens)
         for key in range(1, self.key.count):
             moved.addcmul_(sums[None, :, key], query[:, None, key])
@@ -295,19 +321,15 @@ class General:
             return chunk.shared[place]
         now = (self._rows(self.key, chunk.stream), self._rows(self.value, chunk.stream))
         before = chunk.state.memory.get(place)
-        both = (
-            now if before is None else (torch.cat([before[0], now[0]], 2), torch.cat([before[1], now[1]], 2))
-        )
-        chunk.state.memory[place] = both
-        return both
+        if before is not None:
+            now = (torch.cat([before[0], now[0]], 2), torch.cat([before[1], now[1]], 2))
+        chunk.state.memory[place] = now
+        return now
 
     def cost(self, tokens: int) -> int:
         """Multiplications for so many tokens."""
-        rows, reads = (
-            (self.query, self.value),
-            (self.query.matrix.nnz, self.key.matrix.nnz, self.value.matrix.nnz),
-        )
-        return tokens * (sum(reads) + (tokens + 1) // 2 * sum(part.height for part in rows))
+        reads = sum(part.matrix.nnz for part in (self.query, self.key, self.value))
+        return tokens * (reads + (tokens + 1) // 2 * (self.query.height + self.value.height))
 
 
 Group = OwnToken | OwnProduct | Linear | General

@@ -19,9 +19,13 @@ from constructions.identities import (
     PositionScore,
     Rows,
     Sparse,
+    bands,
     spans,
 )
 from constructions.transformer import Attention, HeadMatrices, Layer, Transformer, head_matrices
+
+MANY = 8
+"""From so many bands on, paired neurons are written entry by entry."""
 
 
 def compile_weights(transformer: Transformer, position: slice, longest: int) -> Program:
@@ -46,6 +50,11 @@ def compile_weights(transformer: Transformer, position: slice, longest: int) -> 
         for layer in transformer.stored_layers
     ]
     return Program(transformer, layers, np.flatnonzero(written))
+
+
+def explain(transformer: Transformer, position: slice, tokens: int) -> list[dict]:
+    """Program.explain for a transformer's current weights."""
+    return compile_weights(transformer, position, tokens).explain(tokens)
 
 
 def _groups(attention: Attention, written: np.ndarray, position: slice, longest: int) -> Iterator[Group]:
@@ -172,7 +181,7 @@ def _linear(name: str, members: list, written: np.ndarray) -> Linear:
     )
 
 
-def _neurons(layer: Layer) -> tuple[Rows, Sparse, Rows]:
+def _neurons(layer: Layer) -> tuple[tuple[Sparse, Sparse], Sparse, Rows]:
     """Split the MLP into the linear map of its opposite pairs and the neurons that remain."""
     first, second = layer.mlp.first.matrix(), layer.mlp.second.matrix().T.tocsr()
     waiting, paired = defaultdict(list), []
@@ -185,5 +194,12 @@ def _neurons(layer: Layer) -> tuple[Rows, Sparse, Rows]:
         else:
             waiting[(_print(reads), _print(writes))].append(unit)
     rest = sorted(unit for group in waiting.values() for unit in group)
-    linear = sparse.csr_array(second[paired].T @ first[paired])
-    return Rows(linear), Sparse(first[rest]), Rows(second[rest].T)
+    reads, writes = first[paired], sparse.csr_array(second[paired].T)
+    if len(bands(writes)) > MANY:  # one row of the product for each stream entry instead
+        product = Rows(writes @ reads)
+        picks = (np.ones(product.count), (product.used, np.arange(product.count)))
+        reads, writes = (
+            product.matrix,
+            sparse.csr_array(picks, shape=(layer.mlp.second.outputs, product.count)),
+        )
+    return (Sparse(reads), Sparse(writes)), Sparse(first[rest]), Rows(second[rest].T)

@@ -8,7 +8,7 @@ Weights are stored factored and sparse: Q_m and K_m as their few nonzero rows, V
 out as the paper's literal D×D matrices. Layers that repeat are stored once and counted as often as they run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,6 +145,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.width, self.clip_radius = width, clip_radius
+        self.explainer: Callable[[Transformer], list[dict]] | None = None
 
     def run(self) -> Iterator[Layer]:
         """The layers as they run, tied ones as often as they repeat."""
@@ -167,6 +168,16 @@ class Transformer(nn.Module):
         for layer in self.run():
             tokens = clip(layer(tokens), self.clip_radius)
         return tokens
+
+    def explain(self) -> list[dict]:
+        """How each stored layer can be evaluated: its heads by identity, and the multiplications before and after.
+
+        Raises:
+            ValueError: if the transformer belongs to no construction, which alone knows where positions stand.
+        """
+        if self.explainer is None:
+            raise ValueError("explain: wanted the transformer of a construction, got one that was made alone")
+        return self.explainer(self)
 
     def dense(self) -> "DenseTransformer":
         """The paper's literal form: every Q, K, V a D×D matrix, W1 of shape (D', D), W2 of shape (D, D')."""

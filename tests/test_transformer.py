@@ -314,7 +314,7 @@ def test_program_of_linucb_recognises_what_there_is_to_recognise(solver):
     """Descent: a gate for w and one for A⁻¹a, signed pairs for both; then products in the own token; no heads after."""
     built = small(solver)
     arms, none = built.spec.actions, {"OwnToken": 0, "OwnProduct": 0, "Linear": 0, "General": 0}
-    descent, products, logits = built.explain()
+    descent, products, logits = built.transformer.explain()
     assert descent["repeat"] == built.size().layers - 2
     assert descent["heads"] == none | {"OwnToken": 2, "Linear": 2 + 2 * arms}
     assert products["heads"] == none | {"OwnProduct": 4 * arms}
