@@ -98,6 +98,10 @@ def _line(fields: dict) -> str:
     return ", ".join(f"{key} = {value}" for key, value in shown.items())
 
 
+def _exactly(fields: dict) -> str:
+    return ", ".join(f"{key} = {value!r}" for key, value in fields.items())
+
+
 def _table(heads: list[str], rows) -> str:
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     return (
@@ -108,7 +112,7 @@ def _table(heads: list[str], rows) -> str:
 def _claim(verdict) -> str:
     text = f"{escape(verdict.claim)}<br><small>{escape(verdict.source)}"
     text += f"<br>{escape(verdict.note)}" if verdict.note else ""
-    text += f"<br>worst at <code>{escape(_line(verdict.witness))}</code>" if verdict.witness else ""
+    text += f"<br>worst at <code>{escape(_exactly(verdict.witness))}</code>" if verdict.witness else ""
     numbers = (verdict.measured, verdict.certified, verdict.stated, verdict.relative)
     word = "holds" if verdict.holds else "fails"
     return _row(f"{text}</small>", numbers, f"<td class='{word}'>{word}</td>")
