@@ -239,7 +239,7 @@ def main(out: Annotated[Path, typer.Option(help="Folder for compilers.json.")] =
         values = [row.get(column) for column in columns]
         texts = ["—" if x is None else f"{x:,}" if isinstance(x, int) else f"{x:.3g}" for x in values]
         table.add_row(row["job"], f"{row['package']} {row['note']}", *texts)
-    Console(markup=False).print(table)
+    Console(markup=False, width=max(Console().width, 150)).print(table)
     out.mkdir(parents=True, exist_ok=True)
     scratch = out / "compilers.json.part"
     scratch.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -242,7 +242,7 @@ def main(out: Annotated[Path, typer.Option(help="Folder for evaluation.json.")] 
         table.add_row(
             ratio.name, f"{ratio.numerator:.4g}", f"{ratio.denominator:.4g}", f"{ratio.ratio:.3g}", ratio.note
         )
-    Console().print(table)
+    Console(width=max(Console().width, 120)).print(table)
     for name in ("worst |log-probability error|", "peak megabytes"):
         Console().print(name, *(f"{key}: {value:.4g}" for key, value in record[name].items()), sep="\n  ")
     out.mkdir(parents=True, exist_ok=True)
