@@ -150,7 +150,7 @@ def compiled(model: Transformer, longest: int = LONGEST):
 
 def assert_equal_up_to_rounding(left, right, against=None):
     largest = float((right if against is None else against).abs().max()) if right.numel() else 0.0
-    if not largest < 1e100:  # layer upon cubic layer may overflow
+    if not largest < 1e8:  # layer upon cubic layer multiplies values, and roundings more often still
         reject()
     error = float((left - right).abs().max()) if right.numel() else 0.0
     assert not math.isnan(error)
@@ -413,6 +413,20 @@ def test_gates_that_open_within_reach_are_not_taken_for_closed():
     program = compiled(model)
     assert program.explain()[0]["heads"]["General"] == 1
     assert_equal_up_to_rounding(program.run(tokens), model(tokens))
+
+
+def test_a_gate_that_was_too_weak_once_is_remembered():
+    """⟨x_i, x_j⟩ + j − i: the second token outweighs the gate, and the third still sees the first, in a later chunk."""
+    query, key = np.zeros((3, 5)), np.zeros((3, 5))
+    query[:, 1:] = np.eye(4)[[0, 1, 3]]
+    key[:, 1:] = np.diag([1.0, -1.0, 1.0]) @ np.eye(4)[[0, 3, 1]]
+    heads = Attention(sparse_map(query), sparse_map(key), sparse_map(np.eye(5)[1:2]), np.array([0]), 1)
+    model = Transformer([Layer(heads, mlp(np.random.default_rng(0), 0, 0, 5, 1.0, 0))], 5, math.inf)
+    tokens = random_tokens(0, 5, 3, batch=1)
+    tokens[0, :, 1] = torch.tensor([10.0, 10.0, 0.5])
+    program, state = compiled(model), State()
+    parts = [program.advance(part, state) for part in tokens.split([2, 1], dim=1)]
+    assert_equal_up_to_rounding(torch.cat(parts, dim=1), model(tokens))
 
 
 # ---------------------------------------------------------------- clipping and the door
