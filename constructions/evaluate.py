@@ -19,19 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from constructions.identities import (
-    Chunk,
-    General,
-    Group,
-    Linear,
-    Move,
-    OwnProduct,
-    OwnToken,
-    Rows,
-    Sparse,
-    State,
-    Stream,
-)
+from constructions.identities import Chunk, General, Group, Linear, OwnProduct, OwnToken, State
+from constructions.sparsity import Move, Rows, Sparse, Stream
 from constructions.transformer import Transformer, clip
 
 

@@ -10,18 +10,8 @@ import torch
 from scipy import sparse
 
 from constructions.evaluate import CompiledLayer, Program
-from constructions.identities import (
-    General,
-    Group,
-    Linear,
-    OwnProduct,
-    OwnToken,
-    PositionScore,
-    Rows,
-    Sparse,
-    bands,
-    spans,
-)
+from constructions.identities import General, Group, Linear, OwnProduct, OwnToken, PositionScore
+from constructions.sparsity import Rows, Sparse, bands, spans
 from constructions.transformer import Attention, HeadMatrices, Layer, Transformer, head_matrices
 
 MANY = 8

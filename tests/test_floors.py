@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("constructions", "verify")
 FLOORS = (
-    {"transformer", "history", "checks"},
+    {"transformer", "history", "checks", "sparsity"},
     {"stream"},
     {"block"},
     {"primitives"},
