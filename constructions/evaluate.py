@@ -58,15 +58,19 @@ class CompiledLayer:
 class Program:
     """A transformer after rewriting. `run` evaluates it on whole sequences, `advance` on the next few tokens.
 
-    The rewriting presumes that clipping does not act after the input. That is checked at every layer on the tokens that are
-    computed; where it acts, the literal layers take over, for good. Tokens that are not wanted are neither computed nor
-    checked.
+    The rewriting presumes that tokens hold their positions and that clipping does not act. The first is checked on all
+    tokens as they come, the second at every layer on the tokens that are computed; where either fails, the literal layers take
+    over, for good. Tokens that are not wanted are neither computed nor checked.
     """
 
     def __init__(
-        self, transformer: Transformer, layers: list[CompiledLayer], written: Int[np.ndarray, " entries"]
+        self,
+        transformer: Transformer,
+        layers: list[CompiledLayer],
+        written: Int[np.ndarray, " entries"],
+        position: slice,
     ):
-        self.transformer, self.layers = transformer, layers
+        self.transformer, self.layers, self.position = transformer, layers, position
         self.written = slice(int(written.min()), int(written.max()) + 1) if len(written) else slice(0, 0)
         groups = [group for layer in layers for group in layer.groups if not isinstance(group, OwnToken)]
         self.independent = all(group.static for group in groups)
@@ -87,7 +91,7 @@ class Program:
         ]
         stream = inputs[..., chosen].clone()
         chunk = Chunk(inputs, stream, (chosen + state.count + 1).double(), chosen, state, {})
-        state.clipped = state.clipped or not self._rewritten(chunk)
+        state.clipped = state.clipped or not self._placed(inputs, state.count) or not self._rewritten(chunk)
         state.count += tokens.shape[1]
         state.inputs.append(inputs)
         if state.clipped:
@@ -95,6 +99,14 @@ class Program:
             literal = copy.deepcopy(self.transformer).to(whole)
             return literal(whole)[:, -tokens.shape[1] :][:, wanted]
         return (stream if self.independent else stream[..., wanted]).permute(1, 2, 0)
+
+    def _placed(self, inputs: Stream, count: int) -> bool:
+        """Whether the tokens hold the positions (i, i², 1) that follow on `count` tokens."""
+        index = torch.arange(
+            count + 1, count + 1 + inputs.shape[-1], dtype=torch.float64, device=inputs.device
+        )
+        wanted = torch.stack([index, index**2, torch.ones_like(index)]).to(inputs.dtype)
+        return bool((inputs[self.position] == wanted[:, None]).all())
 
     def _rewritten(self, chunk: Chunk) -> bool:
         """Run all layers on the chunk's stream; False if clipping would have acted."""

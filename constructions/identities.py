@@ -35,7 +35,7 @@ class State:
         count: how many there were.
         memory: per group its prefix sums, largest key norms, or keys and values.
         inputs: the tokens themselves, for what turns out not to fit an identity.
-        clipped: whether clipping has acted.
+        clipped: whether clipping has acted, or a token came without its position.
     """
 
     count: int = 0

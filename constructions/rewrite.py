@@ -39,7 +39,7 @@ def compile_weights(transformer: Transformer, position: slice, longest: int) -> 
         )
         for layer in transformer.stored_layers
     ]
-    return Program(transformer, layers, np.flatnonzero(written))
+    return Program(transformer, layers, np.flatnonzero(written), position)
 
 
 def explain(transformer: Transformer, position: slice, tokens: int) -> list[dict]:
