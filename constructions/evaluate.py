@@ -59,8 +59,8 @@ class Program:
     """A transformer after rewriting. `run` evaluates it on whole sequences, `advance` on the next few tokens.
 
     The rewriting presumes that tokens hold their positions and that clipping does not act. The first is checked on all
-    tokens as they come, the second at every layer on the tokens that are computed; where either fails, the literal layers take
-    over, for good. Tokens that are not wanted are neither computed nor checked.
+    tokens as they come, the second at every layer on the tokens that are computed; where either fails, the literal layers
+    take over, for good. Tokens that are not wanted are neither computed nor checked.
     """
 
     def __init__(
