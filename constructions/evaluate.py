@@ -91,7 +91,8 @@ class Program:
         ]
         stream = inputs[..., chosen].clone()
         chunk = Chunk(inputs, stream, (chosen + state.count + 1).double(), chosen, state, {})
-        state.clipped = state.clipped or not self._placed(inputs, state.count) or not self._rewritten(chunk)
+        held = not state.clipped and self._placed(inputs, state.count) and self._rewritten(chunk)
+        state.clipped = state.clipped or not held  # in this order: a group may have set it
         state.count += tokens.shape[1]
         state.inputs.append(inputs)
         if state.clipped:

@@ -35,7 +35,7 @@ class State:
         count: how many there were.
         memory: per group its prefix sums, largest key norms, or keys and values.
         inputs: the tokens themselves, for what turns out not to fit an identity.
-        clipped: whether clipping has acted, or a token came without its position.
+        clipped: whether clipping has acted, or something else that only the literal layers can do.
     """
 
     count: int = 0
@@ -139,7 +139,10 @@ class OwnProduct:
         reach = torch.linalg.vector_norm(query, dim=1) * largest[..., chunk.wanted]
         chunk.state.memory[place] = largest[..., -1].clone()
         if not (reach + self.score.before(chunk.index).to(reach) <= 0).all():
-            return self.general(chunk, place)
+            if self.general.static:
+                return self.general(chunk, place)
+            chunk.state.clipped = True  # values of earlier tokens are gone: the literal layers take over
+            return [], chunk.stream
         scores = (query * keys[..., chunk.wanted]).sum(1) + self.score.own(chunk.index).to(query)
         values = self.value(chunk.stream).unflatten(0, (self.heads, -1))
         return self.targets, (values * chunk.over_index(torch.relu(scores))[:, None]).flatten(0, 1)

@@ -70,7 +70,7 @@ def _groups(attention: Attention, written: np.ndarray, position: slice, longest:
         else:
             products[(split.score.coefficients.tobytes(), int(split.rows.sum()))].append((split, head))
     for members in products.values():
-        yield _product([split for split, _ in members], [head for _, head in members])
+        yield _product([split for split, _ in members], [head for _, head in members], written)
     if general:
         yield _general(general, written)
 
@@ -110,21 +110,21 @@ def _split_score(query, key, written: np.ndarray, position: slice, longest: int)
     return _Split(score, live & query_off)
 
 
-def _product(splits: list[_Split], heads: list[HeadMatrices]) -> OwnProduct:
+def _product(splits: list[_Split], heads: list[HeadMatrices], written: np.ndarray) -> OwnProduct:
     query, key = (
         Sparse(sparse.vstack([head[n][split.rows] for split, head in zip(splits, heads, strict=True)]))
         for n in range(2)
     )
-    whole = _general(heads, None)
+    whole = _general(heads, written)
     return OwnProduct(splits[0].score, query, key, whole.value, whole.targets, len(heads), whole)
 
 
-def _general(heads: list[HeadMatrices], written: np.ndarray | None) -> General:
-    """Heads by the definition; `written` None says that their keys and values are known to be static."""
+def _general(heads: list[HeadMatrices], written: np.ndarray) -> General:
+    """Heads by the definition."""
     query, key, value = (Sparse(sparse.vstack([head[n] for head in heads])) for n in range(3))
     reads = np.concatenate([part.indices for _, key, value, _ in heads for part in (key, value)])
     targets = spans(np.concatenate([targets for *_, targets in heads]))
-    return General(query, key, value, targets, written is None or not written[reads].any(), len(heads))
+    return General(query, key, value, targets, not written[reads].any(), len(heads))
 
 
 def _placed(value: sparse.csr_array, targets: np.ndarray, width: int) -> sparse.csr_array:

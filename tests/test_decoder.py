@@ -108,6 +108,11 @@ def test_a_product_that_outgrows_its_gate_is_computed_by_the_definition_from_the
     np.testing.assert_allclose(play(loud.decoder(), 0, 12), wanted, rtol=1e-9, atol=1e-6)
 
 
+def test_an_error_beyond_float64_is_refused_at_once():
+    with pytest.raises(ValueError, match="wanted an error that 100,000 knots can reach"):
+        linucb.build(replace(SPEC, error=1e-12))
+
+
 def test_explain_belongs_to_constructions():
     row = BUILT.transformer.explain()[1]
     assert row["heads"]["OwnProduct"] == 4 * SPEC.actions

@@ -212,6 +212,7 @@ def by_definition(model: Transformer, tokens: np.ndarray) -> np.ndarray:
 )  # positions that layers write
 @example(Blueprint(0, 6, 2, 2, 1.0, 3, [(["pair", "twin", "fold"], 2, 2, 2)]), 0, 6)
 @example(Blueprint(0, 6, 2, 2, 1.0, 5, [(["pair"], 0, 0, 2), (["pair"], 0, 0, 2)]), 0, 6)
+@example(Blueprint(0, 6, 3, 3, 1.0, 5, [(["product", "product"], 2, 0, 2)]), 0, 6)
 @example(Blueprint(1, 5, 3, 3, 0.7, 4, [(["product"], 0, 0, 2)]), 1, 6)  # values that layers write
 def test_all_evaluators_agree_with_the_definitions(blueprint, seed, count):
     model = blueprint.build()

@@ -92,7 +92,7 @@ def combine(
     Claim: `to` is Σ weight · register over the terms.
     Source: "a last linear map", proof of Theorem approx_smooth_linucb, step 3, arXiv 2310.08566.
     Reads: the registers of the terms.  Writes: to.
-    Error: none of its own; `inherited` is what errors of the terms cause. `bound` bounds every entry of the result.
+    Error: none of its own; `inherited` is what errors of the terms cause. `bound` bounds Σ |weight · entry|.
     Cost: 1 MLP layer of 2 neurons an entry; no heads.
 
     >>> from constructions.stream import Stream

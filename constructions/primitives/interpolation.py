@@ -57,6 +57,10 @@ class Interpolant:
         return np.interp(x, self.knots, self.values)
 
 
+MOST_KNOTS = 100_000
+"""More would only serve errors that rounding in float64 exceeds."""
+
+
 def square_root(low: float, high: float, error: float) -> Interpolant:
     """The interpolant of √x on [low, high] with |f̃ − √x| ≤ error, with the fewest knots that reach it.
 
@@ -65,6 +69,10 @@ def square_root(low: float, high: float, error: float) -> Interpolant:
     """
     if not 0 < low < high or not error > 0:
         raise ValueError(f"square_root: wanted 0 < low < high and error > 0, got {low}, {high}, {error}")
+    if high**0.25 / (2 * math.sqrt(error)) > MOST_KNOTS:
+        raise ValueError(
+            f"square_root: wanted an error that {MOST_KNOTS:,} knots can reach on [0, {high:g}], got {error:g}"
+        )
     roots = [math.sqrt(low)]
     while roots[-1] < math.sqrt(high):
         p = roots[-1]
