@@ -11,14 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from verify import theorems
-from verify.theorems import NOTATION, Statement, evaluate, lemmas, linucb
+from verify.theorems import NOTATION, Statement, evaluate, lemmas, linucb, ucbvi
 
 SETTING = dict(
     dim=5, actions=10, horizon=200, ridge=1, action_max=5**0.5, action_min=0.5, weight_norm=5**0.5,
     noise_bound=6, error=1e-3, temperature=0.1, exploration=2, depth=100,
-    error_1=1e-3, error_2=1e-5, error_3=1e-4, logit_error=0.01,
+    error_1=1e-3, error_2=1e-5, error_3=1e-4, logit_error=0.01, states=3, episodes=20,
 )  # fmt: skip
-STATEMENTS = [x for module in (lemmas, linucb) for x in vars(module).values() if isinstance(x, Statement)]
+STATEMENTS = [
+    x for module in (lemmas, linucb, ucbvi) for x in vars(module).values() if isinstance(x, Statement)
+]
 CLAIMS = [(s, what) for s in STATEMENTS for what in ("error", *s.size)]
 LOOSE = [
     lemmas.RIDGE_CONDITION, lemmas.RIDGE_NORM, linucb.EXPLORATION, linucb.LOGIT_BOUND, linucb.SPLIT_BOUND,
@@ -216,7 +218,7 @@ def test_claims_are_in_shared_symbols_and_move_the_right_way(statement, what):
     formula = statement.expression(what)
     assert formula.free_symbols | statement.logs.get(what, formula).free_symbols <= set(NOTATION)
     falling = ("depth",) if what == "error" else ("error", "error_1", "error_2", "error_3", "temperature")
-    for name in ("horizon", "dim", "actions", *falling):
+    for name in ("horizon", "dim", "actions", "states", "episodes", *falling):
         way = -1 if name in falling else 1
         values = [statement.evaluate(what, **{**SETTING, name: f * SETTING[name]}) for f in (1, 1.1, 3)]
         assert all(way * (b - a) >= -1e-12 * abs(a) for a, b in pairwise(values)), name

@@ -42,10 +42,16 @@ error_1 = _symbol("error_1")
 error_2 = _symbol("error_2")
 error_3 = _symbol("error_3")
 logit_error = _symbol("logit_error")
+states = _symbol("states")
+episodes = _symbol("episodes")
+visits = _symbol("visits")
+failure = _symbol("failure")
+trajectories = _symbol("trajectories")
+log_covering = _symbol("log_covering")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
-        horizon: "T",
+        horizon: "T for bandits; H, the steps of one episode, for MDPs",
         dim: "d",
         actions: "A",
         ridge: "λ",
@@ -61,6 +67,12 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         error_2: "ε₂, of the vectors A_t⁻¹ a_{t,k}",
         error_3: "ε₃, of the scores divided by the temperature, the vectors being given",
         logit_error: "‖u − v‖_∞ between two vectors of logits",
+        states: "S",
+        episodes: "K",
+        visits: "N_h(s, a), earlier visits of a state and action at one step",
+        failure: "δ, of a statement that holds with probability at least 1 − δ",
+        trajectories: "n, of the pretraining data",
+        log_covering: "log 𝒩_Θ, the covering number of the transformers of the theorem",
     }
 )
 
