@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from constructions.block import Block, Head, Link, Step, Units, blank, stack
+from constructions.block import Block, Head, Link, Step, Units, stack
 from constructions.stream import Stream
-from constructions.transformer import MLP, Attention, Layer, SparseMap, Transformer
+from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer
 
 Stage = Sequence[Block]
 
@@ -114,18 +114,20 @@ def _layer(step: Step, repeat: int, width: int) -> Layer:
 
 
 def _attention(heads: Sequence[Head], width: int) -> Attention:
-    rank = max((head.query.height for head in heads), default=0)
-    span = max((head.to.size for head in heads), default=0)
-    targets = np.zeros((len(heads), span), dtype=np.int64)  # rows that only pad carry no weights
-    for row, head in zip(targets, heads, strict=True):
-        row[: head.to.size] = head.to.start + np.arange(head.to.size)
-    return Attention(
-        _map(stack(*(_pad(head.query, rank) for head in heads)), width),
-        _map(stack(*(_pad(head.key, rank) for head in heads)), width),
-        _map(stack(*(_pad(head.value, span) for head in heads)), width),
-        targets.ravel(),
-        len(heads),
+    """Heads of equal rank and span side by side in one group."""
+    groups: dict[tuple[int, int], list[Head]] = {}
+    for head in heads:
+        shape = head.query.height // head.count, head.value.height // head.count
+        groups.setdefault(shape, []).append(head)
+    return Attention([_group(members, width) for members in groups.values()])
+
+
+def _group(heads: Sequence[Head], width: int) -> Heads:
+    query, key, value = (
+        _map(stack(*(getattr(head, name) for head in heads)), width) for name in ("query", "key", "value")
     )
+    targets = np.concatenate([head.to.start + np.arange(head.to.size) for head in heads])
+    return Heads(query, key, value, targets, sum(head.count for head in heads))
 
 
 def _mlp(units: Sequence[Units], width: int) -> MLP:
@@ -144,7 +146,3 @@ def _mlp(units: Sequence[Units], width: int) -> MLP:
 
 def _map(link: Link, width: int) -> SparseMap:
     return SparseMap(link.rows, link.columns, link.weights, link.height, width)
-
-
-def _pad(link: Link, height: int) -> Link:
-    return stack(link, blank(height - link.height))

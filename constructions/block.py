@@ -99,28 +99,35 @@ def repeat_rows(link: Link, times: int) -> Link:
 
 @dataclass(frozen=True)
 class Head:
-    """One attention head: adds (1/i) Σ_{j≤i} relu(⟨query h_i, key h_j⟩) value h_j to register `to` of token i."""
+    """An attention head: adds (1/i) Σ_{j≤i} relu(⟨query h_i, key h_j⟩) value h_j to register `to` of token i.
+
+    With `count` it stands for so many heads alike: query, key and value hold their rows one head after the other, and each
+    adds its own value to its own part of `to`.
+    """
 
     role: str
     query: Link
     key: Link
     value: Link
     to: Register
+    count: int = 1
 
     def __post_init__(self):
-        if self.query.height != self.key.height:
+        if self.query.height != self.key.height or self.query.height % self.count:
             raise ValueError(
-                f"head {self.role}: wanted query and key of equal height, got {self.query.height} and {self.key.height}"
+                f"head {self.role}: wanted query and key of one height, a multiple of {self.count}, "
+                f"got {self.query.height} and {self.key.height}"
             )
-        if self.value.height != self.to.size:
+        if self.value.height != self.to.size or self.value.height % self.count:
             raise ValueError(
                 f"head {self.role}: wanted a value of height {self.to.size} for {self.to.name}, got {self.value.height}"
             )
 
 
-def signed(role: str, query: Link, key: Link, value: Link, to: Register) -> tuple[Head, Head]:
+def signed(role: str, query: Link, key: Link, value: Link, to: Register, count: int = 1) -> tuple[Head, Head]:
     """Two heads whose sum is linear in the score, since relu(z) − relu(−z) = z."""
-    return Head(f"{role} +", query, key, value, to), Head(f"{role} −", -query, key, -value, to)
+    plus = Head(f"{role} +", query, key, value, to, count)
+    return plus, Head(f"{role} −", -query, key, -value, to, count)
 
 
 @dataclass(frozen=True, eq=False)

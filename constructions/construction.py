@@ -74,15 +74,29 @@ class Construction:
     @cached_property
     def program(self) -> Program:
         """The weights rewritten for fast evaluation, as they were at first use."""
+        return self._compile(slice(None))
+
+    @cached_property
+    def policy_program(self) -> Program:
+        """The same, without what the logits do not depend on."""
+        return self._compile(self.tokens.stream["logits"].slice)
+
+    def _compile(self, wanted: slice) -> Program:
         longest = 2 * self.tokens.spec.horizon
-        return compile_weights(self.transformer, self.tokens.stream["position"].slice, longest)
+        return compile_weights(self.transformer, self.tokens.stream["position"].slice, longest, wanted)
 
     def outputs(
-        self, histories: Sequence[BanditHistory], dtype: torch.dtype = torch.float64, device: str = "cpu"
+        self,
+        histories: Sequence[BanditHistory],
+        dtype: torch.dtype = torch.float64,
+        device: str = "cpu",
+        *,
+        logits_only: bool = False,
     ) -> Float[np.ndarray, "batch steps width"]:
         """The transformer's output at the state tokens of histories of equal length."""
+        program = self.policy_program if logits_only else self.program
         encoded = torch.as_tensor(np.stack([self.tokens.encode(history) for history in histories]))
-        return self.program.run(encoded.to(dtype=dtype, device=device), self.tokens.states).numpy(force=True)
+        return program.run(encoded.to(dtype=dtype, device=device), self.tokens.states).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
         """Log-probabilities from output tokens: log softmax of the logits register."""
@@ -92,7 +106,7 @@ class Construction:
         self, history: BanditHistory, dtype: torch.dtype = torch.float64, device: str = "cpu"
     ) -> Float[np.ndarray, "steps arms"]:
         """The policy at every step of a history, in one pass; the certificate speaks of float64."""
-        return self.policy(self.outputs([history], dtype, device)[0])
+        return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
 
     def probe(
         self, history: BanditHistory, outputs: Float[np.ndarray, "steps width"] | None = None
@@ -204,7 +218,7 @@ class Decoder:
         self, tokens: Float[np.ndarray, "batch tokens width"], wanted: slice
     ) -> Float[np.ndarray, "batch wanted width"]:
         chunk = torch.as_tensor(tokens).to(**self._placement)
-        return self._construction.program.advance(chunk, self._state, wanted).numpy(force=True)
+        return self._construction.policy_program.advance(chunk, self._state, wanted).numpy(force=True)
 
     def replay(self, history: BanditHistory) -> None:
         """Take in a whole past at once, in one pass: all its steps but the pending one, which is for `observe`."""

@@ -5,16 +5,18 @@ that it provably satisfies:
 
     own token     query and key read nothing but the position (i, i², 1), and the score, a polynomial in i and j, is ≤ 0
                   for every j < i: the head is a linear map of its own token, times relu(score(i, i))/i
-    own product   the score is such a polynomial p(i, j) plus ⟨x_i, y_j⟩, where no layer writes what y reads: wherever
-                  ‖x_i‖ max_{j<i} ‖y_j‖ + max_{j<i} p(i, j) ≤ 0 the head sees its own token only. This is checked on the
-                  tokens at hand; where it fails, they go the general way
     linear        two heads with the same key, opposite queries and opposite values: relu(z) − relu(−z) = z, so the sum over
-                  j is the prefix sum of value ⊗ key, applied to the query; where key and value read registers that no
-                  layer writes, that prefix sum is the same in every layer and is computed once
+                  j is the prefix sum of value ⊗ key, applied to the query; where key and value read settled registers, that
+                  prefix sum is the same in every layer and is computed once
+    own product   the score is such a polynomial p(i, j) plus ⟨x_i, y_j⟩: wherever the largest that ⟨x_i, y_j⟩ can be for
+                  j < i, plus max_{j<i} p(i, j), is ≤ 0, the head sees its own token only. This is checked on the tokens at
+                  hand; where it fails, the literal layers take over
+    gated         many heads with score ⟨x_i, y_j⟩ + g(j), the product common to all, the gate g a head's own: tokens whose
+                  gate no product outweighs are left out. Checked on the tokens at hand in the same way
     general       everything else, by the definition
 
-In the first two, p(i, i) is evaluated after equal powers of i have been added up: a gate B(j − i) is exactly 0 there. Change
-a weight and the head may lose its identity; it then takes the general path, and the result is what the dense form gives.
+In the first and third, p(i, i) is evaluated after equal powers of i have been added up: a gate B(j − i) is exactly 0 there.
+Change a weight and the head may lose its identity; it then takes another path, and the result is what the dense form gives.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from constructions.sparsity import Move, Rows, Spans, Sparse, Stream
+from constructions.sparsity import Move, Rows, Sparse, Stream, Targets
 
 
 @dataclass
@@ -33,15 +35,15 @@ class State:
 
     Attributes:
         count: how many there were.
-        memory: per group its prefix sums, largest key norms, or keys and values.
+        memory: per group what it needs of earlier tokens.
         inputs: the tokens themselves, for what turns out not to fit an identity.
-        clipped: whether clipping has acted, or something else that only the literal layers can do.
+        literal: whether the literal layers have taken over: clipping has acted, or an identity has failed.
     """
 
     count: int = 0
     memory: dict = field(default_factory=dict)
     inputs: list = field(default_factory=list)
-    clipped: bool = False
+    literal: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,24 +51,24 @@ class Chunk:
     """The tokens at hand, and of those the ones whose results are wanted.
 
     Attributes:
-        inputs: all tokens of the chunk as they came, for keys and values that read nothing else.
+        settled: all tokens of the chunk, for keys and values that read nothing that is written from here on.
         stream: the wanted tokens as they stand.
         index: position i of the wanted tokens, from 1, in float64.
         wanted: which tokens of the chunk they are.
         state: what the tokens before the chunk left behind; brought up to date by the groups.
-        shared: what groups with static keys have computed for this chunk.
+        shared: what groups with settled keys have computed for this chunk.
     """
 
-    inputs: Stream
+    settled: Stream
     stream: Float[Tensor, "width batch wanted"]
     index: Float[Tensor, " wanted"]
     wanted: Int[Tensor, " wanted"]
     state: State
     shared: dict
 
-    def seen(self, static: bool) -> Stream:
+    def seen(self, settled: bool) -> Stream:
         """What keys and values read: all tokens."""
-        return self.inputs if static else self.stream
+        return self.settled if settled else self.stream
 
     def over_index(self, values: Float[Tensor, "*any wanted"]) -> Float[Tensor, "*any wanted"]:
         """Divide by the position i."""
@@ -103,7 +105,8 @@ class OwnToken:
     score: PositionScore
     value: Rows
     heads: int
-    static = True
+    settled = True
+    reads = np.zeros(0, dtype=np.int64)
 
     def __call__(self, chunk: Chunk, place: str) -> Move:
         """What these heads add to the stream."""
@@ -124,28 +127,46 @@ class OwnProduct:
     query: Sparse
     key: Sparse
     value: Sparse
-    targets: Spans
+    targets: Targets
     heads: int
-    general: "General"
-    static = True
+    settled: bool
 
-    def __call__(self, chunk: Chunk, place: str) -> Move:
-        """What these heads add to the stream."""
+    @property
+    def reads(self) -> Int[np.ndarray, " entries"]:
+        """The stream entries that are read on other tokens."""
+        return self.key.matrix.indices
+
+    def __call__(self, chunk: Chunk, place: str) -> Move | None:
+        """What these heads add to the stream; None if they do not see their own token only."""
         query = self.query(chunk.stream).unflatten(0, (self.heads, -1))
-        keys = self.key(chunk.inputs).unflatten(0, (self.heads, -1))  # (heads, rank, batch, tokens)
-        norms = torch.linalg.vector_norm(keys, dim=1)
-        start = chunk.state.memory.get(place, torch.zeros_like(norms[..., 0]))
-        largest = torch.cat([start[..., None], norms], -1).cummax(-1).values  # of the tokens before
-        reach = torch.linalg.vector_norm(query, dim=1) * largest[..., chunk.wanted]
-        chunk.state.memory[place] = largest[..., -1].clone()
+        if place not in chunk.shared:
+            keys = self.key(chunk.seen(self.settled)).unflatten(
+                0, (self.heads, -1)
+            )  # (heads, rank, batch, tokens)
+            sizes = keys.abs()
+            norms = [torch.linalg.vector_norm(keys, dim=1, keepdim=True), sizes.sum(1, keepdim=True)]
+            sizes = torch.cat([sizes, *norms], 1)
+            start = chunk.state.memory.get(place, torch.zeros_like(sizes[..., 0]))
+            largest = torch.cat([start[..., None], sizes], -1).cummax(-1).values  # of the tokens before
+            chunk.state.memory[place] = largest[..., -1].clone()
+            chunk.shared[place] = keys[..., chunk.wanted], largest[..., chunk.wanted]
+        keys, largest = chunk.shared[place]
+        reach = self._reach(query, largest)
         if not (reach + self.score.before(chunk.index).to(reach) <= 0).all():
-            if self.general.static:
-                return self.general(chunk, place)
-            chunk.state.clipped = True  # values of earlier tokens are gone: the literal layers take over
-            return [], chunk.stream
-        scores = (query * keys[..., chunk.wanted]).sum(1) + self.score.own(chunk.index).to(query)
+            return None
+        scores = (query * keys).sum(1) + self.score.own(chunk.index).to(query)
         values = self.value(chunk.stream).unflatten(0, (self.heads, -1))
         return self.targets, (values * chunk.over_index(torch.relu(scores))[:, None]).flatten(0, 1)
+
+    @staticmethod
+    def _reach(
+        query: Float[Tensor, "heads rank batch wanted"], largest: Float[Tensor, "heads sizes batch wanted"]
+    ) -> Float[Tensor, "heads batch wanted"]:
+        """Bound on ⟨x_i, y_j⟩ over j < i, the best of Σ |x_n| max |y_n|, ‖x‖₂ max ‖y‖₂ and ‖x‖_∞ max ‖y‖₁."""
+        sizes = query.abs()
+        entries = (sizes * largest[:, :-2]).sum(1)
+        euclidean = torch.linalg.vector_norm(query, dim=1) * largest[:, -2]
+        return torch.minimum(torch.minimum(entries, euclidean), sizes.amax(1) * largest[:, -1])
 
     def cost(self, tokens: int) -> int:
         """Multiplications for so many tokens."""
@@ -160,16 +181,21 @@ class Linear:
     key: Rows
     value: Rows
     queries: Sparse
-    targets: Spans
-    static: bool
+    targets: Targets
+    settled: bool
     name: str
     heads: int
 
+    @property
+    def reads(self) -> Int[np.ndarray, " entries"]:
+        """The stream entries that are read on other tokens."""
+        return np.concatenate([self.key.matrix.indices, self.value.matrix.indices])
+
     def __call__(self, chunk: Chunk, place: str) -> Move:
         """What these heads add to the stream."""
-        memory = self.name if self.static else place
+        memory = self.name if self.settled else place
         if memory not in chunk.shared:
-            seen = chunk.seen(self.static)
+            seen = chunk.seen(self.settled)
             outer = self.value(seen)[:, None] * self.key(seen)[None]  # (values, keys, batch, tokens)
             sums = outer.cumsum(-1)
             if memory in chunk.state.memory:
@@ -186,8 +212,75 @@ class Linear:
     def cost(self, tokens: int) -> int:
         """Multiplications for so many tokens, without prefix sums that are computed once for all layers."""
         sums = self.key.count * self.value.count
-        once = 0 if self.static else sums + self.key.matrix.nnz + self.value.matrix.nnz
+        once = 0 if self.settled else sums + self.key.matrix.nnz + self.value.matrix.nnz
         return tokens * (once + self.queries.matrix.nnz + self.heads // 2 * sums)
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Heads with score ⟨query h_i, key h_j⟩ + gate h_j, the first term common to all of them.
+
+    Kept of a token are the heads whose gate lies above −`cap`, and the largest gate of the others: as long as no product
+    outweighs that one, they see nothing of the token.
+    """
+
+    query: Sparse
+    key: Sparse
+    gates: Sparse
+    value: Sparse
+    targets: Targets
+    settled: bool
+    heads: int
+    cap: float
+
+    @property
+    def reads(self) -> Int[np.ndarray, " entries"]:
+        """The stream entries that are read on other tokens."""
+        return np.concatenate([part.matrix.indices for part in (self.key, self.gates, self.value)])
+
+    def __call__(self, chunk: Chunk, place: str) -> Move | None:
+        """What these heads add to the stream; None if a product outweighs a gate that was taken for closed."""
+        if place not in chunk.shared:
+            chunk.shared[place] = chunk.state.memory[place] = self._take_in(chunk, place)
+        keys, closed, (head, batch, token), gate, value = chunk.shared[place]
+        query = self.query(chunk.stream)
+        common = query.permute(1, 2, 0) @ keys.permute(1, 0, 2)  # (batch, wanted, tokens)
+        seen = torch.arange(1, keys.shape[-1] + 1, device=query.device) <= chunk.index[:, None]
+        if ((common + closed[:, None]) * seen > 0).any():
+            return None
+        scores = torch.relu(common[batch, :, token] + gate[:, None]) * seen.T[token]
+        rows = chunk.over_index(scores)[:, None] * value[:, :, None]  # (open, span, wanted)
+        span, members, wanted = value.shape[1], query.shape[1], query.shape[2]
+        moved = query.new_zeros(self.heads * span * members, wanted)
+        places = (head[:, None] * span + torch.arange(span, device=head.device)) * members + batch[:, None]
+        moved.index_add_(0, places.flatten(), rows.flatten(0, 1))
+        return self.targets, moved.view(self.heads * span, members, wanted)
+
+    def _take_in(self, chunk: Chunk, place: str):
+        """Keys, largest closed gates, and open gates with their values, of the tokens before and at hand."""
+        seen = chunk.seen(self.settled)
+        gates = self.gates(seen)  # (heads, batch, tokens)
+        opened = ~(gates <= -self.cap)
+        closed = gates.masked_fill(opened, -torch.inf).amax(0)
+        head, batch, token = opened.nonzero(as_tuple=True)
+        value = self.value(seen).unflatten(0, (self.heads, -1))[head, :, batch, token]
+        keys, gate, token = self.key(seen), gates[head, batch, token], token + chunk.state.count
+        if place not in chunk.state.memory:
+            return keys, closed, (head, batch, token), gate, value
+        before = chunk.state.memory[place]
+        joined = (torch.cat(pair) for pair in zip(before[2], (head, batch, token), strict=True))
+        return (
+            torch.cat([before[0], keys], -1),
+            torch.cat([before[1], closed], -1),
+            tuple(joined),
+            torch.cat([before[3], gate]),
+            torch.cat([before[4], value]),
+        )
+
+    def cost(self, tokens: int) -> int:
+        """Multiplications for so many tokens, of each of which one head takes note."""
+        reads = sum(part.matrix.nnz for part in (self.query, self.key, self.gates, self.value))
+        return tokens * (reads + (tokens + 1) // 2 * (self.key.height + self.value.height // self.heads))
 
 
 @dataclass(frozen=True)
@@ -197,14 +290,25 @@ class General:
     query: Sparse
     key: Sparse
     value: Sparse
-    targets: Spans
-    static: bool
+    targets: Targets
+    settled: bool
     heads: int
+
+    @property
+    def reads(self) -> Int[np.ndarray, " entries"]:
+        """The stream entries that are read on other tokens."""
+        return np.concatenate([self.key.matrix.indices, self.value.matrix.indices])
 
     def __call__(self, chunk: Chunk, place: str) -> Move:
         """What these heads add to the stream."""
         query = self._rows(self.query, chunk.stream)
-        key, value = self._seen(chunk, place)
+        if place not in chunk.shared:
+            seen = chunk.seen(self.settled)
+            now = (self._rows(self.key, seen), self._rows(self.value, seen))
+            if place in chunk.state.memory:
+                now = tuple(torch.cat(pair, 2) for pair in zip(chunk.state.memory[place], now, strict=True))
+            chunk.shared[place] = chunk.state.memory[place] = now
+        key, value = chunk.shared[place]  # of all tokens so far
         later = torch.arange(1, key.shape[2] + 1, device=query.device) > chunk.index[:, None]
         scores = torch.relu(query @ key.mT).masked_fill_(later, 0.0) / chunk.index[:, None].to(query)
         return self.targets, (scores @ value).permute(1, 3, 0, 2).flatten(0, 1)
@@ -212,24 +316,10 @@ class General:
     def _rows(self, part: Sparse, tokens: Stream) -> Float[Tensor, "batch heads tokens rows"]:
         return part(tokens).unflatten(0, (self.heads, -1)).permute(2, 0, 3, 1)
 
-    def _seen(self, chunk: Chunk, place: str) -> tuple[Tensor, Tensor]:
-        """Keys and values of all tokens so far: of the inputs, or of what this layer was given before and now."""
-        if self.static:
-            if place not in chunk.shared:
-                inputs = torch.cat([*chunk.state.inputs, chunk.inputs], -1)
-                chunk.shared[place] = self._rows(self.key, inputs), self._rows(self.value, inputs)
-            return chunk.shared[place]
-        now = (self._rows(self.key, chunk.stream), self._rows(self.value, chunk.stream))
-        before = chunk.state.memory.get(place)
-        if before is not None:
-            now = (torch.cat([before[0], now[0]], 2), torch.cat([before[1], now[1]], 2))
-        chunk.state.memory[place] = now
-        return now
-
     def cost(self, tokens: int) -> int:
         """Multiplications for so many tokens."""
         reads = sum(part.matrix.nnz for part in (self.query, self.key, self.value))
         return tokens * (reads + (tokens + 1) // 2 * (self.query.height + self.value.height))
 
 
-Group = OwnToken | OwnProduct | Linear | General
+Group = OwnToken | OwnProduct | Linear | Gated | General

@@ -2,44 +2,58 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from scipy import sparse
 
 from constructions.evaluate import CompiledLayer, Program
-from constructions.identities import General, Group, Linear, OwnProduct, OwnToken, PositionScore
-from constructions.sparsity import Rows, Sparse, bands, spans
-from constructions.transformer import Attention, HeadMatrices, Layer, Transformer, head_matrices
+from constructions.identities import Gated, General, Group, Linear, OwnProduct, OwnToken, PositionScore
+from constructions.neurons import file_neurons
+from constructions.pruning import HeadWeights, LayerWeights, prune
+from constructions.sparsity import Rows, Sparse, Targets, columns, edges, packed, shape
+from constructions.transformer import Transformer
 
-MANY = 8
-"""From so many bands on, paired neurons are written entry by entry."""
+CROWD = 4
+"""So many heads with one product in common at least are evaluated as gated."""
 
 
-def compile_weights(transformer: Transformer, position: slice, longest: int) -> Program:
+def compile_weights(
+    transformer: Transformer, position: slice, longest: int, wanted: slice = slice(None)
+) -> Program:
     """Rewrite a transformer's current weights.
 
     Args:
         transformer: the weights as they are now; compile again after changing one.
         position: the stream entries at which every token holds (i, i², 1).
         longest: the largest number of tokens that will be processed.
+        wanted: the stream entries that are asked for; heads and neurons on which none of them depends are left out.
     """
-    written = np.zeros(transformer.width, dtype=bool)
-    for layer in transformer.stored_layers:
-        written[layer.attention.targets[layer.attention.value.rows].numpy(force=True)] = True
-        written[layer.mlp.second.rows.numpy(force=True)] = True
-    layers = [
-        CompiledLayer(
-            tuple(_groups(layer.attention, written, position, longest)),
-            *_neurons(layer),
-            layer.repeat,
-            layer.mlp.first.outputs,
-        )
-        for layer in transformer.stored_layers
+    layers = [LayerWeights.of(layer) for layer in transformer.stored_layers]
+    prune(layers, wanted)
+    writes = [np.zeros(transformer.width, dtype=bool)]  # from layer n on
+    for layer in reversed(layers):
+        writes.insert(0, writes[0] | layer.written)
+    place = _Place(position, longest, bool(writes[0][position].any()))
+    groups = [
+        [group for heads in layer.heads for group in _Filing(heads, place).groups()] for layer in layers
     ]
-    return Program(transformer, layers, np.flatnonzero(written), position)
+    reads = [_columns(members, transformer.width) for members in groups]
+    alone = next(n for n in range(len(layers) + 1) if not any((read & writes[n]).any() for read in reads[n:]))
+    compiled = tuple(
+        CompiledLayer(
+            tuple(_settle(group, n >= alone, writes[0]) for group in members),
+            file_neurons(layer.first, layer.second, place.one),
+            layer.repeat,
+        )
+        for n, (layer, members) in enumerate(zip(layers, groups, strict=True))
+    )
+    entries = np.flatnonzero(writes[0])
+    spread = slice(int(entries[0]), int(entries[-1]) + 1) if len(entries) else slice(0, 0)
+    return Program(transformer, compiled, position, spread, alone)
 
 
 def explain(transformer: Transformer, position: slice, tokens: int) -> list[dict]:
@@ -47,149 +61,184 @@ def explain(transformer: Transformer, position: slice, tokens: int) -> list[dict
     return compile_weights(transformer, position, tokens).explain(tokens)
 
 
-def _groups(attention: Attention, written: np.ndarray, position: slice, longest: int) -> Iterator[Group]:
-    """File every head of a layer under an identity."""
-    own, products, rest, general = defaultdict(list), defaultdict(list), [], []
-    for head in head_matrices(attention):
-        split = _split_score(head[0], head[1], written, position, longest)
-        if not min(part.count_nonzero() for part in head[:3]):
-            split = _SILENT
-        if split is not None and not split.rows.any():
-            own[split.score.coefficients.tobytes()].append((split, head))
-        else:
-            rest.append((split, head))
-    for members in own.values():
-        value = sum(_placed(value, targets, len(written)) for _, (_, _, value, targets) in members)
-        yield OwnToken(members[0][0].score, Rows(value), len(members))
-    pairs, rest = _signed_pairs(rest)
-    for name, heads in pairs.items():
-        yield _linear(name, heads, written)
-    for split, head in rest:
-        if split is None or not split.score.coefficients.any():
-            general.append(head)
-        else:
-            products[(split.score.coefficients.tobytes(), int(split.rows.sum()))].append((split, head))
-    for members in products.values():
-        yield _product([split for split, _ in members], [head for _, head in members], written)
-    if general:
-        yield _general(general, written)
+def _columns(groups: Sequence[Group], width: int) -> Bool[np.ndarray, " width"]:
+    """The stream entries that keys and values of other tokens read."""
+    found = np.zeros(width, dtype=bool)
+    for group in groups:
+        found[group.reads] = True
+    return found
+
+
+def _settle(group: Group, alone: bool, written: Bool[np.ndarray, " width"]) -> Group:
+    """Mark a group that reads, on other tokens, nothing that is written from here on, or anywhere."""
+    if isinstance(group, OwnToken):
+        return group
+    return replace(group, settled=alone or not written[group.reads].any())
 
 
 @dataclass(frozen=True)
-class _Split:
-    """A score as a polynomial of the positions plus the product of some rows of query and key."""
+class _Place:
+    """Where positions stand, the largest position, and whether a layer writes there."""
 
-    score: PositionScore
-    rows: np.ndarray
+    position: slice
+    longest: int
+    written: bool
+
+    @property
+    def one(self) -> int | None:
+        """The stream entry that always holds 1."""
+        return None if self.written else self.position.stop - 1
 
 
-_SILENT = _Split(PositionScore(np.zeros((3, 3))), np.zeros(0, dtype=bool))
-"""A head with a zero query, key or value: it sees its own token and adds nothing."""
+class _Filing:
+    """Files the heads of one group of weights, all heads at once.
 
-
-def _split_score(query, key, written: np.ndarray, position: slice, longest: int) -> _Split | None:
-    """Split a score by rows into positions and the rest; None where an own-token identity cannot hold.
-
-    Each row must read the position only, on both sides, or not at all, on both; no layer may write what the key reads; the
-    polynomial must be ≤ 0 for all j < i ≤ longest.
+    The score of a head is the sum over its rows of (query row h_i)(key row h_j). Rows that read the position only, on both
+    sides, make a polynomial in i and j; the others make the product.
     """
-    place = np.zeros(len(written), dtype=bool)
-    place[position] = True
-    if written[place].any() or written[key.indices].any():
-        return None
-    (query_at, query_off), (key_at, key_off) = (
-        (abs(part[:, place]).sum(1) > 0, abs(part[:, ~place]).sum(1) > 0) for part in (query, key)
-    )
-    live = (query_at | query_off) & (key_at | key_off)  # a product with nothing is 0
-    if (live & (query_at | key_at) & (query_off | key_off)).any():
-        return None
-    rows = live & query_at
-    score = PositionScore((query[rows][:, position].T @ key[rows][:, position]).toarray())
-    if (score.before(torch.arange(2, longest + 1, dtype=torch.float64)) > 0).any():
-        return None
-    return _Split(score, live & query_off)
 
-
-def _product(splits: list[_Split], heads: list[HeadMatrices], written: np.ndarray) -> OwnProduct:
-    query, key = (
-        Sparse(sparse.vstack([head[n][split.rows] for split, head in zip(splits, heads, strict=True)]))
-        for n in range(2)
-    )
-    whole = _general(heads, written)
-    return OwnProduct(splits[0].score, query, key, whole.value, whole.targets, len(heads), whole)
-
-
-def _general(heads: list[HeadMatrices], written: np.ndarray) -> General:
-    """Heads by the definition."""
-    query, key, value = (Sparse(sparse.vstack([head[n] for head in heads])) for n in range(3))
-    reads = np.concatenate([part.indices for _, key, value, _ in heads for part in (key, value)])
-    targets = spans(np.concatenate([targets for *_, targets in heads]))
-    return General(query, key, value, targets, not written[reads].any(), len(heads))
-
-
-def _placed(value: sparse.csr_array, targets: np.ndarray, width: int) -> sparse.csr_array:
-    """Value rows put at their stream entries: the literal V."""
-    coo = value.tocoo()
-    return sparse.csr_array((coo.data, (targets[coo.row], coo.col)), shape=(width, width))
-
-
-def _signed_pairs(heads: list) -> tuple[dict[str, list], list]:
-    """Match heads (q, k, v, targets) with (−q, k, −v, targets); group the matches by their key and value rows."""
-    waiting, pairs = defaultdict(list), defaultdict(list)
-    for split, head in heads:
-        query, key, value, targets = head
-        mates = waiting[(_print(-query), _print(key), _print(-value), targets.tobytes())]
-        if mates:
-            mates.pop()
-            pairs[hashlib.sha256(_print(key) + b"/" + _print(value)).hexdigest()].append(head)
-        else:
-            waiting[(_print(query), _print(key), _print(value), targets.tobytes())].append((split, head))
-    return pairs, [head for group in waiting.values() for head in group]
-
-
-def _print(matrix: sparse.csr_array) -> bytes:
-    """A fingerprint that agrees exactly for equal matrices."""
-    coo = matrix.tocoo()
-    keep = np.flatnonzero(coo.data)
-    order = keep[np.lexsort((coo.col[keep], coo.row[keep]))]
-    return b"|".join(
-        part[order].tobytes() for part in (coo.row.astype(np.int64), coo.col.astype(np.int64), coo.data)
-    )
-
-
-def _linear(name: str, members: list, written: np.ndarray) -> Linear:
-    _, key, value, _ = members[0]
-    key_rows, value_rows = (np.flatnonzero(np.diff(part.indptr)) for part in (key, value))
-    return Linear(
-        Rows(key),
-        Rows(value),
-        Sparse(sparse.vstack([query[key_rows] for query, *_ in members])),
-        spans(np.concatenate([targets[value_rows] for *_, targets in members])),
-        not written[np.concatenate([key.indices, value.indices])].any(),
-        name,
-        2 * len(members),
-    )
-
-
-def _neurons(layer: Layer) -> tuple[tuple[Sparse, Sparse], Sparse, Rows]:
-    """Split the MLP into the linear map of its opposite pairs and the neurons that remain."""
-    first, second = layer.mlp.first.matrix(), layer.mlp.second.matrix().T.tocsr()
-    waiting, paired = defaultdict(list), []
-    for unit in range(layer.mlp.first.outputs):
-        reads, writes = first[[unit]], second[[unit]]
-        mates = waiting[(_print(-reads), _print(-writes))]
-        if mates:
-            mates.pop()
-            paired.append(unit)
-        else:
-            waiting[(_print(reads), _print(writes))].append(unit)
-    rest = sorted(unit for group in waiting.values() for unit in group)
-    reads, writes = first[paired], sparse.csr_array(second[paired].T)
-    if len(bands(writes)) > MANY:  # one row of the product for each stream entry instead
-        product = Rows(writes @ reads)
-        picks = (np.ones(product.count), (product.used, np.arange(product.count)))
-        reads, writes = (
-            product.matrix,
-            sparse.csr_array(picks, shape=(layer.mlp.second.outputs, product.count)),
+    def __init__(self, heads: HeadWeights, place: _Place):
+        self.heads, self.place = heads, place
+        self.rank, self.span = (
+            shape(heads.query)[0] // heads.count,
+            shape(heads.value)[0] // heads.count,
         )
-    return (Sparse(reads), Sparse(writes)), Sparse(first[rest]), Rows(second[rest].T)
+        at = slice(place.position.start, place.position.stop)
+        inside = np.zeros(shape(heads.query)[1])
+        inside[at] = 1.0
+        (query_at, query_off), (key_at, key_off) = (
+            (abs(part) @ inside > 0, abs(part) @ (1 - inside) > 0) for part in (heads.query, heads.key)
+        )
+        self.live = (query_at | query_off) & (key_at | key_off)  # a product with nothing is 0
+        polynomial = self.live & ~query_off & ~key_off & (not place.written)
+        self.product = self.live & ~polynomial
+        query, key = (
+            (part[:, at].toarray() * polynomial[:, None]).reshape(heads.count, self.rank, 3)
+            for part in (heads.query, heads.key)
+        )
+        self.coefficients = np.einsum("hra,hrb->hab", query, key)
+
+    def groups(self) -> Iterator[Group]:
+        """Every head under one identity."""
+        heads, count = self.heads, self.heads.count
+        silent = np.zeros(count, dtype=bool)
+        for part, height in ((heads.query, self.rank), (heads.key, self.rank), (heads.value, self.span)):
+            silent |= np.diff(edges(part)[::height] if height else np.zeros(count + 1)) == 0
+        mixed = self.product.reshape(count, self.rank).any(1)
+        gate = ~silent & self._gates()
+        if silent.any():
+            nothing = sparse.csr_array((shape(heads.value)[1],) * 2)
+            yield OwnToken(PositionScore(np.zeros((3, 3))), Rows(nothing), int(silent.sum()))
+        for members in self._alike(np.flatnonzero(gate & ~mixed)):
+            yield self._own_token(members)
+        pairs, rest = self._signed_pairs(np.flatnonzero(~silent & ~(gate & ~mixed)))
+        for name, members in pairs.items():
+            yield self._linear(name, np.array(members))
+        products = gate[rest] & self.coefficients[rest].any((1, 2))
+        for members in self._alike(rest[products]):
+            yield self._own_product(members)
+        yield from self._others(rest[~products])
+
+    def _gates(self) -> Bool[np.ndarray, " heads"]:
+        """Whether the polynomial is ≤ 0 for all j < i up to the largest position."""
+        if self.place.written:
+            return np.zeros(self.heads.count, dtype=bool)
+        index = torch.arange(2, self.place.longest + 1, dtype=torch.float64)
+        kinds, kind = np.unique(self.coefficients.reshape(-1, 9), axis=0, return_inverse=True)
+        closed = [bool((PositionScore(c.reshape(3, 3)).before(index) <= 0).all()) for c in kinds]
+        return np.array(closed)[kind.ravel()]
+
+    def _alike(self, members: Int[np.ndarray, " members"]) -> Iterator[Int[np.ndarray, " members"]]:
+        """Split heads by their polynomial and the number of rows of their product."""
+        found = defaultdict(list)
+        rows = self.product.reshape(self.heads.count, self.rank).sum(1)
+        for head in members:
+            found[self.coefficients[head].tobytes(), rows[head]].append(head)
+        return (np.array(group) for group in found.values())
+
+    def _rows(self, members: Int[np.ndarray, " members"], height: int) -> Int[np.ndarray, " rows"]:
+        """The rows of some heads."""
+        return (members[:, None] * height + np.arange(height)).ravel()
+
+    def _own_token(self, members: Int[np.ndarray, " members"]) -> OwnToken:
+        rows, width = self._rows(members, self.span), shape(self.heads.value)[1]
+        value = self.heads.value[rows].tocoo()
+        entries = self.heads.targets[rows][value.row], value.col
+        placed = sparse.csr_array((value.data, entries), shape=(width, width))
+        return OwnToken(PositionScore(self.coefficients[members[0]]), Rows(placed), len(members))
+
+    def _signed_pairs(self, members: Int[np.ndarray, " members"]):
+        """Match heads (q, k, v, targets) with (−q, k, −v, targets); group the matches by their key and value rows."""
+        heads, rows = self.heads, (self.rank, self.rank, self.span)
+        (query, opposite), (key, _), (value, reverse) = (
+            packed(part, height)
+            for part, height in zip((heads.query, heads.key, heads.value), rows, strict=True)
+        )
+        waiting, pairs = defaultdict(list), defaultdict(list)
+        for head in members:
+            targets = heads.targets[head * self.span : (head + 1) * self.span].tobytes()
+            mates = waiting[opposite(head), key(head), reverse(head), targets]
+            if mates:
+                mates.pop()
+                pairs[hashlib.sha256(key(head) + b"/" + value(head)).hexdigest()].append(head)
+            else:
+                waiting[query(head), key(head), value(head), targets].append(head)
+        rest = [head for group in waiting.values() for head in group]
+        return pairs, np.sort(np.array(rest, dtype=np.int64))
+
+    def _linear(self, name: str, members: Int[np.ndarray, " members"]) -> Linear:
+        heads, first = self.heads, members[:1]
+        key, value = heads.key[self._rows(first, self.rank)], heads.value[self._rows(first, self.span)]
+        key_rows, value_rows = (np.flatnonzero(np.diff(edges(part))) for part in (key, value))
+        queries = heads.query[(members[:, None] * self.rank + key_rows).ravel()]
+        targets = Targets(heads.targets[(members[:, None] * self.span + value_rows).ravel()])
+        return Linear(Rows(key), Rows(value), Sparse(queries), targets, False, name, 2 * len(members))
+
+    def _own_product(self, members: Int[np.ndarray, " members"]) -> OwnProduct:
+        heads, rows = self.heads, self._rows(members, self.rank)
+        query, key = (Sparse(part[rows[self.product[rows]]]) for part in (heads.query, heads.key))
+        score = PositionScore(self.coefficients[members[0]])
+        return OwnProduct(score, query, key, *self._moves(members), len(members), False)
+
+    def _moves(self, members: Int[np.ndarray, " members"]) -> tuple[Sparse, Targets]:
+        rows = self._rows(members, self.span)
+        return Sparse(self.heads.value[rows]), Targets(self.heads.targets[rows])
+
+    def _others(self, members: Int[np.ndarray, " members"]) -> Iterator[Group]:
+        """Crowds of heads with a common product as gated, the rest as general."""
+        if not len(members):
+            return
+        rows = self._rows(members, self.rank)
+        query, key = self.heads.query[rows], self.heads.key[rows]
+        constant = self.live[rows] & (np.diff(edges(query)) == 1) & (self.place.one is not None)
+        constant[constant] = columns(query)[edges(query)[:-1][constant]] == self.place.one
+        weights = np.zeros(len(rows))
+        weights[constant] = query.data[edges(query)[:-1][constant]]
+        owner = np.arange(len(rows)) // self.rank
+        gates = (
+            sparse.csr_array((weights, (owner, np.arange(len(rows)))), shape=(len(members), len(rows))) @ key
+        )
+        common = sparse.diags_array((self.live[rows] & ~constant).astype(float))
+        query, key = (sparse.csr_array(common @ part) for part in (query, key))
+        (query_print, _), (key_print, _) = packed(query, self.rank), packed(key, self.rank)
+        crowds = defaultdict(list)
+        for number in range(len(members)):
+            crowds[query_print(number), key_print(number)].append(number)
+        alone = []
+        for crowd in crowds.values():
+            gate = gates[crowd]
+            if len(crowd) < CROWD or not abs(gate).sum(1).all():
+                alone += crowd
+                continue
+            first = np.flatnonzero(
+                np.diff(query[: (crowd[0] + 1) * self.rank].indptr)[crowd[0] * self.rank :]
+            )
+            shared = [Sparse(part[crowd[0] * self.rank + first]) for part in (query, key)]
+            cap = float(abs(gate.data).max()) / 2
+            value, targets = self._moves(members[crowd])
+            yield Gated(shared[0], shared[1], Sparse(gate), value, targets, False, len(crowd), cap)
+        if alone:
+            rows = self._rows(members[alone], self.rank)
+            query, key = Sparse(self.heads.query[rows]), Sparse(self.heads.key[rows])
+            value, targets = self._moves(members[alone])
+            yield General(query, key, value, targets, False, len(alone))

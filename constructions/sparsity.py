@@ -1,5 +1,6 @@
 """Sparse matrices times streams, by slices wherever entries run along a diagonal."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -11,15 +12,30 @@ from torch import Tensor
 Stream = Float[Tensor, "width batch tokens"]
 """Inside this file a stream entry is a row, so that sparse maps act on long contiguous rows."""
 
-Spans = list[tuple[slice, slice]]
-"""Where rows go: pairs of slices (stream entries, rows)."""
+FEW = 4
+"""Up to so many bands, adding slices is quicker than a sparse product."""
 
-Move = tuple[Spans, Float[Tensor, "_ batch tokens"]]
-"""Rows to be added to the stream."""
+MANY = 8
+"""Above so many slices, rows are added to the stream by their index."""
 
 
-def spans(targets: Int[np.ndarray, " rows"]) -> Spans:
-    """Where rows go, as pairs of slices (stream entries, rows) of consecutive entries: adding slices saves copies.
+class Targets:
+    """Where rows go: row n is added to stream entry `entries[n]`."""
+
+    def __init__(self, entries: Int[np.ndarray, " rows"]):
+        self.entries, self.spans = entries, spans(entries)
+
+    def add(self, stream: Stream, rows: Float[Tensor, "_ batch tokens"]) -> None:
+        """Add rows to the stream, slice by slice if there are few: that saves copies."""
+        if len(self.spans) <= MANY:
+            for to, part in self.spans:
+                stream[to] += rows[part]
+        else:
+            stream.index_add_(0, torch.as_tensor(self.entries, device=stream.device), rows)
+
+
+def spans(targets: Int[np.ndarray, " rows"]) -> list[tuple[slice, slice]]:
+    """Where rows go, as pairs of slices (stream entries, rows) of consecutive entries.
 
     >>> spans(np.array([4, 5, 9]))
     [(slice(4, 6, None), slice(0, 2, None)), (slice(9, 10, None), slice(2, 3, None))]
@@ -33,10 +49,12 @@ def spans(targets: Int[np.ndarray, " rows"]) -> Spans:
     ]
 
 
-def bands(matrix: sparse.csr_array) -> list[tuple[slice, slice, float]]:
+def bands(matrix: sparse.csr_array, most: int) -> list[tuple[slice, slice, float]] | None:
     """A matrix as blocks weight · identity: (rows, columns, weight), runs along a diagonal with one weight.
 
-    >>> bands(sparse.csr_array(np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])))
+    None if there are more than `most`.
+
+    >>> bands(sparse.csr_array(np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])), most=1)
     [(slice(0, 2, None), slice(1, 3, None), 2.0)]
     """
     coo = sparse.coo_array(matrix)
@@ -44,6 +62,8 @@ def bands(matrix: sparse.csr_array) -> list[tuple[slice, slice, float]]:
     rows, columns, weights = coo.row[order], coo.col[order], coo.data[order]
     steps = (np.diff(rows) != 1) | (np.diff(columns) != 1) | (np.diff(weights) != 0)
     edges = [0, *(np.flatnonzero(steps) + 1), len(rows)]
+    if len(edges) > most + 1:
+        return None
     return [
         (
             slice(int(rows[start]), int(rows[stop - 1]) + 1),
@@ -55,8 +75,42 @@ def bands(matrix: sparse.csr_array) -> list[tuple[slice, slice, float]]:
     ]
 
 
-FEW = 4
-"""Up to so many bands, adding slices is quicker than a sparse product."""
+def shape(matrix: sparse.csr_array) -> tuple[int, int]:
+    """Rows and columns."""
+    rows, width = matrix.shape  # type: ignore[misc]
+    return int(rows), int(width)
+
+
+def edges(matrix: sparse.csr_array) -> Int[np.ndarray, " rows_and_one"]:
+    """Where each row's entries begin, and where the last row's end."""
+    return np.asarray(matrix.indptr)
+
+
+def columns(matrix: sparse.csr_array) -> Int[np.ndarray, " entries"]:
+    """The column of each entry, row by row."""
+    return np.asarray(matrix.indices)
+
+
+def packed(matrix: sparse.csr_array, rows: int = 1) -> tuple[Callable[[int], bytes], Callable[[int], bytes]]:
+    """Two fingerprints of `rows` successive rows, theirs and that of their negative: equal for equal entries only.
+
+    >>> one, other = packed(sparse.csr_array(np.array([[0.0, 2.0], [0.0, -2.0]])))
+    >>> one(0) == other(1), one(0) == one(1)
+    (True, False)
+    """
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    row = np.repeat(np.arange(shape(matrix)[0]) % max(rows, 1), np.diff(edges(matrix)))
+    starts = edges(matrix)[:: max(rows, 1)].tolist()
+    size, prints = 24, []
+    for sign in (1.0, -1.0):
+        fields = (row.astype(np.int64), columns(matrix).astype(np.int64), (sign * matrix.data).view(np.int64))
+        prints.append(np.stack(fields, 1).tobytes())
+
+    def prints_of(whole: bytes) -> Callable[[int], bytes]:
+        return lambda n: whole[size * starts[n] : size * starts[n + 1]]
+
+    return prints_of(prints[0]), prints_of(prints[1])
 
 
 class Sparse:
@@ -64,15 +118,19 @@ class Sparse:
 
     def __init__(self, matrix):
         self.matrix = sparse.csr_array(matrix)
-        self.height = int(np.shape(matrix)[0])
-        self.bands = bands(self.matrix)
+        self.height = shape(matrix)[0]
+        self.bands = bands(self.matrix, FEW)
         self._placed: dict = {}
 
     def __call__(self, stream: Stream) -> Float[Tensor, "rows batch tokens"]:
         """Matrix times stream."""
-        if len(self.bands) <= FEW:
-            product = stream.new_zeros(self.height, *stream.shape[1:])
-            for rows, columns, weight in self.bands:
+        if self.bands is not None:
+            (rows, columns, weight), *rest = self.bands or [(slice(0), slice(0), 0.0)]
+            if rows == slice(0, self.height):
+                product = stream[columns] * weight
+            else:
+                product, rest = stream.new_zeros(self.height, *stream.shape[1:]), self.bands
+            for rows, columns, weight in rest:
                 product[rows].add_(stream[columns], alpha=weight)
             return product
         place = (stream.dtype, stream.device)
@@ -84,7 +142,8 @@ class Sparse:
 
     def peek(self, stream: Stream) -> Float[Tensor, "rows batch tokens"]:
         """Matrix times stream, as a view of the stream where the matrix only picks consecutive rows."""
-        [(rows, columns, weight)] = self.bands if len(self.bands) == 1 else [(slice(0), slice(0), 0.0)]
+        one = len(self.bands or []) == 1
+        rows, columns, weight = self.bands[0] if self.bands and one else (slice(0), slice(0), 0.0)
         picks = weight == 1 and rows == slice(0, self.height)
         return stream[columns] if picks else self(stream)
 
@@ -92,10 +151,10 @@ class Sparse:
         values = torch.as_tensor(self.matrix.data).to(stream)
         if stream.device.type == "cpu":
             return sparse.csr_array(
-                (values.numpy(), self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape
+                (values.numpy(), self.matrix.indices, edges(self.matrix)), shape=self.matrix.shape
             )
         indices = (
-            torch.as_tensor(part).to(stream.device) for part in (self.matrix.indptr, self.matrix.indices)
+            torch.as_tensor(part).to(stream.device) for part in (edges(self.matrix), self.matrix.indices)
         )
         rows, columns = indices
         return torch.sparse_csr_tensor(rows, columns, values, size=self.matrix.shape)
@@ -107,6 +166,10 @@ class Rows(Sparse):
     def __init__(self, matrix):
         matrix = sparse.csr_array(matrix)
         matrix.eliminate_zeros()
-        used = np.flatnonzero(np.diff(matrix.indptr))
+        used = np.flatnonzero(np.diff(edges(matrix)))
         super().__init__(matrix[used])
-        self.used, self.targets, self.count = used, spans(used), len(used)
+        self.used, self.targets, self.count = used, Targets(used), len(used)
+
+
+Move = tuple[Targets, Float[Tensor, "_ batch tokens"]]
+"""Rows to be added to the stream."""

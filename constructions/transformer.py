@@ -8,13 +8,15 @@ Weights are stored factored and sparse: Q_m and K_m as their few nonzero rows, V
 out as the paper's literal D×D matrices. Layers that repeat are stored once and counted as often as they run.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
+from scipy.sparse.linalg import svds
 from torch import Tensor, nn
 
 
@@ -42,23 +44,29 @@ class Size:
 
 
 class SparseMap(nn.Module):
-    """A sparse linear map (inputs → outputs): `weight[n]` at (rows[n], columns[n]), the rest is 0."""
+    """A sparse linear map (inputs → outputs): `weight[n]` at (rows[n], columns[n]), the rest is 0.
+
+    Weights may be given as exact numbers (`fractions.Fraction`), which float64 rounds: `exact` then keeps them, and is None
+    otherwise.
+    """
 
     rows: Tensor
     columns: Tensor
 
     def __init__(self, rows, columns, weights, outputs: int, inputs: int):
         super().__init__()
-        matrix = sparse.coo_array((weights, (rows, columns)), shape=(outputs, inputs))
-        matrix.sum_duplicates()
-        keep = matrix.data != 0
+        places = np.asarray(rows, dtype=np.int64) * inputs + np.asarray(columns, dtype=np.int64)
+        order = np.argsort(places, kind="stable")
+        places, weights = places[order], np.asarray(weights)[order]
+        starts = np.flatnonzero(np.diff(places, prepend=-1))
+        weights = np.add.reduceat(weights, starts) if len(starts) else weights[:0]
+        keep = weights != 0
+        places, weights = places[starts][keep], weights[keep]
         self.outputs, self.inputs = outputs, inputs
-        rows, columns = (indices[keep] for indices in matrix.coords)
-        self.register_buffer("rows", torch.as_tensor(rows, dtype=torch.int64))
-        self.register_buffer("columns", torch.as_tensor(columns, dtype=torch.int64))
-        self.weight = nn.Parameter(
-            torch.as_tensor(matrix.data[keep], dtype=torch.float64), requires_grad=False
-        )
+        self.exact = weights if weights.dtype == object else None
+        self.register_buffer("rows", torch.as_tensor(places // inputs))
+        self.register_buffer("columns", torch.as_tensor(places % inputs))
+        self.weight = nn.Parameter(torch.as_tensor(weights.astype(np.float64)), requires_grad=False)
 
     def forward(self, tokens: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """Apply the map to the last axis."""
@@ -66,13 +74,13 @@ class SparseMap(nn.Module):
         return tokens.new_zeros(*tokens.shape[:-1], self.outputs).index_add_(-1, self.rows, terms)
 
     def matrix(self) -> sparse.csr_array:
-        """The map as a SciPy matrix of shape (outputs, inputs)."""
+        """The map as a SciPy matrix of shape (outputs, inputs), rows and columns in order."""
         entries = (self.rows.numpy(force=True), self.columns.numpy(force=True))
         return sparse.csr_array((self.weight.numpy(force=True), entries), shape=(self.outputs, self.inputs))
 
 
-class Attention(nn.Module):
-    """M masked ReLU attention heads.
+class Heads(nn.Module):
+    """Attention heads of equal rank and span.
 
     Query and key maps hold the heads' rows one head after the other, `rank` rows each; the value map holds `span` rows a
     head, row n of which is added to stream entry `targets[n]`.
@@ -86,26 +94,43 @@ class Attention(nn.Module):
         key: SparseMap,
         value: SparseMap,
         targets: Int[np.ndarray, " rows"],
-        heads: int,
+        count: int,
     ):
         super().__init__()
-        self.query, self.key, self.value, self.heads = query, key, value, heads
+        self.query, self.key, self.value, self.count = query, key, value, count
         self.register_buffer("targets", torch.as_tensor(targets, dtype=torch.int64))
 
-    def per_head(self, rows: Float[Tensor, "*batch tokens rows"]) -> Float[Tensor, "*batch heads tokens per"]:
-        """Split the stacked rows into heads."""
-        return rows.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
-
-    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
-        """The attention layer of Definition 1, residual included."""
-        if not self.heads:
-            return tokens
-        query, key, value = (self.per_head(part(tokens)) for part in (self.query, self.key, self.value))
+    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens rows"]:
+        """What the heads move to each token, one entry for each target."""
+        query, key, value = (
+            part(tokens).unflatten(-1, (self.count, -1)).transpose(-3, -2)
+            for part in (self.query, self.key, self.value)
+        )
         count = tokens.shape[-2]
         index = torch.arange(1, count + 1, dtype=tokens.dtype, device=tokens.device)
         scores = torch.relu(query @ key.mT).tril() / index[:, None]  # (..., heads, tokens i, tokens j)
-        moved = (scores @ value).transpose(-3, -2).flatten(-2)  # (..., tokens, heads · span)
-        return tokens.index_add(-1, self.targets, moved)
+        return (scores @ value).transpose(-3, -2).flatten(-2)  # (..., tokens, heads · span)
+
+
+class Attention(nn.Module):
+    """Masked ReLU attention; `groups` hold its heads."""
+
+    def __init__(self, groups: Sequence[Heads]):
+        super().__init__()
+        self.groups = nn.ModuleList(groups)
+        self.heads = sum(group.count for group in groups)
+
+    @property
+    def stored_groups(self) -> list[Heads]:
+        """The groups as a list."""
+        return list(self.groups)  # type: ignore[arg-type]
+
+    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
+        """The attention layer of Definition 1, residual included."""
+        attended = tokens
+        for group in self.stored_groups:
+            attended = attended.index_add(-1, group.targets, group(tokens))
+        return attended
 
 
 class MLP(nn.Module):
@@ -238,13 +263,13 @@ class DenseTransformer(nn.Module):
 HeadMatrices = tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array, Int[np.ndarray, " span"]]
 
 
-def head_matrices(attention: Attention) -> Iterator[HeadMatrices]:
+def head_matrices(group: Heads) -> Iterator[HeadMatrices]:
     """Each head's Q and K (rank, D) and V (span, D) as sparse matrices, and the stream entry of each row of V."""
-    parts = (attention.query, attention.key, attention.value)
+    parts = (group.query, group.key, group.value)
     maps = [part.matrix() for part in parts]
-    heights = [part.outputs // max(attention.heads, 1) for part in parts]
-    targets = attention.targets.numpy(force=True)
-    for head in range(attention.heads):
+    heights = [part.outputs // group.count for part in parts]
+    targets = group.targets.numpy(force=True)
+    for head in range(group.count):
         rows = [slice(head * height, (head + 1) * height) for height in heights]
         query, key, value = (part[row] for part, row in zip(maps, rows, strict=True))
         yield query, key, value, targets[rows[2]]
@@ -252,9 +277,10 @@ def head_matrices(attention: Attention) -> Iterator[HeadMatrices]:
 
 def _dense_matrices(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Write a layer's weights out as the literal Q, K, V, W1, W2."""
-    attention, width = layer.attention, layer.attention.query.inputs
-    query, key, value = np.zeros((3, attention.heads, width, width))
-    for head, (q, k, v, targets) in enumerate(head_matrices(attention)):
+    width = layer.mlp.first.inputs
+    query, key, value = np.zeros((3, layer.attention.heads, width, width))
+    heads = (head for group in layer.attention.stored_groups for head in head_matrices(group))
+    for head, (q, k, v, targets) in enumerate(heads):
         rows = q.toarray(), k.toarray()
         if len(rows[0]) > width:
             raise ValueError(f"dense form: wanted heads of rank at most D = {width}, got {len(rows[0])}")
@@ -268,24 +294,56 @@ def _dense_matrices(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tenso
     return query, key, value, first, second
 
 
+LARGE = 1000
+"""From so many rows and columns on, operator norms are found by Lanczos iteration, to about ten digits."""
+
+
 def operator_norm(matrix: sparse.csr_array) -> float:
     """Largest singular value; empty rows and columns are dropped first."""
     if not matrix.nnz:
         return 0.0
     coo = matrix.tocoo()
     rows, columns = np.unique(coo.row, return_inverse=True)[1], np.unique(coo.col, return_inverse=True)[1]
-    compact = np.zeros((rows.max() + 1, columns.max() + 1))
-    np.add.at(compact, (rows, columns), coo.data)
-    gram = compact @ compact.T if compact.shape[0] <= compact.shape[1] else compact.T @ compact
-    return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
+    shape = (int(rows.max()) + 1, int(columns.max()) + 1)
+    compact = sparse.csr_array((coo.data, (rows, columns)), shape=shape)
+    if min(shape) > LARGE:
+        start = np.ones(min(shape))
+        largest = svds(compact, k=1, v0=start, return_singular_vectors=False, solver="arpack")
+        return float(np.asarray(largest)[0])
+    gram = compact @ compact.T if shape[0] <= shape[1] else compact.T @ compact
+    return float(np.sqrt(max(np.linalg.eigvalsh(gram.toarray())[-1], 0.0)))
+
+
+def _head_norms(part: SparseMap, heads: int) -> Float[np.ndarray, " heads"]:
+    """Operator norm of each head's matrix. Heads that differ in the names of their columns only are computed once."""
+    matrix = part.matrix().tocoo()
+    height = part.outputs // heads
+    head, row = matrix.row // height, matrix.row % height
+    order = np.lexsort((matrix.col, head))
+    new = np.diff(matrix.col[order], prepend=-1) != 0
+    new |= np.diff(head[order], prepend=-1) != 0
+    column = np.empty(len(order), np.int64)
+    column[order] = np.cumsum(new)
+    edges = np.searchsorted(head, np.arange(heads + 1))
+    known, norms = {}, np.zeros(heads)
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        if start == stop:
+            continue
+        names = column[start:stop] - column[start:stop].min()
+        entries = matrix.data[start:stop], (row[start:stop], names)
+        print_ = b"|".join(array.tobytes() for array in (entries[0], *entries[1]))
+        if print_ not in known:
+            known[print_] = operator_norm(sparse.csr_array(entries, shape=(height, names.max() + 1)))
+        norms[number] = known[print_]
+    return norms
 
 
 def _layer_norm(layer: Layer) -> float:
     """One layer's term of |||θ|||. Padding with zero rows does not change an operator norm, nor do distinct targets."""
     scores, values = [0.0], 0.0
-    for query, key, value, _ in head_matrices(layer.attention):
-        scores += [operator_norm(query), operator_norm(key)]
-        values += operator_norm(value)
+    for group in layer.attention.stored_groups:
+        scores += [_head_norms(part, group.count).max() for part in (group.query, group.key)]
+        values += _head_norms(group.value, group.count).sum()
     return (
         max(scores)
         + values

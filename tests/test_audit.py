@@ -74,7 +74,9 @@ def test_the_worst_history_is_a_witness():
     )  # batches of other sizes add in another order
 
 
-@pytest.mark.parametrize("parameter", ["layers.1.attention.value.weight", "layers.1.mlp.second.weight"])
+@pytest.mark.parametrize(
+    "parameter", ["layers.1.attention.groups.0.value.weight", "layers.1.mlp.second.weight"]
+)
 def test_wrong_weights_fail_and_the_witness_shrinks(parameter):
     wrong = broken(parameter, 1.1)
     findings = audit.measure(wrong, algorithms.linucb, strategies.battery(SPEC))
@@ -95,7 +97,9 @@ def test_the_first_block_that_broke_is_named():
 
 def test_nan_never_passes():
     findings = audit.measure(
-        broken("layers.0.attention.value.weight", math.nan), algorithms.linucb, strategies.battery(SPEC)
+        broken("layers.0.attention.groups.0.value.weight", math.nan),
+        algorithms.linucb,
+        strategies.battery(SPEC),
     )
     assert findings.error == math.inf
 

@@ -97,7 +97,7 @@ def test_float32_is_really_computed_in_float32():
 def test_a_product_that_outgrows_its_gate_is_computed_by_the_definition_from_then_on():
     """Ridge estimates blown up a thousandfold open the gates towards earlier tokens: late in a decoding, all must agree."""
     model = copy.deepcopy(BUILT.transformer)
-    weights = model.get_parameter("layers.1.attention.query.weight")
+    weights = model.get_parameter("layers.1.attention.groups.0.query.weight")
     weights[weights.abs() == 1.0] *= (
         1000.0  # the vectors and the position parts: no longer a recognisable gate of this size
     )

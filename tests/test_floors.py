@@ -13,10 +13,17 @@ FLOORS = (
     {"stream"},
     {"block"},
     {"primitives"},
-    {"assemble", "tokens", "identities", "evaluate", "rewrite", "construction"},
+    {"assemble", "tokens", "identities", "neurons", "pruning", "evaluate", "rewrite", "construction"},
     {"linucb"},
 )
-WITHIN = ["identities", "evaluate", "rewrite", "construction"]  # on the same floor, in this order
+WITHIN = [
+    "identities",
+    "neurons",
+    "evaluate",
+    "pruning",
+    "rewrite",
+    "construction",
+]  # on the same floor, in this order
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -15,7 +15,7 @@ from constructions import linucb
 from constructions.identities import State
 from constructions.rewrite import compile_weights
 from constructions.tokens import position
-from constructions.transformer import MLP, Attention, Layer, SparseMap, Transformer, clip
+from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer, clip
 from verify.strategies import battery, recipes
 
 LONGEST = 7
@@ -72,6 +72,18 @@ def attention(
         query, key, value, targets = head(generator, kind, width, rank, span, density, free)
         value[targets >= free] = 0
         heads.append((query, key, value, targets))
+        if (
+            kind == "crowd" and rank
+        ):  # one product for all, and a gate each: closed for most tokens, or not quite
+            query[-1], gates = 0, generator.choice([0.3, 3.0, 30.0])
+            query[-1, -1] = 1
+            for _ in range(5):
+                own = key.copy()
+                own[-1, :-1] = sparse(generator, 1, width - 1, density)
+                own[-1, -1] = -gates * generator.integers(0, 2)
+                move = sparse(generator, span, width, density)
+                move[(targets >= free) | ~value.any(1)] = 0
+                heads.append((query, own, move, targets))
         if kind == "pair":
             heads.append((-query, key, -value, targets))
         if kind == "twin":  # looks like a pair, and is not one
@@ -81,14 +93,24 @@ def attention(
     generator.shuffle(heads)
     empty = [(np.zeros((0, width)),) * 3 + (np.zeros(0, int),)]
     query, key, value = (sparse_map(np.concatenate([h[n] for h in heads or empty])) for n in range(3))
-    return Attention(query, key, value, np.concatenate([h[3] for h in heads or empty]), len(heads))
+    if not heads:
+        return Attention([])
+    return Attention([Heads(query, key, value, np.concatenate([h[3] for h in heads]), len(heads))])
 
 
 def mlp(generator, neurons: int, pairs: int, width: int, density: float, free: int) -> MLP:
     first, second = sparse(generator, neurons, width, density), sparse(generator, width, neurons, density)
     second[free:] = 0
     pairs = min(pairs, neurons)
-    order = generator.permutation(neurons + pairs)
+    knots = generator.integers(0, 6) if neurons else 0  # the first neuron's direction at other thresholds
+    first = np.concatenate(
+        [first, np.outer(generator.choice([1.0, -2.0, 0.5], size=knots), first[0])] if neurons else [first]
+    )
+    first[neurons:, -1] = generator.normal(size=knots) * (generator.random(knots) < 0.8)
+    more = sparse(generator, width, knots, density)
+    more[free:] = 0
+    second = np.concatenate([second, more], axis=1)
+    order = generator.permutation(neurons + knots + pairs)
     first, second = (
         np.concatenate([first, -first[:pairs]]),
         np.concatenate([second, -second[:, :pairs]], axis=1),
@@ -125,7 +147,7 @@ class Blueprint:
 
 
 kinds = st.lists(
-    st.sampled_from(["general", "pair", "twin", "fold", "gate", "product", "position"]), max_size=3
+    st.sampled_from(["general", "pair", "twin", "fold", "gate", "product", "position", "crowd"]), max_size=3
 )
 blueprints = st.integers(4, 8).flatmap(
     lambda width: st.builds(
@@ -174,14 +196,15 @@ def matrices(layer: Layer):
             matrix[row, column] = weight
         return matrix
 
-    part, heads = layer.attention, []
-    query, key, value = full(part.query), full(part.key), full(part.value)
-    for m in range(part.heads):
-        q, k, v = (np.split(rows, part.heads)[m] for rows in (query, key, value))
-        literal = np.zeros((layer.mlp.first.inputs,) * 2)
-        for row, to in zip(v, np.split(part.targets.numpy(), part.heads)[m], strict=True):
-            literal[to] += row
-        heads.append((q, k, literal))
+    heads = []
+    for part in layer.attention.stored_groups:
+        query, key, value = full(part.query), full(part.key), full(part.value)
+        for m in range(part.count):
+            q, k, v = (np.split(rows, part.count)[m] for rows in (query, key, value))
+            literal = np.zeros((layer.mlp.first.inputs,) * 2)
+            for row, to in zip(v, np.split(part.targets.numpy(), part.count)[m], strict=True):
+                literal[to] += row
+            heads.append((q, k, literal))
     return heads, full(layer.mlp.first), full(layer.mlp.second)
 
 
@@ -214,6 +237,8 @@ def by_definition(model: Transformer, tokens: np.ndarray) -> np.ndarray:
 @example(Blueprint(0, 6, 2, 2, 1.0, 5, [(["pair"], 0, 0, 2), (["pair"], 0, 0, 2)]), 0, 6)
 @example(Blueprint(0, 6, 3, 3, 1.0, 5, [(["product", "product"], 2, 0, 2)]), 0, 6)
 @example(Blueprint(1, 5, 3, 3, 0.7, 4, [(["product"], 0, 0, 2)]), 1, 6)  # values that layers write
+@example(Blueprint(0, 6, 3, 1, 1.0, 3, [(["crowd", "crowd"], 0, 0, 2), (["crowd"], 0, 0, 1)]), 0, 6)
+@example(Blueprint(0, 6, 2, 1, 1.0, 3, [([], 4, 0, 1)]), 0, 3)  # look-ups
 def test_all_evaluators_agree_with_the_definitions(blueprint, seed, count):
     model = blueprint.build()
     tokens = random_tokens(seed, model.width, count)
@@ -253,6 +278,31 @@ def test_chunk_by_chunk_is_the_same_as_at_once(radius, blueprint, seed, chunks, 
     if math.isinf(radius):
         for wanted in (slice(0, None, 2), slice(-1, None), slice(1, 3)):
             assert_equal_up_to_rounding(program.run(tokens, wanted), at_once[:, wanted], at_once)
+
+
+@MANY
+@given(blueprints, seeds, st.integers(0, 7), st.integers(1, 3))
+def test_what_is_asked_for_does_not_need_what_is_left_out(blueprint, seed, start, size):
+    """Programs for a few stream entries, some of which may not exist."""
+    model = blueprint.build()
+    tokens, asked = random_tokens(seed, model.width, 5), slice(start, min(start + size, model.width))
+    program = compile_weights(model, slice(model.width - 3, model.width), LONGEST, asked)
+    expected = model(tokens)
+    assert_equal_up_to_rounding(program.run(tokens)[..., asked], expected[..., asked], expected)
+    whole = compiled(model)
+    for lean, full in zip(program.explain(), whole.explain(), strict=True):
+        assert lean["multiplications"]["fast"] <= full["multiplications"]["fast"]
+
+
+def test_registers_nobody_reads_are_not_computed():
+    """Two neurons: one writes what is asked for, the other what nobody reads."""
+    first = sparse_map(np.array([[1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0]]))
+    second = sparse_map(np.array([[0, 0], [0, 1.0], [0, 0], [0, 0], [0, 0]]))
+    unread = sparse_map(np.array([[1.0, 1.0], [0, 0], [0, 0], [0, 0], [0, 0]]))
+    layers = [Layer(Attention([]), MLP(first, second)), Layer(Attention([]), MLP(first, unread))]
+    model = Transformer(layers, 5, math.inf)
+    lean = compile_weights(model, slice(2, 5), LONGEST, slice(1, 2)).explain()
+    assert [row["multiplications"]["fast"] for row in lean] == [2 * 100, 0]
 
 
 @given(blueprints)
@@ -319,8 +369,11 @@ def test_program_of_linucb_is_the_transformer(solver, data):
 @both_solvers
 def test_program_of_linucb_recognises_what_there_is_to_recognise(solver):
     """Descent: a gate for w and one for A⁻¹a, signed pairs for both; then products in the own token; no heads after."""
-    built = small(solver)
-    arms, none = built.spec.actions, {"OwnToken": 0, "OwnProduct": 0, "Linear": 0, "General": 0}
+    built = linucb.build(replace(small(solver).spec, error=1e-3))
+    arms, none = (
+        built.spec.actions,
+        dict.fromkeys(("OwnToken", "OwnProduct", "Linear", "Gated", "General"), 0),
+    )
     descent, products, logits = built.transformer.explain()
     assert descent["repeat"] == built.size().layers - 2
     assert descent["heads"] == none | {"OwnToken": 2, "Linear": 2 + 2 * arms}
@@ -328,7 +381,9 @@ def test_program_of_linucb_recognises_what_there_is_to_recognise(solver):
     assert logits["heads"] == none
     for row in (descent, products):
         assert row["multiplications"]["fast"] < row["multiplications"]["dense"] / 10
-    assert built.program.independent
+    assert built.program.alone == 0
+    assert products["neurons"]["look-up"] % arms == 0 < products["neurons"]["look-up"]  # √ of every arm
+    assert products["neurons"]["other"] == 1  # its constant
 
 
 SCALES = {"nudge a bit": 1 + 1e-12, "nudge": 1 + 1e-6, "shrink": 0.7, "flip": -1.0, "zero": 0.0}
@@ -344,9 +399,11 @@ def edited(model: Transformer, edits: list[tuple[str, int, int, int, int]]) -> T
         parts = [
             layer.mlp.first,
             layer.mlp.second,
-            layer.attention.query,
-            layer.attention.key,
-            layer.attention.value,
+            *(
+                part
+                for heads in layer.attention.stored_groups
+                for part in (heads.query, heads.key, heads.value)
+            ),
         ]
         parts = [part for part in parts if len(part.weight)]
         part = parts[choice[1] % len(parts)]
@@ -414,7 +471,7 @@ def test_gates_that_open_within_reach_are_not_taken_for_closed():
     key = np.zeros((3, 5))
     key[:, 2:] = [[0, 0, 3], [0, 0, -1], [1, 0, 0]]
     value = np.eye(5)[:1]
-    heads = Attention(sparse_map(place), sparse_map(key), sparse_map(value), np.array([1]), 1)
+    heads = Attention([Heads(sparse_map(place), sparse_map(key), sparse_map(value), np.array([1]), 1)])
     model = Transformer([Layer(heads, mlp(np.random.default_rng(0), 0, 0, width, 1.0, 0))], width, math.inf)
     tokens = random_tokens(0, width, 6)
     program = compiled(model)
@@ -427,7 +484,8 @@ def test_a_gate_that_was_too_weak_once_is_remembered():
     query, key = np.zeros((3, 5)), np.zeros((3, 5))
     query[:, 1:] = np.eye(4)[[0, 1, 3]]
     key[:, 1:] = np.diag([1.0, -1.0, 1.0]) @ np.eye(4)[[0, 3, 1]]
-    heads = Attention(sparse_map(query), sparse_map(key), sparse_map(np.eye(5)[1:2]), np.array([0]), 1)
+    value = sparse_map(np.eye(5)[1:2])
+    heads = Attention([Heads(sparse_map(query), sparse_map(key), value, np.array([0]), 1)])
     model = Transformer([Layer(heads, mlp(np.random.default_rng(0), 0, 0, 5, 1.0, 0))], 5, math.inf)
     tokens = random_tokens(0, 5, 3, batch=1)
     tokens[0, :, 1] = torch.tensor([10.0, 10.0, 0.5])

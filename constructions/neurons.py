@@ -1,0 +1,197 @@
+"""The identities by which MLP neurons are evaluated.
+
+paired    two neurons that read and write opposite things: relu(z) − relu(−z) = z, a linear map
+look-up   neurons that read the same direction u = ⟨a, h⟩ at different thresholds: their sum is a piecewise linear function
+          of u, found by one sorted search instead of one relu a knot
+other     everything else, by the definition
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from constructions.sparsity import MANY, Move, Rows, Sparse, Stream, Targets, bands, edges, packed, shape
+
+KNOTS = 3
+"""So many neurons at least make a look-up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lookups:
+    """Piecewise linear functions of directions of the token.
+
+    Attributes:
+        directions: u = ⟨a, h⟩, one row a direction.
+        knots: thresholds in order, one row a direction, filled up with ∞.
+        anchors: a knot beside each piece, piece n lying between knots n − 1 and n.
+        source: the direction that each function takes.
+        values: each function's value at the anchor of each piece.
+        slopes: its slope on each piece.
+        targets: the stream entry that each function is added to.
+    """
+
+    directions: Sparse
+    knots: Float[np.ndarray, "directions knots"]
+    anchors: Float[np.ndarray, "directions pieces"]
+    source: Int[np.ndarray, " functions"]
+    values: Float[np.ndarray, "functions pieces"]
+    slopes: Float[np.ndarray, "functions pieces"]
+    targets: Targets
+
+    def __call__(self, stream: Stream) -> Move:
+        """Every function's value."""
+        at = self.directions(stream).flatten(1).contiguous()
+        knots, anchors, values, slopes = (
+            torch.as_tensor(table).to(at) for table in (self.knots, self.anchors, self.values, self.slopes)
+        )
+        source = torch.as_tensor(self.source, device=at.device)
+        piece = torch.searchsorted(knots, at)
+        past, piece = (at - anchors.gather(1, piece))[source], piece[source]
+        found = values.gather(1, piece).addcmul_(slopes.gather(1, piece), past)
+        return self.targets, found.view(len(self.source), *stream.shape[1:])
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one token, a comparison counted as one."""
+        search = int(np.ceil(np.log2(self.knots.shape[1] + 1)))
+        return self.directions.matrix.nnz + len(self.knots) * search + len(self.source)
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The MLP of one layer, its neurons filed; `counts` says how many under which identity.
+
+    Attributes:
+        paired: what opposite pairs read.
+        bands: where that goes, in slices with a weight each.
+        lookups: the piecewise linear functions, if there are any.
+        first: what the other neurons read.
+        second: where that goes.
+        counts: neurons by identity.
+    """
+
+    paired: Rows | Sparse
+    bands: list[tuple[slice, slice, float]] | None
+    lookups: Lookups | None
+    first: Sparse
+    second: Rows
+    counts: dict[str, int]
+
+    def add(self, stream: Stream) -> None:
+        """The MLP layer, residual included."""
+        linear = self.paired(stream) if self.paired.height else None
+        moves = []
+        if self.lookups is not None:
+            moves.append(self.lookups(stream))
+        if self.second.count:
+            moves.append((self.second.targets, self.second(torch.relu(self.first(stream)))))
+        if linear is not None and self.bands is not None:
+            for to, rows, weight in self.bands:
+                stream[to].add_(linear[rows], alpha=weight)
+        elif linear is not None and isinstance(self.paired, Rows):
+            self.paired.targets.add(stream, linear)
+        for targets, rows in moves:
+            targets.add(stream, rows)
+
+    @property
+    def cost(self) -> int:
+        """Multiplications for one token."""
+        linear = self.paired.matrix.nnz + sum(rows.stop - rows.start for _, rows, _ in self.bands or [])
+        found = 0 if self.lookups is None else self.lookups.cost
+        return linear + found + self.first.matrix.nnz + self.second.matrix.nnz
+
+
+def file_neurons(first: sparse.csr_array, second: sparse.csr_array, one: int | None) -> Neurons:
+    """File the neurons of an MLP.
+
+    Args:
+        first: W1, shape (neurons, D).
+        second: W2 transposed, shape (neurons, D).
+        one: the stream entry that always holds 1, if there is one.
+    """
+    units = shape(first)[0]
+    (reads, mirrored), (writes, opposite) = packed(first), packed(second)
+    waiting, pairs, rest = defaultdict(list), [], []
+    for unit in np.flatnonzero(np.diff(edges(second))).tolist():  # the others write nothing
+        mates = waiting[mirrored(unit), opposite(unit)]
+        if mates:
+            mates.pop()
+            pairs.append(unit)
+        else:
+            waiting[reads(unit), writes(unit)].append(unit)
+    rest = np.sort(np.array([unit for group in waiting.values() for unit in group], dtype=np.int64))
+    read, written = first[pairs], sparse.csr_array(second[pairs].T)
+    slices = bands(written, MANY)
+    paired = Sparse(read) if slices is not None else Rows(written @ read)
+    found, lookups = _lookups(first, second, rest, one)
+    rest = np.setdiff1d(rest, found)
+    counts = {"paired": 2 * len(pairs), "look-up": len(found), "other": units - 2 * len(pairs) - len(found)}
+    return Neurons(paired, slices, lookups, Sparse(first[rest]), Rows(second[rest].T), counts)
+
+
+def _lookups(
+    first: sparse.csr_array, second: sparse.csr_array, units: np.ndarray, one: int | None
+) -> tuple[list[int], Lookups | None]:
+    """The neurons among `units` that share a direction with enough others, and their functions."""
+    if one is None or not len(units):
+        return [], None
+    reads = first[units]
+    threshold = reads[:, [one]].toarray()[:, 0]
+    coo = reads.tocoo()
+    off = coo.col != one
+    sloped = sparse.csr_array((coo.data[off], (coo.row[off], coo.col[off])), shape=reads.shape)
+    sloped.sort_indices()
+    lead = np.zeros(len(units))
+    some = np.diff(edges(sloped)) > 0
+    lead[some] = sloped.data[edges(sloped)[:-1][some]]
+    scaled = sloped.copy()
+    scaled.data = sloped.data / np.repeat(lead, np.diff(edges(sloped)))
+    direction, _ = packed(scaled)
+    groups = defaultdict(list)
+    for number in np.flatnonzero(some).tolist():
+        groups[direction(number)].append(number)
+    members = [np.array(group) for group in groups.values() if len(group) >= KNOTS]
+    if not members:
+        return [], None
+    tables = [_functions(lead[group], threshold[group], second[units[group]].tocoo()) for group in members]
+    most = max(len(knots) for knots, *_ in tables)
+
+    def filled(rows: list, width: int, **how) -> np.ndarray:
+        return np.array([np.pad(row, (0, width - len(row)), **how) for row in rows])
+
+    functions = [(number, *function) for number, (_, _, found) in enumerate(tables) for function in found]
+    lookups = Lookups(
+        Sparse(scaled[[group[0] for group in members]]),
+        filled([knots for knots, *_ in tables], most, constant_values=np.inf),
+        filled([anchors for _, anchors, _ in tables], most + 1, mode="edge"),
+        np.array([number for number, *_ in functions]),
+        filled([values for *_, values, _ in functions], most + 1, mode="edge"),
+        filled([slopes for *_, slopes in functions], most + 1, mode="edge"),
+        Targets(np.array([entry for _, entry, *_ in functions])),
+    )
+    return [int(unit) for group in members for unit in units[group]], lookups
+
+
+def _functions(scale: np.ndarray, threshold: np.ndarray, writes: sparse.coo_array):
+    """Knots and anchors of Σ_n w_n relu(scale_n u + threshold_n), and for each entry written its values and slopes."""
+    turn = -threshold / scale
+    order = np.argsort(turn, kind="stable")
+    turn, scale, threshold = turn[order], scale[order], threshold[order]
+    anchors = turn[[0, *range(len(turn))]]
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    bends = np.maximum(anchors[:, None] * scale + threshold, 0.0)  # (pieces, neurons)
+    bends[:, :][np.equal.outer(anchors, turn)] = 0.0  # exactly, at its own knot
+    above = np.arange(len(turn) + 1)[:, None] > np.arange(len(turn))  # the piece lies past the knot
+    active = np.where(scale > 0, above, ~above)
+    found = []
+    for entry in np.unique(writes.col):
+        chosen = writes.col == entry
+        weights = np.zeros(len(order))
+        np.add.at(weights, rank[writes.row[chosen]], writes.data[chosen])
+        found.append((int(entry), bends @ weights, active @ (weights * scale)))
+    return turn, anchors, found
