@@ -305,6 +305,20 @@ def test_registers_nobody_reads_are_not_computed():
     assert [row["multiplications"]["fast"] for row in lean] == [2 * 100, 0]
 
 
+@pytest.mark.parametrize("reader", ["query", "key", "value"])
+def test_what_a_head_reads_is_needed(reader):
+    """Entry 1 is written by the first layer and read by one part of a head of the second."""
+    one, written = np.eye(5)[4:], np.eye(5)[1:2]
+    parts = {name: sparse_map(written if name == reader else one) for name in ("query", "key", "value")}
+    head = Heads(parts["query"], parts["key"], parts["value"], np.array([0]), 1)
+    neurons = MLP(sparse_map(one), sparse_map(3 * written.T))
+    nothing = MLP(sparse_map(np.zeros((0, 5))), sparse_map(np.zeros((5, 0))))
+    model = Transformer([Layer(Attention([]), neurons), Layer(Attention([head]), nothing)], 5, math.inf)
+    tokens = random_tokens(0, 5, 4)
+    program = compile_weights(model, slice(2, 5), LONGEST, slice(0, 1))
+    assert_equal_up_to_rounding(program.run(tokens)[..., 0], model(tokens)[..., 0])
+
+
 @given(blueprints)
 def test_every_head_is_filed_once(blueprint):
     model = blueprint.build()
