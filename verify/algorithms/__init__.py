@@ -11,12 +11,30 @@ from verify.algorithms.linear_bandits import (
     linucb,
     linucb_values,
 )
+from verify.algorithms.tabular import (
+    UCBVIDecoder,
+    UCBVIParameters,
+    UCBVIValues,
+    ucbvi,
+    ucbvi_bonus,
+    ucbvi_decoder,
+    ucbvi_values,
+)
+from verify.algorithms.tabular_exact import ucbvi_exact
 
 __all__ = [
     "LinUCBDecoder",
     "LinUCBParameters",
     "LinUCBValues",
+    "UCBVIDecoder",
+    "UCBVIParameters",
+    "UCBVIValues",
     "decoder",
     "linucb",
     "linucb_values",
+    "ucbvi",
+    "ucbvi_bonus",
+    "ucbvi_decoder",
+    "ucbvi_exact",
+    "ucbvi_values",
 ]

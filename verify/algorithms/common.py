@@ -1,7 +1,9 @@
 """What all true algorithms share: the softmax policy, and checks on their parameters."""
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 def log_softmax(
@@ -17,7 +19,7 @@ def log_softmax(
     return gaps - np.log(np.exp(gaps).sum(axis=-1, keepdims=True))
 
 
-def finite(name: str, value: object, *, positive: bool) -> None:
+def finite(name: str, value: Any, *, positive: bool) -> None:
     """Wanted: a finite number, > 0 or ≥ 0."""
     number = isinstance(value, int | float | np.integer | np.floating) and np.isfinite(value)
     if not (number and (value > 0 if positive else value >= 0)):
@@ -28,3 +30,9 @@ def whole(name: str, value: object) -> None:
     """Wanted: an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name}: wanted an integer ≥ 1, got {value!r}")
+
+
+def within(name: str, values: Int[np.ndarray, " steps"], size: int) -> None:
+    """Wanted: numbers in 0..size−1."""
+    if values.size and not 0 <= values.min() <= values.max() < size:
+        raise ValueError(f"{name}: wanted numbers in 0..{size - 1}, got {values.min()}..{values.max()}")
