@@ -166,7 +166,7 @@ def _finite(name, values) -> np.ndarray:
 
 def _indices(name, meaning, values) -> np.ndarray:
     try:
-        array = np.array(values)  # a copy, as above
+        array = np.asarray(values)  # `astype` copies
     except ValueError as error:
         raise ValueError(f"{name}: wanted integer {meaning}, got {type(values).__name__}") from error
     if array.size == 0:
