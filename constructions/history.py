@@ -1,4 +1,4 @@
-"""What has been seen: contexts, actions and rewards, checked once, at the door."""
+"""What has been seen: contexts or states, actions and rewards, checked once, at the door."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class BanditHistory:
     def __init__(self, contexts, actions, rewards):
         """Convert anything array-like, then check."""
         contexts, rewards = (_finite(name, x) for name, x in (("contexts", contexts), ("rewards", rewards)))
-        actions = _indices(actions)
+        actions = _indices("actions", "arm indices", actions)
         if contexts.ndim != 3 or 0 in contexts.shape:
             raise ValueError(
                 f"contexts: wanted shape (steps, arms, dim), none of them 0, got {contexts.shape}"
@@ -66,6 +66,91 @@ class BanditHistory:
         return BanditHistory(self.contexts[:steps], self.actions[: steps - 1], self.rewards[: steps - 1])
 
 
+@dataclass(frozen=True, eq=False)
+class EpisodeHistory:
+    """Tabular episodes of `horizon` steps, one after another; the last decision is still to be taken.
+
+    Step t = horizon·(k−1) + h is stage h of episode k, all counted from 1; states and actions are numbered
+    from 0. How many of each there are, and how many episodes, is checked by whoever knows the specification.
+
+    Attributes:
+        states: the state at each step, shape (steps,).
+        actions: the action taken at each step but the last, shape (steps - 1,).
+        rewards: the reward in [0, 1] received for each of them, shape (steps - 1,).
+        horizon: number of steps in an episode.
+
+    Raises:
+        ValueError: if shapes disagree, a state or action is not an integer ≥ 0, a reward is not in [0, 1], or the
+            horizon is not an integer ≥ 1.
+
+    Source: arXiv 2310.08566, section 4.3 (the data of episodes 1, …, k−1 and of the present one).
+
+    >>> history = EpisodeHistory([0, 1, 1, 0], actions=[0, 0, 1], rewards=[0.5, 0.0, 1.0], horizon=3)
+    >>> history.steps, history.episodes, history.stages.tolist(), history.episode_numbers.tolist()
+    (4, 2, [1, 2, 3, 1], [1, 1, 1, 2])
+    """
+
+    states: Int[np.ndarray, " steps"]
+    actions: Int[np.ndarray, " taken"]
+    rewards: Float[np.ndarray, " taken"]
+    horizon: int
+
+    def __init__(self, states, actions, rewards, horizon):
+        """Convert anything array-like, then check."""
+        whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
+        if not whole or horizon < 1:
+            raise ValueError(f"horizon: wanted an integer ≥ 1, got {horizon!r}")
+        states, actions = (_indices(name, name, x) for name, x in (("states", states), ("actions", actions)))
+        rewards = _finite("rewards", rewards)
+        if states.ndim != 1 or not states.size:
+            raise ValueError(f"states: wanted shape (steps,) with at least one step, got {states.shape}")
+        for name, array in (("actions", actions), ("rewards", rewards)):
+            if array.shape != (states.size - 1,):
+                raise ValueError(
+                    f"{name}: wanted shape ({states.size - 1},), one fewer than the {states.size} states, "
+                    f"got {array.shape}"
+                )
+        for name, array, wanted in (
+            ("states", states, "≥ 0"),
+            ("actions", actions, "≥ 0"),
+            ("rewards", rewards, "in [0, 1]"),
+        ):
+            wrong = (array < 0) | (array > 1) if name == "rewards" else array < 0
+            if wrong.any():
+                where = int(wrong.argmax())
+                raise ValueError(f"{name}: wanted numbers {wanted}, got {array[where]} at index {where}")
+        fields = (("states", states), ("actions", actions), ("rewards", rewards), ("horizon", int(horizon)))
+        for name, value in fields:
+            object.__setattr__(self, name, value)
+
+    @property
+    def steps(self) -> int:
+        """Number of decisions, the pending one included."""
+        return self.states.size
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes begun, the present one included."""
+        return (self.steps - 1) // self.horizon + 1
+
+    @property
+    def stages(self) -> Int[np.ndarray, " steps"]:
+        """The stage h of each step, in 1..horizon."""
+        return np.arange(self.steps) % self.horizon + 1
+
+    @property
+    def episode_numbers(self) -> Int[np.ndarray, " steps"]:
+        """The episode k of each step, from 1."""
+        return np.arange(self.steps) // self.horizon + 1
+
+    def prefix(self, steps: int) -> "EpisodeHistory":
+        """The history as it stood when decision number `steps` (counted from 1) was pending."""
+        if not 1 <= steps <= self.steps:
+            raise ValueError(f"prefix: wanted 1 to {self.steps} steps, got {steps}")
+        past = slice(steps - 1)
+        return EpisodeHistory(self.states[:steps], self.actions[past], self.rewards[past], self.horizon)
+
+
 def _finite(name, values) -> np.ndarray:
     try:
         array = np.array(
@@ -79,10 +164,13 @@ def _finite(name, values) -> np.ndarray:
     return array
 
 
-def _indices(values) -> np.ndarray:
-    array = np.asarray(values)
+def _indices(name, meaning, values) -> np.ndarray:
+    try:
+        array = np.asarray(values)  # `astype` copies
+    except ValueError as error:
+        raise ValueError(f"{name}: wanted integer {meaning}, got {type(values).__name__}") from error
     if array.size == 0:
         return array.astype(np.int64)
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"actions: wanted integer arm indices, got an array of {array.dtype}")
+        raise ValueError(f"{name}: wanted integer {meaning}, got an array of {array.dtype}")
     return array.astype(np.int64)

@@ -11,7 +11,8 @@ from scipy.stats import kstest, truncnorm
 
 from verify import algorithms
 from verify.environments import DATASETS, LinearBandit, classification_bandit, paper_linear_bandit
-from verify.rollout import Environment, _pick, history_from, rollout
+from verify.rollout import Environment, history_from, rollout
+from verify.sampling import pick
 
 SPEC = SimpleNamespace(ridge=1.0, exploration=0.5, temperature=0.1)
 NORMS = (0.8, 1.3)
@@ -215,7 +216,7 @@ def test_arms_are_drawn_with_the_policys_probabilities():
 @pytest.mark.parametrize(("uniform", "arm"), [(0.0, 1), (0.49, 1), (0.51, 3), (1 - 2**-53, 3)])
 def test_an_arm_of_probability_zero_is_never_picked(uniform, arm):
     with np.errstate(divide="ignore"):
-        assert _pick(np.log([0.0, 0.5, 0.0, 0.5, 0.0]), uniform) == arm
+        assert pick(np.log([0.0, 0.5, 0.0, 0.5, 0.0]), uniform) == arm
 
 
 ARMS, W = np.eye(2), np.ones(2)

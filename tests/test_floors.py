@@ -23,7 +23,8 @@ WITHIN = [
     "pruning",
     "rewrite",
     "construction",
-]  # on the same floor, in this order
+]  # one floor, in this order
+HISTORIES = {f"constructions.history.{kind}" for kind in ("BanditHistory", "EpisodeHistory")}
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -78,12 +79,20 @@ def test_theorems_import_nothing_of_ours():
         assert not foreign, f"{path.name} imports {foreign}"
 
 
+def test_environments_stand_on_the_ground():
+    """They and the drawing of random numbers know nothing of constructions, algorithms or audits."""
+    assert not imports(ROOT / "verify" / "sampling.py")
+    for path in (ROOT / "verify" / "environments").glob("*.py"):
+        allowed = ("verify.environments.", "verify.sampling.")
+        foreign = {name for name in imports(path) if not name.startswith(allowed)}
+        assert not foreign, f"{path.name} imports {foreign}"
+
+
 def test_the_true_algorithms_know_nothing_of_the_constructions():
     """Only the history, so that the two sides of every comparison stay independent."""
-    names = imports(ROOT / "verify" / "algorithms.py")
-    assert {name for name in names if name.startswith("constructions")} == {
-        "constructions.history.BanditHistory"
-    }
+    for path in (ROOT / "verify" / "algorithms").glob("*.py"):
+        foreign = {name for name in imports(path) if not name.startswith("verify.algorithms.")}
+        assert foreign <= HISTORIES, f"{path.name} imports {foreign - HISTORIES}"
 
 
 def test_no_module_is_named_like_one_of_the_standard_library():

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from constructions.history import BanditHistory
-
-_TOTAL_SLACK = 1e-4  # how far from 1 probabilities may sum: float32 log-softmax passes, raw logits do not
+from verify.sampling import TOTAL_SLACK, checked, pick, streams
 
 
 @runtime_checkable
@@ -122,7 +121,7 @@ def rollouts(
             f"rollouts: wanted environments of one horizon and a generator each, got horizons {horizons}"
         )
     [steps] = horizons
-    streams = [_streams(generator, steps) for generator in generators]
+    randomness = [streams(generator, steps) for generator in generators]
     contexts = np.array(
         [[environment.context(step) for step in range(steps)] for environment in environments]
     )
@@ -131,10 +130,10 @@ def rollouts(
     for step in range(steps):
         observed = decoder.observe(contexts[:, step])
         for n, (environment, (uniforms, reward_generators)) in enumerate(
-            zip(environments, streams, strict=True)
+            zip(environments, randomness, strict=True)
         ):
-            log_probabilities[n, step] = _checked(observed[n], step, environment.actions)
-            actions[n, step] = arm = _pick(log_probabilities[n, step], uniforms[step])
+            log_probabilities[n, step] = checked(observed[n], step, environment.actions)
+            actions[n, step] = arm = pick(log_probabilities[n, step], uniforms[step])
             if step < steps - 1:
                 rewards[n, step] = environment.reward(step, arm, reward_generators[step])
         if step < steps - 1:
@@ -185,7 +184,7 @@ def history_from(
     if isinstance(policy, str) and policy != "uniform":
         raise ValueError(f"policy: wanted 'uniform' or an array of probabilities, got {policy!r}")
     odds = np.full(arms, 1 / arms) if isinstance(policy, str) else np.asarray(policy, dtype=np.float64)
-    if odds.shape != (arms,) or not (odds >= 0).all() or abs(odds.sum() - 1) > _TOTAL_SLACK:
+    if odds.shape != (arms,) or not (odds >= 0).all() or abs(odds.sum() - 1) > TOTAL_SLACK:
         raise ValueError(f"policy: wanted {arms} probabilities ≥ 0 that sum to 1, got {odds}")
     with np.errstate(divide="ignore"):
         return rollout(environment, _Fixed(np.log(odds)), generator).history
@@ -202,27 +201,3 @@ class _Fixed:
 
     def record(self, action: int, reward: float) -> None:
         pass
-
-
-def _streams(
-    generator: np.random.Generator, steps: int
-) -> tuple[Float[np.ndarray, " steps"], list[np.random.Generator]]:
-    """A uniform and a generator for every step; those of the first steps do not depend on how many follow."""
-    arm_stream, reward_stream = generator.spawn(2)
-    return arm_stream.random(steps), reward_stream.spawn(steps)
-
-
-def _pick(log_probabilities: Float[np.ndarray, " arms"], uniform: float) -> int:
-    """The arm at which the distribution function first exceeds `uniform` in [0, 1); never one of odds 0."""
-    cumulated = np.cumsum(np.exp(log_probabilities))
-    return int(np.searchsorted(cumulated, uniform * cumulated[-1], side="right"))
-
-
-def _checked(log_probabilities, step: int, arms: int) -> np.ndarray:
-    array = np.asarray(log_probabilities, dtype=np.float64)
-    with np.errstate(over="ignore"):
-        total = np.exp(array).sum()
-    if array.shape != (arms,) or not abs(total - 1) <= _TOTAL_SLACK:
-        wanted = f"wanted {arms} log-probabilities from the decoder"
-        raise ValueError(f"step {step}: {wanted}, got shape {array.shape}, probabilities summing to {total}")
-    return array

@@ -1,7 +1,4 @@
-"""The true algorithms, in plain NumPy: what the constructed transformers are measured against.
-
-Nothing here knows how a transformer computes; the formulas are those of the definitions, solved directly.
-"""
+"""True soft LinUCB: ridge regression and confidence widths, solved directly."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -10,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.history import BanditHistory
+from verify.algorithms.common import finite, log_softmax
 
 
 @runtime_checkable
@@ -167,18 +165,8 @@ def _values(
     mean = np.einsum("tkd,td->tk", contexts, ridge_estimate)
     width = np.linalg.norm(half[..., :-1], axis=-2)
     score = mean + spec.exploration * width
-    return LinUCBValues(
-        ridge_estimate, inverse_actions, mean, width, score, _log_softmax(score, spec.temperature)
-    )
-
-
-def _log_softmax(
-    score: Float[np.ndarray, "steps arms"], temperature: float
-) -> Float[np.ndarray, "steps arms"]:
-    """Log of softmax(score/τ): subtract the maximum before dividing, so that a tiny τ gives −∞, never NaN."""
-    with np.errstate(over="ignore"):
-        gaps = (score - score.max(axis=-1, keepdims=True)) / temperature
-    return gaps - np.log(np.exp(gaps).sum(axis=-1, keepdims=True))
+    log_probabilities = log_softmax(score, spec.temperature)
+    return LinUCBValues(ridge_estimate, inverse_actions, mean, width, score, log_probabilities)
 
 
 def _before(terms: Float[np.ndarray, "taken *shape"]) -> Float[np.ndarray, "steps *shape"]:
@@ -204,8 +192,5 @@ def _cholesky(
 
 
 def _check(spec: LinUCBParameters) -> None:
-    for name, wanted in (("ridge", "> 0"), ("exploration", "≥ 0"), ("temperature", "> 0")):
-        value = getattr(spec, name)
-        number = isinstance(value, int | float | np.integer | np.floating) and np.isfinite(value)
-        if not (number and (value > 0 if wanted == "> 0" else value >= 0)):
-            raise ValueError(f"{name}: wanted a finite number {wanted}, got {value!r}")
+    for name in ("ridge", "exploration", "temperature"):
+        finite(name, getattr(spec, name), positive=name != "exploration")

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 
+from verify.environments.common import finite, index
+
 NOISES = ("gaussian", "uniform", "sign")
 DATASETS = ("iris", "wine", "digits", "breast_cancer")
 _REDRAWS = 10_000
@@ -42,7 +44,7 @@ class LinearBandit:
 
     def __init__(self, weights, contexts, noise="gaussian", scale=1.0, truncation=None, horizon=None):
         """Convert anything array-like, then check."""
-        weights, contexts = _finite("weights", weights), _finite("contexts", contexts)
+        weights, contexts = finite("weights", weights), finite("contexts", contexts)
         if contexts.ndim == 2 and isinstance(horizon, int | np.integer) and horizon >= 1:
             contexts = np.broadcast_to(contexts, (int(horizon), *contexts.shape))
         if contexts.ndim != 3 or 0 in contexts.shape:
@@ -87,18 +89,18 @@ class LinearBandit:
 
     def context(self, step: int) -> Float[np.ndarray, "arms dim"]:
         """The action vectors offered at a step in 0..horizon−1."""
-        return self.contexts[_index("step", step, self.horizon)]
+        return self.contexts[index("step", step, self.horizon)]
 
     def reward(self, step: int, arm: int, generator: np.random.Generator) -> float:
         """⟨a, w*⟩ plus noise from the generator; the noise depends on neither step nor arm."""
         return float(
-            self.context(step)[_index("arm", arm, self.actions)] @ self.weights + self._draw(generator)
+            self.context(step)[index("arm", arm, self.actions)] @ self.weights + self._draw(generator)
         )
 
     def regret(self, step: int, arm: int) -> float:
         """Mean reward of the step's best arm less that of this arm, ≥ 0."""
         means = self.context(step) @ self.weights
-        return float(means.max() - means[_index("arm", arm, self.actions)])
+        return float(means.max() - means[index("arm", arm, self.actions)])
 
     def _draw(self, generator: np.random.Generator) -> float:
         if self.noise == "uniform":
@@ -183,7 +185,7 @@ class ClassificationBandit:
 
     def context(self, step: int) -> Float[np.ndarray, "arms dim"]:
         """Row k is e_k ⊗ x."""
-        return np.kron(np.eye(self.classes), self.features[_index("step", step, self.horizon)])
+        return np.kron(np.eye(self.classes), self.features[index("step", step, self.horizon)])
 
     def reward(self, step: int, arm: int, generator: np.random.Generator) -> float:
         """1 if the arm is the label, else 0; the generator is not used."""
@@ -191,7 +193,7 @@ class ClassificationBandit:
 
     def regret(self, step: int, arm: int) -> float:
         """0 if the arm is the label, else 1."""
-        return float(_index("arm", arm, self.actions) != self.labels[_index("step", step, self.horizon)])
+        return float(index("arm", arm, self.actions) != self.labels[index("step", step, self.horizon)])
 
 
 def classification_bandit(
@@ -235,16 +237,3 @@ def classification_bandit(
 
 def _within(norms: Float[np.ndarray, " arms"], bounds: tuple[float, float]) -> np.ndarray:
     return (norms >= bounds[0]) & (norms <= bounds[1])
-
-
-def _index(name: str, index: int, size: int) -> int:
-    if not 0 <= index < size:
-        raise ValueError(f"{name}: wanted an index in 0..{size - 1}, got {index}")
-    return int(index)
-
-
-def _finite(name: str, values) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: wanted finite numbers, got {array}")
-    return array

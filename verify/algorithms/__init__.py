@@ -1,0 +1,40 @@
+"""The true algorithms, in plain NumPy: what the constructed transformers are measured against.
+
+Nothing here knows how a transformer computes; the formulas are those of the definitions, solved directly.
+"""
+
+from verify.algorithms.linear_bandits import (
+    LinUCBDecoder,
+    LinUCBParameters,
+    LinUCBValues,
+    decoder,
+    linucb,
+    linucb_values,
+)
+from verify.algorithms.tabular import (
+    UCBVIDecoder,
+    UCBVIParameters,
+    UCBVIValues,
+    ucbvi,
+    ucbvi_bonus,
+    ucbvi_decoder,
+    ucbvi_values,
+)
+from verify.algorithms.tabular_exact import ucbvi_exact
+
+__all__ = [
+    "LinUCBDecoder",
+    "LinUCBParameters",
+    "LinUCBValues",
+    "UCBVIDecoder",
+    "UCBVIParameters",
+    "UCBVIValues",
+    "decoder",
+    "linucb",
+    "linucb_values",
+    "ucbvi",
+    "ucbvi_bonus",
+    "ucbvi_decoder",
+    "ucbvi_exact",
+    "ucbvi_values",
+]

@@ -1,0 +1,28 @@
+"""Environments to play: bandits, labelled data read as a bandit, and tabular decision processes.
+
+Steps, stages, states and actions are array indices from 0; every random number comes from a generator that the
+caller passes.
+"""
+
+from verify.environments.bandits import (
+    DATASETS,
+    NOISES,
+    ClassificationBandit,
+    LinearBandit,
+    classification_bandit,
+    paper_linear_bandit,
+)
+from verify.environments.mdps import TABLES, TabularMDP, gymnasium_mdp, random_mdp
+
+__all__ = [
+    "DATASETS",
+    "NOISES",
+    "TABLES",
+    "ClassificationBandit",
+    "LinearBandit",
+    "TabularMDP",
+    "classification_bandit",
+    "gymnasium_mdp",
+    "paper_linear_bandit",
+    "random_mdp",
+]
