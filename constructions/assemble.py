@@ -5,6 +5,7 @@ and the next begins with units alone, the two share a layer (attention first, th
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -78,7 +79,9 @@ def _check_places(stream: Stream, block: Block) -> None:
     links = [link for head in heads for link in (head.query, head.key, head.value)] + [
         group.reads for group in units
     ]
-    targets = [head.to for head in heads] + [register for group in units for register, *_ in group.writes]
+    targets = [to for head in heads for to in head.registers] + [
+        register for group in units for register, *_ in group.writes
+    ]
     wrong = [sorted(link.reads) for link in links if not set(link.columns) <= places(link.reads)]
     wrong += [
         [to.name] for to in targets if not set(range(to.start, to.start + to.size)) <= places([to.name])
@@ -126,7 +129,7 @@ def _group(heads: Sequence[Head], width: int) -> Heads:
     query, key, value = (
         _map(stack(*(getattr(head, name) for head in heads)), width) for name in ("query", "key", "value")
     )
-    targets = np.concatenate([head.to.start + np.arange(head.to.size) for head in heads])
+    targets = np.concatenate([head.targets for head in heads])
     return Heads(query, key, value, targets, sum(head.count for head in heads))
 
 
@@ -139,8 +142,10 @@ def _mlp(units: Sequence[Units], width: int) -> MLP:
         for register, entries, neurons, weights in group.writes
     ]
     rows, columns, weights = (
-        (np.concatenate(part) for part in zip(*writes, strict=True)) if writes else ([], [], [])
+        (np.concatenate(part) for part in zip(*writes, strict=True)) if writes else ([], [], np.empty(0))
     )
+    if weights.dtype == object:  # exact numbers among them: then all are
+        weights = np.frompyfunc(Fraction, 1, 1)(weights)
     return MLP(_map(reads, width), SparseMap(rows, columns, weights, width, reads.height))
 
 

@@ -20,6 +20,11 @@ Values = Mapping[str, Float[np.ndarray, "tokens _"]]
 """Register contents by name, one row a token."""
 
 
+def held(values: Values, register: Register) -> Float[np.ndarray, "tokens size"]:
+    """What a register, or a part of one, holds."""
+    return values[register.name][:, register.offset : register.offset + register.size]
+
+
 @dataclass(frozen=True, eq=False)
 class Link:
     """A sparse matrix from the stream to `height` rows: row `rows[n]` reads entry `columns[n]` times `weights[n]`."""
@@ -67,6 +72,13 @@ def read(register: Register) -> Link:
     )
 
 
+def pick(register: Register, entries: Int[np.ndarray, " entries"]) -> Link:
+    """The link that reads some entries of a register, one row each."""
+    rows = np.arange(len(entries))
+    names = frozenset({register.name})
+    return Link(rows, register.start + np.asarray(entries), np.ones(len(rows)), len(rows), names)
+
+
 def blank(height: int) -> Link:
     """A link of `height` rows that reads nothing: all zero."""
     return Link(np.empty(0, int), np.empty(0, int), np.empty(0), height, frozenset())
@@ -97,19 +109,54 @@ def repeat_rows(link: Link, times: int) -> Link:
     )
 
 
+def tile(link: Link, times: int) -> Link:
+    """The whole link `times` times, one under the other."""
+    shifts = np.repeat(np.arange(times) * link.height, len(link.rows))
+    return Link(
+        np.tile(link.rows, times) + shifts,
+        np.tile(link.columns, times),
+        np.tile(link.weights, times),
+        link.height * times,
+        link.reads,
+    )
+
+
+def side_by_side(count: int, *links: Link) -> Link:
+    """The rows of `count` heads, one head after the other, from links that each hold their share of every head's rows."""
+    heights = [link.height // count for link in links]
+    if any(link.height != height * count for link, height in zip(links, heights, strict=True)):
+        raise ValueError(
+            f"heads: wanted links of a multiple of {count} rows, got {[link.height for link in links]}"
+        )
+    offsets, rank = np.cumsum([0, *heights]), sum(heights)
+    moved = [
+        Link(
+            link.rows // height * rank + offset + link.rows % height,
+            link.columns,
+            link.weights,
+            0,
+            link.reads,
+        )
+        for link, height, offset in zip(links, heights, offsets[:-1], strict=True)
+        if height
+    ]
+    whole = sum(moved[1:], moved[0]) if moved else blank(0)
+    return Link(whole.rows, whole.columns, whole.weights, rank * count, whole.reads)
+
+
 @dataclass(frozen=True)
 class Head:
     """An attention head: adds (1/i) Σ_{j≤i} relu(⟨query h_i, key h_j⟩) value h_j to register `to` of token i.
 
     With `count` it stands for so many heads alike: query, key and value hold their rows one head after the other, and each
-    adds its own value to its own part of `to`.
+    adds its own value to its own part of `to`, or of every register in `to`.
     """
 
     role: str
     query: Link
     key: Link
     value: Link
-    to: Register
+    to: Register | tuple[Register, ...]
     count: int = 1
 
     def __post_init__(self):
@@ -118,10 +165,26 @@ class Head:
                 f"head {self.role}: wanted query and key of one height, a multiple of {self.count}, "
                 f"got {self.query.height} and {self.key.height}"
             )
-        if self.value.height != self.to.size or self.value.height % self.count:
+        size = sum(register.size for register in self.registers)
+        if self.value.height != size or any(register.size % self.count for register in self.registers):
+            names = ", ".join(register.name for register in self.registers)
             raise ValueError(
-                f"head {self.role}: wanted a value of height {self.to.size} for {self.to.name}, got {self.value.height}"
+                f"head {self.role}: wanted a value of height {size} for {names}, got {self.value.height}"
             )
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        """The registers that are written."""
+        return self.to if isinstance(self.to, tuple) else (self.to,)
+
+    @property
+    def targets(self) -> Int[np.ndarray, " rows"]:
+        """The stream entry that each row of the value is added to, head by head."""
+        places = [
+            np.arange(register.start, register.start + register.size).reshape(self.count, -1)
+            for register in self.registers
+        ]
+        return np.concatenate(places, axis=1).ravel()
 
 
 def signed(role: str, query: Link, key: Link, value: Link, to: Register, count: int = 1) -> tuple[Head, Head]:
@@ -230,7 +293,7 @@ class Block:
         name: what the block computes, in words.
         source: the lemma or equation it implements.
         steps: its layers in order; the whole sequence runs `repeat` times with tied weights.
-        output: the register that holds the result.
+        output: the register that holds the result, or several side by side.
         groups: the output consists of `groups` vectors of equal size; errors are ℓ2 norms of one vector.
         truth: the claim itself in plain NumPy: from the register contents of all tokens to the ideal output.
         promise: the guarantee on ‖output − truth‖.
@@ -239,11 +302,16 @@ class Block:
     name: str
     source: str
     steps: tuple[Step, ...]
-    output: Register
+    output: Register | tuple[Register, ...]
     truth: Callable[[Values], Float[np.ndarray, "tokens size"]]
     promise: Promise
     repeat: int = 1
     groups: int = 1
+
+    @property
+    def outputs(self) -> tuple[Register, ...]:
+        """The registers that hold the result."""
+        return self.output if isinstance(self.output, tuple) else (self.output,)
 
     @property
     def reads(self) -> frozenset[str]:
@@ -257,7 +325,7 @@ class Block:
     @property
     def writes(self) -> frozenset[str]:
         """Names of all registers that heads or units write."""
-        heads = {head.to.name for step in self.steps for head in step.heads}
+        heads = {to.name for step in self.steps for head in step.heads for to in head.registers}
         return frozenset(
             heads | {w[0].name for step in self.steps for units in step.units for w in units.writes}
         )

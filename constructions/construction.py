@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from scipy.special import log_softmax
 
-from constructions.block import Block
+from constructions.block import Block, Values
 from constructions.evaluate import Program
-from constructions.history import BanditHistory
 from constructions.identities import State
 from constructions.rewrite import compile_weights, explain
-from constructions.tokens import BanditTokens
+from constructions.tokens import History, Tokens
 from constructions.transformer import Size, Transformer
 
 
@@ -58,14 +57,14 @@ class Construction:
     """
 
     spec: Any
-    tokens: BanditTokens
+    tokens: Tokens
     blocks: tuple[Block, ...]
     transformer: Transformer
     certificate: float
 
     def __post_init__(self):
-        place, longest = self.tokens.stream["position"].slice, 2 * self.tokens.spec.horizon - 1
-        self.transformer.explainer = partial(explain, position=place, tokens=longest)
+        place = self.tokens.stream["position"].slice
+        self.transformer.explainer = partial(explain, position=place, tokens=self.tokens.longest)
 
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""
@@ -82,12 +81,12 @@ class Construction:
         return self._compile(self.tokens.stream["logits"].slice)
 
     def _compile(self, wanted: slice) -> Program:
-        longest = 2 * self.tokens.spec.horizon
-        return compile_weights(self.transformer, self.tokens.stream["position"].slice, longest, wanted)
+        place = self.tokens.stream["position"].slice
+        return compile_weights(self.transformer, place, self.tokens.longest, wanted)
 
     def outputs(
         self,
-        histories: Sequence[BanditHistory],
+        histories: Sequence[History],
         dtype: torch.dtype = torch.float64,
         device: str = "cpu",
         *,
@@ -96,38 +95,40 @@ class Construction:
         """The transformer's output at the state tokens of histories of equal length."""
         program = self.policy_program if logits_only else self.program
         encoded = torch.as_tensor(np.stack([self.tokens.encode(history) for history in histories]))
-        return program.run(encoded.to(dtype=dtype, device=device), self.tokens.states).numpy(force=True)
+        wanted = torch.as_tensor(self.tokens.states(histories[0].steps), device=device)
+        return program.run(encoded.to(dtype=dtype, device=device), wanted).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
         """Log-probabilities from output tokens: log softmax of the logits register."""
         return log_softmax(outputs[..., self.tokens.stream["logits"].slice], axis=-1)
 
     def log_probabilities(
-        self, history: BanditHistory, dtype: torch.dtype = torch.float64, device: str = "cpu"
+        self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
     ) -> Float[np.ndarray, "steps arms"]:
         """The policy at every step of a history, in one pass; the certificate speaks of float64."""
         return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
 
-    def probe(
-        self, history: BanditHistory, outputs: Float[np.ndarray, "steps width"] | None = None
-    ) -> list[Probe]:
+    def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:
         """Block by block: true value, computed value, promise.
 
         Every register has one writer, so the output tokens still hold what each block computed; give them if you have them.
         """
         inputs = self.tokens.encode(history)
         final = inputs.copy()
-        final[self.tokens.states] = self.outputs([history])[0] if outputs is None else outputs
+        states = self.tokens.states(history.steps)
+        final[states] = self.outputs([history])[0] if outputs is None else outputs
         registers = self.tokens.stream.registers
         ideal = {name: inputs[:, register.slice] for name, register in registers.items()}
         held = {name: final[:, register.slice] for name, register in registers.items()}
         probes = []
         for block in self.blocks:
-            name = block.output.name
-            ideal[name] = block.truth(ideal)
+            names = [register.name for register in block.outputs]
+            edges = np.cumsum([register.size for register in block.outputs])
+            own = block.truth(held)
+            ideal |= dict(zip(names, np.split(block.truth(ideal), edges[:-1], axis=1), strict=True))
             true, computed, own = (
-                values[self.tokens.states].reshape(-1, block.groups, block.output.size // block.groups)
-                for values in (ideal[name], held[name], block.truth(held))
+                values[states].reshape(len(states), block.groups, edges[-1] // block.groups)
+                for values in (_joined(ideal, names), _joined(held, names), own)
             )
             error = _worst(computed - true)
             largest = _worst(true)
@@ -152,57 +153,50 @@ class Construction:
         return Decoder(self, batch, dtype, device)
 
 
+def _joined(values: Values, names: Sequence[str]) -> Float[np.ndarray, "tokens size"]:
+    """Registers side by side."""
+    return np.concatenate([values[name] for name in names], axis=1)
+
+
 def _worst(difference: Float[np.ndarray, "steps groups size"]) -> float:
     """Largest ℓ2 norm of a vector; NaN counts as infinite, so that it can never pass."""
     return float(np.nan_to_num(np.linalg.norm(difference, axis=-1), nan=np.inf).max())
 
 
 class Decoder:
-    """Incremental decoding: observe a context, get log-probabilities, record what was done and received.
+    """Incremental decoding: observe a context or state, get log-probabilities, record what was done and received.
 
-    With a batch, contexts have shape (batch, arms, dim), actions and rewards (batch,), log-probabilities (batch, arms).
+    With a batch, contexts have shape (batch, arms, dim) and states (batch,), actions and rewards (batch,), log-probabilities
+    (batch, actions).
     """
 
     def __init__(self, construction: Construction, batch: int | None, dtype: torch.dtype, device: str):
         self._construction, self._batch, self._state = construction, batch, State()
         self._placement = {"dtype": dtype, "device": device}
-        self._contexts: np.ndarray | None = None
+        self._decisions, self._contexts = 0, None
 
-    def observe(self, context: Float[np.ndarray, "*batch arms dim"]) -> Float[np.ndarray, "*batch arms"]:
-        """Log-probabilities of the arms of the next step."""
+    def observe(self, context) -> Float[np.ndarray, "*batch actions"]:
+        """Log-probabilities of the actions of the next step."""
         tokens = self._construction.tokens
         if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
-        if self._state.count >= 2 * tokens.spec.horizon - 1:
-            raise ValueError(f"decoder: wanted at most horizon = {tokens.spec.horizon} steps, got one more")
-        contexts = np.stack(
-            [BanditHistory([one], [], []).contexts[0] for one in self._members("context", context)]
-        )
-        tokens.check_context(contexts)
-        index = self._state.count + 1
-        output = self._advance(np.stack([[tokens.state_token(index, one)] for one in contexts]), slice(None))
-        self._contexts = contexts
+        if self._decisions >= tokens.decisions:
+            raise ValueError(f"decoder: wanted at most {tokens.decisions} decisions, got one more")
+        contexts = tokens.observed(self._members("context", context))
+        output = self._advance(tokens.state_chunk(self._decisions + 1, contexts), slice(-1, None))
+        self._contexts, self._decisions = contexts, self._decisions + 1
         policy = self._construction.policy(output[:, 0])
         return policy[0] if self._batch is None else policy
 
     def record(
         self, action: int | Int[np.ndarray, " batch"], reward: float | Float[np.ndarray, " batch"]
     ) -> None:
-        """Take down the arm that was played and its reward."""
-        tokens = self._construction.tokens
+        """Take down the action that was taken and its reward."""
         if self._contexts is None:
             raise ValueError("decoder: wanted observe(context) first, got record")
-        members = zip(
-            self._contexts, self._members("action", action), self._members("reward", reward), strict=True
-        )
-        pairs = [BanditHistory([context, context], [arm], [gain]) for context, arm, gain in members]
-        rewards = np.concatenate([pair.rewards for pair in pairs])
-        tokens.check_rewards(rewards)
-        index = self._state.count + 1
-        chosen = [[tokens.action_token(index, pair.chosen[0], pair.rewards[0])] for pair in pairs]
-        self._advance(
-            np.stack(chosen), slice(0)
-        )  # its own results are not wanted, only what it leaves behind
+        actions, rewards = self._members("action", action), self._members("reward", reward)
+        chunk = self._construction.tokens.action_chunk(self._decisions, self._contexts, actions, rewards)
+        self._advance(chunk, slice(0))  # its own results are not wanted, only what it leaves behind
         self._contexts = None
 
     def _members(self, name: str, values) -> list:
@@ -220,20 +214,22 @@ class Decoder:
         chunk = torch.as_tensor(tokens).to(**self._placement)
         return self._construction.policy_program.advance(chunk, self._state, wanted).numpy(force=True)
 
-    def replay(self, history: BanditHistory) -> None:
+    def replay(self, history: History) -> None:
         """Take in a whole past at once, in one pass: all its steps but the pending one, which is for `observe`."""
-        if self._batch is not None or self._state.count:
+        if self._batch is not None or self._decisions:
             raise ValueError(
                 "decoder: wanted replay first and without a batch, got a decoder that has begun or has one"
             )
-        tokens = self._construction.tokens.encode(history)[:-1]
-        if len(tokens):
-            self._advance(tokens[None], slice(0))
+        tokens = self._construction.tokens
+        past = tokens.encode(history)[: tokens.before(history.steps)]
+        if len(past):
+            self._advance(past[None], slice(0))
+        self._decisions = history.steps - 1
 
-    def state(self) -> tuple[State, np.ndarray | None]:
+    def state(self) -> tuple:
         """A copy of all that the decoder remembers; hand it to `restore` of a decoder of the same construction."""
-        return copy.deepcopy((self._state, self._contexts))
+        return copy.deepcopy((self._state, self._decisions, self._contexts))
 
-    def restore(self, saved: tuple[State, np.ndarray | None]) -> None:
+    def restore(self, saved: tuple) -> None:
         """Go on from a saved state, which stays usable."""
-        self._state, self._contexts = copy.deepcopy(saved)
+        self._state, self._decisions, self._contexts = copy.deepcopy(saved)

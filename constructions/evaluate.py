@@ -15,13 +15,16 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from constructions.identities import Chunk, Gated, General, Group, Linear, OwnProduct, OwnToken, State
 from constructions.neurons import Neurons
 from constructions.sparsity import Stream
 from constructions.transformer import Transformer, clip
+
+Wanted = slice | Int[Tensor, " wanted"]
+"""Which tokens are asked for."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,13 @@ class Program:
     alone: int
 
     def run(
-        self, tokens: Float[Tensor, "batch tokens width"], wanted: slice = slice(None)
+        self, tokens: Float[Tensor, "batch tokens width"], wanted: Wanted = slice(None)
     ) -> Float[Tensor, "batch wanted width"]:
         """The transformer's output at the wanted tokens of whole sequences."""
         return self.advance(tokens, State(), wanted)
 
     def advance(
-        self, tokens: Float[Tensor, "batch tokens width"], state: State, wanted: slice = slice(None)
+        self, tokens: Float[Tensor, "batch tokens width"], state: State, wanted: Wanted = slice(None)
     ) -> Float[Tensor, "batch wanted width"]:
         """The output at the wanted ones of the next few tokens; `state` is brought up to date."""
         inputs = clip(tokens, self.transformer.clip_radius).permute(2, 0, 1).contiguous()
@@ -119,7 +122,7 @@ class Program:
         return bool((inputs[self.position] == wanted[:, None]).all())
 
     def _rewritten(
-        self, inputs: Stream, state: State, wanted: slice
+        self, inputs: Stream, state: State, wanted: Wanted
     ) -> Float[Tensor, "width batch wanted"] | None:
         """All layers on the next few tokens; None if only the literal layers can do it."""
         every = torch.arange(inputs.shape[-1], device=inputs.device)

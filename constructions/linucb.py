@@ -239,7 +239,7 @@ def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth
 def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes: bool) -> list[list[Block]]:
     """The two last layers: products, square root, logits."""
     (low, high), source = spec.action_norm, "Theorem approx_smooth_linucb, step 3"
-    solved = {block.output.name: block.promise for block in solves}
+    solved = {block.outputs[0].name: block.promise for block in solves}
     spread = solved["inverse"].own.error * spec.ridge / high  # x̂ is within a factor 1 ± spread of x
     smallest, largest = low**2 / (spec.ridge + (spec.horizon - 1) * high**2), high**2 / spec.ridge
     estimate = (

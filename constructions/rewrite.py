@@ -212,6 +212,7 @@ class _Filing:
         query, key = self.heads.query[rows], self.heads.key[rows]
         constant = self.live[rows] & (np.diff(edges(query)) == 1) & (self.place.one is not None)
         constant[constant] = columns(query)[edges(query)[:-1][constant]] == self.place.one
+        constant &= self._differs(key, len(members))
         weights = np.zeros(len(rows))
         weights[constant] = query.data[edges(query)[:-1][constant]]
         owner = np.arange(len(rows)) // self.rank
@@ -234,7 +235,7 @@ class _Filing:
                 np.diff(query[: (crowd[0] + 1) * self.rank].indptr)[crowd[0] * self.rank :]
             )
             shared = [Sparse(part[crowd[0] * self.rank + first]) for part in (query, key)]
-            cap = float(abs(gate.data).max()) / 2
+            cap = float(abs(gate.data).min()) / 2
             value, targets = self._moves(members[crowd])
             yield Gated(shared[0], shared[1], Sparse(gate), value, targets, False, len(crowd), cap)
         if alone:
@@ -242,3 +243,9 @@ class _Filing:
             query, key = Sparse(self.heads.query[rows]), Sparse(self.heads.key[rows])
             value, targets = self._moves(members[alone])
             yield General(query, key, value, targets, False, len(alone))
+
+    def _differs(self, part: sparse.csr_array, members: int) -> Bool[np.ndarray, " rows"]:
+        """Which rows are not the same in all heads."""
+        row, _ = packed(part)
+        kinds = [len({row(head * self.rank + n) for head in range(members)}) for n in range(self.rank)]
+        return np.tile(np.array(kinds) > 1, members)

@@ -16,6 +16,7 @@ class Register:
         name: the name of the whole register.
         start: stream index of the first entry.
         size: number of entries.
+        offset: where in the whole register a part begins.
 
     >>> arms = Stream.of(action=2, arms=6)["arms"]
     >>> arms.part(1, of=3).start, arms.part(1, of=3).size
@@ -25,6 +26,7 @@ class Register:
     name: str
     start: int
     size: int
+    offset: int = 0
 
     def part(self, index: int, *, of: int) -> "Register":
         """The `index`-th (from 0) of `of` equal parts."""
@@ -33,7 +35,7 @@ class Register:
                 f"part of {self.name}: wanted index < {of} dividing size {self.size}, got {index}"
             )
         size = self.size // of
-        return Register(self.name, self.start + index * size, size)
+        return Register(self.name, self.start + index * size, size, self.offset + index * size)
 
     @property
     def slice(self) -> slice:

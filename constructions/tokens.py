@@ -7,12 +7,12 @@ chosen and its reward; both hold the position (i, i², 1). Everything else start
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from constructions.history import BanditHistory
+from constructions.history import BanditHistory, EpisodeHistory
 from constructions.stream import Stream
 
 ROUNDING = 1e-9
@@ -46,6 +46,32 @@ BANDIT_INPUTS = frozenset({"action", "reward", "arms", "position"})
 """The registers that tokens fill."""
 
 
+History = BanditHistory | EpisodeHistory
+"""What a policy may have seen."""
+
+
+@runtime_checkable
+class Tokens(Protocol):
+    """What a construction needs of its input contract; `states`, `before` and chunks as in BanditTokens."""
+
+    @property
+    def stream(self) -> Stream: ...  # noqa: D102
+    @property
+    def spec(self) -> Any: ...  # noqa: D102
+    @property
+    def decisions(self) -> int: ...  # noqa: D102
+    @property
+    def longest(self) -> int: ...  # noqa: D102
+    def states(self, steps: int) -> Int[np.ndarray, " steps"]: ...  # noqa: D102
+    def before(self, steps: int) -> int: ...  # noqa: D102
+    def encode(self, history: Any) -> Float[np.ndarray, "tokens width"]: ...  # noqa: D102
+    def observed(self, contexts: list) -> np.ndarray: ...  # noqa: D102
+    def state_chunk(self, decision: int, contexts: np.ndarray) -> np.ndarray: ...  # noqa: D102
+    def action_chunk(  # noqa: D102
+        self, decision: int, contexts: np.ndarray, actions: list, rewards: list
+    ) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class BanditTokens:
     """One input contract for every linear-bandit transformer.
@@ -58,8 +84,19 @@ class BanditTokens:
     stream: Stream
     spec: BanditSpec
 
-    states = slice(0, None, 2)
-    """Which tokens of a history hold states; policies are read there, from the register `logits`."""
+    @property
+    def decisions(self) -> int:
+        """The largest number of decisions."""
+        return self.spec.horizon
+
+    @property
+    def longest(self) -> int:
+        """The largest number of tokens."""
+        return 2 * self.spec.horizon
+
+    def states(self, steps: int) -> Int[np.ndarray, " steps"]:
+        """Which tokens of a history hold states; policies are read there, from the register `logits`."""
+        return 2 * np.arange(steps)
 
     def encode(self, history: BanditHistory) -> Float[np.ndarray, "tokens width"]:
         """The token matrix of a history of t steps: 2t − 1 tokens, the pending state last.
@@ -69,28 +106,46 @@ class BanditTokens:
         """
         self.check(history)
         tokens = np.zeros((2 * history.steps - 1, self.stream.width))
-        tokens[self.states, self.stream["arms"].slice] = history.contexts.reshape(history.steps, -1)
+        tokens[self.states(history.steps), self.stream["arms"].slice] = history.contexts.reshape(
+            history.steps, -1
+        )
         tokens[1::2, self.stream["action"].slice] = history.chosen
         tokens[1::2, self.stream["reward"].slice] = history.rewards[:, None]
         tokens[:, self.stream["position"].slice] = position(np.arange(1, len(tokens) + 1))
         return tokens
 
-    def state_token(self, index: int, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " width"]:
-        """The token number `index` (from 1) that offers a context."""
-        token = np.zeros(self.stream.width)
-        token[self.stream["arms"].slice] = np.ravel(context)
-        token[self.stream["position"].slice] = position(np.array([index]))[0]
-        return token
+    def before(self, steps: int) -> int:
+        """The number of tokens before those that come with decision number `steps`."""
+        return 2 * steps - 2
 
-    def action_token(
-        self, index: int, action: Float[np.ndarray, " dim"], reward: float
-    ) -> Float[np.ndarray, " width"]:
-        """The token number `index` (from 1) that records an action vector and its reward."""
-        token = np.zeros(self.stream.width)
-        token[self.stream["action"].slice] = action
-        token[self.stream["reward"].slice] = reward
-        token[self.stream["position"].slice] = position(np.array([index]))[0]
-        return token
+    def observed(self, contexts: list) -> Float[np.ndarray, "batch arms dim"]:
+        """Contexts that were handed over one by one, checked."""
+        checked = np.stack([BanditHistory([one], [], []).contexts[0] for one in contexts])
+        self.check_context(checked)
+        return checked
+
+    def state_chunk(
+        self, decision: int, contexts: Float[np.ndarray, "batch arms dim"]
+    ) -> Float[np.ndarray, "batch 1 width"]:
+        """The tokens that come with decision number `decision` (from 1), the state token last."""
+        chunk = np.zeros((len(contexts), 1, self.stream.width))
+        chunk[:, 0, self.stream["arms"].slice] = contexts.reshape(len(contexts), -1)
+        chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision - 1]))
+        return chunk
+
+    def action_chunk(
+        self, decision: int, contexts: Float[np.ndarray, "batch arms dim"], actions: list, rewards: list
+    ) -> Float[np.ndarray, "batch 1 width"]:
+        """The token that records what was done at that decision."""
+        members = zip(contexts, actions, rewards, strict=True)
+        pairs = [BanditHistory([context, context], [arm], [gain]) for context, arm, gain in members]
+        gains = np.concatenate([pair.rewards for pair in pairs])
+        self.check_rewards(gains)
+        chunk = np.zeros((len(pairs), 1, self.stream.width))
+        chunk[:, 0, self.stream["action"].slice] = [pair.chosen[0] for pair in pairs]
+        chunk[:, 0, self.stream["reward"].slice] = gains[:, None]
+        chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision]))
+        return chunk
 
     def check(self, history: BanditHistory) -> None:
         """Hold a history to the assumptions of the theorem; the error names the first one that fails."""

@@ -103,7 +103,7 @@ def test_a_product_that_outgrows_its_gate_is_computed_by_the_definition_from_the
     )
     loud = replace(BUILT, transformer=model)
     tokens = torch.as_tensor(loud.tokens.encode(HISTORY))
-    wanted = loud.policy(model(tokens).numpy()[loud.tokens.states])
+    wanted = loud.policy(model(tokens).numpy()[loud.tokens.states(HISTORY.steps)])
     np.testing.assert_allclose(loud.log_probabilities(HISTORY), wanted, rtol=1e-9, atol=1e-6)
     np.testing.assert_allclose(play(loud.decoder(), 0, 12), wanted, rtol=1e-9, atol=1e-6)
 

@@ -78,6 +78,109 @@ def shift(
     return Block(name, source, (Step(heads),), to, truth, Promise("any", own, own, bound + own.rounding))
 
 
+def previous_step(
+    name: str,
+    source: str,
+    *,
+    what: tuple[Register, ...],
+    to: tuple[Register, ...],
+    clock: Register,
+    position: Register,
+) -> Block:
+    """State, action and reward of the step before, divided by i.
+
+    Claim: to_n at token i is (1/i)(what_n at i − 2 plus what_n at i − 1), both of the same episode, on tokens without an
+    action; 0 on the others.
+    Source: proof of Theorem approx_ucbvi, step 1a, arXiv 2310.08566: with ramps relu(j + c − i), c = 3, 2, 1, and weights
+    1, −1, −1, to which B(k_j − k_i) − B(1 − v_i), B = 4, is added.
+    Reads: what, clock (k, h, v), position.  Writes: to.
+    Error: none, for what within [0, 1].
+    Cost: 1 layer of 3 heads; no neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(x=2, y=2, clock=3, position=3)
+    >>> block = previous_step("copy", "", what=(s["x"],), to=(s["y"],), clock=s["clock"], position=s["position"])
+    >>> len(block.steps[0].heads)
+    3
+    """
+    place, gate = Position.of(position), 4.0
+    episode, _, idle = (read(clock.part(n, of=3)) for n in range(3))
+    value = stack(*(read(register) for register in what))
+    query = stack(episode + place.one - idle, gate * place.one, place.one, place.index)
+    heads = tuple(
+        Head(
+            f"{to[0].name} ramp {ahead}",
+            query,
+            stack(-gate * place.one, episode, ahead * place.one + place.index, -place.one),
+            sign * value,
+            to,
+        )
+        for ahead, sign in ((3.0, 1.0), (2.0, -1.0), (1.0, -1.0))
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        x = np.concatenate([values[register.name] for register in what], axis=1)
+        number, _, free = values[clock.name].T
+        result = np.zeros_like(x)
+        for back in (1, 2):
+            same = (number[back:] == number[:-back]) & (free[back:] == 1)
+            result[back:][same] += x[:-back][same]
+        return result / values[position.name][:, :1]
+
+    size = sum(register.size for register in to)
+    own = Bound(0.0, UNIT * 16 * math.sqrt(size))
+    return Block(
+        name,
+        source,
+        (Step(heads),),
+        to,
+        truth,
+        Promise("entries within [0, 1]", own, own, 2 * math.sqrt(size)),
+    )
+
+
+def times_index(
+    name: str,
+    source: str,
+    *,
+    what: tuple[Register, ...],
+    to: tuple[Register, ...],
+    position: Register,
+    bound: float,
+    tokens: int,
+    scale: float = 1.0,
+    inherited: Bound = EXACT,
+) -> Block:
+    """Registers times the token's index, which undoes an attention's 1/i.
+
+    Claim: to_n is scale · i · what_n.
+    Source: eq. tf_constrcut_ucbvi_multi, proof of Theorem approx_ucbvi, arXiv 2310.08566: the score is i² − G(i² − j²), which
+    is i² at j = i and ≤ 0 before, once G ≥ i.
+    Reads: what, position.  Writes: to.
+    Error: none; `bound` is the largest entry of the result, `tokens` the largest number of tokens.
+    Cost: 1 layer of 1 head; no neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(x=2, y=2, position=3)
+    >>> block = times_index("i x", "", what=(s["x"],), to=(s["y"],), position=s["position"], bound=1.0, tokens=9)
+    >>> len(block.steps[0].heads)
+    1
+    """
+    place, gate = Position.of(position), 2.0 ** math.ceil(math.log2(tokens))
+    value = scale * stack(*(read(register) for register in what))
+    query = stack(place.square, -gate * place.square, place.one)
+    head = Head(f"{to[0].name} × i", query, stack(place.one, place.one, gate * place.square), value, to)
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        x = np.concatenate([values[register.name] for register in what], axis=1)
+        return scale * values[position.name][:, :1] * x
+
+    size = sum(register.size for register in to)
+    own = Bound(0.0, UNIT * 8 * bound)
+    promise = Promise("any", own, own + inherited, math.sqrt(size) * bound)
+    return Block(name, source, (Step((head,)),), to, truth, promise, groups=size)
+
+
 def combine(
     name: str,
     source: str,

@@ -14,8 +14,60 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import EXACT, UNIT, Block, Bound, Head, Position, Promise, Step, Values, read, stack
+from constructions.block import (
+    EXACT,
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Link,
+    Position,
+    Promise,
+    Step,
+    Values,
+    held,
+    read,
+    side_by_side,
+    stack,
+    tile,
+)
 from constructions.stream import Register
+
+
+def gate_size(bound: float) -> float:
+    """A power of two above a bound."""
+    return 2.0 ** math.ceil(math.log2(bound * (1 + 2**-20)))
+
+
+def own_heads(
+    role: str,
+    left: Link,
+    right: Link,
+    to: Register,
+    position: Register,
+    gate: float,
+    *,
+    signs: tuple[float, ...] = (1.0, -1.0),
+    scale: float = 1.0,
+) -> tuple[Head, ...]:
+    """Heads that add scale · ⟨left_k, right_k⟩ to entry k of `to`, a family for each sign.
+
+    Left and right hold the vectors one after the other. One sign is enough for products ≥ 0.
+    """
+    place, count = Position.of(position), to.size
+    gates = tile(stack(place.index, place.one), count)
+    key = side_by_side(count, right, tile(stack(-gate * place.one, gate * place.index), count))
+    return tuple(
+        Head(
+            f"{role} {'+' if sign > 0 else '−'}",
+            side_by_side(count, sign * left, gates),
+            key,
+            sign * scale * tile(place.index, count),
+            to,
+            count,
+        )
+        for sign in signs
+    )
 
 
 def own_token(
@@ -52,24 +104,20 @@ def own_token(
         raise ValueError(
             f"{name}: wanted left and right to hold {count} vectors, got sizes {left.size}, {right.size}"
         )
-    place, gate = Position.of(position), 2.0 ** math.ceil(math.log2(bound * (1 + 2**-20)))
-    heads: list[Head] = []
-    for k in range(count):
-        factor, target = (left if left.size == dim else left.part(k, of=count)), to.part(k, of=count)
-        key = stack(read(right.part(k, of=count)), -gate * place.one, gate * place.index)
-        for sign, mark in ((1.0, "+"), (-1.0, "−")):
-            query = stack(sign * read(factor), place.index, place.one)
-            heads.append(Head(f"{to.name} {k} {mark}", query, key, sign * place.index, target))
+    gate = gate_size(bound)
+    factor = tile(read(left), count) if left.size == dim else read(left)
+    heads = own_heads(to.name, factor, read(right), to, position, gate)
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        x, y = (values[part.name].reshape(len(values[part.name]), -1, dim) for part in (left, right))
+        x, y = (held(values, part) for part in (left, right))
+        x, y = (part.reshape(len(part), -1, dim) for part in (x, y))
         return (x * y).sum(-1)
 
     own = Bound(0.0, UNIT * (dim + 6) * (bound + 2 * gate * tokens))  # the gate cancels Bj against Bi
     return Block(
         name=name,
         source=source,
-        steps=(Step(tuple(heads)),),
+        steps=(Step(heads),),
         output=to,
         groups=count,
         truth=truth,

@@ -1,0 +1,184 @@
+"""Counting what has happened in earlier episodes.
+
+A counter m wants some entries of one-hot registers to be 1, and the step before the token to be of stage g_m. With B large
+enough, relu(score) is 1 on tokens j that match and 0 on the others. The same heads once more, with B(k_j − k_i) added to the
+score, see the present episode only; their difference counts the earlier episodes:
+
+    (1/i) Σ_{j≤i} [match_j] (1 − [k_j = k_i]) value_j
+
+**By ramps**, as printed: with h̄ the stage of token j, so that the transition it ends is of stage h̄ − 1,
+
+    [h̄ − 1 = g] = 1 − relu(g + 1 − h̄) + relu(g − h̄) − relu(h̄ − 1 − g) + relu(h̄ − 2 − g),
+
+five heads a counter, each with B(matches − wanted) added, and five more for the present episode; B = 2H. The constant of the
+fifth head is printed as −B·wanted, which makes its score 0 instead of 1 on a match; `changes=False` builds that form.
+
+**By a one-hot stage** one head does, and one more for the present episode: 1 + matches + stage[g + 1] − wanted − 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from constructions.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Link,
+    Position,
+    Promise,
+    Step,
+    Values,
+    held,
+    pick,
+    read,
+    side_by_side,
+    stack,
+    tile,
+)
+from constructions.stream import Register
+
+
+@dataclass(frozen=True, eq=False)
+class Counters:
+    """What is counted.
+
+    Attributes:
+        wanted: pairs (one-hot register, the entry that each counter wants to be 1).
+        stages: the stage g_m of each counter, from 1.
+        moved: what is summed up over the matches, registers of one entry within [0, 1].
+        to: where each sum goes, registers with an entry for each counter.
+    """
+
+    wanted: tuple[tuple[Register, Int[np.ndarray, " counters"]], ...]
+    stages: Int[np.ndarray, " counters"]
+    moved: tuple[Register, ...]
+    to: tuple[Register, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of counters."""
+        return len(self.stages)
+
+    def matches(self) -> Link:
+        """How many of its entries each counter finds."""
+        links = [pick(register, entries) for register, entries in self.wanted]
+        return sum(links[1:], links[0])
+
+    def heads(self, role: str, query: list[Link], key: list[Link], sign: float) -> Head:
+        """A head for each counter from its rows of query and key."""
+        value = tile(sign * stack(*(read(register) for register in self.moved)), self.count)
+        rows = (side_by_side(self.count, *part) for part in (query, key))
+        return Head(f"{self.to[0].name} {role}", *rows, value, self.to, self.count)
+
+    def found(self, values: Values) -> Bool[np.ndarray, "tokens counters"]:
+        """Where all entries are 1."""
+        return np.all([held(values, register)[:, entries] > 0.5 for register, entries in self.wanted], axis=0)
+
+
+def by_ramps(
+    name: str,
+    source: str,
+    counters: Counters,
+    *,
+    clock: Register,
+    position: Register,
+    horizon: int,
+    changes: bool = True,
+) -> Block:
+    """Counts over earlier episodes, divided by i, as the paper computes them.
+
+    Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m, on tokens i without
+    an action; 0 on the others.
+    Source: proof of Theorem approx_ucbvi, step 1b (heads 1 to 10), arXiv 2310.08566, with the constant of head 5 repaired.
+    Reads: the one-hot registers, moved, clock (k, h, v), position.  Writes: to.
+    Error: none.
+    Cost: 1 layer of 10 heads a counter; no neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(kind=3, n=2, clock=3, position=3)
+    >>> moved, entries = (s["position"].part(2, of=3),), np.array([0, 2])
+    >>> two = Counters(((s["kind"], entries),), np.array([1, 1]), moved, (s["n"],))
+    >>> block = by_ramps("n", "", two, clock=s["clock"], position=s["position"], horizon=4)
+    >>> sum(head.count for head in block.steps[0].heads)
+    20
+    """
+    place, gate, count = Position.of(position), 2.0 * horizon, counters.count
+    episode, stage, idle = (read(clock.part(n, of=3)) for n in range(3))
+    one, goal = tile(place.one, count), tile(place.one, count).scale_rows(counters.stages.astype(float))
+    here, closed = tile(stage, count), gate * (counters.matches() - len(counters.wanted) * one)
+    scores = (
+        goal + one - here,
+        goal - here,
+        here - one - goal,
+        here - 2 * one - goal,
+        one if changes else 0 * one,
+    )
+    heads = []
+    for number, (score, sign) in enumerate(zip(scores, (-1.0, 1.0, -1.0, 1.0, 1.0), strict=True), start=1):
+        query, key = [one, tile(gate * (idle - place.one), count)], [closed + score, one]
+        heads.append(counters.heads(f"all {number}", query, key, sign))
+        query, key = (
+            [*query, tile(-gate * episode, count), gate * one],
+            [*key, one, tile(episode, count)],
+        )
+        heads.append(counters.heads(f"present {number}", query, key, -sign))
+    return _block(name, source, counters, heads, clock, position, everywhere=False)
+
+
+def by_stage(
+    name: str, source: str, counters: Counters, *, stage: Register, clock: Register, position: Register
+) -> Block:
+    """Counts over earlier episodes, divided by i, with the stage of tokens one-hot.
+
+    Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m.
+    Source: theorem ours (docs/theorems.md), after the proof of Theorem approx_ucbvi, step 1b, arXiv 2310.08566.
+    Reads: the one-hot registers, moved, stage (entry h − 1 is 1 at stage h), clock (k, h, v), position.  Writes: to.
+    Error: none.
+    Cost: 1 layer of 2 heads a counter; no neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(kind=3, n=2, stage=5, clock=3, position=3)
+    >>> moved, entries = (s["position"].part(2, of=3),), np.array([0, 2])
+    >>> two = Counters(((s["kind"], entries),), np.array([1, 1]), moved, (s["n"],))
+    >>> block = by_stage("n", "", two, stage=s["stage"], clock=s["clock"], position=s["position"])
+    >>> sum(head.count for head in block.steps[0].heads)
+    4
+    """
+    place, count = Position.of(position), counters.count
+    episode, one = read(clock.part(0, of=3)), tile(place.one, count)
+    score = counters.matches() + pick(stage, counters.stages) - len(counters.wanted) * one
+    present = [tile(-1.0 * episode, count), one]
+    heads = [
+        counters.heads("all", [one], [score], 1.0),
+        counters.heads("present", [one, *present], [score, one, tile(episode, count)], -1.0),
+    ]
+    return _block(name, source, counters, heads, clock, position, everywhere=True)
+
+
+def _block(
+    name: str,
+    source: str,
+    counters: Counters,
+    heads: list[Head],
+    clock: Register,
+    position: Register,
+    everywhere: bool,
+) -> Block:
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        episode, stage, idle = values[clock.name].T
+        match = counters.found(values) & (stage[:, None] - 1 == counters.stages)
+        first = np.searchsorted(episode, episode)  # the first token of each token's episode
+        sums = []
+        for register in counters.moved:
+            before = np.cumsum(match * held(values, register), axis=0)
+            sums.append(np.concatenate([np.zeros((1, counters.count)), before])[first])
+        index = values[position.name][:, :1]
+        return np.concatenate(sums, axis=1) / index * (1 if everywhere else idle[:, None])
+
+    own = Bound(0.0, UNIT * 40 * np.sqrt(counters.count))
+    magnitude = float(np.sqrt(len(counters.to) * counters.count))
+    promise = Promise("one-hot registers, moved within [0, 1]", own, own, magnitude)
+    return Block(name, source, (Step(tuple(heads)),), counters.to, truth, promise)

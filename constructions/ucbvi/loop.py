@@ -1,0 +1,161 @@
+"""What slim.py and narrow.py share: one block that runs through the stages, last first, in registers that it uses again.
+
+A register is emptied by the layer that has used it, by two neurons an entry that add −x: what is written next starts from 0.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    Units,
+    Values,
+    pick,
+    read,
+    side_by_side,
+    signed_units,
+    stack,
+    tile,
+)
+from constructions.primitives import lookup, maximum, product
+from constructions.stream import Register, Stream
+from constructions.ucbvi.spec import Spec
+from constructions.ucbvi.theorem import previous_steps
+
+
+def common_registers(spec: Spec) -> dict[str, int]:
+    """Scratch registers of both forms: the step before, the stage, what earlier episodes say of one stage."""
+    sizes = {}
+    for suffix in ("_raw", ""):
+        sizes |= {
+            f"previous_state{suffix}": spec.states,
+            f"previous_action{suffix}": spec.actions,
+            f"previous_reward{suffix}": 1,
+        }
+    sizes |= {"stage": spec.horizon + 1}
+    for suffix in ("_raw", ""):
+        sizes |= {f"visits{suffix}": spec.pairs, f"rewards{suffix}": spec.pairs}
+    several = spec.horizon > 1
+    return sizes | {"base": spec.pairs, "ahead": spec.pairs * several, "value": spec.states * several}
+
+
+def prelude(spec: Spec, stream: Stream) -> list[list[Block]]:
+    """Layers 1 and 2: the step before, and the stage one-hot beside it."""
+    copy, back = previous_steps(spec, stream)
+    one = stream["position"].part(2, of=3)
+    clock = stream["clock"].part(1, of=3)
+    return [
+        [*copy, lookup.one_hot("stage one-hot", "theorem ours", of=clock, to=stream["stage"], one=one)],
+        back,
+    ]
+
+
+def empty(*registers: Register) -> Units:
+    """Neurons that take a register's content away."""
+    link = stack(*(read(register) for register in registers))
+    entries, starts = np.arange(link.height), np.cumsum([0, *(register.size for register in registers)])
+    whole = signed_units("empty", link)
+    size = link.height
+    writes = []
+    for register, start in zip(registers, starts[:-1], strict=True):
+        place = np.tile(np.arange(register.size), 2)
+        neurons = np.concatenate(
+            [entries[start : start + register.size], size + entries[start : start + register.size]]
+        )
+        writes.append((register, place, neurons, np.repeat([-1.0, 1.0], register.size)))
+    return Units("empty", whole.reads, tuple(writes))
+
+
+def base_units(spec: Spec, stream: Stream) -> tuple[Units, Units]:
+    """B + H·[N = 0] and r̂ of one stage, into `base`."""
+    one, every, base = stream["position"].part(2, of=3), np.arange(spec.pairs), stream["base"]
+    visits = stream["visits"], every
+    rewards = stream["rewards"], every
+    return (
+        lookup.table_units("bonus", visits, base, one, spec.hopes(spec.episodes)),
+        lookup.quotient_units("reward", rewards, visits, base, one, float(max(spec.most, 1)), spec.most),
+    )
+
+
+def selection_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
+    """Q̂_h(s, ·)/τ into the logits of tokens of this stage, cut off at H: relu(x) − relu(x − H) for x = base + ahead."""
+    states, actions, top = spec.states, spec.actions, float(spec.horizon)
+    place, numbers = Position.of(stream["position"]), read(stream["base"])
+    if stage < spec.horizon:
+        numbers = numbers + read(stream["ahead"])
+    columns = np.concatenate([np.arange(states) * actions + action for action in range(actions)])
+    closed = product.gate_size(spec.largest)
+    now = closed * (pick(stream["stage"], np.array([stage - 1])) - place.one)
+    gate = product.gate_size(2 * max(spec.largest, closed + top))
+    key = tile(stack(read(stream["state"]), place.one), actions)
+    heads = []
+    for cut, sign in ((0.0, 1.0), (top, -1.0)):
+        query = side_by_side(actions, maximum.rows(numbers, columns), tile(now - cut * place.one, actions))
+        heads += product.own_heads(
+            f"stage {stage}",
+            query,
+            key,
+            stream["logits"],
+            stream["position"],
+            gate,
+            signs=(1.0,),
+            scale=sign / spec.temperature,
+        )
+    return tuple(heads)
+
+    return side_by_side(count, *links)
+
+
+def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Block:
+    """The block of all stages; its claim is the policy's logits at state tokens."""
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        return plan(spec, values) / spec.temperature
+
+    gate = product.gate_size(4 * (spec.largest + product.gate_size(spec.largest)))
+    stages, scale = spec.horizon, spec.largest * (spec.episodes + spec.states)
+    own = Bound(0.0, UNIT * 16 * stages * (scale + gate * spec.tokens) / spec.temperature)
+    sizes = {to.name: to.size for step in steps for head in step.heads for to in head.registers}
+    sizes |= {
+        write[0].name: write[0].size for step in steps for units in step.units for write in units.writes
+    }
+    largest = max(spec.largest, spec.episodes * spec.largest, spec.largest / spec.temperature)
+    magnitude = 4 * largest * math.sqrt(sum(sizes.values()))
+    promise = Promise("rewards within [0, 1]", own, own, magnitude)
+    return Block(name, "theorem ours", tuple(steps), stream["logits"], truth, promise, groups=spec.actions)
+
+
+def plan(spec: Spec, values: Values) -> Float[np.ndarray, "tokens actions"]:
+    """Q̂_h(s, ·) at every state token, straight from what the tokens hold; 0 elsewhere."""
+    clock, found = values["clock"], np.zeros((len(values["clock"]), spec.actions))
+    episode, stage, top = clock[:, 0].astype(int), clock[:, 1].astype(int) - 1, spec.horizon
+    is_state, is_action = (values[name].any(1) for name in ("state", "action"))
+    state, action = values["state"].argmax(1), values["action"].argmax(1)
+    for number in np.unique(episode):
+        past = np.flatnonzero(is_action & (episode < number))
+        counts, gains = np.zeros((2, top, spec.states, spec.actions))
+        place = stage[past], state[past - 1], action[past]
+        np.add.at(counts, place, 1)
+        np.add.at(gains, place, values["reward"][past, 0])
+        value = np.zeros(spec.states)
+        best = np.zeros((top, spec.states, spec.actions))
+        for h in range(top - 1, -1, -1):
+            here = past[stage[past] == h]
+            ahead = np.zeros((spec.states, spec.actions))
+            if h < top - 1:
+                np.add.at(ahead, (state[here - 1], action[here]), value[state[here + 1]])
+            often = np.maximum(counts[h], 1)
+            hope = np.array([[spec.bonus(int(n)) for n in row] for row in counts[h]])
+            best[h] = np.where(counts[h] > 0, np.minimum(top, (gains[h] + ahead) / often + hope), top)
+            value = best[h].max(-1)
+        mine = np.flatnonzero(is_state & (episode == number))
+        found[mine] = best[stage[mine], state[mine]]
+    return found

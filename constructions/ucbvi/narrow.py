@@ -1,0 +1,157 @@
+"""UCB-VI in D, M = O(SA): no counts of transitions, no transition model. A theorem of ours.
+
+**Theorem.** For S states, A ≥ 2 actions, H stages, K episodes there is a transformer with L = 2H + 4 + (H − 1)(⌈log₄ A⌉ − 1)
+layers, at most 4SA + 2A + 1 heads or 2SA + S⌊A/2⌋ + 1 heads a layer, D = O(SA + H) registers and D' = O(K·SA) neurons whose
+logits are Q̂_h(s, ·)/τ of UCB-VI, exactly, for all rewards in [0, 1].
+
+*Proof.* Let token j close the step (h_j, s_j, a_j, r_j), as layers 1 and 2 make it known to it, and let s'_j be its own state.
+For a vector V with 0 ≤ V ≤ X ≤ B, and [·] read off one-hot registers,
+
+    relu(⟨V_i, s'_j⟩ − c + B([s_j = s] + [a_j = a] + [h_j = h] − 3))                                                   (1)
+
+is relu(V(s'_j) − c) where all three match and 0 elsewhere, as the bracket is ≤ −1 there. With B(k_j − k_i) added it is the same
+on the present episode and 0 on earlier ones. (1) at c = 0 less (1) at c = H is min(V, H); all tokens less the present episode
+leaves the earlier ones. So four heads for (s, a) yield (1/i) Σ_{s'} N_h(s,a,s') min(V(s'), H). By the same heads without V,
+(1/i) N_h(s,a) and (1/i) N_h(s,a) r_h(s,a).
+
+Write E/i for that sum, E/i ≤ H as N ≤ i. Dividing by max(N, 1) is a look-up linear in E/i (lookup.py), so it can be done before
+the factor i is restored: y = E/(i max(N, 1)). An attention head at its own token then sees i·y, since its score is bilinear
+and j = i there (maximum.py). So relu(X_p − X_q) for X = r̂ + b + H·[N = 0] + i·y is one head, at which i·y itself is restored by
+another; the MLP takes the second level, and V = max_a X over four actions is done two layers after the last V, without having been
+cut off: (1) does that where V is used, and the selection heads, relu(x) − relu(x − H) with x = ⟨s_i, X(·, a)⟩ − B(1 − [h_i = h]),
+where Q̂ is.
+
+Layers: 1, 2 the step before; 3 counts of stage H; for each h = H … 1: (α) heads: E_h, counts times i, selection of stage h + 1;
+MLP: r̂ + b, y. (β) heads: i·y, first level of the maximum, counts of stage h − 1; MLP: second level. Last, the selection of stage 1.
+V_1 is not needed, so of the ⌈log₄ A⌉ − 1 further layers of maxima every stage but the first takes its share. ∎
+
+The theorem's own construction needs D, M = O(HS²A) and D' = O(K²HS²A) at 2H + 8 layers.
+"""
+
+import numpy as np
+
+from constructions.block import Head, Position, Step, Units, blank, pick, read, side_by_side, stack, tile
+from constructions.construction import Construction
+from constructions.episode_tokens import episode_stream
+from constructions.primitives import copying, counting, lookup, maximum, product
+from constructions.stream import Stream
+from constructions.ucbvi import loop
+from constructions.ucbvi.spec import Spec
+from constructions.ucbvi.theorem import construct
+
+
+def registers(spec: Spec) -> dict[str, int]:
+    """Scratch registers and their sizes."""
+    levels = maximum.scratch_sizes(spec.states, spec.actions)
+    sizes = loop.common_registers(spec)
+    sizes |= {name: spec.pairs * (spec.horizon > 1) for name in ("ahead_raw", "share")}
+    return sizes | {f"level_{n}": size for n, size in enumerate(levels)}
+
+
+def build(spec: Spec) -> Construction:
+    """The narrow transformer."""
+    stream = episode_stream(spec, **registers(spec))
+    steps = [Step(_counts(spec, stream, spec.horizon))]
+    for stage in range(spec.horizon, 0, -1):
+        steps += [_expect(spec, stream, stage), *_maximise(spec, stream, stage)]
+    steps.append(Step(loop.selection_heads(spec, stream, 1)))
+    block = loop.loop_block(spec, stream, "value iteration from the context", steps)
+    return construct(spec, stream, [*loop.prelude(spec, stream), [block]])
+
+
+def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
+    """Visits and rewards of a stage, divided by i."""
+    state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
+    wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
+    moved = stream["position"].part(2, of=3), stream["previous_reward"]
+    to = stream["visits_raw"], stream["rewards_raw"]
+    counters = counting.Counters(wanted, np.full(spec.pairs, stage), moved, to)
+    place = {"stage": stream["stage"], "clock": stream["clock"], "position": stream["position"]}
+    return counting.by_stage("visits over i", "theorem ours", counters, **place).steps[0].heads
+
+
+def _times_index(spec: Spec, stream: Stream, **names: str) -> tuple[Head, ...]:
+    """Registers times i, into others."""
+    block = copying.times_index(
+        "times i",
+        "theorem ours",
+        what=tuple(stream[name] for name in names),
+        to=tuple(stream[name] for name in names.values()),
+        position=stream["position"],
+        bound=1.0,
+        tokens=spec.tokens,
+    )
+    return block.steps[0].heads
+
+
+def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
+    """Layer α: expected values, counts, selection of the stage after; then what the counts say."""
+    one, every = stream["position"].part(2, of=3), np.arange(spec.pairs)
+    heads = list(_times_index(spec, stream, visits_raw="visits", rewards_raw="rewards"))
+    units = [
+        *loop.base_units(spec, stream),
+        loop.empty(*(stream[n] for n in ("visits_raw", "rewards_raw", "visits", "rewards"))),
+    ]
+    if stage < spec.horizon:
+        heads += [*_ahead_heads(spec, stream, stage), *loop.selection_heads(spec, stream, stage + 1)]
+        top, bottom = (stream["ahead_raw"], every), (stream["visits"], every)
+        share = lookup.quotient_units(
+            "share", top, bottom, stream["share"], one, float(spec.horizon), spec.most
+        )
+        units += [share, loop.empty(*(stream[n] for n in ("ahead_raw", "base", "value")))]
+        units += [loop.empty(stream["ahead"])] if stage < spec.horizon - 1 else []
+    return Step(tuple(heads), tuple(units))
+
+
+def _ahead_heads(spec: Spec, stream: Stream, stage: int) -> list[Head]:
+    """(1/i) Σ over earlier visits to (stage, s, a) of min(V, H) at the state that followed: four heads a pair."""
+    pairs, gate, heads = spec.pairs, product.gate_size(spec.largest), []
+    place, episode = Position.of(stream["position"]), read(stream["clock"].part(0, of=3))
+    state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
+    one = tile(place.one, pairs)
+    match = pick(stream["previous_state"], state) + pick(stream["previous_action"], action)
+    match = match + pick(
+        stream["stage"], np.full(pairs, stage)
+    )  # entry h − 1 is stage h: that of the step before is h − 1
+    for cut, sign in ((0.0, 1.0), (float(spec.horizon), -1.0)):
+        query = [tile(read(stream["value"]), pairs), one]
+        key = [tile(read(stream["state"]), pairs), gate * match - (3 * gate + cut) * one]
+        present = (
+            tile(stack(-gate * episode, gate * place.one), pairs),
+            tile(stack(place.one, episode), pairs),
+        )
+        for role, more, weight in (
+            ("all", ((), ()), sign),
+            ("present", ((present[0],), (present[1],)), -sign),
+        ):
+            rows = (
+                side_by_side(pairs, *part, *extra) for part, extra in zip((query, key), more, strict=True)
+            )
+            heads.append(Head(f"ahead, {role}, cut {cut:g}", *rows, weight * one, stream["ahead_raw"], pairs))
+    return heads
+
+
+def _maximise(spec: Spec, stream: Stream, stage: int) -> list[Step]:
+    """Layers β: i·y, the maximum over actions; counts of the stage before."""
+    states, scratch = spec.states, [r for name, r in stream.registers.items() if name.startswith("level_")]
+    later = stage < spec.horizon
+    heads = list(_times_index(spec, stream, share="ahead")) if later else []
+    spent = [stream["share"]] if later else []
+    if stage == 1:
+        return [Step(tuple(heads), (loop.empty(*spent),) if spent else ())]
+    heads += _counts(spec, stream, stage - 1)
+    left, factor = read(stream["base"]), read(stream["share"]) if later else None
+    held, steps = left + read(stream["ahead"]) if later else left, []
+    for last in range(maximum.layers(spec.actions) - 1, -1, -1):
+        excess = scratch.pop(0) if left.height > states else None
+        if excess is not None:
+            bound = 2 * spec.largest
+            heads += maximum.attention_level("level", left, states, excess, stream["position"], bound, factor)
+            spent.append(excess)
+        left = maximum.after_attention(held, states, read(excess) if excess is not None else blank(0))
+        target = scratch.pop(0) if last else stream["value"]
+        units: list[Units] = [maximum.neuron_level("level", left, states, target)]
+        steps.append(Step(tuple(heads), (*units, *((loop.empty(*spent),) if spent else ()))))
+        heads, spent, factor = [], [target], None
+        left = held = read(target)
+    return steps

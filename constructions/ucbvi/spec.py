@@ -1,0 +1,80 @@
+"""What a UCB-VI transformer is built for, and the numbers that its look-ups hold."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from constructions import checks
+
+Form = Literal["theorem", "slim", "narrow"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to build.
+
+    Attributes:
+        states: S.
+        actions: A.
+        horizon: H, steps in an episode.
+        episodes: K, the largest number of episodes.
+        temperature: τ of the softmax over action values, in units of reward; 1/K if left out, as in Theorem ucbvi_icrl-main.
+        exploration: factor on the bonus b(n) = 2H√(log(SAT/δ)/max(n, 1)), T = KH, δ = 1/(KH); 1 in the paper. With it Q̂ is H
+            wherever n ≤ 4 log(SAT/δ), so that short runs are uniform.
+        form: "theorem", all stages' registers side by side, as printed and repaired; "slim", registers reused from stage to
+            stage; "narrow", expected values taken straight from the context.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+
+    >>> Spec(states=4, actions=3, horizon=4, episodes=20).temperature
+    0.05
+    """
+
+    states: int
+    actions: int
+    horizon: int
+    episodes: int
+    temperature: float | None = None
+    exploration: float = 1.0
+    form: Form = "theorem"
+
+    def __post_init__(self):
+        for name in ("states", "actions", "horizon", "episodes"):
+            checks.whole(name, getattr(self, name))
+        if self.temperature is None:
+            object.__setattr__(self, "temperature", 1 / self.episodes)
+        checks.number("temperature", self.temperature, positive=True)
+        checks.number("exploration", self.exploration, positive=False)
+        checks.choice("form", self.form, ("theorem", "slim", "narrow"))
+
+    @property
+    def pairs(self) -> int:
+        """SA."""
+        return self.states * self.actions
+
+    @property
+    def most(self) -> int:
+        """The most visits that earlier episodes can have made to one (h, s, a)."""
+        return self.episodes - 1
+
+    @property
+    def tokens(self) -> int:
+        """The largest number of tokens, K(2H + 1)."""
+        return self.episodes * (2 * self.horizon + 1)
+
+    @property
+    def largest(self) -> float:
+        """A bound on r̂ + b + H·[n = 0] + Σ P̂V: what an action value is before it is cut off at H."""
+        return 1.0 + self.bonus(0) + 2.0 * self.horizon
+
+    def bonus(self, visits: int) -> float:
+        """b(n), in units of reward."""
+        steps = self.episodes * self.horizon
+        confidence = math.log(self.pairs) + 2 * math.log(steps)
+        return self.exploration * 2 * self.horizon * math.sqrt(confidence / max(visits, 1))
+
+    def hopes(self, count: int) -> list[Fraction]:
+        """b(n) + H·[n = 0] for n = 0 … count − 1, exactly as float64 holds b: look-up values."""
+        return [Fraction(self.bonus(n)) + self.horizon * (n == 0) for n in range(count)]
