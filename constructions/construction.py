@@ -173,7 +173,7 @@ class Decoder:
     def __init__(self, construction: Construction, batch: int | None, dtype: torch.dtype, device: str):
         self._construction, self._batch, self._state = construction, batch, State()
         self._placement = {"dtype": dtype, "device": device}
-        self._decisions, self._contexts = 0, None
+        self._decisions, self._contexts, self._recorded = 0, None, None
 
     def observe(self, context) -> Float[np.ndarray, "*batch actions"]:
         """Log-probabilities of the actions of the next step."""
@@ -183,8 +183,13 @@ class Decoder:
         if self._decisions >= tokens.decisions:
             raise ValueError(f"decoder: wanted at most {tokens.decisions} decisions, got one more")
         contexts = tokens.observed(self._members("context", context))
-        output = self._advance(tokens.state_chunk(self._decisions + 1, contexts), slice(-1, None))
-        self._contexts, self._decisions = contexts, self._decisions + 1
+        chunk = tokens.state_chunk(self._decisions + 1, contexts)
+        if (
+            self._recorded is not None
+        ):  # what was recorded last is taken in with it: nobody has asked for its results
+            chunk = np.concatenate([self._recorded, chunk], axis=1)
+        output = self._advance(chunk, slice(-1, None))
+        self._contexts, self._decisions, self._recorded = contexts, self._decisions + 1, None
         policy = self._construction.policy(output[:, 0])
         return policy[0] if self._batch is None else policy
 
@@ -195,8 +200,9 @@ class Decoder:
         if self._contexts is None:
             raise ValueError("decoder: wanted observe(context) first, got record")
         actions, rewards = self._members("action", action), self._members("reward", reward)
-        chunk = self._construction.tokens.action_chunk(self._decisions, self._contexts, actions, rewards)
-        self._advance(chunk, slice(0))  # its own results are not wanted, only what it leaves behind
+        self._recorded = self._construction.tokens.action_chunk(
+            self._decisions, self._contexts, actions, rewards
+        )
         self._contexts = None
 
     def _members(self, name: str, values) -> list:
@@ -228,8 +234,8 @@ class Decoder:
 
     def state(self) -> tuple:
         """A copy of all that the decoder remembers; hand it to `restore` of a decoder of the same construction."""
-        return copy.deepcopy((self._state, self._decisions, self._contexts))
+        return copy.deepcopy((self._state, self._decisions, self._contexts, self._recorded))
 
     def restore(self, saved: tuple) -> None:
         """Go on from a saved state, which stays usable."""
-        self._state, self._decisions, self._contexts = copy.deepcopy(saved)
+        self._state, self._decisions, self._contexts, self._recorded = copy.deepcopy(saved)

@@ -134,19 +134,19 @@ class _Filing:
         pairs, rest = self._signed_pairs(np.flatnonzero(~silent & ~(gate & ~mixed)))
         for name, members in pairs.items():
             yield self._linear(name, np.array(members))
-        products = gate[rest] & self.coefficients[rest].any((1, 2))
+        products = (gate & self._gates(strict=True))[rest]
         for members in self._alike(rest[products]):
             yield self._own_product(members)
         yield from self._others(rest[~products])
 
-    def _gates(self) -> Bool[np.ndarray, " heads"]:
-        """Whether the polynomial is ≤ 0 for all j < i up to the largest position."""
+    def _gates(self, strict: bool = False) -> Bool[np.ndarray, " heads"]:
+        """Whether the polynomial is ≤ 0, or < 0, for all j < i up to the largest position."""
         if self.place.written:
             return np.zeros(self.heads.count, dtype=bool)
         index = torch.arange(2, self.place.longest + 1, dtype=torch.float64)
         kinds, kind = np.unique(self.coefficients.reshape(-1, 9), axis=0, return_inverse=True)
-        closed = [bool((PositionScore(c.reshape(3, 3)).before(index) <= 0).all()) for c in kinds]
-        return np.array(closed)[kind.ravel()]
+        most = [float(PositionScore(c.reshape(3, 3)).before(index).max()) for c in kinds]
+        return (np.array(most) < 0 if strict else np.array(most) <= 0)[kind.ravel()]
 
     def _alike(self, members: Int[np.ndarray, " members"]) -> Iterator[Int[np.ndarray, " members"]]:
         """Split heads by their polynomial and the number of rows of their product."""

@@ -71,7 +71,7 @@ def test_what_a_step_leaves_behind_does_not_grow_but_for_the_tokens_themselves()
     sizes = []
     for step in range(1, 12):
         play(decoder, step - 1, step)
-        state, _ = decoder.state()
+        state, *_ = decoder.state()
         sizes.append({name: value.numel() for name, value in state.memory.items()})
     assert all(size == sizes[0] for size in sizes)
 

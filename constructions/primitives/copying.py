@@ -153,12 +153,10 @@ def times_index(
 ) -> Block:
     """Registers times the token's index, which undoes an attention's 1/i.
 
-    Claim: to_n is scale · i · what_n.
-    Source: eq. tf_constrcut_ucbvi_multi, proof of Theorem approx_ucbvi, arXiv 2310.08566: the score is i² − G(i² − j²), which
-    is i² at j = i and ≤ 0 before, once G ≥ i.
-    Reads: what, position.  Writes: to.
-    Error: none; `bound` is the largest entry of the result, `tokens` the largest number of tokens.
-    Cost: 1 layer of 1 head; no neurons.
+    Claim: to_n is scale · i · what_n. Source: eq. tf_constrcut_ucbvi_multi, proof of Theorem approx_ucbvi, arXiv
+    2310.08566: the score is i² − G(i² − j²), which is i² at j = i and ≤ 0 before, once G ≥ i. Reads: what, position.
+    Writes: to. Error: none; `bound` is the largest entry of the result, `tokens` the largest number of tokens. Cost: 1
+    layer of 1 head; no neurons.
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(x=2, y=2, position=3)

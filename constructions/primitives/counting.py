@@ -70,8 +70,8 @@ class Counters:
     def heads(self, role: str, query: list[Link], key: list[Link], sign: float) -> Head:
         """A head for each counter from its rows of query and key."""
         value = tile(sign * stack(*(read(register) for register in self.moved)), self.count)
-        rows = (side_by_side(self.count, *part) for part in (query, key))
-        return Head(f"{self.to[0].name} {role}", *rows, value, self.to, self.count)
+        rows, columns = (side_by_side(self.count, *part) for part in (query, key))
+        return Head(f"{self.to[0].name} {role}", rows, columns, value, self.to, self.count)
 
     def found(self, values: Values) -> Bool[np.ndarray, "tokens counters"]:
         """Where all entries are 1."""
@@ -90,12 +90,10 @@ def by_ramps(
 ) -> Block:
     """Counts over earlier episodes, divided by i, as the paper computes them.
 
-    Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m, on tokens i without
-    an action; 0 on the others.
-    Source: proof of Theorem approx_ucbvi, step 1b (heads 1 to 10), arXiv 2310.08566, with the constant of head 5 repaired.
-    Reads: the one-hot registers, moved, clock (k, h, v), position.  Writes: to.
-    Error: none.
-    Cost: 1 layer of 10 heads a counter; no neurons.
+    Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m, on tokens i
+    without an action; 0 on the others. Source: proof of Theorem approx_ucbvi, step 1b (heads 1 to 10), arXiv 2310.08566,
+    with the constant of head 5 repaired. Reads: the one-hot registers, moved, clock (k, h, v), position.  Writes: to.
+    Error: none. Cost: 1 layer of 10 heads a counter; no neurons.
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(kind=3, n=2, clock=3, position=3)

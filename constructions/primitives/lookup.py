@@ -1,19 +1,20 @@
 """Look-ups on integers, exact, by MLP neurons.
 
-**Indicators.** For an integer N and 0 ≤ x ≤ C, x·[N ≥ y] = relu(x + C(N − y)) − relu(C(N − y)): if N ≥ y both are positive and
-their difference is x, else x + C(N − y) ≤ 0. Since 1/max(N, 1) = 1 + Σ_{y=2} (1/y − 1/(y−1)) [N ≥ y],
+**Indicators.** For an integer N and 0 ≤ x ≤ C, x·[N ≥ y] = relu(x + C(N − y)) − relu(C(N − y)): if N ≥ y both are positive
+and their difference is x, else x + C(N − y) ≤ 0. Since 1/max(N, 1) = 1 + Σ_{y=2} (1/y − 1/(y−1)) [N ≥ y],
 
     x/max(N, 1) = x − Σ_{y=2}^{K} (relu(x + C(N − y)) − relu(C(N − y)))/(y(y−1)),
 
-for every real x in [0, C], by K − 1 neurons and K − 1 more that all quotients with the same N share. A function of N alone is
-interpolated at the integers: one neuron a value.
+for every real x in [0, C], by K − 1 neurons and K − 1 more that all quotients with the same N share. A function of N alone
+is interpolated at the integers: one neuron a value.
 
-**As printed**, relu(1 − (n − x)² − (N − y)²) is the indicator of (n, N) = (x, y): (K + 1)² neurons a quotient n/max(N, 1), fed
-by the squares of n and N. It needs integers; for real x, relu(x − K(N − y)²) is x·[N = y], K + 1 neurons.
+**As printed**, relu(1 − (n − x)² − (N − y)²) is the indicator of (n, N) = (x, y): (K + 1)² neurons a quotient n/max(N, 1),
+fed by the squares of n and N. It needs integers; for real x, relu(x − K(N − y)²) is x·[N = y], K + 1 neurons.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -143,8 +144,8 @@ def one_hot(name: str, source: str, *, of: Register, to: Register, one: Register
 
 def table_units(role: str, of: Entries, to: Register, one: Register, values: Sequence[Fraction]) -> Units:
     """Neurons that add values[N_m] to entry m of `to`: one a value after the first, and one for all."""
-    size, slopes = len(of[1]), np.diff(np.array(values, dtype=object))
-    weights = np.diff(slopes, prepend=Fraction(0)) if len(slopes) else slopes
+    size, slopes = len(of[1]), [after - before for before, after in pairwise(values)]
+    weights = np.array([after - before for before, after in pairwise([Fraction(0), *slopes])], dtype=object)
     steps, entries = len(weights), np.arange(size)
     reads = repeat_rows(pick(*of), steps) - _thresholds(one, np.arange(steps), size)
     return Units(

@@ -1,8 +1,9 @@
 """The largest of several numbers, exactly.
 
 max(p, q) = q + relu(p − q). An attention head at its own token computes one such relu, an MLP neuron another, so one
-transformer layer takes the maximum over four numbers, ⌈log₄ n⌉ layers over n. With query (p − q, i, 1) and key (1, −G, Gj) the
-score of token j is p_i − q_i + G(j − i): relu(p − q) at j = i, ≤ 0 before, once G ≥ |p − q|; the value j undoes the 1/i.
+transformer layer takes the maximum over four numbers, ⌈log₄ n⌉ layers over n. With query (p − q, i, 1) and key (1, −G, Gj)
+the score of token j is p_i − q_i + G(j − i): relu(p − q) at j = i, ≤ 0 before, once G ≥ |p − q|; the value j undoes the
+1/i.
 
 The numbers may be b + i·y with registers b and y, as a head's value that still lacks its factor i: the score
 (y_p − y_q)·j + (b_p − b_q) + G(j − i) is bilinear, and right at j = i.
@@ -59,7 +60,7 @@ def layers(count: int) -> int:
 
 
 def halves(groups: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers held group by group: the first and second of every pair, and the last of each group where it has no partner."""
+    """Numbers held group by group: first and second of every pair, and the last of each group that has no partner."""
     first = (np.arange(groups)[:, None] * count + np.arange(0, count - 1, 2)).ravel()
     lonely = np.arange(groups) * count + count - 1 if count % 2 else np.empty(0, int)
     return first, first + 1, lonely

@@ -107,7 +107,7 @@ def selection_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
             stream["position"],
             gate,
             signs=(1.0,),
-            scale=sign / spec.temperature,
+            scale=sign / spec.tau,
         )
     return tuple(heads)
 
@@ -118,16 +118,16 @@ def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Bloc
     """The block of all stages; its claim is the policy's logits at state tokens."""
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        return plan(spec, values) / spec.temperature
+        return plan(spec, values) / spec.tau
 
     gate = product.gate_size(4 * (spec.largest + product.gate_size(spec.largest)))
     stages, scale = spec.horizon, spec.largest * (spec.episodes + spec.states)
-    own = Bound(0.0, UNIT * 16 * stages * (scale + gate * spec.tokens) / spec.temperature)
+    own = Bound(0.0, UNIT * 16 * stages * (scale + gate * spec.tokens) / spec.tau)
     sizes = {to.name: to.size for step in steps for head in step.heads for to in head.registers}
     sizes |= {
         write[0].name: write[0].size for step in steps for units in step.units for write in units.writes
     }
-    largest = max(spec.largest, spec.episodes * spec.largest, spec.largest / spec.temperature)
+    largest = max(spec.largest, spec.episodes * spec.largest, spec.largest / spec.tau)
     magnitude = 4 * largest * math.sqrt(sum(sizes.values()))
     promise = Promise("rewards within [0, 1]", own, own, magnitude)
     return Block(name, "theorem ours", tuple(steps), stream["logits"], truth, promise, groups=spec.actions)

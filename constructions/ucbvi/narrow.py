@@ -4,26 +4,28 @@
 layers, at most 4SA + 2A + 1 heads or 2SA + S⌊A/2⌋ + 1 heads a layer, D = O(SA + H) registers and D' = O(K·SA) neurons whose
 logits are Q̂_h(s, ·)/τ of UCB-VI, exactly, for all rewards in [0, 1].
 
-*Proof.* Let token j close the step (h_j, s_j, a_j, r_j), as layers 1 and 2 make it known to it, and let s'_j be its own state.
-For a vector V with 0 ≤ V ≤ X ≤ B, and [·] read off one-hot registers,
+*Proof.* Let token j close the step (h_j, s_j, a_j, r_j), as layers 1 and 2 make it known to it, and let s'_j be its own
+state. For a vector V with 0 ≤ V ≤ X ≤ B, and [·] read off one-hot registers,
 
     relu(⟨V_i, s'_j⟩ − c + B([s_j = s] + [a_j = a] + [h_j = h] − 3))                                                   (1)
 
-is relu(V(s'_j) − c) where all three match and 0 elsewhere, as the bracket is ≤ −1 there. With B(k_j − k_i) added it is the same
-on the present episode and 0 on earlier ones. (1) at c = 0 less (1) at c = H is min(V, H); all tokens less the present episode
-leaves the earlier ones. So four heads for (s, a) yield (1/i) Σ_{s'} N_h(s,a,s') min(V(s'), H). By the same heads without V,
-(1/i) N_h(s,a) and (1/i) N_h(s,a) r_h(s,a).
+is relu(V(s'_j) − c) where all three match and 0 elsewhere, as the bracket is ≤ −1 there. With B(k_j − k_i) added it is the
+same on the present episode and 0 on earlier ones. (1) at c = 0 less (1) at c = H is min(V, H); all tokens less the present
+episode leaves the earlier ones. So four heads for (s, a) yield (1/i) Σ_{s'} N_h(s,a,s') min(V(s'), H). By the same heads
+without V, (1/i) N_h(s,a) and (1/i) N_h(s,a) r_h(s,a).
 
-Write E/i for that sum, E/i ≤ H as N ≤ i. Dividing by max(N, 1) is a look-up linear in E/i (lookup.py), so it can be done before
-the factor i is restored: y = E/(i max(N, 1)). An attention head at its own token then sees i·y, since its score is bilinear
-and j = i there (maximum.py). So relu(X_p − X_q) for X = r̂ + b + H·[N = 0] + i·y is one head, at which i·y itself is restored by
-another; the MLP takes the second level, and V = max_a X over four actions is done two layers after the last V, without having been
-cut off: (1) does that where V is used, and the selection heads, relu(x) − relu(x − H) with x = ⟨s_i, X(·, a)⟩ − B(1 − [h_i = h]),
-where Q̂ is.
+Write E/i for that sum. An episode visits (h, s, a) once at most and has 2H + 1 tokens, so i > (2H+1)N and E/i ≤ HN/i < 1/2.
+Dividing by max(N, 1) is a look-up linear in E/i (lookup.py), so it can be done before the factor i is restored: y = E/(i
+max(N, 1)). An attention head at its own token then sees i·y, since its score is bilinear and j = i there (maximum.py). So
+relu(X_p − X_q) for X = r̂ + b + H·[N = 0] + i·y is one head, at which i·y itself is restored by another; the MLP takes the
+second level, and V = max_a X over four actions is done two layers after the last V, without having been cut off: (1) does
+that where V is used, and the selection heads, relu(x) − relu(x − H) with x = ⟨s_i, X(·, a)⟩ − B(1 − [h_i = h]), where Q̂
+is.
 
-Layers: 1, 2 the step before; 3 counts of stage H; for each h = H … 1: (α) heads: E_h, counts times i, selection of stage h + 1;
-MLP: r̂ + b, y. (β) heads: i·y, first level of the maximum, counts of stage h − 1; MLP: second level. Last, the selection of stage 1.
-V_1 is not needed, so of the ⌈log₄ A⌉ − 1 further layers of maxima every stage but the first takes its share. ∎
+Layers: 1, 2 the step before; 3 counts of stage H; for each h = H … 1: (α) heads: E_h, counts times i, selection of stage h
++ 1; MLP: r̂ + b, y. (β) heads: i·y, first level of the maximum, counts of stage h − 1; MLP: second level. Last, the
+selection of stage 1. V_1 is not needed, so of the ⌈log₄ A⌉ − 1 further layers of maxima every stage but the first takes its
+share. ∎
 
 The theorem's own construction needs D, M = O(HS²A) and D' = O(K²HS²A) at 2H + 8 layers.
 """
@@ -38,6 +40,9 @@ from constructions.stream import Stream
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
 from constructions.ucbvi.theorem import construct
+
+SHARE = 0.5
+"""Bound on E/i."""
 
 
 def registers(spec: Spec) -> dict[str, int]:
@@ -124,10 +129,11 @@ def _ahead_heads(spec: Spec, stream: Stream, stage: int) -> list[Head]:
             ("all", ((), ()), sign),
             ("present", ((present[0],), (present[1],)), -sign),
         ):
-            rows = (
+            rows, columns = (
                 side_by_side(pairs, *part, *extra) for part, extra in zip((query, key), more, strict=True)
             )
-            heads.append(Head(f"ahead, {role}, cut {cut:g}", *rows, weight * one, stream["ahead_raw"], pairs))
+            name = f"ahead, {role}, cut {cut:g}"
+            heads.append(Head(name, rows, columns, weight * one, stream["ahead_raw"], pairs))
     return heads
 
 

@@ -4,13 +4,13 @@
 layers, at most 2S²A + 3SA + 1 heads a layer, D = O(S²A + H) registers and D' = O(K·S²A) neurons whose logits are Q̂_h(s, ·)/τ
 of UCB-VI, exactly, for all rewards in [0, 1].
 
-*Proof.* The theorem's own steps, one stage at a time, with three changes. (a) Counting wants the stage one-hot (counting.by_stage):
-two heads a counter in place of ten. (b) x/max(N, 1) is a look-up for real x (lookup.quotients): no squares. (c) The maximum comes
-before the cut at H, min(H, max_a X) = max_a min(H, X): its first level by neurons, the second by heads, the cut by neurons; every
-further layer between them takes two levels more. Layers: 1, 2 the step before; 3 counts of stage H; 4 counts times i, look-ups;
-for each h = H … 1: (x) heads: Σ P̂_h V_{h+1}, counts of stage h − 1; MLP: first level. (y) heads: second level, counts times i,
-selection of stage h; MLP: V_h cut off, look-ups of stage h − 1. V_1 is not needed. A register is emptied by the layer that used it
-last, before anything is written to it again. ∎
+*Proof.* The theorem's own steps, one stage at a time, with three changes. (a) Counting wants the stage one-hot
+(counting.by_stage): two heads a counter in place of ten. (b) x/max(N, 1) is a look-up for real x (lookup.quotients): no
+squares. (c) The maximum comes before the cut at H, min(H, max_a X) = max_a min(H, X): its first level by neurons, the
+second by heads, the cut by neurons; every further layer between them takes two levels more. Layers: 1, 2 the step before; 3
+counts of stage H; 4 counts times i, look-ups; for each h = H … 1: (x) heads: Σ P̂_h V_{h+1}, counts of stage h − 1; MLP:
+first level. (y) heads: second level, counts times i, selection of stage h; MLP: V_h cut off, look-ups of stage h − 1. V_1
+is not needed. A register is emptied by the layer that used it last, before anything is written to it again. ∎
 """
 
 import math

@@ -50,6 +50,11 @@ class Spec:
         checks.choice("form", self.form, ("theorem", "slim", "narrow"))
 
     @property
+    def tau(self) -> float:
+        """The temperature as a number."""
+        return float(self.temperature or 0.0)
+
+    @property
     def pairs(self) -> int:
         """SA."""
         return self.states * self.actions

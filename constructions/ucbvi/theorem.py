@@ -6,9 +6,9 @@
     2 layers a stage  heads: Σ P̂_h V̂_{h+1};  MLP: Q̂_h, cut off at H;  heads and MLP: V̂_h = max_a Q̂_h
     3 layers          Q̂_h(s, ·) for every h;  the one of the present stage;  times i/τ
 
-As printed, with these repairs: the constant of count head 5 (counting.py), a squaring gate above K² instead of K, the look-up
-for r̂ with real rewards (lookup.py), P̂_h for P̂_{h+1}, and the maximum (maximum.py), for which ⌈log₄ A⌉ layers a stage are
-needed: L = H(1 + ⌈log₄ A⌉) + 8, which is 2H + 8 for 2 ≤ A ≤ 4 as stated.
+As printed, with these repairs: the constant of count head 5 (counting.py), a squaring gate above K² instead of K, the
+look-up for r̂ with real rewards (lookup.py), P̂_h for P̂_{h+1}, and the maximum (maximum.py), for which ⌈log₄ A⌉ layers a
+stage are needed: L = H(1 + ⌈log₄ A⌉) + 8, which is 2H + 8 for 2 ≤ A ≤ 4 as stated.
 
 Exact: with look-up values in exact arithmetic every register equals what the algorithm defines; the certificate is 0.
 """
@@ -109,10 +109,14 @@ def previous_steps(spec: Spec, stream: Stream) -> list[list[Block]]:
     """Layers 1 and 2: state, action and reward of the step before."""
     parts = ("state", "action", "reward")
     raw, held = (tuple(stream[f"previous_{part}{suffix}"] for part in parts) for suffix in ("_raw", ""))
-    place = {"position": stream["position"]}
     what = tuple(stream[part] for part in parts)
     copy = copying.previous_step(
-        "previous step over i", SOURCE + "1a", what=what, to=raw, clock=stream["clock"], **place
+        "previous step over i",
+        SOURCE + "1a",
+        what=what,
+        to=raw,
+        clock=stream["clock"],
+        position=stream["position"],
     )
     back = copying.times_index(
         "previous step",
@@ -122,7 +126,7 @@ def previous_steps(spec: Spec, stream: Stream) -> list[list[Block]]:
         bound=1.0,
         tokens=spec.tokens,
         inherited=copy.promise.own,
-        **place,
+        position=stream["position"],
     )
     return [[copy], [back]]
 
@@ -318,10 +322,10 @@ def _selection(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]
         what=(stream["chosen_raw"],),
         to=(stream["logits"],),
         position=position,
-        bound=top / spec.temperature,
+        bound=top / spec.tau,
         tokens=spec.tokens,
-        scale=1 / spec.temperature,
-        inherited=(spec.tokens / spec.temperature) * second.promise.total,
+        scale=1 / spec.tau,
+        inherited=(spec.tokens / spec.tau) * second.promise.total,
     )
     return [[first], [second], [third]]
 
