@@ -8,13 +8,26 @@ other     everything else, by the definition
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
 
-from constructions.sparsity import MANY, Move, Rows, Sparse, Stream, Targets, bands, edges, packed, shape
+from constructions.sparsity import (
+    MANY,
+    Move,
+    Rows,
+    Sparse,
+    Stream,
+    Targets,
+    alike,
+    bands,
+    columns,
+    edges,
+    shape,
+)
 
 KNOTS = 3
 """So many neurons at least make a look-up."""
@@ -113,18 +126,22 @@ def file_neurons(first: sparse.csr_array, second: sparse.csr_array, one: int | N
         second: W2 transposed, shape (neurons, D).
         one: the stream entry that always holds 1, if there is one.
     """
-    units = shape(first)[0]
-    (reads, mirrored), (writes, opposite) = packed(first), packed(second)
-    waiting, pairs, rest = defaultdict(list), [], []
-    for unit in np.flatnonzero(np.diff(edges(second))).tolist():  # the others write nothing
-        mates = waiting[mirrored(unit), opposite(unit)]
+    units, second = shape(first)[0], sparse.csr_array(second)
+    kinds = alike(
+        sparse.vstack([sparse.hstack([first, second]), -sparse.hstack([first, second])], format="csr")
+    )
+    (own, opposite), pairs, waiting = np.split(kinds, 2), [], defaultdict(list)
+    silent = np.diff(edges(second)) == 0  # these write nothing
+    candidates = np.isin(own, opposite) & ~silent
+    for unit in np.flatnonzero(candidates).tolist():
+        mates = waiting[opposite[unit]]
         if mates:
-            mates.pop()
-            pairs.append(unit)
+            pairs.append((mates.pop(), unit))
         else:
-            waiting[reads(unit), writes(unit)].append(unit)
-    rest = np.sort(np.array([unit for group in waiting.values() for unit in group], dtype=np.int64))
-    read, written = first[pairs], sparse.csr_array(second[pairs].T)
+            waiting[own[unit]].append(unit)
+    chosen = [later for _, later in pairs]
+    rest = np.setdiff1d(np.flatnonzero(~silent), np.array(pairs, dtype=np.int64).ravel())
+    read, written = first[chosen], sparse.csr_array(second[chosen].T)
     slices = bands(written, MANY)
     paired = Sparse(read) if slices is not None else Rows(written @ read)
     found, lookups = _lookups(first, second, rest, one)
@@ -135,29 +152,33 @@ def file_neurons(first: sparse.csr_array, second: sparse.csr_array, one: int | N
 
 def _lookups(
     first: sparse.csr_array, second: sparse.csr_array, units: np.ndarray, one: int | None
-) -> tuple[list[int], Lookups | None]:
+) -> tuple[Int[np.ndarray, " found"], Lookups | None]:
     """The neurons among `units` that share a direction with enough others, and their functions."""
     if one is None or not len(units):
-        return [], None
+        return np.empty(0, np.int64), None
     reads = first[units]
     threshold = reads[:, [one]].toarray()[:, 0]
     coo = reads.tocoo()
     off = coo.col != one
     sloped = sparse.csr_array((coo.data[off], (coo.row[off], coo.col[off])), shape=reads.shape)
-    sloped.sort_indices()
+    sloped.sum_duplicates()
+    sloped.eliminate_zeros()
     lead = np.zeros(len(units))
     some = np.diff(edges(sloped)) > 0
     lead[some] = sloped.data[edges(sloped)[:-1][some]]
     scaled = sloped.copy()
     scaled.data = sloped.data / np.repeat(lead, np.diff(edges(sloped)))
-    direction, _ = packed(scaled)
-    groups = defaultdict(list)
-    for number in np.flatnonzero(some).tolist():
-        groups[direction(number)].append(number)
-    members = [np.array(group) for group in groups.values() if len(group) >= KNOTS]
-    if not members:
-        return [], None
-    tables = [_functions(lead[group], threshold[group], second[units[group]].tocoo()) for group in members]
+    kinds = np.where(some, alike(scaled), -1)
+    order = np.argsort(kinds, kind="stable")
+    borders = np.flatnonzero(np.diff(kinds[order], prepend=-2, append=-2))
+    spans = [
+        (start, stop)
+        for start, stop in pairwise(borders.tolist())
+        if stop - start >= KNOTS and some[order[start]]
+    ]
+    if not spans:
+        return np.empty(0, np.int64), None
+    tables = _tables(spans, lead[order], threshold[order], second[units[order]])
     most = max(len(knots) for knots, *_ in tables)
 
     def filled(rows: list, width: int, **how) -> np.ndarray:
@@ -165,7 +186,7 @@ def _lookups(
 
     functions = [(number, *function) for number, (_, _, found) in enumerate(tables) for function in found]
     lookups = Lookups(
-        Sparse(scaled[[group[0] for group in members]]),
+        Sparse(scaled[order[[start for start, _ in spans]]]),
         filled([knots for knots, *_ in tables], most, constant_values=np.inf),
         filled([anchors for _, anchors, _ in tables], most + 1, mode="edge"),
         np.array([number for number, *_ in functions]),
@@ -173,25 +194,44 @@ def _lookups(
         filled([slopes for *_, slopes in functions], most + 1, mode="edge"),
         Targets(np.array([entry for _, entry, *_ in functions])),
     )
-    return [int(unit) for group in members for unit in units[group]], lookups
+    return np.concatenate([units[order[start:stop]] for start, stop in spans]), lookups
 
 
-def _functions(scale: np.ndarray, threshold: np.ndarray, writes: sparse.coo_array):
-    """Knots and anchors of Σ_n w_n relu(scale_n u + threshold_n), and for each entry written its values and slopes."""
+def _tables(
+    spans: list[tuple[int, int]], scale: np.ndarray, threshold: np.ndarray, second: sparse.csr_array
+) -> list:
+    """Knots, anchors and functions of each span of neurons; what is the same but for the entries written is found once."""
+    known, found = {}, []
+    starts, entries, weights = edges(second), columns(second), second.data
+    for start, stop in spans:
+        inside = slice(starts[start], starts[stop])
+        written, place = np.unique(entries[inside], return_inverse=True)
+        neuron = np.repeat(np.arange(stop - start), np.diff(starts[start : stop + 1]))
+        parts = (scale[start:stop], threshold[start:stop], neuron, place, weights[inside])
+        print_ = b"|".join(part.tobytes() for part in parts)
+        if print_ not in known:
+            known[print_] = _functions(*parts)
+        turn, anchors, functions = known[print_]
+        found.append((turn, anchors, [(int(written[n]), *function) for n, *function in functions]))
+    return found
+
+
+def _functions(
+    scale: np.ndarray, threshold: np.ndarray, neuron: np.ndarray, place: np.ndarray, weight: np.ndarray
+):
+    """Knots and anchors of Σ_n w_n relu(scale_n u + threshold_n), and for each place written its values and slopes."""
     turn = -threshold / scale
     order = np.argsort(turn, kind="stable")
+    rank = np.argsort(order)
     turn, scale, threshold = turn[order], scale[order], threshold[order]
     anchors = turn[[0, *range(len(turn))]]
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
     bends = np.maximum(anchors[:, None] * scale + threshold, 0.0)  # (pieces, neurons)
-    bends[:, :][np.equal.outer(anchors, turn)] = 0.0  # exactly, at its own knot
+    bends[np.equal.outer(anchors, turn)] = 0.0  # exactly, at its own knot
     above = np.arange(len(turn) + 1)[:, None] > np.arange(len(turn))  # the piece lies past the knot
     active = np.where(scale > 0, above, ~above)
     found = []
-    for entry in np.unique(writes.col):
-        chosen = writes.col == entry
+    for number in range(place.max(initial=-1) + 1):
         weights = np.zeros(len(order))
-        np.add.at(weights, rank[writes.row[chosen]], writes.data[chosen])
-        found.append((int(entry), bends @ weights, active @ (weights * scale)))
+        np.add.at(weights, rank[neuron[place == number]], weight[place == number])
+        found.append((number, bends @ weights, active @ (weights * scale)))
     return turn, anchors, found

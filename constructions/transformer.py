@@ -64,8 +64,8 @@ class SparseMap(nn.Module):
         places, weights = places[starts][keep], weights[keep]
         self.outputs, self.inputs = outputs, inputs
         self.exact = weights if weights.dtype == object else None
-        self.register_buffer("rows", torch.as_tensor(places // inputs))
-        self.register_buffer("columns", torch.as_tensor(places % inputs))
+        self.register_buffer("rows", torch.as_tensor((places // inputs).astype(np.int32)))
+        self.register_buffer("columns", torch.as_tensor((places % inputs).astype(np.int32)))
         self.weight = nn.Parameter(torch.as_tensor(weights.astype(np.float64)), requires_grad=False)
 
     def forward(self, tokens: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
