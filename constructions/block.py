@@ -35,6 +35,10 @@ class Link:
     height: int
     reads: frozenset[str]
 
+    def __post_init__(self):
+        for name in ("rows", "columns"):  # half the memory of 64 bits
+            object.__setattr__(self, name, getattr(self, name).astype(np.int32, copy=False))
+
     def __mul__(self, scale: float) -> "Link":
         if scale == 0:
             return blank(self.height)

@@ -14,7 +14,7 @@ from constructions.evaluate import CompiledLayer, Program
 from constructions.identities import Gated, General, Group, Linear, OwnProduct, OwnToken, PositionScore
 from constructions.neurons import file_neurons
 from constructions.pruning import HeadWeights, LayerWeights, prune
-from constructions.sparsity import Rows, Sparse, Targets, columns, edges, packed, shape
+from constructions.sparsity import Rows, Sparse, Targets, alike, columns, edges, packed, shape
 from constructions.transformer import Transformer
 
 CROWD = 4
@@ -246,6 +246,5 @@ class _Filing:
 
     def _differs(self, part: sparse.csr_array, members: int) -> Bool[np.ndarray, " rows"]:
         """Which rows are not the same in all heads."""
-        row, _ = packed(part)
-        kinds = [len({row(head * self.rank + n) for head in range(members)}) for n in range(self.rank)]
-        return np.tile(np.array(kinds) > 1, members)
+        kinds = alike(part).reshape(members, self.rank)
+        return np.tile((kinds != kinds[0]).any(0), members)
