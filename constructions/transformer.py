@@ -8,6 +8,7 @@ Weights are stored factored and sparse: Q_m and K_m as their few nonzero rows, V
 out as the paper's literal D×D matrices. Layers that repeat are stored once and counted as often as they run.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,6 +80,10 @@ class SparseMap(nn.Module):
         return sparse.csr_array((self.weight.numpy(force=True), entries), shape=(self.outputs, self.inputs))
 
 
+SCORES = 2**24
+"""So many scores are held at a time."""
+
+
 class Heads(nn.Module):
     """Attention heads of equal rank and span.
 
@@ -108,8 +113,12 @@ class Heads(nn.Module):
         )
         count = tokens.shape[-2]
         index = torch.arange(1, count + 1, dtype=tokens.dtype, device=tokens.device)
-        scores = torch.relu(query @ key.mT).tril() / index[:, None]  # (..., heads, tokens i, tokens j)
-        return (scores @ value).transpose(-3, -2).flatten(-2)  # (..., tokens, heads · span)
+        share = max(1, SCORES // max(math.prod(tokens.shape[:-1]) * count, 1))  # so many heads at a time
+        moved = [
+            (torch.relu(q @ k.mT).tril() / index[:, None]) @ v  # (..., heads, tokens i, tokens j) @ values
+            for q, k, v in zip(*(part.split(share, dim=-3) for part in (query, key, value)), strict=True)
+        ]
+        return torch.cat(moved, dim=-3).transpose(-3, -2).flatten(-2)  # (..., tokens, heads · span)
 
 
 class Attention(nn.Module):

@@ -7,7 +7,7 @@ admissible history, *stated* the theorem's own formula. A verdict that fails kee
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import hypothesis
 import numpy as np
@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase
 from jaxtyping import Float
 
 from constructions.construction import Construction, Probe
-from constructions.history import BanditHistory
-from verify.strategies import Recipe, batches, battery
+from constructions.tokens import History
+from verify import strategies
 
 ORDER_WINDOW = 0.05
 """How far a fitted exponent may lie from the stated one."""
@@ -29,7 +29,35 @@ SEARCH = hypothesis.settings(
 )
 """The same search for everyone who runs it."""
 
-Truth = Callable[[Any, BanditHistory], Float[np.ndarray, "steps arms"]]
+
+@runtime_checkable
+class Recipe(Protocol):
+    """A few words and numbers from which one history follows; a frozen dataclass."""
+
+    @property
+    def steps(self) -> int:
+        """Number of decisions."""
+        ...
+
+    def history(self, spec: Any) -> History:
+        """The history."""
+        ...
+
+
+@runtime_checkable
+class Strategies(Protocol):
+    """Where recipes come from: verify.strategies for bandits, verify.episode_strategies for episodes."""
+
+    def battery(self, spec: Any, repeats: int = 1) -> list:
+        """The same recipes for everyone."""
+        ...
+
+    def batches(self, spec: Any, size: int) -> Any:
+        """Hypothesis' lists of recipes of equal length."""
+        ...
+
+
+Truth = Callable[[Any, Any], Float[np.ndarray, "steps arms"]]
 
 
 @dataclass(frozen=True)
@@ -122,7 +150,7 @@ class Findings:
     @property
     def witness(self) -> dict | None:
         """The recipe of the worst history as a record."""
-        return None if self.recipe is None else asdict(self.recipe)
+        return None if self.recipe is None else asdict(self.recipe)  # type: ignore[arg-type]
 
     def score(self, certificate: float) -> float:
         """Worst error over promise: what the search climbs, and more than 1 where a claim fails."""
@@ -173,7 +201,7 @@ class Report:
 
 def measure(built: Construction, truth: Truth | None, tried: Sequence[Recipe]) -> Findings:
     """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm."""
-    histories = [recipe.history(built.tokens.spec) for recipe in tried]
+    histories = [recipe.history(built.spec) for recipe in tried]
     outputs = built.outputs(histories)
     findings = Findings()
     for recipe, history, output in zip(tried, histories, outputs, strict=True):
@@ -186,10 +214,12 @@ def measure(built: Construction, truth: Truth | None, tried: Sequence[Recipe]) -
     return findings
 
 
-def search(built: Construction, truth: Truth | None, histories: int, batch: int = 20) -> Findings:
+def search(
+    built: Construction, truth: Truth | None, histories: int, batch: int = 20, source: Strategies = strategies
+) -> Findings:
     """Look for the worst error over at least so many histories: a fixed battery, then Hypothesis, climbing error/promise."""
-    findings, spec = Findings(), built.tokens.spec
-    fixed = battery(spec)
+    findings, spec = Findings(), built.spec
+    fixed = source.battery(spec)
     for start in range(0, min(len(fixed), histories), batch):
         findings = findings.merge(measure(built, truth, fixed[start : start + batch]))
 
@@ -198,7 +228,7 @@ def search(built: Construction, truth: Truth | None, histories: int, batch: int 
         max_examples=max(1, math.ceil((histories - findings.histories) / batch)),
         phases=(Phase.generate, Phase.target),
     )
-    @hypothesis.given(batches(spec, batch))
+    @hypothesis.given(source.batches(spec, batch))
     def climb(tried: list[Recipe]) -> None:
         nonlocal findings
         found = measure(built, truth, tried)
@@ -209,10 +239,10 @@ def search(built: Construction, truth: Truth | None, histories: int, batch: int 
     return findings
 
 
-def shrink(built: Construction, truth: Truth | None) -> Recipe | None:
+def shrink(built: Construction, truth: Truth | None, source: Strategies = strategies) -> Recipe | None:
     """The shortest history of the battery that still breaks a promise; None if none of any length does."""
-    for steps in range(1, built.tokens.spec.horizon + 1):
-        for recipe in battery(built.tokens.spec):
+    for steps in range(1, built.tokens.decisions + 1):
+        for recipe in source.battery(built.spec):
             tried = replace(recipe, steps=steps)
             if measure(built, truth, [tried]).score(built.certificate) > 1:
                 return tried

@@ -1,12 +1,13 @@
 """The same forward pass in exact rational arithmetic.
 
 The heads and neurons are those of the transformer's weights, filed by rewrite.py: every identity is an equation between
-polynomials and relus, so it holds for rationals as it does for floats, and what it presumes of the tokens at hand (a gate that
-outweighs a product) is checked here in rationals too, or in floats with room to spare. Weights are taken as float64 holds them, or
-as the exact numbers they stand for (1/3) where the transformer keeps those and they still round to the weight.
+polynomials and relus, so it holds for rationals as it does for floats, and what it presumes of the tokens at hand (a gate
+that outweighs a product) is checked here in rationals too, or in floats with room to spare. Weights are taken as float64
+holds them, or as the exact numbers they stand for (1/3) where the transformer keeps those and they still round to the
+weight.
 
-A row of the stream whose numbers are all integers is held in float64, which is exact for them below 2⁵³; sums and products that
-could leave that range are computed as rationals.
+A row of the stream whose numbers are all integers is held in float64, which is exact for them below 2⁵³; sums and products
+that could leave that range are computed as rationals.
 """
 
 from collections import defaultdict
@@ -22,7 +23,7 @@ from scipy import sparse
 from constructions.construction import Construction
 from constructions.history import EpisodeHistory
 from constructions.identities import Gated, General, Group, OwnProduct, OwnToken, PositionScore
-from constructions.sparsity import Sparse, columns, edges, shape
+from constructions.sparsity import columns, edges, shape
 from constructions.transformer import Layer, SparseMap
 
 SAFE = 2.0**53
@@ -120,7 +121,9 @@ def forward(built: Construction, history: EpisodeHistory) -> Numbers:
             _neurons(stream, layer)
             norm = np.sqrt(np.square(stream.floats()).sum(0)).max()
             if not norm <= radius * (1 - ROOM):
-                raise ValueError(f"exact evaluation: wanted norms below the clip radius {radius:g}, got {norm:g}")
+                raise ValueError(
+                    f"exact evaluation: wanted norms below the clip radius {radius:g}, got {norm:g}"
+                )
     return stream
 
 
@@ -152,7 +155,11 @@ def _count(stream: Numbers) -> int:
 def _own(score: PositionScore, tokens: int) -> list[fmpq]:
     """p(i, i) for every token."""
     powers = np.array([[2, 3, 1], [3, 4, 2], [1, 2, 0]])
-    terms = [(rational(float(c)), int(n)) for c, n in zip(score.coefficients.ravel(), powers.ravel(), strict=True) if c]
+    terms = [
+        (rational(float(c)), int(n))
+        for c, n in zip(score.coefficients.ravel(), powers.ravel(), strict=True)
+        if c
+    ]
     return [sum((c * i**n for c, n in terms), fmpq(0)) for i in range(1, tokens + 1)]
 
 
@@ -173,15 +180,23 @@ def _own_product(group: OwnProduct, stream: Numbers):
     tokens, heads = _count(stream), group.heads
     x, y = (abs(part.floats()).reshape(heads, -1, tokens) for part in (query, key))
     sizes = np.concatenate([y, np.linalg.norm(y, axis=1, keepdims=True), y.sum(1, keepdims=True)], axis=1)
-    before = np.maximum.accumulate(np.concatenate([np.zeros((*sizes.shape[:2], 1)), sizes[..., :-1]], axis=-1), -1)
+    before = np.maximum.accumulate(
+        np.concatenate([np.zeros((*sizes.shape[:2], 1)), sizes[..., :-1]], axis=-1), -1
+    )
     reach = group._reach(torch.as_tensor(x)[:, :, None], torch.as_tensor(before)[:, :, None])[:, 0].numpy()
     gate = group.score.before(torch.arange(1, tokens + 1, dtype=torch.float64)).numpy()
     if (reach * (1 + ROOM) + gate > 0).any():
         raise ValueError("exact evaluation: wanted gates that outweigh all products, got a weaker one")
-    own, rank, span = np.array(_own(group.score, tokens), dtype=object), x.shape[1], len(value.integers) // heads
+    own, rank, span = (
+        np.array(_own(group.score, tokens), dtype=object),
+        x.shape[1],
+        len(value.integers) // heads,
+    )
     for head in range(heads):
         rows = range(head * rank, (head + 1) * rank)
-        score = sum((query.row(n) * key.row(n) for n in rows if query.integers[n].any() or n in query.rationals), own)
+        score = sum(
+            (query.row(n) * key.row(n) for n in rows if query.integers[n].any() or n in query.rationals), own
+        )
         factor = _share(list(score))
         for n in range(head * span, (head + 1) * span):
             yield int(group.targets.entries[n]), value.row(n) * factor

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from constructions.construction import Construction
-from verify.audit import Truth, measure
-from verify.strategies import Recipe, battery
+from verify import strategies
+from verify.audit import Recipe, Strategies, Truth, measure
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,19 @@ class Mutant:
 
 
 def mutants(
-    built: Construction, truth: Truth, trials: int, seed: int, change: float = 0.1, tried: int = 20
+    built: Construction,
+    truth: Truth,
+    trials: int,
+    seed: int,
+    change: float = 0.1,
+    tried: int = 20,
+    source: Strategies = strategies,
 ) -> list[Mutant]:
     """Change single random weights by a tenth of their size, up or down, and audit each with part of the battery."""
     generator = np.random.default_rng(seed)
     names, weights = zip(*built.transformer.named_parameters(), strict=True)
     sizes = np.array([weight.numel() for weight in weights])
-    tests = battery(built.tokens.spec)
+    tests = source.battery(built.spec)
     tests = [tests[n] for n in np.linspace(0, len(tests) - 1, tried).astype(int)]
     found = []
     for _ in range(trials):
@@ -70,7 +76,7 @@ def _excuse(built: Construction, mutant: Construction, tests: Sequence[Recipe], 
     """Why a mutant survives: measured, not argued."""
     if score > 1:
         return ""
-    histories = [recipe.history(built.tokens.spec) for recipe in tests]
+    histories = [recipe.history(built.spec) for recipe in tests]
     change = np.abs(built.policy(mutant.outputs(histories)) - built.policy(built.outputs(histories))).max()
     if change < 1e-12:
         return "changes no output: the head or neuron it feeds never fires on an admissible history that was tried"

@@ -152,7 +152,7 @@ def regret(axes: Axes, record: Record) -> None:
     """Mean cumulative regret of the transformer and of true LinUCB, with bands of one standard deviation."""
     x, spec = record["steps"], record["spec"]
     (low, high), edges = (_band(record, name) for name in ("true", "built"))
-    axes.plot(x, record["true"], color=ORANGE, linewidth=3, label="LinUCB")
+    axes.plot(x, record["true"], color=ORANGE, linewidth=3, label=spec.get("name", "LinUCB"))
     axes.fill_between(x, low, high, color=ORANGE, alpha=0.2, linewidth=0)
     label = f"transformer, {record['layers']} layers"
     axes.plot(x, record["built"], "--", color=BLACK, linewidth=1, label=label)
@@ -162,7 +162,8 @@ def regret(axes: Axes, record: Record) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     note = f"{record['differing']} of {record['decisions']} decisions differ\nmean ± s.d., {len(record['seeds'])} runs"
     axes.text(0.98, 0.03, note, ha="right", va="bottom", transform=axes.transAxes)
-    axes.set_title(f"{record['label']}, d = {spec['dim']}, A = {spec['actions']}")
+    setting = spec.get("setting") or f"d = {spec['dim']}, A = {spec['actions']}"
+    axes.set_title(f"{record['label']}, {setting}")
     axes.legend(loc="upper left")
 
 
@@ -188,7 +189,63 @@ def slack(axes: Axes, record: Record) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, handletextpad=0.1, columnspacing=1)
 
 
-_PANELS = (error_against_depth, error_against_width, size_against_horizon, regret, slack)
+FORMS = {"theorem": LOOKS["stated"], "slim": LOOKS["certified"], "narrow": LOOKS["measured"]}
+LETTERS = {"states": "S", "actions": "A", "horizon": "H", "episodes": "K"}
+
+
+def size_of_forms(axes: Axes, record: Record) -> None:
+    """Width of the three forms, with their fitted powers, and their neurons in pale."""
+    x = record["values"]
+    for form, look in FORMS.items():
+        fit = record["fits"][form]["width"]
+        label = f"{form}, D ∝ {LETTERS[record['variable']]}^{fit['exponent']:.2f}"
+        axes.loglog(x, record["forms"][form]["width"], label=label, **vars(look))
+        axes.loglog(
+            x, record["forms"][form]["hidden"], color=look.color, linestyle=look.linestyle, alpha=0.35
+        )
+    spec, letter = record["spec"], LETTERS[record["variable"]]
+    fixed = ", ".join(f"{sign}={spec[name]}" for name, sign in LETTERS.items() if name != record["variable"])
+    axes.set(xlabel=letter, ylabel="D (bold), D′ (pale)")
+    axes.set_title(fixed)
+    axes.set_xticks(x, [str(value) for value in x])
+    axes.minorticks_off()
+    axes.legend(loc="upper left", handlelength=1.2, fontsize=6)
+
+
+def stream_at_token(axes: Axes, record: Record) -> None:
+    """Every register at one token, shaded by what it holds, with the layer and the heads or neurons that wrote it."""
+    rows = [row for row in record["registers"] if not row["name"].startswith("level_")][::-1]
+    longest = max(len(row["values"]) for row in rows)
+    for place, row in enumerate(rows):
+        values, top = row["values"], max(map(abs, row["values"])) or 1.0
+        width = min(longest / len(values), 4.0)
+        for n, value in enumerate(values):
+            shade = (1 - 0.85 * abs(value) / top,) * 3
+            axes.barh(
+                place, width * 0.9, left=n * width, height=0.8, color=shade, edgecolor=GREY, linewidth=0.3
+            )
+        text = "input" if not row["layer"] else f"layer {row['layer']}: "
+        if row["layer"]:
+            text += f"{row['heads']} heads" if row["heads"] else f"{row['neurons']} neurons"
+        axes.text(longest * 1.02, place, text, va="center", fontsize=5)
+    axes.set(xlim=(0, longest * 1.35), ylim=(-0.7, len(rows) - 0.3))
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=5)
+    axes.set_xticks([])
+    for side in ("bottom", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_title(f"{record['spec']['form']} form, decision {record['steps']}: dark is large")
+
+
+_PANELS = (
+    error_against_depth,
+    error_against_width,
+    size_against_horizon,
+    regret,
+    slack,
+    size_of_forms,
+    stream_at_token,
+)
 PANELS: Mapping[str, Callable[[Axes, Record], None]] = {panel.__name__: panel for panel in _PANELS}
 """How each kind of record is drawn."""
 
@@ -204,6 +261,8 @@ _FIELDS = {  # curves, all of one length; other fields
         "decisions differing label layers seeds spec",
     ),
     "slack": ("error promise own_error own_promise", "block"),
+    "size_of_forms": ("values", "variable forms.theorem forms.slim forms.narrow fits spec"),
+    "stream_at_token": ("", "registers spec steps"),
 }
 
 
@@ -219,7 +278,7 @@ def _check(record: Record) -> None:
     curves = {name: _field(record, name, kind) for name in (*names, *others)}
     curves = {name: curves[name] if isinstance(curves[name], list) else [] for name in names}
     lengths = {name: len(values) for name, values in curves.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+    if names and (len(set(lengths.values())) != 1 or 0 in lengths.values()):
         raise ValueError(f"{kind}: wanted lists of one length >= 1, got lengths {lengths}")
     for name, values in curves.items():
         for x in values:

@@ -66,16 +66,19 @@ def report(
     verdicts += [_stream(name, record) for name, record in streams.items()]
     progress(f"auditing {trials} mutants")
     broken = mutants(built, algorithms.linucb, trials, seed=0)
-    verdicts.append(_caught(broken))
+    verdicts.append(caught(broken))
     return Report(
         "Soft LinUCB (Theorem 8 of arXiv 2310.08566)",
         asdict(MAIN),
         asdict(built.size()),
         verdicts,
-        _blocks(built, findings),
+        slack_rows(built, findings),
         [asdict(mutant) for mutant in broken],
         records
-        | {"regret": list(streams.values()), "slack": [{"kind": "slack", "rows": _blocks(built, findings)}]},
+        | {
+            "regret": list(streams.values()),
+            "slack": [{"kind": "slack", "rows": slack_rows(built, findings)}],
+        },
     )
 
 
@@ -260,7 +263,8 @@ def _stream(name: str, record: dict) -> Verdict:
     )
 
 
-def _caught(broken: list[Mutant]) -> Verdict:
+def caught(broken: list[Mutant]) -> Verdict:
+    """How many wrong weights the audit notices."""
     survivors = [mutant for mutant in broken if not mutant.caught]
     return Verdict(
         f"audit fails when one weight is 10 % off, share of {len(broken)} random trials",
@@ -272,7 +276,7 @@ def _caught(broken: list[Mutant]) -> Verdict:
     )
 
 
-def _blocks(built: Construction, findings: Findings) -> list[dict]:
+def slack_rows(built: Construction, findings: Findings) -> list[dict]:
     """Slack of every block: certified over measured, with inherited errors and without."""
     rows = []
     for block in built.blocks:

@@ -1,0 +1,289 @@
+"""Everything that is claimed of soft UCB-VI, measured.
+
+exact       all three forms in rational arithmetic against the algorithm in rational arithmetic: difference 0
+main        S=4, A=3, H=4, K=20: searched histories in float64, block by block
+sizes       layers, heads and neurons against Theorem 12 and its steps; our theorems' against theirs
+orders      exponents of the sizes in S, A, H and K
+streams     toy-text environments and random processes; the transformer acts
+mutants     does the audit notice when one weight is wrong?
+
+The bonus is the paper's times `exploration`. With the factor 1 every Q̂ is H, and the policy uniform, until a triple (h, s,
+a) has been visited more than 4 log(SAT/δ) times: hardly ever within these runs. A smaller factor makes every part matter.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from fractions import Fraction
+
+import numpy as np
+
+from constructions import ucbvi
+from constructions.construction import Construction
+from verify import algorithms, environments, episode_strategies, episode_sweeps, exact
+from verify.audit import Findings, Report, Verdict, search, shrink
+from verify.claims.linucb import slack_rows
+from verify.mutation import Mutant, mutants
+from verify.theorems import evaluate
+from verify.theorems import ucbvi as theorem
+
+MAIN = ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03)
+FORMS: tuple[ucbvi.Form, ...] = ("theorem", "slim", "narrow")
+MUTATED = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=12, exploration=0.03, form="narrow")
+LARGE = ucbvi.Spec(states=8, actions=4, horizon=20, episodes=20)
+SWEEPS = {
+    "states": [8, 16, 32, 64],
+    "actions": [8, 16, 32, 64],
+    "horizon": [8, 16, 32, 64],
+    "episodes": [20, 40, 80, 160],
+}
+SWEPT = ucbvi.Spec(states=4, actions=4, horizon=4, episodes=8)
+
+
+def report(
+    histories: int = 2000, trials: int = 100, progress: Callable[[str], None] = lambda _: None
+) -> Report:
+    """Run the whole audit.
+
+    Args:
+        histories: how many histories the main search tries at least; a fiftieth of them, per form, in rational arithmetic.
+        trials: how many single-weight mutants are audited.
+        progress: told what is being done.
+    """
+    verdicts = []
+    for form in FORMS:
+        progress(f"{form} form in rational arithmetic")
+        verdicts.append(exactness(replace(MAIN, form=form), max(1, histories // 50), seed=0))
+    progress(f"searching {histories} histories for the worst error")
+    built = ucbvi.build(MAIN)
+    findings = search(built, algorithms.ucbvi, histories, source=episode_strategies)
+    verdicts += _main(built, findings)
+    for form in FORMS[1:]:
+        other = ucbvi.build(replace(MAIN, form=form))
+        verdicts += list(_main(other, search(other, algorithms.ucbvi, histories, source=episode_strategies)))[
+            :1
+        ]
+    progress("sizes")
+    verdicts += [*_sizes(built), *_our_sizes()]
+    records = {
+        "sizes": [episode_sweeps.size_of_forms(SWEPT, name, values) for name, values in SWEEPS.items()]
+    }
+    verdicts += _orders(records["sizes"])
+    progress("streams: the transformer acts")
+    records["regret"] = _streams()
+    verdicts += [_stream(record) for record in records["regret"]]
+    small = replace(MAIN, states=2, actions=2, horizon=2, episodes=9)
+    recipe = episode_strategies.EpisodeRecipe("sticky", "table", 17, 3)
+    records["stream"] = [episode_sweeps.stream_at_token(ucbvi.build(small), recipe.history(small))]
+    progress(f"auditing {trials} mutants")
+    broken = mutants(ucbvi.build(MUTATED), algorithms.ucbvi, trials, seed=0, source=episode_strategies)
+    verdicts.append(_caught(broken))
+    return Report(
+        "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)",
+        asdict(MAIN),
+        asdict(built.size()),
+        verdicts,
+        slack_rows(built, findings),
+        [asdict(mutant) for mutant in broken],
+        records | {"slack": [{"kind": "slack", "rows": slack_rows(built, findings)}]},
+    )
+
+
+def _title(spec: ucbvi.Spec) -> str:
+    return f"UCB-VI {spec.form}, S={spec.states}, A={spec.actions}, H={spec.horizon}, K={spec.episodes}"
+
+
+def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
+    """The largest difference of a logit, in rational arithmetic, over histories of random lengths.
+
+    The bonuses are the rationals that float64 holds for them; everything else is exact without such a choice.
+    """
+    built, generator = ucbvi.build(spec), np.random.default_rng(seed)
+    bonus, scale = [Fraction(spec.bonus(n)) for n in range(spec.episodes + 1)], Fraction(1 / spec.tau)
+    worst, decisions, uneven, witness = Fraction(0), 0, 0, None
+    kinds = episode_strategies.battery(spec)
+    for number in range(histories):
+        steps = int(generator.integers(1, episode_strategies.decisions(spec) + 1))
+        recipe = replace(kinds[number % len(kinds)], steps=steps, seed=int(generator.integers(2**32)))
+        history = recipe.history(spec)
+        true = algorithms.ucbvi_exact(spec, history, bonus)
+        for row, wanted in zip(exact.logits(built, history), true, strict=True):
+            difference = max(abs(x - scale * q) for x, q in zip(row, wanted, strict=True))
+            decisions, uneven = decisions + 1, uneven + (len(set(wanted)) > 1)
+            if difference > worst or witness is None:
+                worst, witness = max(worst, difference), asdict(recipe)
+    return Verdict(
+        f"{_title(spec)}: difference of logits in rational arithmetic, {histories} histories, {decisions} decisions",
+        "Theorem 12" if spec.form == "theorem" else "theorem ours",
+        "bound",
+        float(worst),
+        0.0,
+        built.certificate,
+        note=f"at {uneven} of the decisions the actions' values differ; bonus times {spec.exploration:g}",
+        witness=witness,
+    )
+
+
+def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
+    """The policy in float64, and every block, over the searched histories."""
+    spec = built.spec
+    failed = findings.score(built.certificate) > 1
+    shortest = shrink(built, algorithms.ucbvi, episode_strategies) if failed else None
+    yield Verdict(
+        f"{_title(spec)}: |log-probability error| in float64, {findings.histories} histories",
+        "Theorem 12" if spec.form == "theorem" else "theorem ours",
+        "bound",
+        findings.error,
+        0.0,
+        built.certificate,
+        rounding=1e-10 / spec.tau,
+        witness=findings.witness if shortest is None else asdict(shortest),  # type: ignore[arg-type]
+        note=f"exact but for rounding, held to 1e-10/τ = {1e-10 / spec.tau:g}",
+    )
+    for block in built.blocks:
+        worst = findings.blocks[block.name]
+        yield Verdict(
+            f"{_title(spec)}, {block.name}",
+            block.source,
+            "bound",
+            worst.error,
+            0.0,
+            block.promise.total.error,
+            rounding=block.promise.total.rounding,
+            relative=worst.relative,
+        )
+
+
+def _symbols(spec: ucbvi.Spec) -> dict[str, float]:
+    names = ("states", "actions", "horizon", "episodes")
+    return {name: float(getattr(spec, name)) for name in names} | {"temperature": spec.tau}
+
+
+def _sizes(built: Construction) -> Iterator[Verdict]:
+    """Explicit sizes of the theorem and of the steps of its proof."""
+    spec, values = built.spec, _symbols(built.spec)
+    layers = ucbvi.theorem.layer_sizes(spec)
+    stated = theorem.THEOREM_12_EXPLICIT.evaluate("layers", **values)
+    yield Verdict(f"{_title(spec)}: layers", "Theorem 12", "size", built.size().layers, stated)
+    value_layers = layers[5:-3]
+    for what, found in zip(
+        ("heads", "hidden"), (max(part) for part in zip(*value_layers, strict=True)), strict=True
+    ):
+        stated = theorem.STEP_3.evaluate(what, **values)
+        yield Verdict(
+            f"{_title(spec)}: {what} of value iteration", theorem.STEP_3.source, "size", found, stated
+        )
+    yield Verdict(
+        f"{_title(spec)}: layers that were counted without building are those built",
+        "this toolkit",
+        "size",
+        sum(
+            a != (b.attention.heads, b.mlp.first.outputs)
+            for a, b in zip(layers, built.transformer.run(), strict=True)
+        ),
+        0.0,
+    )
+
+
+def _our_sizes() -> Iterator[Verdict]:
+    """Slim and narrow against the theorem's form at S=8, A=4, H=20."""
+    full, slim, narrow = (episode_sweeps.sizes(replace(LARGE, form=form)) for form in FORMS)
+    spec, source = LARGE, "theorem ours"
+    for name, found, wanted in (("slim", slim, 5.0), ("narrow", narrow, 15.0)):
+        title = _title(replace(spec, form=name))
+        note = f"D = {found['width']:,} for {full['width']:,}, M = {found['heads']:,} for {full['heads']:,}, "
+        note += f"D' = {found['hidden']:,} for {full['hidden']:,}, L = {found['layers']} for {full['layers']}"
+        ratio = full["width"] / found["width"]
+        yield Verdict(
+            f"{title}: registers of the theorem's form over these", source, "least", ratio, wanted, note=note
+        )
+        yield Verdict(f"{title}: layers", source, "size", found["layers"], float(2 * spec.horizon + 4))
+    title = _title(replace(spec, form="narrow"))
+    bound = 12 * spec.pairs + 4 * (spec.states + spec.actions + spec.horizon) + 64
+    yield Verdict(f"{title}: width", source, "size", narrow["width"], float(bound))
+    yield Verdict(f"{title}: heads", source, "size", narrow["heads"], float(24 * spec.pairs))
+
+
+ORDERS = {
+    "theorem": {"states": (2, 2, 2), "actions": (1, 1, 1), "horizon": (1, 1, 1), "episodes": (0, 0, 2)},
+    "slim": {"states": (2, 2, 2), "actions": (1, 1, 1), "horizon": (0, 0, 0), "episodes": (0, 0, 1)},
+    "narrow": {"states": (1, 1, 1), "actions": (1, 1, 1), "horizon": (0, 0, 0), "episodes": (0, 0, 1)},
+}
+"""Powers of D, M and D' in each variable: Theorem 12's O(HS²A), O(HS²A), O(K²HS²A); ours."""
+
+
+def _orders(records: list[dict]) -> Iterator[Verdict]:
+    """Fitted exponents; a lower-order term bends them a little, so an upper bound is what is held."""
+    for record in records:
+        over = record["values"]
+        for form, powers in ORDERS.items():
+            for name, stated in zip(episode_sweeps.SIZES, powers[record["variable"]], strict=True):
+                fit = record["fits"][form][name]
+                note = (
+                    f"95 % interval [{fit['low']:.3f}, {fit['high']:.3f}], constant {fit['constant']:.3g}, "
+                )
+                note += f"{record['variable']} = {over[0]} … {over[-1]}; a fit, not a proof"
+                claim = f"{form}: exponent of {name} in {record['variable']}"
+                source = "Theorem 12, an order" if form == "theorem" else "theorem ours, an order"
+                yield Verdict(claim, source, "size", fit["exponent"], stated + 0.05, note=note)
+
+
+def _streams() -> list[dict]:
+    """The transformer acts."""
+    lake = environments.gymnasium_mdp("FrozenLake", 8, map_name="4x4")
+    cliff = environments.gymnasium_mdp("CliffWalking", 12)
+
+    def spec(mdp, episodes: int, form: ucbvi.Form) -> ucbvi.Spec:
+        sizes = {"states": mdp.states, "actions": mdp.actions, "horizon": mdp.horizon}
+        return ucbvi.Spec(**sizes, episodes=episodes, exploration=0.03, form=form)
+
+    def drawn(generator: np.random.Generator):
+        return environments.random_mdp(generator, states=3, actions=2, horizon=3)
+
+    one = drawn(np.random.default_rng(0))
+    return [
+        episode_sweeps.regret(lambda _: lake, spec(lake, 30, "narrow"), range(2), "FrozenLake 4×4"),
+        episode_sweeps.regret(lambda _: cliff, spec(cliff, 16, "narrow"), range(2), "CliffWalking"),
+        episode_sweeps.regret(drawn, spec(one, 40, "theorem"), range(3), "random processes"),
+    ]
+
+
+def _stream(record: dict) -> Verdict:
+    spec = record["spec"]
+    sizes = {name: float(spec[name]) for name in ("states", "actions", "horizon", "episodes")}
+    bound = theorem_regret(sizes)
+    constant = record["built"][-1] / bound
+    return Verdict(
+        f"{record['label']}, the transformer acts, {len(record['seeds'])} runs of K={spec['episodes']}, {spec['form']}: "
+        "|log-probability error|",
+        "Theorem 12",
+        "bound",
+        record["measured"],
+        0.0,
+        0.0,
+        rounding=record["rounding"],
+        note=f"final regret {record['built'][-1]:.2f}, true UCB-VI {record['true'][-1]:.2f}; {record['differing']} of "
+        f"{record['decisions']} decisions differ; {record['uniform']:.0%} of decisions uniform; Theorem 13's order "
+        f"H²√(SAK) + H³S²A is {bound:.3g}, implied constant {constant:.2g}",
+    )
+
+
+def _caught(broken: list[Mutant]) -> Verdict:
+    """How many of the wrong weights that change an output the audit notices."""
+    idle = [mutant for mutant in broken if mutant.reason.startswith("changes no output")]
+    effective = [mutant for mutant in broken if mutant not in idle]
+    missed = [mutant for mutant in effective if not mutant.caught]
+    note = f"{len(idle)} of {len(broken)} trials change no output: gates with room to spare, signs that do not occur, values "
+    note += "that are cut off at H anyway"
+    return Verdict(
+        f"{_title(MUTATED)}: audit fails when one weight is 10 % off, share of {len(effective)} that change an output",
+        "this audit",
+        "least",
+        1 - len(missed) / max(len(effective), 1),
+        0.9,
+        note="; ".join([note, *(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in missed)]),
+    )
+
+
+def theorem_regret(sizes: dict[str, float]) -> float:
+    """Theorem 13's order, without constant and logarithms."""
+    return evaluate(theorem.REGRET, **sizes)
