@@ -121,11 +121,14 @@ class Construction:
         ideal = {name: inputs[:, register.slice] for name, register in registers.items()}
         held = {name: final[:, register.slice] for name, register in registers.items()}
         probes = []
+        asked = np.isin(np.arange(len(inputs)), states)
         for block in self.blocks:
             names = [register.name for register in block.outputs]
             edges = np.cumsum([register.size for register in block.outputs])
             own = block.truth(held)
             ideal |= dict(zip(names, np.split(block.truth(ideal), edges[:-1], axis=1), strict=True))
+            for name in names:  # only state tokens were asked for: of the others, what they ought to hold
+                held[name] = np.where(asked[:, None], held[name], ideal[name])
             true, computed, own = (
                 values[states].reshape(len(states), block.groups, edges[-1] // block.groups)
                 for values in (_joined(ideal, names), _joined(held, names), own)

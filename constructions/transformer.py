@@ -316,7 +316,7 @@ def operator_norm(matrix: sparse.csr_array) -> float:
     shape = (int(rows.max()) + 1, int(columns.max()) + 1)
     compact = sparse.csr_array((coo.data, (rows, columns)), shape=shape)
     if min(shape) > LARGE:
-        start = np.ones(min(shape))
+        start = np.cos(np.arange(min(shape)))  # of no symmetry that could annul it
         largest = svds(compact, k=1, v0=start, return_singular_vectors=False, solver="arpack")
         return float(np.asarray(largest)[0])
     gram = compact @ compact.T if shape[0] <= shape[1] else compact.T @ compact
