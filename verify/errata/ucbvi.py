@@ -235,8 +235,8 @@ ERRATA = (
         where=_PROOF.format("1b; the same in steps 3 and 4, second head"),
         printed="V_{⋆+5} = −V_{⋆+5}: read literally 0, and the present episode is counted",
         repair="V_{⋆+5} = −V_⋆",
-        effect="the theorem stands. The policy does not need the repair: at stage h it depends on counts of stages h to H, of "
-        "which the present episode has none yet; so these heads may be left out",
+        effect="the theorem stands. The policy does not need the repair: at stage h it depends on counts of stages h to H, "
+        "of which the present episode has none yet; so these heads may be left out",
         demonstrate=_values,
     ),
     Erratum(
