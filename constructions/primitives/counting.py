@@ -11,7 +11,8 @@ score, see the present episode only; their difference counts the earlier episode
     [h̄ − 1 = g] = 1 − relu(g + 1 − h̄) + relu(g − h̄) − relu(h̄ − 1 − g) + relu(h̄ − 2 − g),
 
 five heads a counter, each with B(matches − wanted) added, and five more for the present episode; B = 2H. The constant of the
-fifth head is printed as −B·wanted, which makes its score 0 instead of 1 on a match; `changes=False` builds that form.
+fifth head is printed as −B·wanted, which makes its score 0 instead of 1 on a match; `changes=False` builds that form. The
+values of the five more are printed as V = −V, which only V = 0 satisfies; `negated=False` builds that form.
 
 **By a one-hot stage** one head does, and one more for the present episode: 1 + matches + stage[g + 1] − wanted − 1.
 """
@@ -87,6 +88,7 @@ def by_ramps(
     position: Register,
     horizon: int,
     changes: bool = True,
+    negated: bool = True,
 ) -> Block:
     """Counts over earlier episodes, divided by i, as the paper computes them.
 
@@ -122,7 +124,7 @@ def by_ramps(
             [*query, tile(-gate * episode, count), gate * one],
             [*key, one, tile(episode, count)],
         )
-        heads.append(counters.heads(f"present {number}", query, key, -sign))
+        heads.append(counters.heads(f"present {number}", query, key, -sign if negated else 0.0))
     return _block(name, source, counters, heads, clock, position, everywhere=False)
 
 

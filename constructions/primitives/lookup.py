@@ -9,7 +9,7 @@ for every real x in [0, C], by K − 1 neurons and K − 1 more that all quotien
 is interpolated at the integers: one neuron a value.
 
 **As printed**, relu(1 − (n − x)² − (N − y)²) is the indicator of (n, N) = (x, y): (K + 1)² neurons a quotient n/max(N, 1),
-fed by the squares of n and N. It needs integers; for real x, relu(x − K(N − y)²) is x·[N = y], K + 1 neurons.
+fed by the squares of n and N. It needs integers; for real x in [0, K], K relu(x/K − (N − y)²) is x·[N = y], K + 1 neurons.
 """
 
 from collections.abc import Sequence
@@ -231,16 +231,20 @@ def printed_table_units(
 def squared_quotient_units(
     role: str, top: Entries, bottom: tuple[Entries, Entries], to: Register, one: Register, most: int
 ) -> Units:
-    """The paper's f₃ for real x in [0, most]: Σ_y relu(x − most (N − y)²)/max(y, 1), N given with its square."""
+    """The paper's f₃ for real x in [0, most]: Σ_y G relu(x/G − (N − y)²)/max(y, 1), N given with its square.
+
+    G ≥ most is a power of two. So ‖W₁‖ = O(most^{5/2}) and ‖W₂‖ = O(most); with G inside, ‖W₁‖ would be O(most^{7/2}).
+    """
     x, (n, squared) = pick(*top), (pick(*entries) for entries in bottom)
-    levels, size, steps, gate = np.arange(most + 1), x.height, most + 1, float(max(most, 1))
+    levels, size, steps = np.arange(most + 1), x.height, most + 1
+    gate = 1 << max(most - 1, 0).bit_length()
     reads = (
-        repeat_rows(x, steps)
-        - gate * repeat_rows(squared, steps)
-        + tile_constants(one, -gate * levels**2, size)
+        (1.0 / gate) * repeat_rows(x, steps)
+        - repeat_rows(squared, steps)
+        + tile_constants(one, -1.0 * levels**2, size)
     )
-    reads = reads + repeat_rows(n, steps).scale_rows(np.tile(2 * gate * levels, size))
-    weights = np.tile(np.array([Fraction(1, max(int(y), 1)) for y in levels], dtype=object), size)
+    reads = reads + repeat_rows(n, steps).scale_rows(np.tile(2.0 * levels, size))
+    weights = np.tile(np.array([Fraction(gate, max(int(y), 1)) for y in levels], dtype=object), size)
     return Units(role, reads, ((to, np.arange(size).repeat(steps), np.arange(size * steps), weights),))
 
 

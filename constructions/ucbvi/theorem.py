@@ -14,6 +14,7 @@ Exact: with look-up values in exact arithmetic every register equals what the al
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -40,6 +41,10 @@ from constructions.stream import Register, Stream
 from constructions.ucbvi.spec import Spec
 
 SOURCE = "Theorem approx_ucbvi, step "
+
+LITERAL = frozenset({"constant", "values", "gate", "reward", "model", "maximum"})
+"""Pieces that can be built as printed, for verify/errata/: head 5's constant, the values V = −V of heads 6 to 10, the
+gate of the squares, the look-up for r̂, P̂_{h+1}, the maximum."""
 
 
 def registers(spec: Spec) -> dict[str, int]:
@@ -86,12 +91,15 @@ def dense_weights(spec: Spec) -> int:
     return sum(3 * heads * width**2 + 2 * hidden * width for heads, hidden in layer_sizes(spec))
 
 
-def build(spec: Spec) -> Construction:
-    """The transformer of the theorem."""
-    stream = episode_stream(spec, **registers(spec))
-    counts = _counts(spec, stream)
-    lookups = _lookups(spec, stream, counts[-1][0].promise.own)
-    values = _value_iteration(spec, stream, lookups[-1][0].promise.total)
+def build(spec: Spec, literal: frozenset[str] = frozenset()) -> Construction:
+    """The transformer of the theorem; with the pieces in `literal` as printed, of which it then promises too much."""
+    if unknown := literal - LITERAL:
+        raise ValueError(f"literal: wanted some of {sorted(LITERAL)}, got {sorted(unknown)}")
+    more = {"rewards_squared": spec.horizon * spec.pairs} if "reward" in literal else {}
+    stream = episode_stream(spec, **registers(spec), **more)
+    counts = _counts(spec, stream, literal)
+    lookups = _lookups(spec, stream, counts[-1][0].promise.own, literal)
+    values = _value_iteration(spec, stream, lookups[-1][0].promise.total, literal)
     stages = [*counts, *lookups, *values, *_selection(spec, stream, values[-1][0].promise.total)]
     return construct(spec, stream, stages)
 
@@ -131,7 +139,7 @@ def previous_steps(spec: Spec, stream: Stream) -> list[list[Block]]:
     return [[copy], [back]]
 
 
-def _counts(spec: Spec, stream: Stream, changes: bool = True) -> list[list[Block]]:
+def _counts(spec: Spec, stream: Stream, literal: frozenset[str]) -> list[list[Block]]:
     """Layers 1 to 4."""
     stages, states, actions = spec.horizon, spec.states, spec.actions
     place = {"clock": stream["clock"], "position": stream["position"]}
@@ -147,7 +155,8 @@ def _counts(spec: Spec, stream: Stream, changes: bool = True) -> list[list[Block
     wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
     targets = stream["visits_raw"], stream["rewards_raw"]
     visits = counting.Counters(wanted, stage + 1, (one, stream["previous_reward"]), targets)
-    ramps = {"horizon": stages, "changes": changes, **place}
+    printed = {"changes": "constant" not in literal, "negated": "values" not in literal}
+    ramps = {"horizon": stages, **printed, **place}
     counts = [
         counting.by_ramps(f"{what} over i", SOURCE + "1b", counters, **ramps)
         for what, counters in (("transitions", moves), ("visits and rewards", visits))
@@ -167,11 +176,15 @@ def _counts(spec: Spec, stream: Stream, changes: bool = True) -> list[list[Block
     return [*previous_steps(spec, stream), counts, [back]]
 
 
-def _lookups(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]]:
-    """Layer 5: squares, then P̂, r̂ and b."""
+def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[str]) -> list[list[Block]]:
+    """Layer 5: squares, then P̂, r̂ and b; the squares' gate is printed as K and has to be above K²."""
     source, most, one = SOURCE + "2", spec.episodes, stream["position"].part(2, of=3)
+    bound = float(most**2)
+    gate = float(most) if "gate" in literal else product.gate_size(bound)
     squares = [
-        _squares(spec, stream, name, f"{name}_squared", float(most**2)) for name in ("transitions", "visits")
+        _squares(spec, stream, name, f"{name}_squared", bound, gate)
+        for name in ("transitions", "visits", "rewards")
+        if f"{name}_squared" in stream.registers
     ]
     every = {name: np.arange(stream[name].size) for name in ("transitions", "visits", "rewards", "bonus")}
 
@@ -180,14 +193,19 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]]:
 
     top = entries("transitions", "transitions"), entries("transitions_squared", "transitions")
     bottom = entries("visits", "visits"), entries("visits_squared", "visits")
-    hopes = spec.hopes(most + 1)
+    gains, hopes = entries("rewards", "rewards"), spec.hopes(most + 1)
     units = {
         "model": lookup.printed_quotient_units("P̂", top, bottom, stream["model"], one, most),
         "reward_estimate": lookup.squared_quotient_units(
-            "r̂", entries("rewards", "rewards"), bottom, stream["reward_estimate"], one, most
+            "r̂", gains, bottom, stream["reward_estimate"], one, most
         ),
         "bonus": lookup.printed_table_units("b", bottom, stream["bonus"], one, hopes),
     }
+    if "reward" in literal:
+        top = gains, entries("rewards_squared", "rewards")
+        units["reward_estimate"] = lookup.printed_quotient_units(
+            "r̂", top, bottom, stream["reward_estimate"], one, most
+        )
     numbers = np.array(hopes, dtype=float)
 
     def truth(name: str):
@@ -221,10 +239,9 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]]:
     return [squares, blocks]
 
 
-def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float) -> Block:
-    """Squares of counts; the gate is printed as K and has to be above what two counts can multiply to."""
+def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate: float) -> Block:
+    """Squares of counts; the gate has to be above what two counts can multiply to."""
     numbers, squared = stream[what], stream[to]
-    gate = product.gate_size(bound)
     heads = product.own_heads(
         to, read(numbers), read(numbers), squared, stream["position"], gate, signs=(1.0,)
     )
@@ -239,7 +256,7 @@ def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float) -> Bl
     )
 
 
-def _value_iteration(spec: Spec, stream: Stream, model: Bound) -> list[list[Block]]:
+def _value_iteration(spec: Spec, stream: Stream, model: Bound, literal: frozenset[str]) -> list[list[Block]]:
     """Layers 6 and on: for each stage, last first, expected values, action values, values."""
     top, found = float(spec.horizon), []
     one, place = stream["position"].part(2, of=3), {"position": stream["position"], "tokens": spec.tokens}
@@ -252,7 +269,7 @@ def _value_iteration(spec: Spec, stream: Stream, model: Bound) -> list[list[Bloc
                 f"ahead_{stage}",
                 SOURCE + "3",
                 left=stream[f"v_{stage + 1}"],
-                right=_of_stage(stream["model"], stage, spec),
+                right=_of_stage(stream["model"], stage + ("model" in literal), spec),
                 to=stream[f"ahead_{stage}"],
                 bound=3 * top,
                 inherited=inherited + (spec.states * top) * model,
@@ -283,6 +300,11 @@ def _value_iteration(spec: Spec, stream: Stream, model: Bound) -> list[list[Bloc
             inherited=clip.promise.total,
             **place,
         )
+        if "maximum" in literal:
+            printed = maximum.printed_units(
+                best.name, read(stream[f"q_{stage}"]), spec.states, stream[f"v_{stage}"]
+            )
+            best = replace(best, steps=(Step((), (printed,)),))
         found += [[clip], [best]]
         inherited = best.promise.total
     return found

@@ -1,0 +1,226 @@
+"""Every erratum is confirmed, by formulas written out here as the paper prints them; a wrong repair would not be."""
+
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from constructions.history import EpisodeHistory
+from constructions.primitives import counting, lookup, maximum, product
+from constructions.ucbvi import Spec, theorem
+from verify import algorithms, errata
+from verify.errata import ucbvi
+from verify.sweeps import fit_power
+
+BY_NAME = {erratum.name: erratum for erratum in errata.ERRATA}
+
+
+@cache
+def shown(name: str) -> errata.Demonstration:
+    return BY_NAME[name].demonstrate()
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def printed_root() -> float:
+    """√x₁ + Σ relu(x − x_j)/(√x_{j+1} + √x_j) at x = 9, knots 1, 4, 9."""
+    return 1 + relu(9 - 1) / (2 + 1) + relu(9 - 4) / (3 + 2)
+
+
+def printed_maximum() -> float:
+    values = [1, 0, 1]
+    return relu(values[0]) + sum(relu(after - before) for before, after in pairwise(values))
+
+
+def printed_count(constant: float, last: float, horizon: int, episode: int, stage: int) -> float:
+    """N_1 at a state token, S = A = 1: heads 1 to 5, plus `last` times heads 6 to 10."""
+    gate, total = 2 * horizon, 0.0
+    for k in range(1, episode + 1):
+        for h in range(1, (stage if k == episode else horizon + 1) + 1):
+            matches = 2 if h > 1 else 0  # the previous state and action, where there are any
+            for score, sign in ((2 - h, -1), (1 - h, 1), (h - 2, -1), (h - 3, 1), (constant, 1)):
+                inside = gate * (matches - 2) + score
+                total += sign * (relu(inside) + last * relu(inside + gate * (k - episode)))
+    return total
+
+
+def printed_square() -> float:
+    """(1/i) Σ_j relu(N_i N_j + K(j − i)) j, K = 4: state, action and empty token of three episodes, then a state."""
+    counts = np.array([0, 0, 0, 1, 0, 1, 2, 0, 2, 3])
+    index = 1 + np.arange(10)
+    return (relu(3 * counts + 4 * (index - 10)) * index).sum() / 10
+
+
+def printed_reward() -> float:
+    """Σ relu(1 − (x − n)² − (y − m)²) n/max(m, 1) at x = N·r = 1/2, y = N = 1, K = 2."""
+    grid = range(3)
+    return sum(relu(1 - (0.5 - n) ** 2 - (1 - m) ** 2) * n / max(m, 1) for n in grid for m in grid)
+
+
+def printed_model() -> float:
+    """P̂_2 V̂_2, where N_2(s,a,s') = 0 as 2 = H; V̂_2 = 1/2."""
+    return (0 / 1) * 0.5
+
+
+def printed_norms() -> float:
+    """Exponent of S² in ‖W₁‖ for S² quotients x/max(y, 1) alone, K = 4; columns: 1, y and y² of each s, x and x² of each."""
+    x, y = (grid.ravel() for grid in np.mgrid[:5, :5])
+    norms, sizes = [], (2, 4, 8, 16)
+    for states in sizes:
+        groups, rows = states**2, len(x)
+        weights = np.zeros((groups, rows, 1 + 2 * states + 2 * groups))
+        weights[:, :, 0] = 1 - x**2 - y**2
+        for group in range(groups):
+            own, shared = 1 + 2 * states + 2 * group, 1 + 2 * (group // states)
+            weights[group, :, own], weights[group, :, own + 1] = 2 * x, -1
+            weights[group, :, shared], weights[group, :, shared + 1] = 2 * y, -1
+        flat = weights.reshape(groups * rows, -1)
+        norms.append(np.sqrt(np.linalg.eigvalsh(flat.T @ flat)[-1]))
+    return fit_power([states**2 for states in sizes], norms).exponent
+
+
+def printed_root_norms() -> float:
+    """Exponent of A in ‖W₁‖ for relu(x_k − knot), one constant."""
+    knots, norms, sizes = np.linspace(0.1, 2, 9) ** 2, [], (4, 16, 64, 256)
+    for arms in sizes:
+        blocks = np.kron(np.eye(arms), np.ones((len(knots), 1)))
+        weights = np.hstack([blocks, -np.tile(knots, arms)[:, None]])
+        norms.append(np.sqrt(np.linalg.eigvalsh(weights.T @ weights)[-1]))
+    return fit_power(sizes, norms).exponent
+
+
+def printed_width() -> float:
+    dims = np.array([16.0, 32, 64])
+    return fit_power(dims, dims + dims * np.sqrt(2 * dims / 100)).exponent
+
+
+LITERAL = {
+    "square-root interpolant": (3.0, printed_root(), 1e-12),
+    "norm of the square roots": (0.0, printed_root_norms(), 0.03),
+    "hidden width": (2.0, printed_width(), 1e-9),
+    "maximum over actions": (1.0, printed_maximum(), 1e-12),
+    "constant of count head 5": (printed_count(1, -1, 1, 2, 1), printed_count(0, -1, 1, 2, 1), 1e-12),
+    "gate of the squares": (9.0, printed_square(), 1e-12),
+    "look-up of the rewards": (0.5, printed_reward(), 1e-12),
+    "stage of the transitions": (0.5, printed_model(), 1e-12),
+    "values of heads 6 to 10": (printed_count(1, -1, 2, 1, 2), printed_count(1, 0, 2, 1, 2), 1e-12),
+    "norm of the look-ups": (0.0, printed_norms(), 0.03),
+}
+"""Wanted value, what the printed formula gives, and how close the two ways to compute it must be; exponents: the constants
+that other neurons add fade slowly."""
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_literal_form_computes_what_is_printed_and_fails(name):
+    found, (wanted, literal, close) = shown(name), LITERAL[name]
+    assert found.confirmed
+    assert found.wanted == pytest.approx(wanted, abs=0.05 if name == "hidden width" else 1e-12)
+    assert found.literal == pytest.approx(literal, abs=close)
+    assert abs(found.repaired - found.wanted) <= found.tolerance < abs(literal - wanted) / 2
+
+
+def _gate(patch):
+    patch.setattr(product, "gate_size", np.sqrt)
+
+
+def _constant(patch):
+    right = counting.by_ramps
+    patch.setattr(counting, "by_ramps", lambda *a, **k: right(*a, **(k | {"changes": False})))
+
+
+def _values(patch):
+    right = counting.by_ramps
+    patch.setattr(counting, "by_ramps", lambda *a, **k: right(*a, **(k | {"negated": False})))
+
+
+def _reward(patch):
+    right = lookup.squared_quotient_units
+    patch.setattr(lookup, "squared_quotient_units", lambda *a: right(*a[:-1], 0))
+
+
+def _maximum(patch):
+    right = maximum.neuron_level
+    patch.setattr(maximum, "neuron_level", lambda role, q, groups, to: right(role, q + 0.5 * q, groups, to))
+
+
+def _model(patch):
+    patch.setattr(theorem, "_of_stage", lambda register, stage, spec: register.part(1, of=spec.horizon))
+
+
+WRONG = {
+    "gate of the squares": _gate,
+    "constant of count head 5": _constant,
+    "values of heads 6 to 10": _values,
+    "look-up of the rewards": _reward,
+    "maximum over actions": _maximum,
+    "stage of the transitions": _model,
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_repair_is_not_confirmed(name, monkeypatch):
+    WRONG[name](monkeypatch)
+    assert not BY_NAME[name].demonstrate().confirmed
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_literal_form_that_is_right_is_not_confirmed(name):
+    found = shown(name)
+    assert not replace(found, literal=found.wanted).confirmed
+    assert not replace(found, repaired=found.literal).confirmed
+
+
+PLACES = {
+    "constant": ucbvi.arms([0.0, 1.0]),
+    "gate": ucbvi.repeated(),
+    "reward": ucbvi.arms([0.5, 0.7]),
+    "model": ucbvi.transitions(),
+    "maximum": ucbvi.stages(),
+}
+
+
+@pytest.mark.parametrize("literal", PLACES)
+def test_the_policy_is_wrong_with_a_piece_as_printed(literal):
+    spec, history = PLACES[literal]
+    true = algorithms.ucbvi(spec, history)
+    errors = [
+        np.abs(theorem.build(spec, pieces).log_probabilities(history) - true).max()
+        for pieces in (frozenset({literal}), frozenset())
+    ]
+    assert errors[0] > 0.1 > 1e-9 > errors[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_policy_is_right_when_the_present_episode_is_counted(seed):
+    """The effect that the erratum on heads 6 to 10 claims; N itself is wrong."""
+    spec = Spec(states=2, actions=2, horizon=3, episodes=4, exploration=0.01)
+    draw, steps = np.random.default_rng(seed), 12
+    states, actions = draw.integers(2, size=steps), draw.integers(2, size=steps - 1)
+    gains = draw.uniform(size=(3, 2, 2))[np.arange(steps - 1) % 3, states[:-1], actions]
+    history = EpisodeHistory(states, actions, gains, 3)
+    built = theorem.build(spec, frozenset({"values"}))
+    assert np.abs(built.log_probabilities(history) - algorithms.ucbvi(spec, history)).max() < 1e-12
+    counts = ucbvi.held(built, history, "visits").reshape(3, 4).sum(1)
+    assert counts.tolist() == [4, 4, 3]  # the repaired form has 3 everywhere
+
+
+def test_the_smaller_gate_would_do_and_the_printed_one_would_not():
+    """(K − 1)(K − 2) from K = 3 on; N is at most the number of earlier episodes."""
+    for episodes in range(3, 8):
+        for horizon in range(1, 4):
+            length = 2 * horizon + 1
+            index = np.arange(episodes * length)
+            most = index // length * (index % length % 2 == 0)
+            later, earlier = np.tril_indices(len(index), -1)
+            product_ = most[later] * most[earlier]
+            assert (product_ <= (episodes - 1) * (episodes - 2) * (later - earlier)).all()
+            assert (product_ <= episodes * (later - earlier)).all() == (episodes == 3)
+
+
+def test_unknown_literal_pieces_are_named():
+    with pytest.raises(ValueError, match=r"literal: wanted some of .*'gate'.*, got \['bonus'\]"):
+        theorem.build(Spec(states=1, actions=1, horizon=1, episodes=1), frozenset({"bonus"}))
