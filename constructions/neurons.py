@@ -127,9 +127,8 @@ def file_neurons(first: sparse.csr_array, second: sparse.csr_array, one: int | N
         one: the stream entry that always holds 1, if there is one.
     """
     units, second = shape(first)[0], sparse.csr_array(second)
-    kinds = alike(
-        sparse.vstack([sparse.hstack([first, second]), -sparse.hstack([first, second])], format="csr")
-    )
+    whole = sparse.hstack([first, second])
+    kinds = alike(sparse.csr_array(sparse.vstack([whole, -whole])))
     (own, opposite), pairs, waiting = np.split(kinds, 2), [], defaultdict(list)
     silent = np.diff(edges(second)) == 0  # these write nothing
     candidates = np.isin(own, opposite) & ~silent

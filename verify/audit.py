@@ -44,6 +44,11 @@ class Recipe(Protocol):
         ...
 
 
+def words(recipe: Any) -> dict | None:
+    """A recipe as a record, if there is one."""
+    return None if recipe is None else asdict(recipe)
+
+
 @runtime_checkable
 class Strategies(Protocol):
     """Where recipes come from: verify.strategies for bandits, verify.episode_strategies for episodes."""
@@ -150,7 +155,7 @@ class Findings:
     @property
     def witness(self) -> dict | None:
         """The recipe of the worst history as a record."""
-        return None if self.recipe is None else asdict(self.recipe)  # type: ignore[arg-type]
+        return words(self.recipe)
 
     def score(self, certificate: float) -> float:
         """Worst error over promise: what the search climbs, and more than 1 where a claim fails."""

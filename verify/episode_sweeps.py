@@ -77,8 +77,7 @@ def regret(
     steps = spec.episodes * spec.horizon
     return {
         "kind": "regret",
-        "spec": asdict(spec)
-        | {"setting": f"S = {spec.states}, A = {spec.actions}, H = {spec.horizon}", "name": "UCB-VI"},
+        "spec": asdict(spec) | {"setting": f"S = {spec.states}, H = {spec.horizon}", "name": "UCB-VI"},
         "label": label,
         "steps": list(range(1, steps + 1)),
         "built": built_mean.tolist(),

@@ -13,6 +13,7 @@ that could leave that range are computed as rationals.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ def logits(built: Construction, history: EpisodeHistory) -> list[list[Fraction]]
     """
     stream = forward(built, history)
     states, register = built.tokens.states(history.steps), built.tokens.stream["logits"]
-    rows = [stream.row(register.start + n) for n in range(register.size)]
+    rows: list[Any] = [stream.row(register.start + n) for n in range(register.size)]
     return [[Fraction(int(row[t].p), int(row[t].q)) for row in rows] for t in states]
 
 

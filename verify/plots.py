@@ -209,6 +209,7 @@ def size_of_forms(axes: Axes, record: Record) -> None:
     axes.set_title(fixed)
     axes.set_xticks(x, [str(value) for value in x])
     axes.minorticks_off()
+    axes.set_ylim(None, 60 * max(record["forms"]["theorem"]["hidden"]))
     axes.legend(loc="upper left", handlelength=1.2, fontsize=6)
 
 

@@ -19,7 +19,7 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.primitives.descent import Solver
 from verify import algorithms, environments, sweeps
-from verify.audit import Findings, Report, Verdict, measure, search, shrink
+from verify.audit import Findings, Report, Verdict, measure, search, shrink, words
 from verify.mutation import Mutant, mutants
 from verify.strategies import battery
 from verify.theorems import lemmas
@@ -90,7 +90,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
     spec, title = built.spec, _title(built.spec)
     shortest = shrink(built, algorithms.linucb) if findings.score(built.certificate) > 1 else None
-    witness = findings.witness if shortest is None else asdict(shortest)
+    witness = findings.witness if shortest is None else words(shortest)
     yield Verdict(
         f"{title}: |log-probability error|, all t and k, {findings.histories} histories",
         "Theorem 8",
@@ -118,7 +118,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
             block.promise.total.error,
             rounding=block.promise.total.rounding,
             relative=worst.relative,
-            witness=asdict(worst.recipe),
+            witness=words(worst.recipe),
         )
 
 
@@ -150,7 +150,7 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
         promise.error,
         rounding=promise.rounding,
         relative=worst.relative,
-        witness=asdict(worst.recipe),
+        witness=words(worst.recipe),
         note=NOTES["rounding"] if promise.error < promise.rounding else "",
     )
     for what in ("heads", "hidden", "norm"):

@@ -20,7 +20,7 @@ import numpy as np
 from constructions import ucbvi
 from constructions.construction import Construction
 from verify import algorithms, environments, episode_strategies, episode_sweeps, exact
-from verify.audit import Findings, Report, Verdict, search, shrink
+from verify.audit import Findings, Report, Verdict, search, shrink, words
 from verify.claims.linucb import slack_rows
 from verify.mutation import Mutant, mutants
 from verify.theorems import evaluate
@@ -136,7 +136,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         0.0,
         built.certificate,
         rounding=1e-10 / spec.tau,
-        witness=findings.witness if shortest is None else asdict(shortest),  # type: ignore[arg-type]
+        witness=findings.witness if shortest is None else words(shortest),
         note=f"exact but for rounding, held to 1e-10/τ = {1e-10 / spec.tau:g}",
     )
     for block in built.blocks:
@@ -272,8 +272,8 @@ def _caught(broken: list[Mutant]) -> Verdict:
     idle = [mutant for mutant in broken if mutant.reason.startswith("changes no output")]
     effective = [mutant for mutant in broken if mutant not in idle]
     missed = [mutant for mutant in effective if not mutant.caught]
-    note = f"{len(idle)} of {len(broken)} trials change no output: gates with room to spare, signs that do not occur, values "
-    note += "that are cut off at H anyway"
+    note = f"{len(idle)} of {len(broken)} trials change no output: gates with room to spare, signs that do not occur, "
+    note += "values that are cut off at H anyway"
     return Verdict(
         f"{_title(MUTATED)}: audit fails when one weight is 10 % off, share of {len(effective)} that change an output",
         "this audit",
