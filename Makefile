@@ -22,6 +22,7 @@ types: $(READY)
 
 bench: $(READY)  ## ratios of evaluation times, measured side by side
 	$(BIN)/python -m benchmarks.evaluation --out reports
+	$(BIN)/python -m benchmarks.episodes --out reports
 	$(BIN)/python -m benchmarks.compilers --out reports
 
 nightly: $(READY)  ## the slow and exhaustive checks

@@ -86,7 +86,7 @@ def page(report: Report, drawings: dict[str, str]) -> str:
         ),
         "<h2>Figures</h2>",
         *(f"<figure id='{escape(name)}'>{_inline(svg)}</figure>" for name, svg in drawings.items()),
-        "<h2>Reproduce</h2><p><code>make verify</code>, or <code>weightwright verify linucb --out FOLDER</code>. "
+        "<h2>Reproduce</h2><p><code>make verify</code>, or <code>weightwright verify --out FOLDER</code>. "
         "Numbers of every figure and table are in <code>report.json</code> beside this page.</p>",
     ]
     head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{escape(report.title)}</title>"
