@@ -43,6 +43,7 @@ from constructions.primitives.product import own_token
 from constructions.rewrite import compile_weights
 from constructions.stream import Register, Stream
 from constructions.tokens import position
+from verify.report import write_whole
 
 HISTOGRAM_LENGTHS, SORT_LENGTHS, NEWTON_STEPS, TRIALS, RUNS = (25, 100, 200), (25, 100), (3, 5), 5, 51
 LOW, HIGH, START = 0.5, 2.0, 0.8  # 1/a for a in [0.5, 2], Newton from 0.8: |1 − 0.8 a| ≤ 0.6
@@ -240,10 +241,7 @@ def main(out: Annotated[Path, typer.Option(help="Folder for compilers.json.")] =
         texts = ["—" if x is None else f"{x:,}" if isinstance(x, int) else f"{x:.3g}" for x in values]
         table.add_row(row["job"], f"{row['package']} {row['note']}", *texts)
     Console(markup=False, width=max(Console().width, 150)).print(table)
-    out.mkdir(parents=True, exist_ok=True)
-    scratch = out / "compilers.json.part"
-    scratch.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    scratch.replace(out / "compilers.json")
+    write_whole(out / "compilers.json", json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

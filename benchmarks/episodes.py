@@ -22,6 +22,7 @@ from rich.table import Table
 from constructions import ucbvi
 from verify import algorithms, environments
 from verify.episodes import play
+from verify.report import write_whole
 
 CASES = {
     "FrozenLake 8×8": ("FrozenLake", {"map_name": "8x8"}, 20, 100, 0.05),
@@ -80,10 +81,7 @@ def main(
     for name in record[chosen[0]]:
         table.add_row(name, *(f"{record[case][name]:,.4g}" for case in chosen))
     Console().print(table)
-    out.mkdir(parents=True, exist_ok=True)
-    scratch = out / "episodes.json.part"
-    scratch.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    scratch.replace(out / "episodes.json")
+    write_whole(out / "episodes.json", json.dumps(record, indent=1))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from verify import plots
 from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import ucbvi as ucbvi_claims
-from verify.report import number, write
+from verify.report import number, write, write_whole
 
 app = typer.Typer(
     help="Transformers that provably carry out decision-making algorithms: built, certified, audited.",
@@ -128,8 +128,7 @@ def errata(as_json: Json = False, out: Out = None) -> None:
     """Errors in the paper, each run on a smallest witness beside its repair. Exit status 1 if one is not confirmed."""
     records = [erratum.record() for erratum in errata_module.ERRATA]
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "errata.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+        write_whole(out / "errata.json", json.dumps(records, indent=1))
     if as_json:
         print(json.dumps(records))
     else:

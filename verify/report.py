@@ -50,18 +50,16 @@ def figures(report: Report, folder: Path) -> dict[str, Path]:
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write index.html, report.json, records and figures; returns the page.
-
-    Files are written beside their final name and moved there, so that a reader never finds half of one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write index.html, report.json, records and figures; returns the page."""
     drawn = figures(report, folder)
-    _replace(folder / "report.json", json.dumps(report.record(), indent=1, default=float))
-    _replace(folder / "index.html", page(report, {name: path.read_text() for name, path in drawn.items()}))
+    write_whole(folder / "report.json", json.dumps(report.record(), indent=1, default=float))
+    write_whole(folder / "index.html", page(report, {name: path.read_text() for name, path in drawn.items()}))
     return folder / "index.html"
 
 
-def _replace(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the final name and move there, so that a reader never finds half a file; the folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(path.suffix + ".part")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)

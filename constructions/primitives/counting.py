@@ -134,7 +134,7 @@ def by_stage(
     """Counts over earlier episodes, divided by i, with the stage of tokens one-hot.
 
     Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m.
-    Source: theorem ours (docs/theorems.md), after the proof of Theorem approx_ucbvi, step 1b, arXiv 2310.08566.
+    Source: theorem ours (constructions/ucbvi/narrow.py), after the proof of Theorem approx_ucbvi, step 1b, arXiv 2310.08566.
     Reads: the one-hot registers, moved, stage (entry h − 1 is 1 at stage h), clock (k, h, v), position.  Writes: to.
     Error: none.
     Cost: 1 layer of 2 heads a counter; no neurons.

@@ -57,8 +57,8 @@ def quotients(
     """Real numbers divided by counts.
 
     Claim: entry n of `to` is x_n/max(N_m, 1), where the x_n come in equal groups, one group for each count N_m.
-    Source: theorem ours (docs/theorems.md); for real x what proof step 2 of Theorem approx_ucbvi, arXiv 2310.08566, does for
-    integers.
+    Source: theorem ours (constructions/ucbvi/narrow.py); does for real x what step 2 of the proof of Theorem approx_ucbvi,
+    arXiv 2310.08566, does for integers.
     Reads: top, bottom, one.  Writes: to.
     Error: none, for 0 ≤ x_n ≤ largest and integers 0 ≤ N_m ≤ most.
     Cost: 1 MLP layer of max(most, 1) neurons a quotient and most − 1 a count; no heads.

@@ -19,8 +19,8 @@ class Spec:
         actions: A.
         horizon: H, steps in an episode.
         episodes: K, the largest number of episodes.
-        temperature: τ of the softmax over action values, in units of reward; 0 stands for 1/K, as in Theorem ucbvi_icrl-main.
-        exploration: factor on the bonus b(n) = 2H√(log(SAT/δ)/max(n, 1)), T = KH, δ = 1/(KH); 1 in the paper. With it Q̂ is H
+        temperature: τ of the softmax over action values, in units of reward; 0 stands for 1/K, the choice of Theorem 13.
+        exploration: factor on the bonus b(n) = 2H√(log(SAT/δ)/max(n, 1)), T = KH, δ = 1/(KH); 1 in the paper, where Q̂ is H
             wherever n ≤ 4 log(SAT/δ), so that short runs are uniform.
         form: "theorem", all stages' registers side by side, as printed and repaired; "slim", registers reused from stage to
             stage; "narrow", expected values taken straight from the context.
