@@ -58,7 +58,7 @@ def write(report: Report, folder: Path) -> Path:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside the final name and move there, so that a reader never finds half a file; the folder is made if need be."""
+    """Write beside the final name and move there, so that a reader never finds half a file; folders are made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(path.suffix + ".part")
     scratch.write_text(text, encoding="utf-8")
