@@ -6,8 +6,8 @@ that outweighs a product) is checked here in rationals too, or in floats with ro
 holds them, or as the exact numbers they stand for (1/3) where the transformer keeps those and they still round to the
 weight.
 
-A row of the stream whose numbers are all integers is held in float64, which is exact for them below 2⁵³; sums and products
-that could leave that range are computed as rationals.
+Rows whose numbers are all integers, and products of them with weights that are multiples of 2⁻²⁰, are held in float64 as long
+as no sum can reach 2³³: it is exact for them. Everything else is computed as rationals.
 """
 
 from collections import defaultdict
@@ -27,18 +27,23 @@ from constructions.identities import Gated, General, Group, OwnProduct, OwnToken
 from constructions.sparsity import columns, edges, shape
 from constructions.transformer import Layer, SparseMap
 
-SAFE = 2.0**53
+FINEST = 2.0**20
+"""Numbers held in float64 are multiples of 1/FINEST."""
+
+SAFE = 2.0**53 / FINEST
+"""Below this, sums of such numbers are exact."""
+
 ROOM = 1e-9
 """Relative room for rounding where an inequality is checked in floats."""
 
 
 @dataclass
 class Numbers:
-    """Rows of numbers, one a token: integers in float64, or rationals.
+    """Rows of numbers, one a token: integers (or multiples of 2⁻²⁰) in float64, or rationals.
 
     Attributes:
         integers: shape (rows, tokens); rows that are rational are meaningless here.
-        rationals: the rows that are not integers, by number.
+        rationals: the other rows, by number.
     """
 
     integers: Float[np.ndarray, "rows tokens"]
@@ -48,7 +53,7 @@ class Numbers:
         """One row as exact objects."""
         if number in self.rationals:
             return self.rationals[number]
-        return np.array([fmpq(int(x)) for x in self.integers[number]], dtype=object)
+        return np.array([rational(x) for x in self.integers[number].tolist()], dtype=object)
 
     def put(self, number: int, values: np.ndarray) -> None:
         """Store a row of exact objects, as integers if they are."""
@@ -76,7 +81,8 @@ class Numbers:
         """A matrix times the rows; `exact` are its entries in order, where they are not floats."""
         matrix = sparse.csr_array(matrix)
         weights = matrix.data if exact is None else exact
-        plain = exact is None and bool((matrix.data == np.rint(matrix.data)).all())
+        scaled = matrix.data * FINEST
+        plain = exact is None and bool((scaled == np.rint(scaled)).all())
         whole = self.whole()
         largest = np.abs(self.integers).max(1, initial=0.0) * whole
         safe = np.zeros(shape(matrix)[0], dtype=bool)
@@ -208,7 +214,7 @@ def _moves(pairs, value: Numbers, span: int, entries: np.ndarray, tokens: int):
     sums: defaultdict[int, np.ndarray] = defaultdict(lambda: np.array([fmpq(0)] * tokens, dtype=object))
     for head, token, scores in pairs:
         for n in range(head * span, (head + 1) * span):
-            moved = value.rationals[n][token] if n in value.rationals else fmpq(int(value.integers[n, token]))
+            moved = value.rationals[n][token] if n in value.rationals else rational(float(value.integers[n, token]))
             if moved:
                 sums[n][token:] += scores * moved
     index = np.array([fmpq(1, i) for i in range(1, tokens + 1)], dtype=object)
@@ -229,11 +235,11 @@ def _gated(group: Gated, stream: Numbers):
     for token in range(tokens):
         common = np.array([fmpq(0)] * (tokens - token), dtype=object)
         for n in np.flatnonzero(key.integers[:, token]):
-            common = common + query.row(int(n))[token:] * fmpq(int(key.integers[n, token]))
-        if np.isfinite(closed[token]) and max(common) + fmpq(int(closed[token])) > 0:
+            common = common + query.row(int(n))[token:] * rational(float(key.integers[n, token]))
+        if np.isfinite(closed[token]) and max(common) + rational(float(closed[token])) > 0:
             raise ValueError("exact evaluation: wanted gates that outweigh all products, got a weaker one")
         for head in np.flatnonzero(opened[:, token]):
-            gate = fmpq(int(gates.integers[head, token]))
+            gate = rational(float(gates.integers[head, token]))
             scores = np.array([max(score + gate, fmpq(0)) for score in common], dtype=object)
             if scores.any():
                 pairs.append((int(head), token, scores))
@@ -250,7 +256,7 @@ def _general(group: General, stream: Numbers):
         raise ValueError("exact evaluation: wanted scores below 2^53, got larger ones")
     scores = np.triu(np.maximum(np.einsum("hri,hrj->hji", x, y), 0))  # (heads, token j, tokens i ≥ j)
     for head, token in np.argwhere(scores.any(-1)):
-        row = np.array([fmpq(int(score)) for score in scores[head, token, token:]], dtype=object)
+        row = np.array([rational(float(score)) for score in scores[head, token, token:]], dtype=object)
         pairs.append((int(head), int(token), row))
     yield from _moves(pairs, value, len(value.integers) // group.heads, group.targets.entries, tokens)
 
@@ -268,7 +274,7 @@ def _neurons(stream: Numbers, layer: Layer) -> None:
     active[list(hidden.rationals)] = 0
     for unit, token in np.argwhere(active):
         for n in order[starts[unit] : starts[unit + 1]]:
-            sums[int(entries[n])][token] += exact[n] * int(active[unit, token])
+            sums[int(entries[n])][token] += exact[n] * rational(float(active[unit, token]))
     for unit, row in hidden.rationals.items():
         relu = np.array([max(x, fmpq(0)) for x in row], dtype=object)
         for n in order[starts[unit] : starts[unit + 1]]:
@@ -280,11 +286,11 @@ def _exact(part: SparseMap) -> list[fmpq]:
     """The weights as rationals: the exact numbers they stand for, where those are kept and still round to the weights."""
     weights = part.weight.numpy(force=True)
     kept = weights if part.exact is None else part.exact
-    known: dict = {}
+    known: dict[tuple[int, float], fmpq] = {}  # many weights share one number
     found = []
     for weight, number in zip(weights.tolist(), kept.tolist(), strict=True):
-        true = number if float(number) == weight else weight
-        if true not in known:
-            known[true] = rational(true)
-        found.append(known[true])
+        name = id(number), weight
+        if name not in known:
+            known[name] = rational(number if float(number) == weight else weight)
+        found.append(known[name])
     return found
