@@ -147,7 +147,7 @@ def _counts(spec: Spec, stream: Stream, changes: bool = True) -> list[list[Block
     wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
     targets = stream["visits_raw"], stream["rewards_raw"]
     visits = counting.Counters(wanted, stage + 1, (one, stream["previous_reward"]), targets)
-    ramps = {"horizon": stages, "changes": changes, **place}
+    ramps = {"horizon": stages, "tokens": spec.tokens, "changes": changes, **place}
     counts = [
         counting.by_ramps(f"{what} over i", SOURCE + "1b", counters, **ramps)
         for what, counters in (("transitions", moves), ("visits and rewards", visits))
