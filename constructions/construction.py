@@ -111,12 +111,18 @@ class Construction:
     def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:
         """Block by block: true value, computed value, promise.
 
-        Every register has one writer, so the output tokens still hold what each block computed; give them if you have them.
+        Every register has one writer, so the output tokens still hold what each block computed. Give those at the
+        state tokens if you have them, and if no block reads at other tokens what an earlier block wrote there: UCB-VI's counts
+        do, at the empty ones.
         """
         inputs = self.tokens.encode(history)
         final = inputs.copy()
         states = self.tokens.states(history.steps)
-        final[states] = self.outputs([history])[0] if outputs is None else outputs
+        if outputs is None:
+            everywhere = torch.arange(len(inputs))
+            final = self.program.run(torch.as_tensor(inputs[None]), everywhere).numpy(force=True)[0]
+        else:
+            final[states] = outputs
         registers = self.tokens.stream.registers
         ideal = {name: inputs[:, register.slice] for name, register in registers.items()}
         held = {name: final[:, register.slice] for name, register in registers.items()}

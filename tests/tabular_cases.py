@@ -1,7 +1,7 @@
 """Rows of the laws' table for tabular episodes: counts, look-ups, maxima, copies of the step before.
 
-Tokens lie in the promises' domain: one-hot registers, integer counts, and a clock (k, h, v) that goes with the position as in episodes of
-2H + 1 tokens. The oracles are loops over the definitions in exact rational arithmetic.
+Tokens lie in the promises' domain: one-hot registers, integer counts, and a clock (k, h, v) that goes with the position as
+in episodes of 2H + 1 tokens. The oracles are loops over the definitions in exact rational arithmetic.
 """
 
 import math
