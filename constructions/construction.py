@@ -111,9 +111,8 @@ class Construction:
     def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:
         """Block by block: true value, computed value, promise.
 
-        Every register has one writer, so the output tokens still hold what each block computed. Give those at the state tokens
-        if you have them, unless blocks read at other tokens what earlier blocks wrote there: UCB-VI's counts do, at the empty
-        ones.
+        Every register has one writer, so the output tokens still hold what each block computed. Give those at the state
+        tokens if you have them, unless blocks read at other tokens what earlier blocks wrote there: UCB-VI's counts do.
         """
         inputs = self.tokens.encode(history)
         final = inputs.copy()
