@@ -183,7 +183,7 @@ def test_one_bad_member_of_a_batch_is_named_and_nothing_is_half_done():
     ]
     for actions, rewards, message in bad:
         with pytest.raises(ValueError, match=message):
-            decoder.record(np.array(actions), np.array(rewards))
+            call(decoder, "record", np.array(actions), np.array(rewards))
         assert snapshot(decoder) == before
 
 
