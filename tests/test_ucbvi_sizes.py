@@ -74,6 +74,12 @@ def test_narrow(spec):
     assert size.heads == most if H > 1 else size.heads <= most
     assert size.heads <= 24 * S * A
     assert size.width == episode_stream(spec, **narrow.registers(spec)).width
+    halves, count = 0, A  # registers of the maximum: after heads ⌊n/2⌋, after neurons ⌈n/4⌉ until one is left
+    while count > 1:
+        halves, count = halves + count // 2 + (-(-count // 4) if count > 4 else 0), -(-count // 4)
+    several = H > 1
+    scratch = (5 + 3 * several) * S * A + several * S + 2 * (S + A + 1) + (H + 1) + S * halves
+    assert size.width == scratch + 2 * A + S + 7
     assert size.width <= 12 * S * A + 4 * (S + A + H) + 64
 
 
