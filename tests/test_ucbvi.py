@@ -12,8 +12,10 @@ from ucbvi_recipes import (
     BUSY,
     FEW,
     FORMS,
+    KNOWN,
     MOVES,
     REWARDS,
+    THOROUGH,
     TOLERANCE,
     Recipe,
     built,
@@ -34,6 +36,7 @@ from verify import algorithms
 @every_form
 @FEW
 @example(BOLD, BUSY)
+@example(KNOWN, THOROUGH)
 @example(replace(BOLD, actions=6), BUSY)
 @example(
     replace(BOLD, actions=5, horizon=4, temperature=0.01, exploration=0.0),
@@ -66,6 +69,8 @@ def test_the_histories_that_are_tried_tell_right_from_wrong():
             wrong += np.abs(algorithms.ucbvi(BOLD, without) - learnt).max() > 1e-3
             later = algorithms.ucbvi(replace(BOLD, exploration=0.1), history)
             assert np.abs(later - learnt).max() > 1e-3, (moves, rewards)
+    values = algorithms.ucbvi_values(KNOWN, THOROUGH.history(KNOWN)).state_values[-1]
+    assert (values[1:-1] < KNOWN.horizon - 0.1).all()  # or else what lies ahead would be H whatever it is
     assert wrong >= 15  # rewards count: at least four kinds of them in three of the families
 
 
@@ -96,13 +101,13 @@ def test_long_histories(form, spec, tried):
 @every_form
 def test_the_literal_transformer_and_its_dense_matrices_agree(form):
     """The paper's Definitions 1 and 2 with nothing rewritten; a batch of two."""
-    spec = Spec(states=2, actions=3, horizon=2, episodes=4, exploration=0.02, form=form)
+    spec = Spec(states=2, actions=2, horizon=2, episodes=8, exploration=0.01, form=form)
     construction = built(spec)
-    histories = [Recipe(moves, "real", 8, 6).history(spec) for moves in ("random", "one state")]
+    histories = [Recipe(moves, "real", 16, 6).history(spec) for moves in ("random", "one state")]
     assert all(uneven(spec, history) for history in histories)
     tokens = torch.as_tensor(np.stack([construction.tokens.encode(history) for history in histories]))
     for model in (construction.transformer, construction.transformer.dense()):
-        outputs = model(tokens).numpy()[:, construction.tokens.states(8)]
+        outputs = model(tokens).numpy()[:, construction.tokens.states(16)]
         for history, output in zip(histories, outputs, strict=True):
             assert difference(spec, construction.policy(output), history) <= TOLERANCE
 
@@ -137,6 +142,7 @@ def test_what_is_yet_to_come_does_not_matter(form, data):
 
 @FEW
 @example(BOLD, BUSY)
+@example(KNOWN, THOROUGH)
 @given(spec=specs, recipe=st.data())
 def test_every_block_of_the_theorem_keeps_its_promise(spec, recipe):
     recipe = recipe if isinstance(recipe, Recipe) else recipe.draw(recipes(spec))
@@ -153,6 +159,7 @@ def test_every_block_of_the_theorem_keeps_its_promise(spec, recipe):
 @pytest.mark.parametrize("form", FORMS[1:])
 @FEW
 @example(BOLD, BUSY)
+@example(KNOWN, THOROUGH)
 @given(spec=specs, recipe=st.data())
 def test_the_loop_keeps_its_promise(form, spec, recipe):
     spec = replace(spec, form=form)
@@ -183,6 +190,7 @@ def test_probes_of_the_theorem_show_the_algorithms_values():
 @every_form
 @FEW
 @example(BOLD, BUSY)
+@example(KNOWN, THOROUGH)
 @given(spec=specs, recipe=st.data())
 def test_clipping_never_acts(form, spec, recipe):
     """Half the radius is more than any token's norm at any layer, action and empty tokens included."""

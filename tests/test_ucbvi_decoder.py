@@ -13,6 +13,8 @@ from ucbvi_recipes import (
     BOLD,
     BUSY,
     FEW,
+    KNOWN,
+    THOROUGH,
     TOLERANCE,
     Recipe,
     built,
@@ -39,7 +41,7 @@ def play(decoder, history: EpisodeHistory, start: int = 0, stop: int | None = No
 
 @every_form
 @FEW
-@example(BOLD, BUSY)
+@example(KNOWN, THOROUGH)
 @given(spec=specs, recipe=st.data())
 def test_the_decoder_is_the_whole_history(form, spec, recipe):
     spec = replace(spec, form=form)

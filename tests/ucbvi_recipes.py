@@ -90,6 +90,10 @@ specs = st.builds(
 BOLD = Spec(states=3, actions=3, horizon=3, episodes=6, exploration=0.02)
 """So little exploration that what was learnt shows: with 1 every action value of a short run is H."""
 
+KNOWN = Spec(states=2, actions=2, horizon=3, episodes=12, exploration=0.01)
+THOROUGH = Recipe("random", "real", 36, 5)
+"""Every action of every state is tried at every stage, so that expected values ahead are less than H and count."""
+
 BUSY = Recipe("random", "real", 18, 5)
 
 
