@@ -111,7 +111,8 @@ class Construction:
     def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:
         """Block by block: true value, computed value, promise.
 
-        Every register has one writer, so the output tokens still hold what each block computed; give them if you have them.
+        Every register has one writer, so the output tokens still hold what each block computed; give those at the state
+        tokens if you have them. A block's own error is taken with what it reads at other tokens as it ought to be.
         """
         inputs = self.tokens.encode(history)
         final = inputs.copy()
@@ -127,7 +128,7 @@ class Construction:
             edges = np.cumsum([register.size for register in block.outputs])
             own = block.truth(held)
             ideal |= dict(zip(names, np.split(block.truth(ideal), edges[:-1], axis=1), strict=True))
-            for name in names:  # only state tokens were asked for: of the others, what they ought to hold
+            for name in names:  # only state tokens were asked for
                 held[name] = np.where(asked[:, None], held[name], ideal[name])
             true, computed, own = (
                 values[states].reshape(len(states), block.groups, edges[-1] // block.groups)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
-from primitive_cases import CASES, DEEP, Case
+from primitive_case import Case
+from primitive_cases import CASES, DEEP
 
 from constructions.assemble import assemble
 from constructions.block import Block
@@ -38,9 +39,14 @@ def run(model, tokens: np.ndarray) -> np.ndarray:
 
 def worst(block: Block, left: np.ndarray, right: np.ndarray) -> float:
     """Largest ℓ2 distance between output vectors; NaN is infinitely far."""
-    size = block.output.size // block.groups
+    size = sum(register.size for register in block.outputs) // block.groups
     distances = np.linalg.norm((left - right).reshape(-1, size), axis=1)
     return float(np.nan_to_num(distances, nan=np.inf).max())
+
+
+def output(block: Block, tokens: np.ndarray) -> np.ndarray:
+    """What a block's output registers hold, side by side."""
+    return np.concatenate([tokens[:, register.slice] for register in block.outputs], axis=1)
 
 
 def columns(stream: Stream, names) -> np.ndarray:
@@ -54,13 +60,13 @@ def test_measured_error_is_at_most_the_promise(case):
     promise = block.promise.own
 
     def law(tokens):
-        computed = run(model, tokens)[:, block.output.slice]
+        computed = output(block, run(model, tokens))
         truth = block.truth(
             {name: tokens[:, register.slice] for name, register in case.stream.registers.items()}
         )
         exact = case.exact(tokens)
         error = worst(block, computed, exact)
-        target(error / promise.whole)
+        target(error / (promise.whole or 1.0))  # a promise of 0 is kept to the last bit
         assert error <= promise.whole
         assert worst(block, truth, exact) <= promise.rounding  # the truth is computed in float64, no more
         assert worst(block, computed, truth) <= promise.error + 2 * promise.rounding  # both of them are
@@ -99,7 +105,7 @@ def test_later_tokens_do_not_matter(case):
         before, after = run(model, tokens)[:cut], run(model, changed)[:cut]
         np.testing.assert_array_equal(before, after)
         alone = run(model, tokens[:cut])
-        difference = worst(block, alone[:, block.output.slice], before[:, block.output.slice])
+        difference = worst(block, output(block, alone), output(block, before))
         assert difference <= 2 * block.promise.own.rounding
 
     search(case, law, st.integers(1, 8), examples=FEW)
@@ -123,7 +129,12 @@ def test_what_it_writes_stays_within_its_magnitude_at_every_layer(case):
 
 @every_case
 def test_it_writes_what_its_docstring_says(case):
-    assert case.block.writes == case.stream.registers.keys() & {"point", "ahead", "out"}
+    targets = {
+        name
+        for name in case.stream.registers
+        if name in ("point", "ahead") or name.startswith(("out", "scratch"))
+    }
+    assert case.block.writes == targets
 
 
 @every_case
@@ -145,10 +156,12 @@ def test_bad_registers_are_rejected_by_name(case):
         with pytest.raises(ValueError, match=f"reads {name} before any block has written it"):
             build(case.stream, case.inputs - {name}, [[block]])
     for stages in ([[block], [block]], [[block, block]]):
-        with pytest.raises(ValueError, match=f"writes .*{block.output.name}.*, which another writes already"):
+        names = ", ".join(sorted(block.writes))
+        with pytest.raises(ValueError, match=f"writes {names}, which another writes already"):
             build(case.stream, case.inputs, stages)
-    with pytest.raises(ValueError, match=f"writes {block.output.name}, which another writes already"):
-        build(case.stream, case.inputs | {block.output.name}, [[block]])
+    for name in block.writes:
+        with pytest.raises(ValueError, match=f"writes {name}, which another writes already"):
+            build(case.stream, case.inputs | {name}, [[block]])
 
 
 def test_registers_of_another_stream_are_rejected():
@@ -174,7 +187,7 @@ def test_inverse_is_right_within_a_factor_along_each_vector(case):
 
     def law(tokens):
         arms = tokens[:, case.stream["arms"].slice].reshape(-1, dim)
-        computed = run(model, tokens)[:, block.output.slice].reshape(-1, dim)
+        computed = output(block, run(model, tokens)).reshape(-1, dim)
         products, right = ((arms * x).sum(1) for x in (computed, exact_case(tokens).reshape(-1, dim)))
         assert (np.abs(products - right) <= factor * right + norm * promise.rounding).all()
 
@@ -183,7 +196,10 @@ def test_inverse_is_right_within_a_factor_along_each_vector(case):
 
 def test_the_table_has_every_primitive():
     names = {case.name.split()[0] for case in CASES}
-    wanted = (
-        "descent.ridge descent.inverse product.own_token interpolation.root copying.shift copying.combine"
-    )
-    assert names == {*wanted.split(), "selection.by_one_hot"}
+    wanted = """
+        descent.ridge descent.inverse product.own_token interpolation.root selection.by_one_hot
+        copying.shift copying.combine copying.previous_step copying.times_index
+        counting.by_ramps counting.by_stage lookup.quotients lookup.table lookup.one_hot
+        maximum.over_groups clipping.between
+    """
+    assert names == {*wanted.split()}

@@ -143,7 +143,7 @@ BAD_CALLS = [
     ([("record", 0, 0.0)], r"wanted observe\(context\) first, got record"),
     ([SEEN, SEEN], r"wanted record\(action, reward\) before the next context, got observe"),
     ([SEEN, ("record", 0, 0.0), ("record", 0, 0.0)], r"wanted observe\(context\) first"),
-    ([*[SEEN, ("record", 0, 0.0)] * 4, SEEN], "wanted at most horizon = 4 steps, got one more"),
+    ([*[SEEN, ("record", 0, 0.0)] * 4, SEEN], "wanted at most 4 decisions, got one more"),
     ([("observe", RIGHT[:2])], "contexts: wanted 3 actions of dimension 2, got 2 × 2"),
     ([("observe", RIGHT[0])], "contexts: wanted"),
     ([("observe", STEPS)], "contexts: wanted"),

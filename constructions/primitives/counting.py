@@ -87,6 +87,7 @@ def by_ramps(
     clock: Register,
     position: Register,
     horizon: int,
+    tokens: int,
     changes: bool = True,
     negated: bool = True,
 ) -> Block:
@@ -95,13 +96,13 @@ def by_ramps(
     Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m, on tokens i
     without an action; 0 on the others. Source: proof of Theorem approx_ucbvi, step 1b (heads 1 to 10), arXiv 2310.08566,
     with the constant of head 5 repaired. Reads: the one-hot registers, moved, clock (k, h, v), position.  Writes: to.
-    Error: none. Cost: 1 layer of 10 heads a counter; no neurons.
+    Error: none; `tokens` is the largest number of tokens. Cost: 1 layer of 10 heads a counter; no neurons.
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(kind=3, n=2, clock=3, position=3)
     >>> moved, entries = (s["position"].part(2, of=3),), np.array([0, 2])
     >>> two = Counters(((s["kind"], entries),), np.array([1, 1]), moved, (s["n"],))
-    >>> block = by_ramps("n", "", two, clock=s["clock"], position=s["position"], horizon=4)
+    >>> block = by_ramps("n", "", two, horizon=4, tokens=9, clock=s["clock"], position=s["position"])
     >>> sum(head.count for head in block.steps[0].heads)
     20
     """
@@ -125,25 +126,33 @@ def by_ramps(
             [*key, one, tile(episode, count)],
         )
         heads.append(counters.heads(f"present {number}", query, key, -sign if negated else 0.0))
-    return _block(name, source, counters, heads, clock, position, everywhere=False)
+    return _block(name, source, counters, heads, clock, position, tokens, 4.0 * horizon, everywhere=False)
 
 
 def by_stage(
-    name: str, source: str, counters: Counters, *, stage: Register, clock: Register, position: Register
+    name: str,
+    source: str,
+    counters: Counters,
+    *,
+    stage: Register,
+    clock: Register,
+    position: Register,
+    tokens: int,
 ) -> Block:
     """Counts over earlier episodes, divided by i, with the stage of tokens one-hot.
 
     Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m.
     Source: theorem ours (constructions/ucbvi/narrow.py), after the proof of Theorem approx_ucbvi, step 1b, arXiv 2310.08566.
     Reads: the one-hot registers, moved, stage (entry h − 1 is 1 at stage h), clock (k, h, v), position.  Writes: to.
-    Error: none.
+    Error: none; `tokens` is the largest number of tokens.
     Cost: 1 layer of 2 heads a counter; no neurons.
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(kind=3, n=2, stage=5, clock=3, position=3)
     >>> moved, entries = (s["position"].part(2, of=3),), np.array([0, 2])
     >>> two = Counters(((s["kind"], entries),), np.array([1, 1]), moved, (s["n"],))
-    >>> block = by_stage("n", "", two, stage=s["stage"], clock=s["clock"], position=s["position"])
+    >>> place = dict(stage=s["stage"], clock=s["clock"], position=s["position"])
+    >>> block = by_stage("n", "", two, tokens=9, **place)
     >>> sum(head.count for head in block.steps[0].heads)
     4
     """
@@ -155,7 +164,7 @@ def by_stage(
         counters.heads("all", [one], [score], 1.0),
         counters.heads("present", [one, *present], [score, one, tile(episode, count)], -1.0),
     ]
-    return _block(name, source, counters, heads, clock, position, everywhere=True)
+    return _block(name, source, counters, heads, clock, position, tokens, 2.0, everywhere=True)
 
 
 def _block(
@@ -165,8 +174,12 @@ def _block(
     heads: list[Head],
     clock: Register,
     position: Register,
+    tokens: int,
+    scores: float,
     everywhere: bool,
 ) -> Block:
+    """The block of heads whose scores for any one token sum up to `scores` at most."""
+
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         episode, stage, idle = values[clock.name].T
         match = counters.found(values) & (stage[:, None] - 1 == counters.stages)
@@ -178,7 +191,8 @@ def _block(
         index = values[position.name][:, :1]
         return np.concatenate(sums, axis=1) / index * (1 if everywhere else idle[:, None])
 
-    own = Bound(0.0, UNIT * 40 * np.sqrt(counters.count))
+    own = Bound(0.0, UNIT * (tokens + 12) * scores)  # sums of so many terms, which then cancel
     magnitude = float(np.sqrt(len(counters.to) * counters.count))
     promise = Promise("one-hot registers, moved within [0, 1]", own, own, magnitude)
-    return Block(name, source, (Step(tuple(heads)),), counters.to, truth, promise)
+    groups = len(counters.to) * counters.count
+    return Block(name, source, (Step(tuple(heads)),), counters.to, truth, promise, groups=groups)

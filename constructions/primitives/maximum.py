@@ -129,7 +129,7 @@ def over_groups(
     Source: theorem ours; in place of step 3 of the proof of Theorem approx_ucbvi, arXiv 2310.08566.
     Reads: numbers, position, scratch.  Writes: to, scratch.
     Error: none, for numbers in [0, bound].
-    Cost: ⌈log₄ n⌉ layers (1 at n = 1) of at most ⌊n/2⌋ heads and 2⌈n/4⌉ neurons a group of n; `scratch_sizes` says which
+    Cost: ⌈log₄ n⌉ layers (1 at n = 1) of at most ⌊n/2⌋ heads and ⌈n/2⌉ neurons a group of n; `scratch_sizes` says which
     registers it needs.
 
     >>> from constructions.stream import Stream

@@ -71,7 +71,7 @@ def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     moved = stream["position"].part(2, of=3), stream["previous_reward"]
     to = stream["visits_raw"], stream["rewards_raw"]
     counters = counting.Counters(wanted, np.full(spec.pairs, stage), moved, to)
-    place = {"stage": stream["stage"], "clock": stream["clock"], "position": stream["position"]}
+    place = {name: stream[name] for name in ("stage", "clock", "position")} | {"tokens": spec.tokens}
     return counting.by_stage("visits over i", "theorem ours", counters, **place).steps[0].heads
 
 

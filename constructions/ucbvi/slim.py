@@ -64,7 +64,7 @@ def build(spec: Spec) -> Construction:
 def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     """Visits, rewards and, before the last stage, transitions of a stage, divided by i."""
     one = stream["position"].part(2, of=3)
-    place = {"stage": stream["stage"], "clock": stream["clock"], "position": stream["position"]}
+    place = {name: stream[name] for name in ("stage", "clock", "position")} | {"tokens": spec.tokens}
     state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
     pair = ((stream["previous_state"], state), (stream["previous_action"], action))
     to = stream["visits_raw"], stream["rewards_raw"]

@@ -156,7 +156,7 @@ def _counts(spec: Spec, stream: Stream, literal: frozenset[str]) -> list[list[Bl
     targets = stream["visits_raw"], stream["rewards_raw"]
     visits = counting.Counters(wanted, stage + 1, (one, stream["previous_reward"]), targets)
     printed = {"changes": "constant" not in literal, "negated": "values" not in literal}
-    ramps = {"horizon": stages, **printed, **place}
+    ramps = {"horizon": stages, "tokens": spec.tokens, **printed, **place}
     counts = [
         counting.by_ramps(f"{what} over i", SOURCE + "1b", counters, **ramps)
         for what, counters in (("transitions", moves), ("visits and rewards", visits))
