@@ -65,10 +65,10 @@ def regret(
         mdp = environment(np.random.default_rng(seed))
         own, true = (
             play(mdp, decoder, np.random.default_rng([seed, 1]), spec.episodes)
-            for decoder in (built.decoder(), algorithms.ucbvi_decoder(spec))
+            for decoder in (built.decoder(), algorithms.ucbvi_decoder(spec))  # type: ignore[arg-type]
         )
         totals.append([np.cumsum(own.regret), np.cumsum(true.regret)])
-        wanted = algorithms.ucbvi(spec, own.history)
+        wanted = algorithms.ucbvi(spec, own.history)  # type: ignore[arg-type]
         errors.append(float(np.abs(own.log_probabilities - wanted).max()))
         differing += int((own.actions != true.actions).sum())
         uniform.append(float((np.ptp(wanted, axis=1) < 1e-9).mean()))

@@ -6,8 +6,8 @@ that outweighs a product) is checked here in rationals too, or in floats with ro
 holds them, or as the exact numbers they stand for (1/3) where the transformer keeps those and they still round to the
 weight.
 
-Rows whose numbers are all integers, and products of them with weights that are multiples of 2⁻²⁰, are held in float64 as long
-as no sum can reach 2³³: it is exact for them. Everything else is computed as rationals.
+Rows whose numbers are all integers, and products of them with weights that are multiples of 2⁻²⁰, are held in float64 as
+long as no sum can reach 2³³: it is exact for them. Everything else is computed as rationals.
 """
 
 from collections import defaultdict
@@ -22,9 +22,9 @@ from jaxtyping import Float
 from scipy import sparse
 
 from constructions.construction import Construction
-from constructions.history import EpisodeHistory
 from constructions.identities import Gated, General, Group, OwnProduct, OwnToken, PositionScore
 from constructions.sparsity import columns, edges, shape
+from constructions.tokens import History
 from constructions.transformer import Layer, SparseMap
 
 FINEST = 2.0**20
@@ -103,7 +103,7 @@ def rational(number: float | Fraction) -> fmpq:
     return fmpq(*number.as_integer_ratio())
 
 
-def logits(built: Construction, history: EpisodeHistory) -> list[list[Fraction]]:
+def logits(built: Construction, history: History) -> list[list[Fraction]]:
     """The logits at every step of a history, exactly: an entry for each action.
 
     Raises:
@@ -115,7 +115,7 @@ def logits(built: Construction, history: EpisodeHistory) -> list[list[Fraction]]
     return [[Fraction(int(row[t].p), int(row[t].q)) for row in rows] for t in states]
 
 
-def forward(built: Construction, history: EpisodeHistory) -> Numbers:
+def forward(built: Construction, history: History) -> Numbers:
     """The whole stream after the last layer, exactly."""
     tokens = built.tokens.encode(history).T
     stream = Numbers(np.zeros_like(tokens))
@@ -214,7 +214,11 @@ def _moves(pairs, value: Numbers, span: int, entries: np.ndarray, tokens: int):
     sums: defaultdict[int, np.ndarray] = defaultdict(lambda: np.array([fmpq(0)] * tokens, dtype=object))
     for head, token, scores in pairs:
         for n in range(head * span, (head + 1) * span):
-            moved = value.rationals[n][token] if n in value.rationals else rational(float(value.integers[n, token]))
+            moved = (
+                value.rationals[n][token]
+                if n in value.rationals
+                else rational(float(value.integers[n, token]))
+            )
             if moved:
                 sums[n][token:] += scores * moved
     index = np.array([fmpq(1, i) for i in range(1, tokens + 1)], dtype=object)

@@ -19,7 +19,7 @@ class Spec:
         actions: A.
         horizon: H, steps in an episode.
         episodes: K, the largest number of episodes.
-        temperature: τ of the softmax over action values, in units of reward; 0 stands for 1/K, the choice of Theorem 13.
+        temperature: τ of the softmax over action values, in units of reward; None stands for 1/K, as in Theorem 13.
         exploration: factor on the bonus b(n) = 2H√(log(SAT/δ)/max(n, 1)), T = KH, δ = 1/(KH); 1 in the paper, where Q̂ is H
             wherever n ≤ 4 log(SAT/δ), so that short runs are uniform.
         form: "theorem", all stages' registers side by side, as printed and repaired; "slim", registers reused from stage to
@@ -36,14 +36,14 @@ class Spec:
     actions: int
     horizon: int
     episodes: int
-    temperature: float = 0.0
+    temperature: float | None = None
     exploration: float = 1.0
     form: Form = "theorem"
 
     def __post_init__(self):
         for name in ("states", "actions", "horizon", "episodes"):
             checks.whole(name, getattr(self, name))
-        if self.temperature == 0:
+        if self.temperature is None:
             object.__setattr__(self, "temperature", 1 / self.episodes)
         checks.number("temperature", self.temperature, positive=True)
         checks.number("exploration", self.exploration, positive=False)
@@ -52,7 +52,7 @@ class Spec:
     @property
     def tau(self) -> float:
         """The paper's letter for the temperature."""
-        return float(self.temperature)
+        return float(self.temperature or math.nan)
 
     @property
     def pairs(self) -> int:

@@ -1,0 +1,145 @@
+"""The forward pass in rational arithmetic: against the definitions in plain fractions, and against the algorithm."""
+
+import copy
+import itertools
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from constructions import linucb, ucbvi
+from constructions.history import EpisodeHistory
+from verify import algorithms, episode_strategies, exact
+from verify.strategies import battery
+
+TINY = ucbvi.Spec(states=1, actions=2, horizon=1, episodes=3, temperature=0.5, exploration=0.1, form="narrow")
+SMALL = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=2, temperature=0.25, exploration=0.05)
+MAIN = ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03)
+HISTORY = EpisodeHistory([0, 0, 0], actions=[0, 0], rewards=[1 / 3, 0.2], horizon=1)
+FORMS = pytest.mark.parametrize("form", ["theorem", "slim", "narrow"])
+
+
+def entries(part) -> list[tuple[int, int, Fraction]]:
+    """Rows, columns and weights of a map, the weights as the numbers that they stand for."""
+    weights = part.weight.tolist()
+    true = weights if part.exact is None else part.exact
+    true = [t if float(t) == w else w for t, w in zip(true, weights, strict=True)]
+    return [(int(r), int(c), Fraction(t)) for r, c, t in zip(part.rows, part.columns, true, strict=True)]
+
+
+def apply(part, token: list[Fraction]) -> list[Fraction]:
+    result = [Fraction(0)] * part.outputs
+    for row, column, weight in entries(part):
+        result[row] += weight * token[column]
+    return result
+
+
+def by_definition(model, tokens: np.ndarray) -> list[list[Fraction]]:
+    """Definitions 1 to 3 in fractions, one head and one pair of tokens at a time."""
+    now = [[Fraction(float(x)) for x in row] for row in tokens]
+    for layer in model.run():
+        moved = [list(token) for token in now]
+        for group in layer.attention.stored_groups:
+            query, key, value = (
+                [apply(part, token) for token in now] for part in (group.query, group.key, group.value)
+            )
+            rank, span = len(query[0]) // group.count, len(value[0]) // group.count
+            for head, i in itertools.product(range(group.count), range(len(now))):
+                rows = range(head * rank, (head + 1) * rank)
+                for j in range(i + 1):
+                    score = max(sum((query[i][n] * key[j][n] for n in rows), Fraction(0)), Fraction(0))
+                    for n in range(head * span, (head + 1) * span):
+                        moved[i][int(group.targets[n])] += score * value[j][n] / (i + 1)
+        for token in moved:
+            hidden = [max(x, Fraction(0)) for x in apply(layer.mlp.first, token)]
+            for n, x in enumerate(apply(layer.mlp.second, hidden)):
+                token[n] += x
+        now = moved
+    return now
+
+
+def stream(built, history) -> list[list[Fraction]]:
+    numbers = exact.forward(built, history)
+    rows = [[Fraction(int(x.p), int(x.q)) for x in numbers.row(n)] for n in range(len(numbers.integers))]
+    return [list(token) for token in zip(*rows, strict=True)]
+
+
+def wanted(spec: ucbvi.Spec, history: EpisodeHistory) -> list[list[Fraction]]:
+    bonus = [Fraction(spec.bonus(n)) for n in range(spec.episodes + 1)]
+    scale = Fraction(1 / spec.tau)
+    return [[scale * q for q in row] for row in algorithms.ucbvi_exact(spec, history, bonus)]
+
+
+@FORMS
+def test_it_is_the_forward_pass_of_the_definitions(form):
+    """Logits at every token, or the whole stream where nothing was left out."""
+    built = ucbvi.build(replace(TINY, form=form))
+    literal = by_definition(built.transformer, built.tokens.encode(HISTORY))
+    logits = built.tokens.stream["logits"].slice
+    assert [token[logits] for token in stream(built, HISTORY)[::3]] == [
+        token[logits] for token in literal[::3]
+    ]
+    assert exact.logits(built, HISTORY) == wanted(built.spec, HISTORY)
+
+
+def test_a_changed_weight_changes_it_as_the_definitions_do():
+    built = ucbvi.build(TINY)
+    model = copy.deepcopy(built.transformer)
+    for name, weight in model.named_parameters():
+        if name.endswith("mlp.second.weight"):
+            weight[::5] *= 1.25
+    broken = replace(built, transformer=model)
+    logits = built.tokens.stream["logits"].slice
+    literal = by_definition(model, built.tokens.encode(HISTORY))
+    assert exact.logits(broken, HISTORY) == [token[logits] for token in literal[::3]]
+    assert exact.logits(broken, HISTORY) != exact.logits(built, HISTORY)
+
+
+def every_history(spec: ucbvi.Spec, rewards: tuple[float, ...]):
+    """All histories of full length whose rewards take a few values."""
+    steps = spec.episodes * spec.horizon
+    pools = [range(spec.states)] * steps, [range(spec.actions)] * (steps - 1), [rewards] * (steps - 1)
+    for states, actions, gains in itertools.product(*(itertools.product(*pool) for pool in pools)):
+        yield EpisodeHistory(states, actions, gains, spec.horizon)
+
+
+def test_no_difference_on_every_small_history():
+    """One stage, three episodes, one state, two actions, rewards 0, 1/3 and 1."""
+    built = ucbvi.build(TINY)
+    histories = list(every_history(TINY, (0.0, 1 / 3, 1.0)))
+    assert len(histories) == 36
+    seen = set()
+    for history in histories:
+        found = exact.logits(built, history)
+        assert found == wanted(TINY, history)
+        seen.add(tuple(found[-1]))
+    assert len(seen) > 5  # not all the same
+
+
+@pytest.mark.nightly
+@FORMS
+def test_no_difference_on_every_history_of_two_stages(form):
+    """Two states, two actions, two stages, two episodes, rewards 0 and 3/4: 1,024 histories."""
+    spec = replace(SMALL, form=form)
+    built, count = ucbvi.build(spec), 0
+    for history in every_history(spec, (0.0, 0.75)):
+        assert exact.logits(built, history) == wanted(spec, history)
+        count += 1
+    assert count == 1024
+
+
+@FORMS
+@settings(max_examples=4)
+@given(recipe=episode_strategies.recipes(MAIN))
+def test_no_difference_on_histories_that_are_found(form, recipe):
+    spec = replace(MAIN, form=form)
+    built, history = ucbvi.build(spec), recipe.history(spec).prefix(min(recipe.steps, 24))
+    assert exact.logits(built, history) == wanted(spec, history)
+
+
+def test_other_heads_are_named():
+    spec = linucb.Spec(dim=2, actions=2, horizon=3, error=0.1)
+    with pytest.raises(ValueError, match="wanted heads of other kinds, got Linear"):
+        exact.forward(linucb.build(spec), battery(spec)[0].history(spec))
