@@ -2,10 +2,9 @@
 
 Three forms of the same algorithm (Spec.form):
 
-    theorem   as printed and repaired: all stages' registers side by side           D, M = O(HS²A), L = 2H + 8
-    (theorem.py) slim      registers reused from stage to stage                                   D, M = O(S²A),  L = 2H + 4
-    (slim.py) narrow    expected values straight from the context, no transition model at all   D, M = O(SA),   L = 2H + 4
-    (narrow.py)
+    theorem   as printed and repaired: all stages side by side (theorem.py)        D, M = O(HS²A), L = 2H + 8
+    slim      registers used again from stage to stage (slim.py)                   D, M = O(S²A),  L = 2H + 4
+    narrow    expected values straight from the context (narrow.py)                D, M = O(SA),   L = 2H + 4
 
 for 2 ≤ A ≤ 4; the maximum over more actions takes ⌈log₄ A⌉ − 1 further layers a stage. All three are exact: with exact
 look-up values and exact arithmetic their logits are Q̂_h(s, ·)/τ, for all real rewards in [0, 1].

@@ -111,8 +111,6 @@ def selection_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
         )
     return tuple(heads)
 
-    return side_by_side(count, *links)
-
 
 def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Block:
     """The block of all stages; its claim is the policy's logits at state tokens."""

@@ -98,7 +98,7 @@ def build(spec: Spec, literal: frozenset[str] = frozenset()) -> Construction:
     more = {"rewards_squared": spec.horizon * spec.pairs} if "reward" in literal else {}
     stream = episode_stream(spec, **registers(spec), **more)
     counts = _counts(spec, stream, literal)
-    lookups = _lookups(spec, stream, counts[-1][0].promise.own, literal)
+    lookups = _lookups(spec, stream, counts[-1][0].promise.total, literal)
     values = _value_iteration(spec, stream, lookups[-1][0].promise.total, literal)
     stages = [*counts, *lookups, *values, *_selection(spec, stream, values[-1][0].promise.total)]
     return construct(spec, stream, stages)
@@ -133,7 +133,7 @@ def previous_steps(spec: Spec, stream: Stream) -> list[list[Block]]:
         to=held,
         bound=1.0,
         tokens=spec.tokens,
-        inherited=copy.promise.own,
+        inherited=spec.tokens * copy.promise.own,
         position=stream["position"],
     )
     return [[copy], [back]]
@@ -161,6 +161,10 @@ def _counts(spec: Spec, stream: Stream, literal: frozenset[str]) -> list[list[Bl
         counting.by_ramps(f"{what} over i", SOURCE + "1b", counters, **ramps)
         for what, counters in (("transitions", moves), ("visits and rewards", visits))
     ]
+    previous, gain = (
+        previous_steps(spec, stream),
+        30.0 * spec.horizon,
+    )  # five heads, three entries, gates of 2H
     names = ("transitions", "visits", "rewards")
     raw, held = (tuple(stream[name + suffix] for name in names) for suffix in ("_raw", ""))
     back = copying.times_index(
@@ -171,9 +175,9 @@ def _counts(spec: Spec, stream: Stream, literal: frozenset[str]) -> list[list[Bl
         position=stream["position"],
         bound=float(max(spec.most, 1)),
         tokens=spec.tokens,
-        inherited=spec.tokens * counts[-1].promise.own,
+        inherited=spec.tokens * (counts[-1].promise.own + gain * previous[-1][0].promise.total),
     )
-    return [*previous_steps(spec, stream), counts, [back]]
+    return [*previous, counts, [back]]
 
 
 def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[str]) -> list[list[Block]]:
@@ -224,7 +228,7 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[st
     blocks = []
     for name, group in units.items():
         size, largest = stream[name].size, float(numbers.max()) if name == "bonus" else 1.0
-        promise = Promise(f"counts ≤ {most}", own, own + 4 * inherited, largest * size**0.5)
+        promise = Promise(f"counts ≤ {most}", own, own + 8.0 * (most + 1) * inherited, largest * size**0.5)
         blocks.append(
             Block(
                 name.replace("_", " "),

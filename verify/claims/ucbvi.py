@@ -23,6 +23,7 @@ from verify import algorithms, environments, episode_strategies, episode_sweeps,
 from verify.audit import Findings, Report, Verdict, search, shrink, words
 from verify.claims.linucb import slack_rows
 from verify.mutation import Mutant, mutants
+from verify.sweeps import fit_power
 from verify.theorems import evaluate
 from verify.theorems import ucbvi as theorem
 
@@ -67,7 +68,7 @@ def report(
     records = {
         "sizes": [episode_sweeps.size_of_forms(SWEPT, name, values) for name, values in SWEEPS.items()]
     }
-    verdicts += _orders(records["sizes"])
+    verdicts += [*_orders(records["sizes"]), *_norms()]
     progress("streams: the transformer acts")
     records["regret"] = _streams()
     verdicts += [_stream(record) for record in records["regret"]]
@@ -201,6 +202,21 @@ def _our_sizes() -> Iterator[Verdict]:
     bound = 12 * spec.pairs + 4 * (spec.states + spec.actions + spec.horizon) + 64
     yield Verdict(f"{title}: width", source, "size", narrow["width"], float(bound))
     yield Verdict(f"{title}: heads", source, "size", narrow["heads"], float(24 * spec.pairs))
+
+
+NORMS = {"episodes": ([6, 12, 24, 48], 3.0), "states": ([2, 4, 8, 16], 2.0)}
+"""Where the norm is fitted, and the largest power of the variable in Theorem 12's K²HS²A + K³ + 1/τ."""
+
+
+def _norms() -> Iterator[Verdict]:
+    """The power with which the built theorem form's norm grows."""
+    small = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=6, temperature=1.0)
+    for variable, (over, stated) in NORMS.items():
+        norms = [ucbvi.build(replace(small, **{variable: value})).size().norm for value in over]
+        fit = fit_power(over, norms)
+        note = f"95 % interval [{fit.low:.3f}, {fit.high:.3f}], {variable} = {over[0]} … {over[-1]}; a fit, not a proof"
+        claim = f"theorem: exponent of the norm in {variable}"
+        yield Verdict(claim, "Theorem 12, an order", "size", fit.exponent, stated + 0.05, note=note)
 
 
 ORDERS = {
