@@ -71,8 +71,12 @@ def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     moved = stream["position"].part(2, of=3), stream["previous_reward"]
     to = stream["visits_raw"], stream["rewards_raw"]
     counters = counting.Counters(wanted, np.full(spec.pairs, stage), moved, to)
-    place = {name: stream[name] for name in ("stage", "clock", "position")} | {"tokens": spec.tokens}
-    return counting.by_stage("visits over i", "theorem ours", counters, **place).steps[0].heads
+    place = {name: stream[name] for name in ("stage", "clock", "position")}
+    return (
+        counting.by_stage("visits over i", "theorem ours", counters, tokens=spec.tokens, **place)
+        .steps[0]
+        .heads
+    )
 
 
 def _times_index(spec: Spec, stream: Stream, **names: str) -> tuple[Head, ...]:

@@ -64,7 +64,7 @@ def build(spec: Spec) -> Construction:
 def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     """Visits, rewards and, before the last stage, transitions of a stage, divided by i."""
     one = stream["position"].part(2, of=3)
-    place = {name: stream[name] for name in ("stage", "clock", "position")} | {"tokens": spec.tokens}
+    place = {name: stream[name] for name in ("stage", "clock", "position")}
     state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
     pair = ((stream["previous_state"], state), (stream["previous_action"], action))
     to = stream["visits_raw"], stream["rewards_raw"]
@@ -81,7 +81,10 @@ def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
         kinds.append(
             counting.Counters(move, np.full(len(state), stage), (one,), (stream["transitions_raw"],))
         )
-    blocks = [counting.by_stage("counts over i", "theorem ours", counters, **place) for counters in kinds]
+    blocks = [
+        counting.by_stage("counts over i", "theorem ours", counters, tokens=spec.tokens, **place)
+        for counters in kinds
+    ]
     return tuple(head for block in blocks for head in block.steps[0].heads)
 
 
