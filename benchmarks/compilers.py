@@ -37,7 +37,8 @@ from rich.console import Console
 from rich.table import Table
 
 from constructions.assemble import assemble
-from constructions.block import EXACT, Block, Bound, Head, Position, Promise, Step, Units, read, stack
+from constructions.block import EXACT, Block, Bound, Head, Position, Promise, Step, Units
+from constructions.links import read, stack
 from constructions.primitives.copying import combine
 from constructions.primitives.product import own_token
 from constructions.rewrite import compile_weights

@@ -48,10 +48,6 @@ def measure(case: str) -> dict[str, float]:
     true = play(environment, algorithms.ucbvi_decoder(spec), np.random.default_rng(0), episodes)
     wanted = algorithms.ucbvi(spec, run.history)
     transformer = built.transformer
-    dense = 0
-    for layer in transformer.run():
-        dense += 3 * layer.attention.heads * transformer.width**2
-        dense += 2 * layer.mlp.first.outputs * transformer.width
     return {
         "build, s": built_at - start,
         "compile, s": compiled_at - built_at,
@@ -62,7 +58,7 @@ def measure(case: str) -> dict[str, float]:
         "decisions that differ": int((run.actions != true.actions).sum()),
         "decisions that are not uniform": int((np.ptp(wanted, axis=1) > 1e-9).sum()),
         "weights stored": sum(parameter.numel() for parameter in transformer.parameters()),
-        "weights of its dense form": dense,
+        "weights of its dense form": transformer.dense_weights(),
         "weights of the theorem's dense form": ucbvi.theorem.dense_weights(replace(spec, form="theorem")),
     }
 

@@ -9,7 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from constructions.block import Block, Head, Link, Step, Units, stack
+from constructions.block import Block, Head, Step, Units
+from constructions.links import Link, stack
 from constructions.stream import Stream
 from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer
 

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from scipy.special import log_softmax
 
-from constructions.block import Block, Values
+from constructions.block import Block
 from constructions.evaluate import Program
 from constructions.identities import State
+from constructions.links import Values
 from constructions.rewrite import compile_weights, explain
 from constructions.tokens import History, Tokens
 from constructions.transformer import Size, Transformer

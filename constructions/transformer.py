@@ -217,12 +217,19 @@ class Transformer(nn.Module):
         """The paper's literal form: every Q, K, V a D×D matrix, W1 of shape (D', D), W2 of shape (D, D')."""
         return DenseTransformer(self)
 
+    def dense_weights(self) -> int:
+        """Number of weights of the literal dense form, every layer written out."""
+        per_layer = (
+            layer.repeat * (3 * layer.attention.heads * self.width + 2 * layer.mlp.first.outputs)
+            for layer in self.stored_layers
+        )
+        return self.width * sum(per_layer)
+
     def size(self) -> Size:
         """Measure L, M, D, D' and |||θ||| on the weights."""
         layers = self.stored_layers
         heads = [layer.attention.heads for layer in layers]
         hidden = [layer.mlp.first.outputs for layer in layers]
-        per_layer = [3 * m * self.width**2 + 2 * n * self.width for m, n in zip(heads, hidden, strict=True)]
         return Size(
             layers=sum(layer.repeat for layer in layers),
             heads=max(heads, default=0),
@@ -230,7 +237,7 @@ class Transformer(nn.Module):
             hidden=max(hidden, default=0),
             norm=max((_layer_norm(layer) for layer in layers), default=0.0),
             stored=sum(parameter.numel() for parameter in self.parameters()),
-            dense=sum(layer.repeat * count for layer, count in zip(layers, per_layer, strict=True)),
+            dense=self.dense_weights(),
         )
 
 

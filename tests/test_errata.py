@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from constructions.history import EpisodeHistory
-from constructions.primitives import counting, lookup, maximum, product
+from constructions.primitives import counting, lookup, maximum
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms, errata
 from verify.errata import ucbvi
@@ -124,7 +124,7 @@ def test_the_literal_form_computes_what_is_printed_and_fails(name):
 
 
 def _gate(patch):
-    patch.setattr(product, "gate_size", np.sqrt)
+    patch.setattr(theorem, "gate_size", np.sqrt)
 
 
 def _constant(patch):

@@ -11,6 +11,7 @@ PACKAGES = ("constructions", "verify")
 FLOORS = (
     {"transformer", "history", "checks", "sparsity"},
     {"stream"},
+    {"links"},
     {"block"},
     {"primitives"},
     {

@@ -5,21 +5,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import (
-    EXACT,
-    UNIT,
-    Block,
-    Bound,
-    Link,
-    Promise,
-    Step,
-    Units,
-    Values,
-    held,
-    read,
-    repeat_rows,
-    stack,
-)
+from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
+from constructions.links import Link, Values, held, read, repeat_rows, stack
 from constructions.stream import Register
 
 

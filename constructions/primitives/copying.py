@@ -12,20 +12,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import (
-    EXACT,
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Position,
-    Promise,
-    Step,
-    Values,
-    read,
-    signed_units,
-    stack,
-)
+from constructions.block import EXACT, UNIT, Block, Bound, Head, Position, Promise, Step, signed_units
+from constructions.links import Values, read, stack
 from constructions.stream import Register
 
 

@@ -22,23 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from constructions.block import (
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Link,
-    Position,
-    Promise,
-    Step,
-    Values,
-    held,
-    pick,
-    read,
-    side_by_side,
-    stack,
-    tile,
-)
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step
+from constructions.links import Link, Values, held, pick, read, side_by_side, stack, tile
 from constructions.stream import Register
 
 

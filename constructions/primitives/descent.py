@@ -37,22 +37,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import (
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Link,
-    Position,
-    Promise,
-    Step,
-    Values,
-    blank,
-    read,
-    signed,
-    signed_units,
-    stack,
-)
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed, signed_units
+from constructions.links import Link, Values, blank, read, stack
 from constructions.stream import Register
 
 Solver = Literal["gd", "agd"]

@@ -19,19 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import (
-    EXACT,
-    UNIT,
-    Block,
-    Bound,
-    Promise,
-    Step,
-    Units,
-    Values,
-    read,
-    repeat_rows,
-    stack,
-)
+from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
+from constructions.links import Values, read, repeat_rows, stack
 from constructions.stream import Register
 
 

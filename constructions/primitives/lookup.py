@@ -19,23 +19,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.block import (
-    EXACT,
-    UNIT,
-    Block,
-    Bound,
-    Link,
-    Promise,
-    Step,
-    Units,
-    Values,
-    held,
-    pick,
-    read,
-    repeat_rows,
-    stack,
-    tile,
-)
+from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
+from constructions.links import Link, Values, held, pick, read, repeat_rows, stack, tile
 from constructions.stream import Register
 
 Entries = tuple[Register, Int[np.ndarray, "_"]]

@@ -23,28 +23,15 @@ from constructions.block import (
     Block,
     Bound,
     Head,
-    Link,
     Position,
     Promise,
     Step,
     Units,
-    Values,
-    blank,
-    held,
-    read,
-    side_by_side,
-    stack,
-    tile,
+    gate_size,
+    own_heads,
 )
+from constructions.links import Link, Values, blank, held, read, rows, side_by_side, stack, tile
 from constructions.stream import Register
-
-
-def rows(link: Link, wanted: np.ndarray) -> Link:
-    """Some rows of a link, in the given order."""
-    place = np.full(link.height, -1)
-    place[wanted] = np.arange(len(wanted))
-    keep = place[link.rows] >= 0
-    return Link(place[link.rows[keep]], link.columns[keep], link.weights[keep], len(wanted), link.reads)
 
 
 def layers(count: int) -> int:
@@ -80,15 +67,13 @@ def attention_level(
     first, second, _ = halves(groups, count)
     if not len(first):
         return ()
-    place, gate, pairs = Position.of(position), gate_size(bound), len(first)
-    query, key = [rows(numbers, first) - rows(numbers, second)], [tile(place.one, pairs)]
+    place, pairs = Position.of(position), len(first)
+    left, right = [rows(numbers, first) - rows(numbers, second)], [tile(place.one, pairs)]
     if factor is not None:
-        query.append(rows(factor, first) - rows(factor, second))
-        key.append(tile(place.index, pairs))
-    query.append(tile(stack(place.index, place.one), pairs))
-    key.append(tile(stack(-gate * place.one, gate * place.index), pairs))
-    query, key = side_by_side(pairs, *query), side_by_side(pairs, *key)
-    return (Head(role, query, key, tile(place.index, pairs), to, pairs),)
+        left.append(rows(factor, first) - rows(factor, second))
+        right.append(tile(place.index, pairs))
+    left, right = side_by_side(pairs, *left), side_by_side(pairs, *right)
+    return own_heads(role, left, right, to, position, gate_size(bound), signs=(1.0,))
 
 
 def after_attention(numbers: Link, groups: int, excess: Link) -> Link:
@@ -183,8 +168,3 @@ def printed_units(role: str, numbers: Link, groups: int, to: Register) -> Units:
     reads = stack(rows(numbers, entries[::count]), rows(numbers, later) - rows(numbers, later - 1))
     places = np.concatenate([np.arange(groups), later // count])
     return Units(role, reads, ((to, places, np.arange(len(places)), np.ones(len(places))),))
-
-
-def gate_size(bound: float) -> float:
-    """A power of two above a bound."""
-    return 2.0 ** math.ceil(math.log2(bound * (1 + 2**-20)))

@@ -14,60 +14,9 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import (
-    EXACT,
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Link,
-    Position,
-    Promise,
-    Step,
-    Values,
-    held,
-    read,
-    side_by_side,
-    stack,
-    tile,
-)
+from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, gate_size, own_heads
+from constructions.links import Values, held, read, tile
 from constructions.stream import Register
-
-
-def gate_size(bound: float) -> float:
-    """A power of two above a bound."""
-    return 2.0 ** math.ceil(math.log2(bound * (1 + 2**-20)))
-
-
-def own_heads(
-    role: str,
-    left: Link,
-    right: Link,
-    to: Register,
-    position: Register,
-    gate: float,
-    *,
-    signs: tuple[float, ...] = (1.0, -1.0),
-    scale: float = 1.0,
-) -> tuple[Head, ...]:
-    """Heads that add scale · ⟨left_k, right_k⟩ to entry k of `to`, a family for each sign.
-
-    Left and right hold the vectors one after the other. One sign is enough for products ≥ 0.
-    """
-    place, count = Position.of(position), to.size
-    gates = tile(stack(place.index, place.one), count)
-    key = side_by_side(count, right, tile(stack(-gate * place.one, gate * place.index), count))
-    return tuple(
-        Head(
-            f"{role} {'+' if sign > 0 else '−'}",
-            side_by_side(count, sign * left, gates),
-            key,
-            sign * scale * tile(place.index, count),
-            to,
-            count,
-        )
-        for sign in signs
-    )
 
 
 def own_token(

@@ -9,7 +9,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Promise, Step, Units, Values, read, repeat_rows, stack
+from constructions.block import UNIT, Block, Bound, Promise, Step, Units
+from constructions.links import Values, read, repeat_rows, stack
 from constructions.stream import Register
 
 

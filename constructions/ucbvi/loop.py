@@ -4,6 +4,7 @@ A register is emptied by the layer that has used it, by two neurons an entry tha
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -17,29 +18,20 @@ from constructions.block import (
     Promise,
     Step,
     Units,
-    Values,
-    pick,
-    read,
-    side_by_side,
+    gate_size,
+    own_heads,
     signed_units,
-    stack,
-    tile,
 )
-from constructions.primitives import lookup, maximum, product
+from constructions.links import Values, pick, read, rows, side_by_side, stack, tile
+from constructions.primitives import copying, counting, lookup
 from constructions.stream import Register, Stream
 from constructions.ucbvi.spec import Spec
-from constructions.ucbvi.theorem import previous_steps
+from constructions.ucbvi.theorem import previous_registers, previous_steps
 
 
 def common_registers(spec: Spec) -> dict[str, int]:
     """Scratch registers of both forms: the step before, the stage, what earlier episodes say of one stage."""
-    sizes = {}
-    for suffix in ("_raw", ""):
-        sizes |= {
-            f"previous_state{suffix}": spec.states,
-            f"previous_action{suffix}": spec.actions,
-            f"previous_reward{suffix}": 1,
-        }
+    sizes = previous_registers(spec)
     sizes |= {"stage": spec.horizon + 1}
     for suffix in ("_raw", ""):
         sizes |= {f"visits{suffix}": spec.pairs, f"rewards{suffix}": spec.pairs}
@@ -58,20 +50,39 @@ def prelude(spec: Spec, stream: Stream) -> list[list[Block]]:
     ]
 
 
-def empty(*registers: Register) -> Units:
+def empty(*registers: Register) -> tuple[Units, ...]:
     """Neurons that take a register's content away."""
-    link = stack(*(read(register) for register in registers))
-    entries, starts = np.arange(link.height), np.cumsum([0, *(register.size for register in registers)])
-    whole = signed_units("empty", link)
-    size = link.height
-    writes = []
-    for register, start in zip(registers, starts[:-1], strict=True):
-        place = np.tile(np.arange(register.size), 2)
-        neurons = np.concatenate(
-            [entries[start : start + register.size], size + entries[start : start + register.size]]
-        )
-        writes.append((register, place, neurons, np.repeat([-1.0, 1.0], register.size)))
-    return Units("empty", whole.reads, tuple(writes))
+    return tuple(signed_units("empty", read(register), (register, -1.0)) for register in registers)
+
+
+def count_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
+    """Visits and rewards of a stage, divided by i."""
+    state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
+    wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
+    moved = stream["position"].part(2, of=3), stream["previous_reward"]
+    to = stream["visits_raw"], stream["rewards_raw"]
+    return heads_of(spec, stream, counting.Counters(wanted, np.full(spec.pairs, stage), moved, to))
+
+
+def heads_of(spec: Spec, stream: Stream, counters: counting.Counters) -> tuple[Head, ...]:
+    """The heads that count, by the one-hot stage."""
+    place = {name: stream[name] for name in ("stage", "clock", "position")}
+    block = counting.by_stage("counts over i", "theorem ours", counters, tokens=spec.tokens, **place)
+    return block.steps[0].heads
+
+
+def times_index(spec: Spec, stream: Stream, what: Sequence[str], to: Sequence[str]) -> tuple[Head, ...]:
+    """Registers times i, into others."""
+    block = copying.times_index(
+        "times i",
+        "theorem ours",
+        what=tuple(stream[name] for name in what),
+        to=tuple(stream[name] for name in to),
+        position=stream["position"],
+        bound=1.0,
+        tokens=spec.tokens,
+    )
+    return block.steps[0].heads
 
 
 def base_units(spec: Spec, stream: Stream) -> tuple[Units, Units]:
@@ -92,14 +103,14 @@ def selection_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     if stage < spec.horizon:
         numbers = numbers + read(stream["ahead"])
     columns = np.concatenate([np.arange(states) * actions + action for action in range(actions)])
-    closed = product.gate_size(spec.largest)
+    closed = gate_size(spec.largest)
     now = closed * (pick(stream["stage"], np.array([stage - 1])) - place.one)
-    gate = product.gate_size(2 * max(spec.largest, closed + top))
+    gate = gate_size(2 * max(spec.largest, closed + top))
     key = tile(stack(read(stream["state"]), place.one), actions)
     heads = []
     for cut, sign in ((0.0, 1.0), (top, -1.0)):
-        query = side_by_side(actions, maximum.rows(numbers, columns), tile(now - cut * place.one, actions))
-        heads += product.own_heads(
+        query = side_by_side(actions, rows(numbers, columns), tile(now - cut * place.one, actions))
+        heads += own_heads(
             f"stage {stage}",
             query,
             key,
@@ -118,7 +129,7 @@ def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Bloc
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return plan(spec, values) / spec.tau
 
-    gate = product.gate_size(4 * (spec.largest + product.gate_size(spec.largest)))
+    gate = gate_size(4 * (spec.largest + gate_size(spec.largest)))
     stages, scale = spec.horizon, spec.largest * (spec.episodes + spec.states)
     own = Bound(0.0, UNIT * 16 * stages * (scale + gate * spec.tokens) / spec.tau)
     sizes = {to.name: to.size for step in steps for head in step.heads for to in head.registers}

@@ -32,10 +32,11 @@ The theorem's own construction needs D, M = O(HS²A) and D' = O(K²HS²A) at 2H 
 
 import numpy as np
 
-from constructions.block import Head, Position, Step, Units, blank, pick, read, side_by_side, stack, tile
+from constructions.block import Head, Position, Step, Units, gate_size
 from constructions.construction import Construction
 from constructions.episode_tokens import episode_stream
-from constructions.primitives import copying, counting, lookup, maximum, product
+from constructions.links import blank, pick, read, side_by_side, stack, tile
+from constructions.primitives import lookup, maximum
 from constructions.stream import Stream
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
@@ -56,7 +57,7 @@ def registers(spec: Spec) -> dict[str, int]:
 def build(spec: Spec) -> Construction:
     """The narrow transformer."""
     stream = episode_stream(spec, **registers(spec))
-    steps = [Step(_counts(spec, stream, spec.horizon))]
+    steps = [Step(loop.count_heads(spec, stream, spec.horizon))]
     for stage in range(spec.horizon, 0, -1):
         steps += [_expect(spec, stream, stage), *_maximise(spec, stream, stage)]
     steps.append(Step(loop.selection_heads(spec, stream, 1)))
@@ -64,42 +65,13 @@ def build(spec: Spec) -> Construction:
     return construct(spec, stream, [*loop.prelude(spec, stream), [block]])
 
 
-def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
-    """Visits and rewards of a stage, divided by i."""
-    state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
-    wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
-    moved = stream["position"].part(2, of=3), stream["previous_reward"]
-    to = stream["visits_raw"], stream["rewards_raw"]
-    counters = counting.Counters(wanted, np.full(spec.pairs, stage), moved, to)
-    place = {name: stream[name] for name in ("stage", "clock", "position")}
-    return (
-        counting.by_stage("visits over i", "theorem ours", counters, tokens=spec.tokens, **place)
-        .steps[0]
-        .heads
-    )
-
-
-def _times_index(spec: Spec, stream: Stream, **names: str) -> tuple[Head, ...]:
-    """Registers times i, into others."""
-    block = copying.times_index(
-        "times i",
-        "theorem ours",
-        what=tuple(stream[name] for name in names),
-        to=tuple(stream[name] for name in names.values()),
-        position=stream["position"],
-        bound=1.0,
-        tokens=spec.tokens,
-    )
-    return block.steps[0].heads
-
-
 def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
     """Layer α: expected values, counts, selection of the stage after; then what the counts say."""
     one, every = stream["position"].part(2, of=3), np.arange(spec.pairs)
-    heads = list(_times_index(spec, stream, visits_raw="visits", rewards_raw="rewards"))
+    heads = list(loop.times_index(spec, stream, ("visits_raw", "rewards_raw"), ("visits", "rewards")))
     units = [
         *loop.base_units(spec, stream),
-        loop.empty(*(stream[n] for n in ("visits_raw", "rewards_raw", "visits", "rewards"))),
+        *loop.empty(*(stream[n] for n in ("visits_raw", "rewards_raw", "visits", "rewards"))),
     ]
     if stage < spec.horizon:
         heads += [*_ahead_heads(spec, stream, stage), *loop.selection_heads(spec, stream, stage + 1)]
@@ -107,14 +79,14 @@ def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
         share = lookup.quotient_units(
             "share", top, bottom, stream["share"], one, float(spec.horizon), spec.most
         )
-        units += [share, loop.empty(*(stream[n] for n in ("ahead_raw", "base", "value")))]
-        units += [loop.empty(stream["ahead"])] if stage < spec.horizon - 1 else []
+        units += [share, *loop.empty(*(stream[n] for n in ("ahead_raw", "base", "value")))]
+        units += loop.empty(stream["ahead"]) if stage < spec.horizon - 1 else ()
     return Step(tuple(heads), tuple(units))
 
 
 def _ahead_heads(spec: Spec, stream: Stream, stage: int) -> list[Head]:
     """(1/i) Σ over earlier visits to (stage, s, a) of min(V, H) at the state that followed: four heads a pair."""
-    pairs, gate, heads = spec.pairs, product.gate_size(spec.largest), []
+    pairs, gate, heads = spec.pairs, gate_size(spec.largest), []
     place, episode = Position.of(stream["position"]), read(stream["clock"].part(0, of=3))
     state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
     one = tile(place.one, pairs)
@@ -145,11 +117,11 @@ def _maximise(spec: Spec, stream: Stream, stage: int) -> list[Step]:
     """Layers β: i·y, the maximum over actions; counts of the stage before."""
     states, scratch = spec.states, [r for name, r in stream.registers.items() if name.startswith("level_")]
     later = stage < spec.horizon
-    heads = list(_times_index(spec, stream, share="ahead")) if later else []
+    heads = list(loop.times_index(spec, stream, ("share",), ("ahead",))) if later else []
     spent = [stream["share"]] if later else []
     if stage == 1:
-        return [Step(tuple(heads), (loop.empty(*spent),) if spent else ())]
-    heads += _counts(spec, stream, stage - 1)
+        return [Step(tuple(heads), loop.empty(*spent))]
+    heads += loop.count_heads(spec, stream, stage - 1)
     left, factor = read(stream["base"]), read(stream["share"]) if later else None
     held, steps = left + read(stream["ahead"]) if later else left, []
     for last in range(maximum.layers(spec.actions) - 1, -1, -1):
@@ -161,7 +133,7 @@ def _maximise(spec: Spec, stream: Stream, stage: int) -> list[Step]:
         left = maximum.after_attention(held, states, read(excess) if excess is not None else blank(0))
         target = scratch.pop(0) if last else stream["value"]
         units: list[Units] = [maximum.neuron_level("level", left, states, target)]
-        steps.append(Step(tuple(heads), (*units, *((loop.empty(*spent),) if spent else ()))))
+        steps.append(Step(tuple(heads), (*units, *(loop.empty(*spent)))))
         heads, spent, factor = [], [target], None
         left = held = read(target)
     return steps

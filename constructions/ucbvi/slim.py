@@ -17,10 +17,11 @@ import math
 
 import numpy as np
 
-from constructions.block import Head, Step, Units, blank, read, tile
+from constructions.block import Head, Step, Units, gate_size, own_heads
 from constructions.construction import Construction
 from constructions.episode_tokens import episode_stream
-from constructions.primitives import clipping, copying, counting, lookup, maximum, product
+from constructions.links import blank, read, tile
+from constructions.primitives import clipping, counting, lookup, maximum
 from constructions.stream import Stream
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
@@ -52,7 +53,7 @@ def build(spec: Spec) -> Construction:
         Step(_counts(spec, stream, spec.horizon)),
         Step(
             _times_index(spec, stream, spec.horizon),
-            (*_estimates(spec, stream, spec.horizon), _spent(spec, stream, spec.horizon)),
+            (*_estimates(spec, stream, spec.horizon), *_spent(spec, stream, spec.horizon)),
         ),
     ]
     for stage in range(spec.horizon, 0, -1):
@@ -63,29 +64,15 @@ def build(spec: Spec) -> Construction:
 
 def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     """Visits, rewards and, before the last stage, transitions of a stage, divided by i."""
-    one = stream["position"].part(2, of=3)
-    place = {name: stream[name] for name in ("stage", "clock", "position")}
-    state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
-    pair = ((stream["previous_state"], state), (stream["previous_action"], action))
-    to = stream["visits_raw"], stream["rewards_raw"]
-    kinds = [counting.Counters(pair, np.full(spec.pairs, stage), (one, stream["previous_reward"]), to)]
-    if stage < spec.horizon:
-        state, action, after = (
-            axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions, : spec.states]
-        )
-        move = (
-            (stream["previous_state"], state),
-            (stream["previous_action"], action),
-            (stream["state"], after),
-        )
-        kinds.append(
-            counting.Counters(move, np.full(len(state), stage), (one,), (stream["transitions_raw"],))
-        )
-    blocks = [
-        counting.by_stage("counts over i", "theorem ours", counters, tokens=spec.tokens, **place)
-        for counters in kinds
-    ]
-    return tuple(head for block in blocks for head in block.steps[0].heads)
+    heads = loop.count_heads(spec, stream, stage)
+    if stage == spec.horizon:
+        return heads
+    state, action, after = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions, : spec.states])
+    places = zip(("previous_state", "previous_action", "state"), (state, action, after), strict=True)
+    wanted = tuple((stream[name], entries) for name, entries in places)
+    one, to = stream["position"].part(2, of=3), (stream["transitions_raw"],)
+    moves = counting.Counters(wanted, np.full(len(state), stage), (one,), to)
+    return (*heads, *loop.heads_of(spec, stream, moves))
 
 
 def _names(spec: Spec, stage: int) -> tuple[str, ...]:
@@ -94,9 +81,7 @@ def _names(spec: Spec, stage: int) -> tuple[str, ...]:
 
 def _times_index(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     names = _names(spec, stage)
-    what, to = (tuple(stream[name + suffix] for name in names) for suffix in ("_raw", ""))
-    place = {"position": stream["position"], "bound": 1.0, "tokens": spec.tokens}
-    return copying.times_index("times i", "theorem ours", what=what, to=to, **place).steps[0].heads
+    return loop.times_index(spec, stream, [f"{name}_raw" for name in names], names)
 
 
 def _estimates(spec: Spec, stream: Stream, stage: int) -> list[Units]:
@@ -112,7 +97,7 @@ def _estimates(spec: Spec, stream: Stream, stage: int) -> list[Units]:
     return units
 
 
-def _spent(spec: Spec, stream: Stream, stage: int) -> Units:
+def _spent(spec: Spec, stream: Stream, stage: int) -> tuple[Units, ...]:
     """The counts of a stage, once they have been looked up."""
     return loop.empty(*(stream[name + suffix] for name in _names(spec, stage) for suffix in ("_raw", "")))
 
@@ -124,8 +109,8 @@ def _stage(spec: Spec, stream: Stream, stage: int) -> list[Step]:
     numbers, later = read(stream["base"]), stage < spec.horizon
     heads: list[Head] = []
     if later:
-        value, gate = tile(read(stream["value"]), spec.pairs), product.gate_size(top)
-        heads += product.own_heads(
+        value, gate = tile(read(stream["value"]), spec.pairs), gate_size(top)
+        heads += own_heads(
             "ahead", value, read(stream["model"]), stream["ahead"], position, gate, signs=(1.0,)
         )
         numbers = numbers + read(stream["ahead"])
@@ -136,7 +121,7 @@ def _stage(spec: Spec, stream: Stream, stage: int) -> list[Step]:
     target = levels.pop(0)
     first = [maximum.neuron_level("level", numbers, states, target)]
     if later:
-        first.append(loop.empty(stream["value"]))
+        first.extend(loop.empty(stream["value"]))
     steps, left, spent = [Step(tuple(heads), tuple(first))], read(target), [target]
     while True:
         excess = levels.pop(0) if left.height > states and levels else None
@@ -151,13 +136,13 @@ def _stage(spec: Spec, stream: Stream, stage: int) -> list[Step]:
             break
         target = levels.pop(0)
         units = maximum.neuron_level("level", left, states, target)
-        steps.append(Step(tuple(heads), (units, loop.empty(*spent))))
+        steps.append(Step(tuple(heads), (units, *loop.empty(*spent))))
         left, spent = read(target), [target]
     used = [*spent, stream["base"], *((stream["ahead"], stream["model"]) if later else ())]
     last = [
         clipping.units("value", left, stream["value"], position.part(2, of=3), top),
         *_estimates(spec, stream, stage - 1),
-        loop.empty(*used),
-        _spent(spec, stream, stage - 1),
+        *loop.empty(*used),
+        *_spent(spec, stream, stage - 1),
     ]
     return [*steps, Step((*heads, *_times_index(spec, stream, stage - 1), *choose), tuple(last))]

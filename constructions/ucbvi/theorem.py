@@ -20,22 +20,10 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.assemble import assemble
-from constructions.block import (
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Position,
-    Promise,
-    Step,
-    Values,
-    pick,
-    read,
-    stack,
-    tile,
-)
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.construction import Construction
 from constructions.episode_tokens import EPISODE_INPUTS, EpisodeTokens, episode_stream
+from constructions.links import Values, pick, read, stack, tile
 from constructions.primitives import clipping, copying, counting, lookup, maximum, product
 from constructions.stream import Register, Stream
 from constructions.ucbvi.spec import Spec
@@ -47,17 +35,23 @@ LITERAL = frozenset({"constant", "values", "gate", "reward", "model", "maximum"}
 gate of the squares, the look-up for r̂, P̂_{h+1}, the maximum."""
 
 
+def previous_registers(spec: Spec) -> dict[str, int]:
+    """The step before, divided by i and as it is, and their sizes."""
+    sizes = {}
+    for suffix in ("_raw", ""):
+        sizes |= {
+            f"previous_state{suffix}": spec.states,
+            f"previous_action{suffix}": spec.actions,
+            f"previous_reward{suffix}": 1,
+        }
+    return sizes
+
+
 def registers(spec: Spec) -> dict[str, int]:
     """Scratch registers and their sizes."""
     pairs, stages, states, actions = spec.pairs, spec.horizon, spec.states, spec.actions
     every = stages * pairs
-    sizes = {}
-    for suffix in ("_raw", ""):
-        sizes |= {
-            f"previous_state{suffix}": states,
-            f"previous_action{suffix}": actions,
-            f"previous_reward{suffix}": 1,
-        }
+    sizes = previous_registers(spec)
     for suffix in ("_raw", ""):
         sizes |= {f"transitions{suffix}": every * states, f"visits{suffix}": every, f"rewards{suffix}": every}
     sizes |= {"transitions_squared": every * states, "visits_squared": every}
@@ -184,7 +178,7 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[st
     """Layer 5: squares, then P̂, r̂ and b; the squares' gate is printed as K and has to be above K²."""
     source, most, one = SOURCE + "2", spec.episodes, stream["position"].part(2, of=3)
     bound = float(most**2)
-    gate = float(most) if "gate" in literal else product.gate_size(bound)
+    gate = float(most) if "gate" in literal else gate_size(bound)
     squares = [
         _squares(spec, stream, name, f"{name}_squared", bound, gate)
         for name in ("transitions", "visits", "rewards")
@@ -246,9 +240,7 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[st
 def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate: float) -> Block:
     """Squares of counts; the gate has to be above what two counts can multiply to."""
     numbers, squared = stream[what], stream[to]
-    heads = product.own_heads(
-        to, read(numbers), read(numbers), squared, stream["position"], gate, signs=(1.0,)
-    )
+    heads = own_heads(to, read(numbers), read(numbers), squared, stream["position"], gate, signs=(1.0,))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return values[what] ** 2
@@ -328,7 +320,7 @@ def _selection(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]
     )
     gate = 2.0 * top
     state = tile(read(stream["state"]), stages * actions)
-    heads = product.own_heads("chosen", state, stored, chosen, position, product.gate_size(gate))
+    heads = own_heads("chosen", state, stored, chosen, position, gate_size(gate))
     names = [f"q_{stage}" for stage in range(1, stages + 1)]
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
@@ -359,7 +351,7 @@ def _selection(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]
 def _present(spec: Spec, stream: Stream, own: Bound, inherited: Bound) -> Block:
     """The action values of the present stage, by ramps in h, divided by i."""
     place, actions, top = Position.of(stream["position"]), spec.actions, float(spec.horizon)
-    gate, now, heads = product.gate_size(2 * top), read(stream["clock"].part(1, of=3)), []
+    gate, now, heads = gate_size(2 * top), read(stream["clock"].part(1, of=3)), []
     key = tile(stack(place.one, -gate * place.one, gate * place.index), actions)
     for stage in range(1, spec.horizon + 1):
         goal = float(stage) * place.one
