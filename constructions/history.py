@@ -14,11 +14,13 @@ class BanditHistory:
         contexts: the action vectors offered at each step, shape (steps, arms, dim).
         actions: index of the arm chosen at each step but the last, shape (steps - 1,).
         rewards: the reward received for each of them, shape (steps - 1,).
+        draws: for policies that are handed their randomness, a standard normal vector at each step, shape (steps, dim);
+            None for all others.
 
     Raises:
         ValueError: if shapes disagree, a number is NaN or infinite, or an arm index is out of range.
 
-    Source: arXiv 2310.08566, section 3 (the data D_{t-1} and the state s_t = A_t).
+    Source: arXiv 2310.08566, section 3 (the data D_{t-1} and the state s_t = A_t); the draws are ours.
 
     >>> BanditHistory(np.ones((3, 2, 4)), np.array([0, 1]), np.array([0.5, -0.5])).steps
     3
@@ -27,8 +29,9 @@ class BanditHistory:
     contexts: Float[np.ndarray, "steps arms dim"]
     actions: Int[np.ndarray, " taken"]
     rewards: Float[np.ndarray, " taken"]
+    draws: Float[np.ndarray, "steps dim"] | None = None
 
-    def __init__(self, contexts, actions, rewards):
+    def __init__(self, contexts, actions, rewards, draws=None):
         """Convert anything array-like, then check."""
         contexts, rewards = (_finite(name, x) for name, x in (("contexts", contexts), ("rewards", rewards)))
         actions = _indices("actions", "arm indices", actions)
@@ -46,7 +49,14 @@ class BanditHistory:
             raise ValueError(
                 f"actions: wanted arm indices in 0..{arms - 1}, got {actions.min()}..{actions.max()}"
             )
-        for name, array in (("contexts", contexts), ("actions", actions), ("rewards", rewards)):
+        if draws is not None:
+            draws = _finite("draws", draws)
+            if draws.shape != (steps, contexts.shape[2]):
+                raise ValueError(
+                    f"draws: wanted shape {(steps, contexts.shape[2])}, a vector for each context, got {draws.shape}"
+                )
+        fields = (("contexts", contexts), ("actions", actions), ("rewards", rewards), ("draws", draws))
+        for name, array in fields:
             object.__setattr__(self, name, array)
 
     @property
@@ -63,7 +73,10 @@ class BanditHistory:
         """The history as it stood when decision number `steps` (counted from 1) was pending."""
         if not 1 <= steps <= self.steps:
             raise ValueError(f"prefix: wanted 1 to {self.steps} steps, got {steps}")
-        return BanditHistory(self.contexts[:steps], self.actions[: steps - 1], self.rewards[: steps - 1])
+        draws = None if self.draws is None else self.draws[:steps]
+        return BanditHistory(
+            self.contexts[:steps], self.actions[: steps - 1], self.rewards[: steps - 1], draws
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ FLOORS = (
         "rewrite",
         "construction",
     },
-    {"linucb", "ucbvi"},
+    {"linucb", "thompson", "ucbvi"},
 )
 WITHIN = [
     "identities",
@@ -35,8 +35,10 @@ WITHIN = [
     "rewrite",
     "construction",
 ]  # one floor, in this order
-UCBVI = ({"spec"}, {"theorem"}, {"loop"}, {"slim", "narrow"}, {"__init__"})  # stairs within one floor
-STAIR = {name: number for number, stair in enumerate(UCBVI) for name in stair}
+STAIRS = {  # within one floor
+    "ucbvi": ({"spec"}, {"theorem"}, {"loop"}, {"slim", "narrow"}, {"__init__"}),
+    "thompson": ({"spec", "bernoulli"}, {"posterior"}, {"two_arms", "lines", "sampling"}, {"__init__"}),
+}
 HISTORIES = {f"constructions.history.{kind}" for kind in ("BanditHistory", "EpisodeHistory")}
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 
@@ -64,10 +66,11 @@ def part(name: str) -> str:
     return name.split(".")[1]
 
 
-def stair(name: str) -> int:
-    """Where a file of the UCB-VI package stands in it."""
-    assert name in STAIR, f"{name} has no stair"
-    return STAIR[name]
+def stair(package: str, name: str) -> int:
+    """Where a file of a construction's package stands in it."""
+    found = [number for number, names in enumerate(STAIRS[package]) if name in names]
+    assert found, f"{package}.{name} has no stair"
+    return found[0]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,8 @@ def test_constructions_import_from_floors_below(path):
         beside = ours[0] in WITHIN and part(name) in WITHIN[: WITHIN.index(ours[0])]
         beside |= ours[0] == "construction" and part(name) in ("assemble", "tokens")
         beside |= ours[0] == "episode_tokens" and part(name) == "tokens"
-        beside |= ours[0] == part(name) == "ucbvi" and stair(name.split(".")[2]) < stair(ours[1])
+        if ours[0] == part(name) in STAIRS:
+            beside |= stair(ours[0], name.split(".")[2]) < stair(*ours)
         assert below or beside, f"{path.name} imports {name}"
 
 

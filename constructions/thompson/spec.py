@@ -1,0 +1,116 @@
+"""What a linear Thompson sampling transformer is built for."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from constructions import checks
+
+Solver = Literal["pade", "zolotarev"]
+Form = Literal["policy", "sampling"]
+
+FLOOR = 0.01
+"""With more than two arms, the certificate speaks of actions of at least this probability."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to build.
+
+    Attributes:
+        dim: d, dimension of the action vectors.
+        actions: A, actions on offer at each step; the set may change from step to step.
+        horizon: T, the largest number of steps.
+        error: ε. With two arms, bound on |log-probability error|. With more, on the one-sided log-probability error of
+            every action of probability at least 0.01, apart from that of the nodes. For form "sampling", on the error of
+            every sampled score, in units of reward. None stands for 10⁻³, and for 0.05 where there are nodes.
+        solver: how A⁻¹ᐟ² is approached: "pade", the theorem's route, or "zolotarev", by fewer poles and in half the depth.
+        form: "policy", log-probabilities; "sampling", the scores ⟨a_k, w̃⟩ of the posterior sample that a standard normal
+            draw in the state token stands for.
+        prior_variance: λ; w* ~ N(0, λI).
+        noise_variance: r; rewards are ⟨a, w*⟩ + N(0, r).
+        nodes: N, lines in R^d along which the policy is integrated, for more than two arms.
+        seed: of the scrambling of the nodes.
+        truncation: η₁, probabilities below are taken for it; None stands for 10⁻³/A.
+        action_norm: (b_a, B_a), bounds on ‖a‖.
+        separation: η, bound on ‖a_j − a_k‖ of different actions on offer.
+        failure: δ₀, probability left to histories beyond the two next bounds.
+        weight_norm: B_w, bound on ‖w*‖; None stands for √λ(√d + 2√log(2/δ₀)).
+        noise_bound: σ, bound on |noise|; None stands for √(2r log(2T/δ₀)). Rewards are at most B_a B_w + σ in size.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+
+    >>> spec = Spec(dim=5, actions=10, horizon=200)
+    >>> spec.ridge, round(spec.weight_norm, 3), spec.truncation
+    (2.25, 6.84, 0.0001)
+    """
+
+    dim: int
+    actions: int
+    horizon: int
+    error: float | None = None
+    solver: Solver = "pade"
+    form: Form = "policy"
+    prior_variance: float = 1.0
+    noise_variance: float = 2.25
+    nodes: int = 1024
+    seed: int = 0
+    truncation: float | None = None
+    action_norm: tuple[float, float] = (0.5, math.sqrt(5))
+    separation: float = 1e-3
+    failure: float = 0.01
+    weight_norm: float | None = None
+    noise_bound: float | None = None
+
+    def __post_init__(self):
+        for name in ("dim", "actions", "horizon", "nodes"):
+            checks.whole(name, getattr(self, name))
+        if self.actions < 2:
+            raise ValueError(f"actions: wanted at least 2, got {self.actions}")
+        for name in ("prior_variance", "noise_variance", "separation", "failure"):
+            checks.number(name, getattr(self, name), positive=True)
+        checks.interval("action_norm", self.action_norm)
+        checks.choice("solver", self.solver, ("pade", "zolotarev"))
+        checks.choice("form", self.form, ("policy", "sampling"))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed: wanted an integer >= 0, got {self.seed!r}")
+        low, high = (float(value) for value in self.action_norm)
+        fill: dict = {"action_norm": (low, high)}
+        if self.error is None:
+            fill["error"] = 0.05 if self.lines else 1e-3
+        if self.truncation is None:
+            fill["truncation"] = 1e-3 / self.actions
+        if self.failure >= 1:
+            raise ValueError(f"failure: wanted a probability < 1, got {self.failure!r}")
+        if self.separation > 2 * high:
+            raise ValueError(f"separation: wanted at most 2 B_a = {2 * high:g}, got {self.separation!r}")
+        scale = math.sqrt(self.prior_variance)
+        if self.weight_norm is None:
+            fill["weight_norm"] = scale * (math.sqrt(self.dim) + 2 * math.sqrt(math.log(2 / self.failure)))
+        if self.noise_bound is None:
+            tail = math.log(2 * self.horizon / self.failure)
+            fill["noise_bound"] = math.sqrt(2 * self.noise_variance * tail)
+        for name, value in fill.items():
+            object.__setattr__(self, name, value)
+        for name in ("error", "truncation", "weight_norm", "noise_bound"):
+            checks.number(name, getattr(self, name), positive=name in ("error", "truncation"))
+        if not 0 < (self.truncation or 0) <= 1 / self.actions:
+            raise ValueError(
+                f"truncation: wanted at most 1/A = {1 / self.actions:g}, got {self.truncation!r}"
+            )
+
+    @property
+    def reward_max(self) -> float:
+        """B_a B_w + σ."""
+        return self.action_norm[1] * float(self.weight_norm or 0) + float(self.noise_bound or 0)
+
+    @property
+    def lines(self) -> bool:
+        """Whether the policy is integrated over nodes."""
+        return self.actions > 2 and self.form == "policy"
+
+    @property
+    def ridge(self) -> float:
+        """λ̃ = r/λ."""
+        return self.noise_variance / self.prior_variance
