@@ -180,14 +180,17 @@ class Decoder:
         self._placement = {"dtype": dtype, "device": device}
         self._decisions, self._contexts, self._recorded = 0, None, None
 
-    def observe(self, context) -> Float[np.ndarray, "*batch actions"]:
-        """Log-probabilities of the actions of the next step."""
+    def observe(self, context, draw=None) -> Float[np.ndarray, "*batch actions"]:
+        """Log-probabilities of the actions of the next step; `draw` is for constructions that are handed their randomness."""
         tokens = self._construction.tokens
         if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
         if self._decisions >= tokens.decisions:
             raise ValueError(f"decoder: wanted at most {tokens.decisions} decisions, got one more")
-        contexts = tokens.observed(self._members("context", context))
+        members = self._members("context", context)
+        if draw is not None:
+            members = list(zip(members, self._members("draw", draw), strict=True))
+        contexts = tokens.observed(members)
         chunk = tokens.state_chunk(self._decisions + 1, contexts)
         if (
             self._recorded is not None

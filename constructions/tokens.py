@@ -4,8 +4,11 @@ Step t becomes two tokens. The state token 2t−1 holds the action vectors on of
 chosen and its reward; both hold the position (i, i², 1). Everything else starts at zero.
 
     state   [ 0 ; 0 ; a_{t,1} … a_{t,A} ; 0 … ; i, i², 1 ]      action   [ a_t ; r_t ; 0 … ; i, i², 1 ]
+
+A stream with a register `draw` is for a policy that is handed its randomness: state tokens hold a standard normal vector there.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,10 +82,14 @@ class BanditTokens:
     Attributes:
         stream: a stream made by `bandit_stream`.
         spec: the dimensions and norm bounds that histories are held to.
+        separation: the least distance between different actions on offer.
+        draw_norm: the largest norm of a draw, for streams with a register `draw`.
     """
 
     stream: Stream
     spec: BanditSpec
+    separation: float = 0.0
+    draw_norm: float = math.inf
 
     @property
     def decisions(self) -> int:
@@ -109,6 +116,8 @@ class BanditTokens:
         tokens[self.states(history.steps), self.stream["arms"].slice] = history.contexts.reshape(
             history.steps, -1
         )
+        if history.draws is not None:
+            tokens[self.states(history.steps), self.stream["draw"].slice] = history.draws
         tokens[1::2, self.stream["action"].slice] = history.chosen
         tokens[1::2, self.stream["reward"].slice] = history.rewards[:, None]
         tokens[:, self.stream["position"].slice] = position(np.arange(1, len(tokens) + 1))
@@ -118,26 +127,39 @@ class BanditTokens:
         """The number of tokens before those that come with decision number `steps`."""
         return 2 * steps - 2
 
-    def observed(self, contexts: list) -> Float[np.ndarray, "batch arms dim"]:
-        """Contexts that were handed over one by one, checked."""
-        checked = np.stack([BanditHistory([one], [], []).contexts[0] for one in contexts])
-        self.check_context(checked)
-        return checked
+    @property
+    def drawn(self) -> int:
+        """1 if state tokens hold a draw, else 0."""
+        return int("draw" in self.stream.registers)
+
+    def observed(self, contexts: list) -> Float[np.ndarray, "batch rows dim"]:
+        """Contexts that were handed over one by one, checked; with draws, pairs (context, draw), the draw a last row."""
+        if self.drawn:
+            histories = [BanditHistory([one], [], [], [draw]) for one, draw in map(_pair, contexts)]
+        else:
+            histories = [BanditHistory([one], [], []) for one in contexts]
+        for history in histories:
+            self.check(history)
+        rows = [[h.contexts[0]] if h.draws is None else [h.contexts[0], h.draws] for h in histories]
+        return np.stack([np.concatenate(parts) for parts in rows])
 
     def state_chunk(
-        self, decision: int, contexts: Float[np.ndarray, "batch arms dim"]
+        self, decision: int, contexts: Float[np.ndarray, "batch rows dim"]
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The tokens that come with decision number `decision` (from 1), the state token last."""
         chunk = np.zeros((len(contexts), 1, self.stream.width))
-        chunk[:, 0, self.stream["arms"].slice] = contexts.reshape(len(contexts), -1)
+        arms = self.spec.actions
+        chunk[:, 0, self.stream["arms"].slice] = contexts[:, :arms].reshape(len(contexts), -1)
+        if self.drawn:
+            chunk[:, 0, self.stream["draw"].slice] = contexts[:, arms]
         chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision - 1]))
         return chunk
 
     def action_chunk(
-        self, decision: int, contexts: Float[np.ndarray, "batch arms dim"], actions: list, rewards: list
+        self, decision: int, contexts: Float[np.ndarray, "batch rows dim"], actions: list, rewards: list
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The token that records what was done at that decision."""
-        members = zip(contexts, actions, rewards, strict=True)
+        members = zip(contexts[:, : self.spec.actions], actions, rewards, strict=True)
         pairs = [BanditHistory([context, context], [arm], [gain]) for context, arm, gain in members]
         gains = np.concatenate([pair.rewards for pair in pairs])
         self.check_rewards(gains)
@@ -154,6 +176,13 @@ class BanditTokens:
             raise ValueError(f"history: wanted at most horizon = {spec.horizon} steps, got {history.steps}")
         self.check_context(history.contexts)
         self.check_rewards(history.rewards)
+        if (history.draws is not None) != bool(self.drawn):
+            wanted, got = ("draws", "none") if self.drawn else ("no draws", "some")
+            raise ValueError(f"history: wanted {wanted} for this form, got {got}")
+        if history.draws is not None:
+            norms = np.linalg.norm(history.draws, axis=1)
+            if not norms.max() <= self.draw_norm:
+                raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")
 
     def check_context(self, contexts: Float[np.ndarray, "*steps arms dim"]) -> None:
         """Wanted: A finite vectors of dimension d with b_a ≤ ‖a‖ ≤ B_a."""
@@ -168,6 +197,14 @@ class BanditTokens:
                 f"contexts: wanted action norms in [{low:g}, {high:g}], got {norms[bad][0]:g} at "
                 f"index {tuple(int(i) for i in np.argwhere(bad)[0])}"
             )
+        if self.separation:
+            apart = np.linalg.norm(contexts[..., :, None, :] - contexts[..., None, :, :], axis=-1)
+            apart[..., range(spec.actions), range(spec.actions)] = math.inf
+            if apart.min() < self.separation * (1 - ROUNDING):
+                index = tuple(int(i) for i in np.argwhere(apart == apart.min())[0])
+                raise ValueError(
+                    f"contexts: wanted actions at least {self.separation:g} apart, got {apart.min():g} at index {index}"
+                )
 
     def check_rewards(self, rewards: Float[np.ndarray, "*any"]) -> None:
         """Wanted: finite rewards with |r| ≤ B_a B_w + σ."""
@@ -177,6 +214,13 @@ class BanditTokens:
             raise ValueError(
                 f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:g}, got {np.asarray(rewards)[bad][0]:g}"
             )
+
+
+def _pair(member) -> tuple:
+    """A context and a draw."""
+    if not isinstance(member, tuple | list) or len(member) != 2:
+        raise ValueError("observe: wanted a context and a draw, got no draw")
+    return tuple(member)
 
 
 def position(index: np.ndarray) -> Float[np.ndarray, "tokens 3"]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.block import EXACT, UNIT, Block, Bound, Head, Position, Promise, Step, signed_units
-from constructions.links import Values, read, stack
+from constructions.links import Values, held, read, stack
 from constructions.stream import Register
 
 
@@ -194,7 +194,7 @@ def combine(
     link = sum((weight * read(register) for weight, register in terms[1:]), terms[0][0] * read(terms[0][1]))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        return sum((weight * values[register.name] for weight, register in terms), np.zeros(to.size))
+        return sum((weight * held(values, register) for weight, register in terms), np.zeros(to.size))
 
     own = Bound(0.0, UNIT * 2 * (len(terms) + 2) * bound)
     return Block(

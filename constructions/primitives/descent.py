@@ -177,6 +177,9 @@ def inverse(
     position: Register,
     point: Register,
     ahead: Register | None,
+    norm: float | None = None,
+    name: str = "inverse times arms",
+    source: str = "Theorem approx_smooth_linucb, step 2",
 ) -> Block:
     """A⁻¹a_k for several vectors a_k of the token itself.
 
@@ -185,7 +188,7 @@ def inverse(
     Source: proof of Theorem approx_smooth_linucb, step 2, arXiv 2310.08566.
     Reads: action, vectors (k parts of the action's size), position.
     Writes: point, and ahead for "agd".
-    Error: ε_depth · B_a/λ.
+    Error: ε_depth · norm/λ; `norm` bounds ‖a_k‖ and is B_a if left out.
     Cost: depth layers of 2k + 1 heads (the paper: 4k); 2·k·dim neurons for "agd", none for "gd".
 
     >>> from constructions.stream import Stream
@@ -202,12 +205,12 @@ def inverse(
         solved = np.linalg.solve(_gram(values[action.name], method.ridge), columns)
         return solved.transpose(0, 2, 1).reshape(-1, vectors.size)
 
-    largest = method.action_max / method.ridge
-    domain = f"‖a‖ ≤ {method.action_max:.4g}, at most {method.horizon - 1} actions"
+    largest = (norm or method.action_max) / method.ridge
+    domain = f"‖a‖ ≤ {norm or method.action_max:.4g}, at most {method.horizon - 1} actions"
     heads = _gradient(method, action, None, position, ahead or point, method.step_size * read(vectors))
     return Block(
-        name="inverse times arms",
-        source="Theorem approx_smooth_linucb, step 2",
+        name=name,
+        source=source,
         steps=(Step(heads, _momentum(method, point, ahead)),),
         repeat=depth,
         output=point,

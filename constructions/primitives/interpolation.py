@@ -8,25 +8,35 @@ The weight of a neuron is the *change* of slope at its knot. The paper prints th
 approx_smooth_linucb, step 3); `changes=False` builds that form, which is wrong from the second knot on and kept as a
 witness.
 
+**Knots.** A chord over [x, x + h] leaves a concave or convex function by at most h² max|f''|/8. `walk` is for |f''| that falls:
+h = 4√(error/|f''(x)|) from the lower end on, the interpolant shifted by half of what it leaves. `power` is for x^{-p} with a
+relative error: even steps of log x.
+
 **Knots for the square root.** On [p², q²] the chord lies below √x by at most (q − p)²/(4(p + q)), at ((p+q)/2)². Setting
 this to 2ε and lifting the interpolant by ε leaves ±ε, with q = p + 4ε + 2√(4ε² + 4εp). As long as √x ≫ ε this is
 (Δ√x)² ≈ 16ε√x, so about high^{1/4}/(2√ε) knots cover [0, high] whatever the lower end: no factor in T.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
-from constructions.links import Values, read, repeat_rows, stack
+from constructions.links import Link, Values, held, read, repeat_rows, stack
 from constructions.stream import Register
 
 
 @dataclass(frozen=True, eq=False)
 class Interpolant:
     """A piecewise linear function: values at knots, straight between.
+
+    Attributes:
+        knots, values: in order of the knots.
+        left: whether neurons face left, f̃(x) = y_N + Σ_j w_j relu(x_j − x): for functions that are steep at the lower end,
+            where the others would cancel large numbers at the upper end.
 
     >>> line = Interpolant(np.array([0.0, 1.0, 3.0]), np.array([0.0, 2.0, 3.0]))
     >>> line(np.array([0.5, 2.0])).tolist()
@@ -35,6 +45,23 @@ class Interpolant:
 
     knots: Float[np.ndarray, " knots"]
     values: Float[np.ndarray, " knots"]
+    left: bool = False
+
+    @property
+    def weights(self) -> Float[np.ndarray, " pieces"]:
+        """The weight of each neuron, at the lower end of its piece, or at the upper if it faces left."""
+        return np.diff(self.slopes, append=0.0) if self.left else np.diff(self.slopes, prepend=0.0)
+
+    @property
+    def thresholds(self) -> Float[np.ndarray, " pieces"]:
+        """Where each neuron turns."""
+        return self.knots[1:] if self.left else self.knots[:-1]
+
+    @property
+    def size(self) -> float:
+        """Bound on the sum of the sizes of all terms between the first and the last knot."""
+        reach = np.abs(self.thresholds) + np.abs(self.knots[[0 if self.left else -1]])
+        return float((np.abs(self.weights) * reach).sum() + np.abs(self.values[-1 if self.left else 0]))
 
     @property
     def slopes(self) -> Float[np.ndarray, " pieces"]:
@@ -70,27 +97,86 @@ def square_root(low: float, high: float, error: float) -> Interpolant:
     return Interpolant(np.square(roots), np.array(roots) + error)
 
 
+def walk(
+    function: Callable[[float], float],
+    curvature: Callable[[float], float],
+    low: float,
+    high: float,
+    error: float,
+) -> Interpolant:
+    """The interpolant of a function on [low, high] with |f̃ − f| ≤ error.
+
+    Args:
+        function: concave, or convex.
+        curvature: its second derivative, falling in size.
+
+    >>> walk(math.log, lambda x: -1 / x**2, 0.01, 1.0, 1e-3).knots.size
+    40
+    """
+    if not low < high or not error > 0:
+        raise ValueError(f"walk: wanted low < high and error > 0, got {low}, {high}, {error}")
+    knots = [low]
+    while knots[-1] < high:
+        step = 4 * math.sqrt(error / max(abs(curvature(knots[-1])), 1e-300))
+        knots.append(min(knots[-1] + step, high))
+        if len(knots) > MOST_KNOTS:
+            raise ValueError(f"walk: wanted an error that {MOST_KNOTS:,} knots can reach, got {error:g}")
+    values = np.array([function(x) for x in knots])
+    return Interpolant(np.array(knots), values - math.copysign(error, curvature(low)))
+
+
+def power(exponent: float, low: float, high: float, spread: float) -> Interpolant:
+    """The interpolant of x^-exponent on [low, high] with a relative error of at most `spread`.
+
+    The chord over [x, gx] is above by at most (g−1)²p(p+1)/8 · x^-p; that is to be 2·spread·(gx)^-p.
+
+    >>> power(0.5, 1e-3, 1e3, 1e-3).knots.size
+    128
+    """
+    if not 0 < low < high or not 0 < spread < 1 or not exponent > 0:
+        raise ValueError(
+            f"power: wanted 0 < low < high, spread in (0, 1) and exponent > 0, got {low}, {high}, {spread}, {exponent}"
+        )
+    step = 4 * math.sqrt(spread / (exponent * (exponent + 1)))  # of g g^{p/2}
+    growth = (1 + step) ** (1 / (1 + exponent / 2))  # (g − 1)g^{p/2} ≤ g^{1 + p/2} − 1
+    count = math.ceil(math.log(high / low) / math.log(growth)) + 1
+    if count > MOST_KNOTS:
+        raise ValueError(f"power: wanted a spread that {MOST_KNOTS:,} knots can reach, got {spread:g}")
+    knots = np.geomspace(low, high, count)
+    return Interpolant(knots, (1 - spread) * knots**-exponent, left=True)
+
+
+def scaled(interpolant: Interpolant, factor: float) -> Interpolant:
+    """The same, its values times a factor."""
+    return Interpolant(interpolant.knots, factor * interpolant.values, interpolant.left)
+
+
 def neurons(
     role: str,
     interpolant: Interpolant,
     *,
-    source: Register,
+    source: Link,
     one: Register,
     to: Register,
     changes: bool = True,
 ) -> Units:
-    """MLP neurons that add f̃(source_k) to entry k of `to`: one a piece and one for the constant, an entry."""
-    slopes, pieces, count = interpolant.slopes, len(interpolant.slopes), source.size
-    weights = np.diff(slopes, prepend=0.0) if changes else slopes
-    arguments = repeat_rows(read(source), pieces)  # rows entry by entry, knot by knot
-    thresholds = repeat_rows(read(one), count * pieces).scale_rows(np.tile(interpolant.knots[:-1], count))
-    entries = np.arange(count)
+    """MLP neurons that add f̃ of row k of `source` to entry k of `to`: one a piece and one for the constant, an entry."""
+    pieces, count = len(interpolant.slopes), source.height
+    weights = interpolant.weights if changes else interpolant.slopes
+    arguments = repeat_rows(source, pieces)  # rows entry by entry, knot by knot
+    thresholds = repeat_rows(read(one), count * pieces).scale_rows(np.tile(interpolant.thresholds, count))
+    entries, facing = np.arange(count), -1.0 if interpolant.left else 1.0
     return Units(
         role,
-        stack(arguments - thresholds, read(one)),
+        stack(facing * (arguments - thresholds), read(one)),
         (
             (to, np.repeat(entries, pieces), np.arange(count * pieces), np.tile(weights, count)),
-            (to, entries, np.full(count, count * pieces), np.full(count, interpolant.values[0])),
+            (
+                to,
+                entries,
+                np.full(count, count * pieces),
+                np.full(count, interpolant.values[-1 if interpolant.left else 0]),
+            ),
         ),
     )
 
@@ -121,21 +207,65 @@ def root(
     >>> block.steps[0].units[0].reads.height == 2 * len(f.slopes) + 1
     True
     """
+    return function(
+        name,
+        source_of_claim,
+        interpolant,
+        of=lambda x: np.sqrt(np.maximum(x, 0.0)),
+        error=error,
+        source=source,
+        one=one,
+        to=to,
+        inherited=inherited,
+        changes=changes,
+    )
+
+
+def function(
+    name: str,
+    source_of_claim: str,
+    interpolant: Interpolant,
+    *,
+    of: Callable[[np.ndarray], np.ndarray],
+    error: float,
+    source: Register,
+    one: Register,
+    to: Register,
+    inherited: Bound = EXACT,
+    signs: tuple[float, ...] = (1.0,),
+    changes: bool = True,
+) -> Block:
+    """A function of each entry of a register.
+
+    Claim: `to` holds of(sign · source) for each sign, one sign after the other.
+    Source: as `root`; this is its general form.
+    Reads: source, one.  Writes: to.
+    Error: that of the interpolant, between its first and last knot; `inherited` is what errors of source cause.
+    Cost: 1 MLP layer; (knots − 1) neurons an entry of `to` and one for all.
+
+    >>> from constructions.stream import Stream
+    >>> s, f = Stream.of(x=1, one=1, out=2), power(1.0, 0.1, 4.0, 0.01)
+    >>> registers = dict(source=s["x"], one=s["one"], to=s["out"])
+    >>> block = function("1/x", "", f, of=lambda x: 1 / x, error=0.1, signs=(1.0, -1.0), **registers)
+    >>> block.steps[0].units[0].reads.height == 2 * len(f.slopes) + 1
+    True
+    """
     low, high = interpolant.knots[[0, -1]]
+    reads = stack(*(sign * read(source) for sign in signs))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        return np.sqrt(np.maximum(values[source.name], 0.0))
+        x = held(values, source)
+        return of(np.concatenate([sign * x for sign in signs], axis=1))
 
-    sizes = np.abs(np.diff(interpolant.slopes, prepend=0.0)).sum() * high + interpolant.values[0]
-    own = Bound(error, UNIT * (len(interpolant.knots) + 4) * float(sizes))
+    own = Bound(error, UNIT * (len(interpolant.knots) + 4) * interpolant.size)
+    magnitude = math.sqrt(to.size) * float(np.abs(interpolant.values).max())
+    units = neurons(name, interpolant, source=reads, one=one, to=to, changes=changes)
     return Block(
         name=name,
         source=source_of_claim,
-        steps=(Step((), (neurons(name, interpolant, source=source, one=one, to=to, changes=changes),)),),
+        steps=(Step((), (units,)),),
         output=to,
         groups=to.size,
         truth=truth,
-        promise=Promise(
-            f"{low:.3g} ≤ x ≤ {high:.3g}", own, own + inherited, math.sqrt(to.size) * interpolant.values[-1]
-        ),
+        promise=Promise(f"{low:.3g} ≤ x ≤ {high:.3g}", own, own + inherited, magnitude),
     )

@@ -1,5 +1,65 @@
-"""Thompson sampling as a transformer."""
+"""Thompson sampling as a transformer: Theorem approx_thompson_linear of arXiv 2310.08566 (Theorem 10), with weights.
 
+posterior.py   steps 1 to 3: the posterior mean and √r Σ⁻¹ᐟ² a_k
+two_arms.py    step 4 for two arms: log Φ of one ratio, certified
+lines.py       step 4 for more: integrated along fixed lines, certified but for the choice of the lines
+sampling.py    the posterior sample itself, for a draw supplied in the state token
+"""
+
+from constructions.assemble import assemble
+from constructions.block import Block
+from constructions.construction import Construction
+from constructions.thompson import posterior, sampling, two_arms
 from constructions.thompson.spec import Spec
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
-__all__ = ["Spec"]
+__all__ = ["Spec", "build"]
+
+
+def build(spec: Spec) -> Construction:
+    """The transformer for a spec, with its certificate.
+
+    >>> built = build(Spec(dim=2, actions=2, horizon=5))
+    >>> built.certificate <= 1e-3
+    True
+    """
+    if spec.form == "sampling":
+        return _sampling(spec)
+    if spec.actions == 2:
+        return _two_arms(spec)
+    raise NotImplementedError
+
+
+def _two_arms(spec: Spec) -> Construction:
+    plan = two_arms.plan(spec)
+    stream = bandit_stream(spec.dim, 2, **two_arms.registers(spec))
+    return _construction(spec, stream, two_arms.stages(spec, stream, plan), plan.error)
+
+
+def _sampling(spec: Spec) -> Construction:
+    plan = sampling.plan(spec)
+    scratch = {"draw": spec.dim} | posterior.registers(spec, plan) | sampling.registers(spec)
+    stream = bandit_stream(spec.dim, spec.actions, **scratch)
+    stages = posterior.stages(spec, stream, plan)
+    stages += sampling.stages(spec, stream, plan, [block for stage in stages for block in stage])
+    return _construction(spec, stream, stages, stages[-1][0].promise.total.error)
+
+
+def _construction(spec: Spec, stream, stages: list[list[Block]], certificate: float) -> Construction:
+    blocks = tuple(block for stage in stages for block in stage)
+    drawn = "draw" in stream.registers
+    inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
+    tokens = BanditTokens(stream, spec, spec.separation, sampling.draw_norm(spec))
+    return Construction(
+        spec, tokens, blocks, assemble(stream, inputs, stages, clip_radius(spec, blocks)), certificate
+    )
+
+
+def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
+    """A power of two above the norm of every token at every layer."""
+    import math
+
+    steps = 2 * spec.horizon
+    inputs = [steps, steps**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], spec.reward_max]
+    inputs.append(sampling.draw_norm(spec))
+    return 2.0 ** (1 + math.ceil(math.log2(math.hypot(*inputs, *(b.promise.magnitude for b in blocks)))))

@@ -1,0 +1,207 @@
+"""Steps 1 to 3: the posterior mean and the whitened arms x_k = √r Σ⁻¹ᐟ² a_k, by sums over poles.
+
+    pade        layers 1 … n      the estimate μ̂ = Σ⁻¹ Σ a_j r_j, and (shift_j I + G)⁻¹ a_k for every pole and arm
+                layer n+1         MLP: √r √Σ a_k as a sum over poles
+                layers … 2n+1     Σ⁻¹ of it
+    zolotarev   layers 1 … n      the same with other, fewer poles
+                layer n+1         MLP: x_k as a sum over poles
+
+All poles are ridge problems with ridges shift_j ≥ λ̃ = r/λ, solved side by side (descent.py). The paper has them as systems M_j
+with one step size 1/(B_a² + λ̃) for all, with which descent diverges; here each has its own, 1/(B_a² + shift_j), and its
+condition number is then at most that of the estimate: the depth stands.
+
+**The certificate.** Whatever is computed is a function of Σ, the same for all arms: x̂_k = (I + E) x_k with ‖E‖ ≤ ε_w, so that
+differences of arms carry *relative* errors, however small they have become. With the rule's relative error ε_p, the descent's
+residual ε and the gain Σ_j |weight_j|/shift_j/√λ̃ of the poles' errors (at most 1 for zolotarev, whose weights are positive)
+
+    ε_w = (1 + ε_p)(1 + gain·ε)(1 + ε) − 1,    without the last factor for zolotarev.
+
+The estimate's error is −e(Σ)Σ⁻¹b with |e| ≤ ε, and ‖Σ⁻¹ᐟ²b‖ ≤ √(T−1) ρ, ρ = B_aB_w + σ, so that
+
+    |⟨a_j − a_k, μ̂ − μ⟩| ≤ ‖x_j − x_k‖ ε Θ,    Θ = √((T−1)/r) ρ,
+
+and |⟨a_j − a_k, μ⟩| ≤ ‖x_j − x_k‖ Θ: in units of ‖x_j − x_k‖ nothing grows as the posterior contracts.
+"""
+
+import bisect
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.block import Block, Bound, Promise
+from constructions.links import Values
+from constructions.primitives import copying, descent, rational
+from constructions.stream import Stream
+from constructions.thompson.spec import Spec
+
+SOURCE = "Theorem approx_thompson_linear, step {}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices behind the linear algebra.
+
+    Attributes:
+        depth: layers of each descent.
+        rule: the poles.
+        relative: ε_w, bound on ‖E‖.
+        residual: ε of the descent.
+    """
+
+    depth: int
+    rule: rational.Rational
+    relative: float
+    residual: float
+
+
+def method(spec: Spec, ridge: float | None = None) -> descent.Descent:
+    """Accelerated descent on the problem with a ridge, λ̃ if left out."""
+    return descent.Descent("agd", ridge or spec.ridge, spec.action_norm[1], spec.horizon)
+
+
+def largest_ratio(spec: Spec) -> float:
+    """Θ = √((T−1)/r) ρ: bound on |⟨u, μ⟩|/‖√r Σ⁻¹ᐟ²u‖ for every u."""
+    return math.sqrt(max(spec.horizon - 1, 1) / spec.noise_variance) * spec.reward_max
+
+
+def largest_eigenvalue(spec: Spec) -> float:
+    """Bound on the eigenvalues of Σ."""
+    return spec.ridge + max(spec.horizon - 1, 1) * spec.action_norm[1] ** 2
+
+
+def least_depth(spec: Spec, enough) -> int:
+    """The least depth whose residual is enough."""
+    solver, high = method(spec), 1
+    while not enough(solver.residual(high)):
+        high *= 2
+    return bisect.bisect_left(range(high), True, lo=high // 2, key=lambda n: enough(solver.residual(n)))
+
+
+def plan(spec: Spec, relative: float, residual: float) -> Plan:
+    """The least depth and the fewest poles with ε_w ≤ relative and ε ≤ residual."""
+    rule = getattr(rational, spec.solver)(spec.ridge, largest_eigenvalue(spec), relative / 4)
+
+    def whole(epsilon: float) -> float:
+        if spec.solver == "zolotarev":
+            return (1 + rule.error) * (1 + epsilon) - 1
+        gain = float(np.abs(rule.weights / rule.shifts).sum()) / math.sqrt(spec.ridge)
+        return (1 + rule.error) * (1 + gain * epsilon) * (1 + epsilon) - 1
+
+    depth = least_depth(spec, lambda epsilon: epsilon <= residual and whole(epsilon) <= relative)
+    epsilon = method(spec).residual(depth)
+    return Plan(depth, rule, whole(epsilon), epsilon)
+
+
+def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
+    """Names and sizes of the scratch registers."""
+    arms = spec.dim * spec.actions
+    names = ["white", "white_ahead", "root"] if spec.solver == "pade" else ["white"]
+    for n in range(1, len(chosen.rule.shifts) + 1):
+        names += [f"pole_{n}", f"pole_{n}_ahead"]
+    return {"estimate": spec.dim, "estimate_ahead": spec.dim} | dict.fromkeys(names, arms)
+
+
+def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
+    """The blocks that fill the registers `estimate` and `white`."""
+    poles = [
+        inverse(spec, stream, f"pole_{n}", chosen.depth, ridge=float(shift))
+        for n, shift in enumerate(chosen.rule.shifts, 1)
+    ]
+    solved = [estimate(spec, stream, chosen.depth), *poles]
+    if spec.solver == "zolotarev":
+        return [solved, [whitened(spec, stream, chosen, poles)]]
+    root = _root(spec, stream, chosen, poles)
+    return [solved, [root], [_whitened_by_descent(spec, stream, chosen, root)]]
+
+
+def estimate(spec: Spec, stream: Stream, depth: int) -> Block:
+    """Step 1: the posterior mean."""
+    block = descent.ridge(
+        method(spec),
+        depth,
+        action=stream["action"],
+        reward=stream["reward"],
+        position=stream["position"],
+        point=stream["estimate"],
+        ahead=stream["estimate_ahead"],
+        reward_max=spec.reward_max,
+    )
+    return replace(block, name="posterior mean", source=SOURCE.format(1))
+
+
+def inverse(
+    spec: Spec, stream: Stream, name: str, depth: int, *, vectors: str = "arms", ridge: float | None = None,
+    norm: float | None = None, source: str = "2b",
+) -> Block:  # fmt: skip
+    """(ridge·I + G)⁻¹ times the vectors in a register."""
+    return descent.inverse(
+        method(spec, ridge),
+        depth,
+        action=stream["action"],
+        vectors=stream[vectors],
+        position=stream["position"],
+        point=stream[name],
+        ahead=stream[f"{name}_ahead"],
+        norm=norm,
+        name=name.replace("_", " "),
+        source=SOURCE.format(source),
+    )
+
+
+def powers(spec: Spec, values: Values, power: float) -> Float[np.ndarray, "tokens size"]:
+    """√r Σ^power a_k for all arms, from eigenvalues: what steps 2 and 3 claim."""
+    actions, arms = values["action"], values["arms"]
+    grams = np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)
+    eigenvalues, basis = np.linalg.eigh(grams)
+    scales = math.sqrt(spec.noise_variance) * (spec.ridge + np.maximum(eigenvalues, 0.0)) ** power
+    turned = arms.reshape(len(arms), -1, spec.dim) @ basis
+    return ((turned * scales[:, None]) @ basis.mT).reshape(arms.shape)
+
+
+def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: str, power: float) -> Block:
+    """√r times the sum over poles, which is close to Σ^power a_k."""
+    scale, low = math.sqrt(spec.noise_variance), spec.action_norm[1]
+    rule = chosen.rule
+    terms = [(scale * float(w), block.outputs[0]) for w, block in zip(rule.weights, poles, strict=True)]
+    if rule.constant:
+        terms.insert(0, (scale * rule.constant, stream["arms"]))
+    sizes = scale * low * (rule.constant + float(np.abs(rule.weights / rule.shifts).sum()))
+    rounding = sum((abs(weight) * block.promise.total.rounding for weight, block in zip(rule.weights, poles, strict=True)), 0.0)  # fmt: skip
+    block = copying.combine(
+        f"√r Σ^{power:g} a_k", SOURCE.format("2c"), terms=tuple(terms), to=stream[to], bound=2 * sizes
+    )
+    gain = float(np.abs(rule.weights / rule.shifts).sum()) / math.sqrt(spec.ridge)
+    error = (1 + rule.error) * (1 + (gain if power > 0 else 1.0) * chosen.residual) - 1
+    largest = scale * low * (largest_eigenvalue(spec) if power > 0 else spec.ridge) ** power
+    bound = Bound(error * largest, scale * rounding + block.promise.own.rounding * math.sqrt(spec.dim))
+    promise = Promise("all arms within B_a", bound, bound, math.sqrt(spec.actions) * 2 * largest)
+    return replace(
+        block, truth=lambda values: powers(spec, values, power), promise=promise, groups=spec.actions
+    )
+
+
+def _root(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block]) -> Block:
+    """Step 2c: √r Σ¹ᐟ² a_k."""
+    return _combined(spec, stream, chosen, poles, "root", 0.5)
+
+
+def whitened(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block]) -> Block:
+    """x_k, straight from the poles."""
+    return _combined(spec, stream, chosen, poles, "white", -0.5)
+
+
+def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) -> Block:
+    """Step 3: x_k = Σ⁻¹ of the root."""
+    norm = math.sqrt(spec.noise_variance * largest_eigenvalue(spec)) * spec.action_norm[1] * 2
+    block = inverse(spec, stream, "white", chosen.depth, vectors="root", norm=norm, source="3")
+    largest = spec.action_norm[1] * math.sqrt(spec.prior_variance)
+    rounding = block.promise.own.rounding + root.promise.total.rounding / spec.ridge
+    bound = Bound(chosen.relative * largest, rounding)
+    return replace(
+        block,
+        name="√r Σ^-0.5 a_k",
+        truth=lambda values: powers(spec, values, -0.5),
+        promise=replace(block.promise, own=bound, total=bound),
+    )

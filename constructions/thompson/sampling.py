@@ -1,0 +1,86 @@
+"""Sampling form: the state token supplies a standard normal z, and the action is that of Thompson sampling with the same z.
+
+    last two layers    heads: ⟨x_k, z⟩ and ⟨a_k, μ̂⟩;    MLP: logits = their sum, ⟨a_k, w̃⟩ for w̃ = μ + √r Σ⁻¹ᐟ² z
+
+**The certificate.** With ε_w, ε of posterior.py and ‖z‖ ≤ Z, |score error| ≤ √λ B_a ε_w Z + B_a ‖μ̂ − μ‖. Twice that bounds the
+error of a difference of two scores: an action can differ from the true one only where two scores are as close as that.
+"""
+
+import math
+
+from constructions.block import Block
+from constructions.primitives import copying, product
+from constructions.stream import Stream
+from constructions.thompson import posterior
+from constructions.thompson.spec import Spec
+
+SOURCE = "Theorem approx_thompson_linear, sampling form (ours)"
+
+
+def draw_norm(spec: Spec) -> float:
+    """Z: a bound on ‖z‖ that holds but with probability 10⁻¹⁴."""
+    return math.sqrt(spec.dim) + 8.0
+
+
+def plan(spec: Spec) -> posterior.Plan:
+    """Half of the error for either term."""
+    half, high = float(spec.error or 0) / 2 * (1 - 1e-6), spec.action_norm[1]
+    relative = min(half / (math.sqrt(spec.prior_variance) * high * draw_norm(spec)), 0.5)
+    residual = min(half / (high * math.sqrt(spec.prior_variance) * posterior.largest_ratio(spec)), 0.5)
+    return posterior.plan(spec, relative, residual)
+
+
+def registers(spec: Spec) -> dict[str, int]:
+    """Names and sizes of the scratch registers."""
+    return {"mean": spec.actions, "noise": spec.actions}
+
+
+def stages(spec: Spec, stream: Stream, chosen: posterior.Plan, solved: list[Block]) -> list[list[Block]]:
+    """The last two layers; `solved` are the blocks of posterior.py."""
+    mean, noise = products(spec, stream, solved)
+    bound = mean.promise.magnitude + noise.promise.magnitude
+    logits = copying.combine(
+        "scores ⟨a_k, w̃⟩",
+        SOURCE,
+        terms=((1.0, stream["mean"]), (1.0, stream["noise"])),
+        to=stream["logits"],
+        bound=bound,
+        inherited=mean.promise.total + noise.promise.total,
+    )
+    return [[mean, noise], [logits]]
+
+
+def products(spec: Spec, stream: Stream, solved: list[Block]) -> tuple[Block, Block]:
+    """⟨a_k, μ̂⟩ and ⟨x_k, z⟩."""
+    by_output = {block.outputs[0].name: block.promise for block in solved}
+    common = {"position": stream["position"], "tokens": 2 * spec.horizon}
+    mean = mean_product(spec, stream, solved)
+    largest = 2 * math.sqrt(spec.prior_variance) * spec.action_norm[1]
+    noise = product.own_token(
+        "noise ⟨x_k, z⟩",
+        SOURCE,
+        left=stream["draw"],
+        right=stream["white"],
+        to=stream["noise"],
+        bound=draw_norm(spec) * largest,
+        inherited=draw_norm(spec) * by_output["white"].total,
+        **common,
+    )
+    return mean, noise
+
+
+def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
+    """⟨a_k, μ̂⟩."""
+    [promise] = [block.promise for block in solved if block.outputs[0].name == "estimate"]
+    high, largest = spec.action_norm[1], math.sqrt(spec.prior_variance) * posterior.largest_ratio(spec)
+    return product.own_token(
+        "mean ⟨a_k, μ⟩",
+        posterior.SOURCE.format(3),
+        left=stream["estimate"],
+        right=stream["arms"],
+        to=stream["mean"],
+        position=stream["position"],
+        tokens=2 * spec.horizon,
+        bound=high * 2 * largest,
+        inherited=high * promise.total,
+    )
