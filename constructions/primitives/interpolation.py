@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
 from constructions.links import Link, Values, held, read, repeat_rows, stack
@@ -159,13 +159,15 @@ def neurons(
     one: Register,
     to: Register,
     changes: bool = True,
+    entries: Int[np.ndarray, " rows"] | None = None,
 ) -> Units:
-    """MLP neurons that add f̃ of row k of `source` to entry k of `to`: one a piece and one for the constant, an entry."""
+    """MLP neurons that add f̃ of row k of `source` to entry k of `to`, or to entries[k]: one a piece, and one for constants."""
     pieces, count = len(interpolant.slopes), source.height
     weights = interpolant.weights if changes else interpolant.slopes
     arguments = repeat_rows(source, pieces)  # rows entry by entry, knot by knot
     thresholds = repeat_rows(read(one), count * pieces).scale_rows(np.tile(interpolant.thresholds, count))
-    entries, facing = np.arange(count), -1.0 if interpolant.left else 1.0
+    entries = np.arange(count) if entries is None else entries
+    facing = -1.0 if interpolant.left else 1.0
     return Units(
         role,
         stack(facing * (arguments - thresholds), read(one)),

@@ -9,7 +9,7 @@ sampling.py    the posterior sample itself, for a draw supplied in the state tok
 from constructions.assemble import assemble
 from constructions.block import Block
 from constructions.construction import Construction
-from constructions.thompson import posterior, sampling, two_arms
+from constructions.thompson import lines, posterior, sampling, two_arms
 from constructions.thompson.spec import Spec
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
@@ -27,7 +27,7 @@ def build(spec: Spec) -> Construction:
         return _sampling(spec)
     if spec.actions == 2:
         return _two_arms(spec)
-    raise NotImplementedError
+    return _lines(spec)
 
 
 def _two_arms(spec: Spec) -> Construction:
@@ -43,6 +43,16 @@ def _sampling(spec: Spec) -> Construction:
     stages = posterior.stages(spec, stream, plan)
     stages += sampling.stages(spec, stream, plan, [block for stage in stages for block in stage])
     return _construction(spec, stream, stages, stages[-1][0].promise.total.error)
+
+
+def _lines(spec: Spec) -> Construction:
+    plan = lines.plan(spec)
+    scratch = posterior.registers(spec, plan.algebra) | lines.registers(spec, plan)
+    stream = bandit_stream(spec.dim, spec.actions, **scratch)
+    stages = posterior.stages(spec, stream, plan.algebra)
+    mean = sampling.mean_product(spec, stream, [block for stage in stages for block in stage])
+    stages += lines.stages(spec, stream, plan, mean)
+    return _construction(spec, stream, stages, plan.error)
 
 
 def _construction(spec: Spec, stream, stages: list[list[Block]], certificate: float) -> Construction:

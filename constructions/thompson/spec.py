@@ -30,7 +30,8 @@ class Spec:
         prior_variance: λ; w* ~ N(0, λI).
         noise_variance: r; rewards are ⟨a, w*⟩ + N(0, r).
         nodes: N, lines in R^d along which the policy is integrated, for more than two arms.
-        seed: of the scrambling of the nodes.
+        rule: "sobol", scrambled Sobol' points as nodes, best in powers of two, or "random", independent ones.
+        seed: of direction and nodes.
         truncation: η₁, probabilities below are taken for it; None stands for 10⁻³/A.
         action_norm: (b_a, B_a), bounds on ‖a‖.
         separation: η, bound on ‖a_j − a_k‖ of different actions on offer.
@@ -55,6 +56,7 @@ class Spec:
     prior_variance: float = 1.0
     noise_variance: float = 2.25
     nodes: int = 1024
+    rule: Literal["sobol", "random"] = "sobol"
     seed: int = 0
     truncation: float | None = None
     action_norm: tuple[float, float] = (0.5, math.sqrt(5))
@@ -73,6 +75,7 @@ class Spec:
         checks.interval("action_norm", self.action_norm)
         checks.choice("solver", self.solver, ("pade", "zolotarev"))
         checks.choice("form", self.form, ("policy", "sampling"))
+        checks.choice("rule", self.rule, ("sobol", "random"))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed: wanted an integer >= 0, got {self.seed!r}")
         low, high = (float(value) for value in self.action_norm)
