@@ -55,6 +55,7 @@ class Construction:
         blocks: in the order in which they run.
         transformer: the torch module, forward(H: (..., N, D)) → (..., N, D).
         certificate: bound on |log-probability error| for every admissible history, step and action, in exact arithmetic.
+        chance: what holds with a probability only, where something is left to chance.
     """
 
     spec: Any
@@ -62,6 +63,7 @@ class Construction:
     blocks: tuple[Block, ...]
     transformer: Transformer
     certificate: float
+    chance: Any = None
 
     def __post_init__(self):
         place = self.tokens.stream["position"].slice
@@ -92,11 +94,14 @@ class Construction:
         device: str = "cpu",
         *,
         logits_only: bool = False,
+        steps: Int[np.ndarray, " steps"] | None = None,
     ) -> Float[np.ndarray, "batch steps width"]:
-        """The transformer's output at the state tokens of histories of equal length."""
+        """The transformer's output at the state tokens of histories of equal length, or at some `steps` (from 0) only."""
         program = self.policy_program if logits_only else self.program
-        encoded = torch.as_tensor(np.stack([self.tokens.encode(history) for history in histories]))
-        wanted = torch.as_tensor(self.tokens.states(histories[0].steps), device=device)
+        encoded = [self.tokens.encode(history) for history in histories]
+        encoded = torch.as_tensor(encoded[0][None] if len(encoded) == 1 else np.stack(encoded))
+        states = self.tokens.states(histories[0].steps)
+        wanted = torch.as_tensor(states if steps is None else states[steps], device=device)
         return program.run(encoded.to(dtype=dtype, device=device), wanted).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
@@ -181,7 +186,7 @@ class Decoder:
         self._decisions, self._contexts, self._recorded = 0, None, None
 
     def observe(self, context, draw=None) -> Float[np.ndarray, "*batch actions"]:
-        """Log-probabilities of the actions of the next step; `draw` is for constructions that are handed their randomness."""
+        """Log-probabilities of the actions of the next step; `draw` is for constructions that are handed randomness."""
         tokens = self._construction.tokens
         if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")

@@ -29,11 +29,12 @@ Wanted = slice | Int[Tensor, " wanted"]
 
 @dataclass(frozen=True)
 class CompiledLayer:
-    """One stored layer after rewriting: its heads and its neurons, filed."""
+    """One stored layer after rewriting: its heads and neurons, filed; `written` covers the stream entries it writes."""
 
     groups: tuple[Group, ...]
     neurons: Neurons
     repeat: int
+    written: slice
 
     def run(self, chunk: Chunk, number: int, repetition: int) -> bool:
         """Attention, then MLP, on the chunk's stream; False if an identity does not hold for these tokens."""
@@ -80,14 +81,12 @@ class Program:
         transformer: what was rewritten.
         layers: its stored layers.
         position: the stream entries that hold (i, i², 1).
-        written: a slice that covers all stream entries that a layer writes.
         alone: the first layer from which on tokens do not see each other's results.
     """
 
     transformer: Transformer
     layers: tuple[CompiledLayer, ...]
     position: slice
-    written: slice
     alone: int
 
     def run(
@@ -100,7 +99,9 @@ class Program:
         self, tokens: Float[Tensor, "batch tokens width"], state: State, wanted: Wanted = slice(None)
     ) -> Float[Tensor, "batch wanted width"]:
         """The output at the wanted ones of the next few tokens; `state` is brought up to date."""
-        inputs = clip(tokens, self.transformer.clip_radius).permute(2, 0, 1).contiguous()
+        radius = self.transformer.clip_radius
+        inside = bool((torch.linalg.vector_norm(tokens, dim=-1) <= radius).all())
+        inputs = (tokens if inside else clip(tokens, radius)).permute(2, 0, 1).contiguous()
         result = None
         if not state.literal and self._placed(inputs, state.count):
             result = self._rewritten(inputs, state, wanted)
@@ -132,29 +133,33 @@ class Program:
             index = (chosen + state.count + 1).double()
             return Chunk(settled, settled[..., chosen].clone(), index, chosen, state, shared)
 
-        first = chunk(inputs, every)
-        if not self._layers(first, range(self.alone)):
-            return None
-        last = chunk(first.stream, every[wanted])
+        settled = inputs
+        if self.alone:
+            first = chunk(inputs, every)
+            if not self._layers(first, range(self.alone)):
+                return None
+            settled = first.stream
+        last = chunk(settled, every[wanted])
         return last.stream if self._layers(last, range(self.alone, len(self.layers))) else None
 
     def _layers(self, chunk: Chunk, numbers: range) -> bool:
         """Run stored layers on the chunk's stream; False if an identity fails or clipping would act."""
-        stream, written = chunk.stream, chunk.stream[self.written]
-        squares = stream.square().sum(0) - written.square().sum(0)  # of the rows that no layer writes
-        radius = self.transformer.clip_radius
-        room = max(radius**2 - float(squares.max()), 0.0) if squares.numel() else math.inf
+        stream, radius = chunk.stream, self.transformer.clip_radius
+        squares = _squares(stream)  # of each token's norm
         for number in numbers:
-            for repetition in range(
-                self.layers[number].repeat if written.numel() else 1
-            ):  # else the state only
-                if not self.layers[number].run(chunk, number, repetition):
+            layer = self.layers[number]
+            written = stream[layer.written]
+            rest = squares - _squares(written)
+            room = max(radius**2 - float(rest.max()), 0.0) if rest.numel() else math.inf
+            for repetition in range(layer.repeat if written.numel() else 1):  # else the state only
+                if not layer.run(chunk, number, repetition):
                     return False
                 flat = written.flatten()
                 if not float(flat @ flat) <= room * (1 - 1e-6):  # else no token's norm is beyond the radius
                     norms = torch.linalg.vector_norm(stream, dim=0)
                     if not bool((norms <= radius).all()):
                         return False
+            squares = rest + _squares(written)
         return True
 
     def explain(self, tokens: int = 100) -> list[dict]:
@@ -164,3 +169,8 @@ class Program:
         `tokens` tokens, by the literal dense form and by this program.
         """
         return [layer.explain(self.transformer.width, tokens) for layer in self.layers]
+
+
+def _squares(rows: Stream) -> Float[Tensor, "batch tokens"]:
+    """Sum over the rows of their squares, in float64."""
+    return torch.linalg.vector_norm(rows, dim=0).double().square()

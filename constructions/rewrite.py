@@ -48,12 +48,17 @@ def compile_weights(
             tuple(_settle(group, n >= alone, writes[0]) for group in members),
             file_neurons(layer.first, layer.second, place.one),
             layer.repeat,
+            _spread(layer.written),
         )
         for n, (layer, members) in enumerate(zip(layers, groups, strict=True))
     )
-    entries = np.flatnonzero(writes[0])
-    spread = slice(int(entries[0]), int(entries[-1]) + 1) if len(entries) else slice(0, 0)
-    return Program(transformer, compiled, position, spread, alone)
+    return Program(transformer, compiled, position, alone)
+
+
+def _spread(written: Bool[np.ndarray, " width"]) -> slice:
+    """A slice that covers the entries written."""
+    entries = np.flatnonzero(written)
+    return slice(int(entries[0]), int(entries[-1]) + 1) if len(entries) else slice(0, 0)
 
 
 def explain(transformer: Transformer, position: slice, tokens: int) -> list[dict]:

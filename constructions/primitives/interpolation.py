@@ -8,9 +8,9 @@ The weight of a neuron is the *change* of slope at its knot. The paper prints th
 approx_smooth_linucb, step 3); `changes=False` builds that form, which is wrong from the second knot on and kept as a
 witness.
 
-**Knots.** A chord over [x, x + h] leaves a concave or convex function by at most h² max|f''|/8. `walk` is for |f''| that falls:
-h = 4√(error/|f''(x)|) from the lower end on, the interpolant shifted by half of what it leaves. `power` is for x^{-p} with a
-relative error: even steps of log x.
+**Knots.** A chord over [x, x + h] leaves a concave or convex function by at most h² max|f''|/8. `walk` is for |f''| that
+falls: h = 4√(error/|f''(x)|) from the lower end on, the interpolant shifted by half of what it leaves. `power` is for x^{-p}
+with a relative error: even steps of log x.
 
 **Knots for the square root.** On [p², q²] the chord lies below √x by at most (q − p)²/(4(p + q)), at ((p+q)/2)². Setting
 this to 2ε and lifting the interpolant by ε leaves ±ε, with q = p + 4ε + 2√(4ε² + 4εp). As long as √x ≫ ε this is
@@ -109,6 +109,9 @@ def walk(
     Args:
         function: concave, or convex.
         curvature: its second derivative, falling in size.
+        low: where it begins.
+        high: where it ends.
+        error: largest distance from the function.
 
     >>> walk(math.log, lambda x: -1 / x**2, 0.01, 1.0, 1e-3).knots.size
     40
@@ -161,7 +164,7 @@ def neurons(
     changes: bool = True,
     entries: Int[np.ndarray, " rows"] | None = None,
 ) -> Units:
-    """MLP neurons that add f̃ of row k of `source` to entry k of `to`, or to entries[k]: one a piece, and one for constants."""
+    """MLP neurons that add f̃ of row k of `source` to entry k of `to`, or to entries[k]: one a piece, one for constants."""
     pieces, count = len(interpolant.slopes), source.height
     weights = interpolant.weights if changes else interpolant.slopes
     arguments = repeat_rows(source, pieces)  # rows entry by entry, knot by knot

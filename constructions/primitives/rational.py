@@ -4,15 +4,18 @@ For Σ = λ̃I + G with eigenvalues s in [λ̃, S], both rules below have the fo
 
     f(Σ) ≈ constant · I + Σ_j weight_j (shift_j I + G)⁻¹,      shift_j ≥ λ̃.
 
-**Padé**, f = √ (the paper's, from Lu 1998). With μ = √(λ̃S), θ_j = jπ/(2m+1), a_j = 2 sin²θ_j/(2m+1), b_j = cos²θ_j, the paper
-has √Σ ≈ √μ [I + Σ_j a_j M_j⁻¹(Σ − μI)], M_j = (1 − b_j)μI + b_jΣ. Since M_j = b_j(shift_j I + G) with
-shift_j = λ̃ + μ(1 − b_j)/b_j, and b_j(Σ − μI) = M_j − μI, this is √μ [(1 + Σ a_j/b_j) I − Σ_j (a_jμ/b_j²)(shift_j I + G)⁻¹],
+**Padé**, f = √ (the paper's, from Lu 1998). With μ = √(λ̃S), θ_j = jπ/(2m+1), a_j = 2 sin²θ_j/(2m+1), b_j = cos²θ_j, the
+paper has √Σ ≈ √μ [I + Σ_j a_j M_j⁻¹(Σ − μI)], M_j = (1 − b_j)μI + b_jΣ. Since M_j = b_j(shift_j I + G) with
+shift_j = λ̃ + μ(1 − b_j)/b_j, and b_j(Σ − μI) = M_j − μI, this is
+
+    √μ [(1 + Σ a_j/b_j) I − Σ_j (a_jμ/b_j²)(shift_j I + G)⁻¹],
+
 which needs no vector (Σ − μI)a; and Σ a_j/b_j = 2m. In closed form the sum is √s (1 − q^{2m+1})/(1 + q^{2m+1}) with
 q = (√(s/μ) − 1)/(√(s/μ) + 1), so its relative error is at most 2q^{2m+1}/(1 − q^{2m+1}) at the ends, where
 q = (κ^{1/4} − 1)/(κ^{1/4} + 1), κ = S/λ̃: m grows as κ^{1/4}.
 
-**Zolotarev**, f = 1/√, the best of all such sums: with c_l = sn²/cn² at lK/(2m), modulus √(1 − 1/κ), the poles are λ̃c_1, λ̃c_3, …
-and the zeros λ̃c_2, λ̃c_4, …; the relative error takes its largest size at s = λ̃/dn² of the same points. m grows as log κ.
+**Zolotarev**, f = 1/√, the best of all such sums: with c_l = sn²/cn² at lK/(2m), modulus √(1 − 1/κ), the poles are −λ̃c_1,
+−λ̃c_3, … and the zeros −λ̃c_2, −λ̃c_4, …; the relative error is largest at s = λ̃/dn² of the same points. m grows as log κ.
 """
 
 import math
@@ -51,7 +54,7 @@ def pade(ridge: float, largest: float, error: float) -> Rational:
     Source: proof of Theorem approx_thompson_linear, step 2, arXiv 2310.08566, written over the poles of the ridge problems.
 
     >>> rule = pade(2.0, 50.0, 1e-6)
-    >>> len(rule.shifts), bool(abs(rule(14.0) / 4 - 1) <= rule.error <= 1e-6)
+    >>> len(rule.shifts), bool(abs(rule(np.array([14.0]))[0] / 4 - 1) <= rule.error <= 1e-6)
     (9, True)
     """
     _check(ridge, largest, error)
@@ -80,7 +83,7 @@ def zolotarev(ridge: float, largest: float, error: float) -> Rational:
     Source: ours, in place of step 2; the rule is Zolotarev's of 1877.
 
     >>> rule = zolotarev(2.0, 50.0, 1e-6)
-    >>> len(rule.shifts), bool(abs(rule(14.0) * 4 - 1) <= rule.error <= 1e-6)
+    >>> len(rule.shifts), bool(abs(rule(np.array([14.0]))[0] * 4 - 1) <= rule.error <= 1e-6)
     (5, True)
     """
     _check(ridge, largest, error)

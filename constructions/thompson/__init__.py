@@ -6,10 +6,13 @@ lines.py       step 4 for more: integrated along fixed lines, certified but for 
 sampling.py    the posterior sample itself, for a draw supplied in the state token
 """
 
+import math
+
 from constructions.assemble import assemble
 from constructions.block import Block
 from constructions.construction import Construction
-from constructions.thompson import lines, posterior, sampling, two_arms
+from constructions.stream import Stream
+from constructions.thompson import lines, nodes, posterior, sampling, two_arms
 from constructions.thompson.spec import Spec
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
@@ -52,23 +55,26 @@ def _lines(spec: Spec) -> Construction:
     stages = posterior.stages(spec, stream, plan.algebra)
     mean = sampling.mean_product(spec, stream, [block for stage in stages for block in stage])
     stages += lines.stages(spec, stream, plan, mean)
-    return _construction(spec, stream, stages, plan.error)
+    return _construction(spec, stream, stages, plan.error, nodes.chance(spec))
 
 
-def _construction(spec: Spec, stream, stages: list[list[Block]], certificate: float) -> Construction:
+def _construction(
+    spec: Spec,
+    stream: Stream,
+    stages: list[list[Block]],
+    certificate: float,
+    chance: nodes.Chance | None = None,
+) -> Construction:
     blocks = tuple(block for stage in stages for block in stage)
     drawn = "draw" in stream.registers
     inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
     tokens = BanditTokens(stream, spec, spec.separation, sampling.draw_norm(spec))
-    return Construction(
-        spec, tokens, blocks, assemble(stream, inputs, stages, clip_radius(spec, blocks)), certificate
-    )
+    transformer = assemble(stream, inputs, stages, clip_radius(spec, blocks))
+    return Construction(spec, tokens, blocks, transformer, certificate, chance)
 
 
 def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
     """A power of two above the norm of every token at every layer."""
-    import math
-
     steps = 2 * spec.horizon
     inputs = [steps, steps**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], spec.reward_max]
     inputs.append(sampling.draw_norm(spec))

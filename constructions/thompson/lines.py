@@ -17,8 +17,8 @@ B_kj = c_kj(Eᵀ(x_j − x_k), y_j − y_k), c_kj = 1/(β_k − β_j): A(A−1) 
     then          MLP: lo and hi cut off at ±C; min(lo, hi); Φ by interpolation and the mean over nodes: p̂_k
     then          MLP: logits = log(p̂_k ∨ η₁) by interpolation
 
-**The certificate.** Say that e tells the arms apart if |⟨x_k − x_j, e⟩| ≥ ζ‖x_k − x_j‖ and ≥ δ for every pair. Then, with ε_w, ε
-and Θ of posterior.py, Z ≥ ‖n‖ for all nodes and ε_c the relative error of 1/x,
+**The certificate.** Say that e tells the arms apart if |⟨x_k − x_j, e⟩| ≥ ζ‖x_k − x_j‖ and ≥ δ for every pair. Then, with
+ε_w, ε and Θ of posterior.py, Z ≥ ‖n‖ for all nodes and ε_c the relative error of 1/x,
 
     |b̂ − b| ≤ |b| r + h,   r = (1 + ε_c)/(1 − ε_w/ζ) − 1,   h = (1 + r)(ε_w Z + εΘ)/ζ,
     |p̂_k − P̄_k| ≤ ε_p = 2[ε_Φ + Φ(−C) + r/4 + 2h/5],
@@ -27,8 +27,8 @@ as |x|φ(x) ≤ 1/4 and φ ≤ 2/5; max and min are 1-Lipschitz. For every arm w
 
     |log TF_k − log P̄_k| ≤ −log(1 − ε_p/floor) + 2ε_log + max(log(1 + A(ε_p + η₁)), −log(1 − Aε_p)).
 
-So much is deterministic. What holds with a probability over direction and nodes, for a history fixed before they are drawn, is
-in `Chance`.
+So much is deterministic. What holds with a probability over direction and nodes, for a history fixed before they are drawn,
+is in nodes.py.
 """
 
 import math
@@ -37,119 +37,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
 from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
 from constructions.primitives import interpolation, maximum
 from constructions.stream import Register, Stream
 from constructions.thompson import posterior
+from constructions.thompson.nodes import APART, Rule, resolution
 from constructions.thompson.spec import FLOOR, Spec
 
 SOURCE = "Theorem approx_thompson_linear, step 4, lines"
-APART = 1e-4
-"""ζ."""
-RESOLUTION = 1e-4
-"""δ as a part of b_a √(r/largest eigenvalue), a length that whitened arms reach."""
 ZONE = 1e-3
 """δ₀ as a part of δ."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """A direction, a basis of its complement, and nodes in it.
-
-    >>> rule = Rule.of(Spec(dim=3, actions=3, horizon=9, nodes=8))
-    >>> rule.nodes.shape, bool(np.allclose(rule.basis.T @ rule.direction, 0))
-    ((8, 2), True)
-    """
-
-    direction: Float[np.ndarray, " dim"]
-    basis: Float[np.ndarray, "dim rest"]
-    nodes: Float[np.ndarray, "nodes rest"]
-
-    @classmethod
-    def of(cls, spec: Spec) -> "Rule":
-        """The rule of a spec: a random rotation and random nodes, from its seed."""
-        rotate, scatter = np.random.default_rng([spec.seed, 7]).spawn(2)
-        basis = np.linalg.qr(rotate.normal(size=(spec.dim, spec.dim)))[0]
-        rest = spec.dim - 1
-        if not rest:
-            return cls(basis[:, 0], basis[:, 1:], np.zeros((1, 0)))
-        if spec.rule == "random":
-            nodes = scatter.normal(size=(spec.nodes, rest))
-        else:
-            points = qmc.Sobol(rest, rng=scatter).random_base2(max(0, math.ceil(math.log2(spec.nodes))))
-            nodes = ndtri(np.clip(points[: spec.nodes], 2.0**-33, 1 - 2.0**-33))
-        return cls(basis[:, 0], basis[:, 1:], nodes)
-
-    def policy(
-        self, white: Float[np.ndarray, "steps arms dim"], mean: Float[np.ndarray, "steps arms"]
-    ) -> Float[np.ndarray, "steps arms"]:
-        """P̄: the mean over nodes of the exact probabilities along their lines."""
-        found = np.zeros(mean.shape)
-        for step, (x, y) in enumerate(zip(white, mean, strict=True)):
-            if not x.any():
-                continue  # a token without arms
-            score, slope = self.nodes @ self.basis.T @ x.T + y, x @ self.direction
-            with np.errstate(divide="ignore", invalid="ignore"):
-                crossing = (score[:, None, :] - score[:, :, None]) / (slope[:, None] - slope[None, :])
-            steeper = np.greater.outer(slope, slope)  # [k, j]: k is steeper than j
-            low = np.where(steeper, crossing, -np.inf).max(-1)
-            high = np.where(steeper.T, crossing, np.inf).min(-1)
-            found[step] = np.maximum(ndtr(high) - ndtr(low), 0.0).mean(0)
-        return found
-
-
-@dataclass(frozen=True)
-class Chance:
-    """What holds with a probability over direction and nodes, for a history fixed before they are drawn.
-
-    Attributes:
-        untold: bound on the probability that the direction fails to tell the arms of one decision apart.
-        variance: bound on N times the variance of P̄_k, which is unbiased: 1/4 for independent nodes, that times the largest
-            gain coefficient 2^{t+d−2} for scrambled Sobol' points (Pan and Owen 2023), a worst case far from what is seen.
-        nodes: N.
-        independent: whether nodes are independent, so that Hoeffding's inequality holds.
-    """
-
-    untold: float
-    variance: float
-    nodes: int
-    independent: bool
-
-    def distance(self, failure: float) -> float:
-        """|P̄_k − P(k)| of one arm at one decision is at most this but with probability `failure`."""
-        chebyshev = math.sqrt(self.variance / (self.nodes * failure))
-        hoeffding = math.sqrt(math.log(2 / failure) / (2 * self.nodes))
-        return min(1.0, hoeffding if self.independent else chebyshev)
-
-
-def chance(spec: Spec) -> Chance:
-    """The part of the certificate that nodes leave to chance.
-
-    ⟨v, e⟩/‖v‖ has a density of at most √(d/2π), and arms are `separation` apart.
-    """
-    pairs, density = spec.actions * (spec.actions - 1) / 2, math.sqrt(spec.dim / (2 * math.pi))
-    share = max(APART, resolution(spec) / (spec.separation * _contraction(spec)))
-    degrees = np.repeat(np.arange(9), [2, 0, 1, 2, 2, 6, 6, 18, 16])[: spec.dim - 1]  # of Sobol's primitive polynomials
-    gain = 2.0 ** float(np.maximum(degrees - 1, 0).sum() + spec.dim - 2)
-    if spec.rule == "random":
-        gain = 1.0
-    elif spec.dim > 54 or spec.nodes & (spec.nodes - 1):
-        gain = float(spec.nodes)  # no better than one node
-    untold = min(1.0, pairs * 2 * density * share) if spec.dim > 1 else 0.0
-    return Chance(untold, gain / 4, spec.nodes, spec.rule == "random")
-
-
-def _contraction(spec: Spec) -> float:
-    """‖x_j − x_k‖ is at least this times ‖a_j − a_k‖."""
-    return math.sqrt(spec.noise_variance / posterior.largest_eigenvalue(spec))
-
-
-def resolution(spec: Spec) -> float:
-    """δ."""
-    return RESOLUTION * spec.action_norm[0] * _contraction(spec)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +86,9 @@ def plan(spec: Spec) -> Plan:
         return -math.log1p(-probability / FLOOR) + 2 * log_error + total
 
     if whole(0.0) >= wanted:
-        raise ValueError(f"truncation: wanted one that leaves room within error = {wanted:g}, got {cut_off:g}")
+        raise ValueError(
+            f"truncation: wanted one that leaves room within error = {wanted:g}, got {cut_off:g}"
+        )
     low, high = 0.0, min(FLOOR, 0.5 / arms)
     for _ in range(60):
         middle = (low + high) / 2
@@ -213,9 +114,9 @@ def _reach(spec: Spec) -> float:
 
 
 def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
-    """Φ(x − cut) on [0, 2 cut] within an error, level beyond: knots from the middle outwards, |Φ''| = tφ(t) being largest at t = 1.
+    """Φ(x − cut) on [0, 2 cut] within an error, level beyond: knots from the middle outwards.
 
-    The chord leaves Φ by at most h² max tφ(t)/8: twice the error, of which the shift by ∓error takes half; in the two middle
+    |Φ''(t)| = |t|φ(t) is largest at ±1. The chord leaves Φ by at most h² max tφ(t)/8: twice the error, of which the shift by ∓error takes half; in the two middle
     pieces, where the shift begins, by the error alone.
 
     >>> f = normal_interpolant(4.0, 1e-3)
@@ -234,7 +135,9 @@ def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
             low, high = (step, high) if step**2 * bend / 8 <= allowed else (low, step)
         half.append(cut if high >= cut - start else start + low)
         if len(half) > interpolation.MOST_KNOTS:
-            raise ValueError(f"Φ: wanted an error that {interpolation.MOST_KNOTS:,} knots can reach, got {error:g}")
+            raise ValueError(
+                f"Φ: wanted an error that {interpolation.MOST_KNOTS:,} knots can reach, got {error:g}"
+            )
     right = np.array(half)
     knots = np.concatenate([-right[:0:-1], right])
     values = ndtr(knots) + np.sign(knots) * error
@@ -289,7 +192,13 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan) -> Block:
     first, second = _pairs(spec.actions)
     ahead = _differences(at["white"], second, first, rule.direction[:, None])  # β_k − β_j
     steps = [
-        Step((), (_relu("slope ahead", ahead, at["ahead"]), _clipped("slope near 0", ahead, at["near"], one, delta))),
+        Step(
+            (),
+            (
+                _relu("slope ahead", ahead, at["ahead"]),
+                _clipped("slope near 0", ahead, at["near"], one, delta),
+            ),
+        ),
         Step((), (_inverse(spec, stream, chosen), _offsets(stream, one, beyond, delta * ZONE))),
         Step((_moves(stream, rule, first, second, gate),), ()),
     ]
@@ -310,7 +219,7 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan) -> Block:
 
 
 def _pairs(arms: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """k and j of all ordered pairs k ≠ j, by k."""
+    """All ordered pairs k ≠ j, by k."""
     first, second = np.divmod(np.arange(arms * arms), arms)
     keep = first != second
     return first[keep], second[keep]
@@ -326,25 +235,33 @@ def _differences(register: Register, minus: np.ndarray, plus: np.ndarray, direct
         return (np.repeat(vectors * dim, count)[:, None] + np.arange(dim)).ravel() + register.start
 
     names, height = frozenset({register.name}), len(plus) * count
-    return Link(rows, columns(plus), weights, height, names) - Link(rows, columns(minus), weights, height, names)
+    return Link(rows, columns(plus), weights, height, names) - Link(
+        rows, columns(minus), weights, height, names
+    )
 
 
 def _relu(role: str, reads: Link, to: Register) -> Units:
-    """to += relu(reads)."""
+    """Add relu(reads) to a register."""
     entries = np.arange(reads.height)
     return Units(role, reads, ((to, entries, entries, np.ones(len(entries))),))
 
 
 def _clipped(role: str, reads: Link, to: Register, one: Link, high: float) -> Units:
-    """to += reads cut off at 0 and at `high`."""
+    """Add reads cut off at 0 and at `high` to a register."""
     size = reads.height
     both = stack(reads, reads - high * repeat_rows(one, size))
-    return Units(role, both, ((to, np.tile(np.arange(size), 2), np.arange(2 * size), np.repeat([1.0, -1.0], size)),))
+    return Units(
+        role, both, ((to, np.tile(np.arange(size), 2), np.arange(2 * size), np.repeat([1.0, -1.0], size)),)
+    )
 
 
 def _inverse(spec: Spec, stream: Stream, chosen: Plan) -> Units:
     return interpolation.neurons(
-        "1/slope", chosen.inverse, source=read(stream["ahead"]), one=stream["position"].part(2, of=3), to=stream["inverse"]
+        "1/slope",
+        chosen.inverse,
+        source=read(stream["ahead"]),
+        one=stream["position"].part(2, of=3),
+        to=stream["inverse"],
     )
 
 
@@ -356,7 +273,11 @@ def _offsets(stream: Stream, one: Link, beyond: float, zone: float) -> Units:
     entries = np.tile(np.arange(size), 3)
     neurons = np.concatenate([np.arange(2 * size), np.full(size, 2 * size)])
     weights = np.repeat([beyond / zone, -beyond / zone, -beyond], size)
-    return Units("ends that do not apply", reads, ((low, entries, neurons, weights), (high, entries, neurons, -weights)))
+    return Units(
+        "ends that do not apply",
+        reads,
+        ((low, entries, neurons, weights), (high, entries, neurons, -weights)),
+    )
 
 
 def _moves(stream: Stream, rule: Rule, first: np.ndarray, second: np.ndarray, gate: float) -> Head:
@@ -407,7 +328,9 @@ def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:
     for sign, order, name in ((1.0, np.arange(len(first)), "low_offset"), (-1.0, mirrored, "high_offset")):
         pair = np.tile(order, nodes)
         height = len(pair)
-        offset = Link(np.arange(height), stream[name].start + pair, np.full(height, sign), height, frozenset({name}))
+        offset = Link(
+            np.arange(height), stream[name].start + pair, np.full(height, sign), height, frozenset({name})
+        )
         if rest:
             columns = stream["slopes"].start + pair[:, None] * rest + np.arange(rest)
             weights = sign * np.repeat(rule.nodes, len(order), axis=0)
@@ -423,8 +346,7 @@ def _mean(stream: Stream, chosen: Plan, arms: int, nodes: int) -> tuple[Units, U
     entries = np.tile(np.arange(arms), nodes)
 
     def part(name: str, scale: float) -> Units:
-        return interpolation.neurons(
-            f"Φ of {name}", interpolation.scaled(chosen.normal, scale), source=read(stream[name]), one=one, to=to, entries=entries
-        )  # fmt: skip
+        normal, source = interpolation.scaled(chosen.normal, scale), read(stream[name])
+        return interpolation.neurons(f"Φ of {name}", normal, source=source, one=one, to=to, entries=entries)
 
     return part("high", 1 / nodes), part("low", -1 / nodes)

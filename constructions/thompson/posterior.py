@@ -6,13 +6,14 @@
     zolotarev   layers 1 … n      the same with other, fewer poles
                 layer n+1         MLP: x_k as a sum over poles
 
-All poles are ridge problems with ridges shift_j ≥ λ̃ = r/λ, solved side by side (descent.py). The paper has them as systems M_j
-with one step size 1/(B_a² + λ̃) for all, with which descent diverges; here each has its own, 1/(B_a² + shift_j), and its
+All poles are ridge problems with ridges shift_j ≥ λ̃ = r/λ, solved side by side (descent.py). The paper has them as systems
+M_j with one step size 1/(B_a² + λ̃) for all, with which descent diverges; here each has its own, 1/(B_a² + shift_j), and its
 condition number is then at most that of the estimate: the depth stands.
 
-**The certificate.** Whatever is computed is a function of Σ, the same for all arms: x̂_k = (I + E) x_k with ‖E‖ ≤ ε_w, so that
-differences of arms carry *relative* errors, however small they have become. With the rule's relative error ε_p, the descent's
-residual ε and the gain Σ_j |weight_j|/shift_j/√λ̃ of the poles' errors (at most 1 for zolotarev, whose weights are positive)
+**The certificate.** Whatever is computed is a function of Σ, the same for all arms: x̂_k = (I + E) x_k with ‖E‖ ≤ ε_w, so
+that differences of arms carry *relative* errors, however small they have become. With the rule's relative error ε_p, the
+descent's residual ε and the gain Σ_j |weight_j|/shift_j/√λ̃ of the poles' errors (at most 1 for zolotarev, whose weights are
+positive)
 
     ε_w = (1 + ε_p)(1 + gain·ε)(1 + ε) − 1,    without the last factor for zolotarev.
 
@@ -132,9 +133,16 @@ def estimate(spec: Spec, stream: Stream, depth: int) -> Block:
 
 
 def inverse(
-    spec: Spec, stream: Stream, name: str, depth: int, *, vectors: str = "arms", ridge: float | None = None,
-    norm: float | None = None, source: str = "2b",
-) -> Block:  # fmt: skip
+    spec: Spec,
+    stream: Stream,
+    name: str,
+    depth: int,
+    *,
+    vectors: str = "arms",
+    ridge: float | None = None,
+    norm: float | None = None,
+    source: str = "2b",
+) -> Block:
     """(ridge·I + G)⁻¹ times the vectors in a register."""
     return descent.inverse(
         method(spec, ridge),
@@ -168,14 +176,14 @@ def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: 
     if rule.constant:
         terms.insert(0, (scale * rule.constant, stream["arms"]))
     sizes = scale * low * (rule.constant + float(np.abs(rule.weights / rule.shifts).sum()))
-    rounding = sum((abs(weight) * block.promise.total.rounding for weight, block in zip(rule.weights, poles, strict=True)), 0.0)  # fmt: skip
+    carried = [abs(w) * block.promise.total.rounding for w, block in zip(rule.weights, poles, strict=True)]
     block = copying.combine(
         f"√r Σ^{power:g} a_k", SOURCE.format("2c"), terms=tuple(terms), to=stream[to], bound=2 * sizes
     )
     gain = float(np.abs(rule.weights / rule.shifts).sum()) / math.sqrt(spec.ridge)
     error = (1 + rule.error) * (1 + (gain if power > 0 else 1.0) * chosen.residual) - 1
     largest = scale * low * (largest_eigenvalue(spec) if power > 0 else spec.ridge) ** power
-    bound = Bound(error * largest, scale * rounding + block.promise.own.rounding * math.sqrt(spec.dim))
+    bound = Bound(error * largest, scale * sum(carried) + block.promise.own.rounding * math.sqrt(spec.dim))
     promise = Promise("all arms within B_a", bound, bound, math.sqrt(spec.actions) * 2 * largest)
     return replace(
         block, truth=lambda values: powers(spec, values, power), promise=promise, groups=spec.actions

@@ -2,8 +2,8 @@
 
     last two layers    heads: ⟨x_k, z⟩ and ⟨a_k, μ̂⟩;    MLP: logits = their sum, ⟨a_k, w̃⟩ for w̃ = μ + √r Σ⁻¹ᐟ² z
 
-**The certificate.** With ε_w, ε of posterior.py and ‖z‖ ≤ Z, |score error| ≤ √λ B_a ε_w Z + B_a ‖μ̂ − μ‖. Twice that bounds the
-error of a difference of two scores: an action can differ from the true one only where two scores are as close as that.
+**The certificate.** With ε_w of posterior.py and ‖z‖ ≤ Z, |score error| ≤ √λ B_a ε_w Z + B_a ‖μ̂ − μ‖. Twice that bounds the
+error of a difference of two scores: the action differs from the true one only where two scores are as close as that.
 """
 
 import math

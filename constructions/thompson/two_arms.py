@@ -18,7 +18,8 @@ log Φ has slopes of size at most |x| + √(2/π) for x ≤ 0 and less beyond, a
 
     |log-probability error| ≤ 2[ε_Φ + ε_t(Θ + ε_t + √(2/π))].
 
-It holds for both arms at every step, though Φ(−Θ) may be 10⁻⁹⁰⁰⁰. The neurons: log(q_max/q_min)/√η₀ for 1/√q, Θ/√ε_Φ for log Φ.
+It holds for both arms at every step, though Φ(−Θ) may be 10⁻⁹⁰⁰⁰. The neurons: log(q_max/q_min)/√η₀ for 1/√q, Θ/√ε_Φ for
+log Φ.
 """
 
 import math
@@ -213,7 +214,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
 
 
 def _logits(stream: Stream, chosen: Plan, theta: float, ratio: Block) -> Block:
-    """log Φ(±t)."""
+    """The two log-probabilities, log Φ(±t)."""
     slope = theta + math.sqrt(2 / math.pi)
     return interpolation.function(
         "log Φ(±t)",
