@@ -10,6 +10,8 @@ from constructions.history import BanditHistory
 from verify.algorithms.choice import choice_probabilities
 from verify.algorithms.common import RunningSums, finite, sums
 
+_EPSILON = np.finfo(np.float64).eps
+
 
 @runtime_checkable
 class ThompsonParameters(Protocol):
@@ -145,14 +147,14 @@ def _values(
 ) -> ThompsonValues:
     """All values, from the sums Σ a aᵀ and Σ r a of each step's past."""
     ridge = spec.noise_variance / spec.prior_variance
-    spectrum, basis = np.linalg.eigh(gram)
-    spectrum = spectrum + ridge
-    if not (np.isfinite(spectrum).all() and spectrum.min() >= 0.5 * ridge > 0):  # exactly, it is ≥ ridge
-        largest = np.abs(gram).max()
+    largest = np.abs(gram).max()
+    if not _EPSILON * gram.shape[-1] * largest < ridge < np.inf:  # also refuses NaN
         raise ValueError(
             "noise_variance / prior_variance: wanted a ratio that float64 does not lose beside the actions, "
             f"got {ridge} against actions whose Gram matrix has entries up to {largest:.3g}"
         )
+    spectrum, basis = np.linalg.eigh(gram)
+    spectrum = np.maximum(spectrum, 0) + ridge
     posterior_mean = np.einsum("tde,te,tfe,tf->td", basis, 1 / spectrum, basis, moment)
     roots = np.sqrt(spec.noise_variance / spectrum)
     whitened = (contexts @ basis * roots[:, None]) @ basis.mT
