@@ -25,11 +25,11 @@ class ChoiceProbabilities:
     """Probabilities of every arm, and how far off they may be.
 
     Attributes:
-        log_probabilities: natural logarithm of `probabilities`, −∞ where these are 0; where the half-width is
-            0 the logarithm is computed on its own, and right far below the range of float64.
+        log_probabilities: natural logarithm of `probabilities`, −∞ where no line finds the arm; in the exact cases
+            computed on its own, and right far below the range of float64.
         probabilities: they sum to 1 over the arms, shape (*batch, arms).
         half_width: of a confidence interval of level 99.9 % around each probability, from Student's t over the
-            replicates; 0 where the probabilities are exact but for rounding.
+            replicates; 0 in the exact cases, and where all replicates agree.
     """
 
     log_probabilities: Float[np.ndarray, "*batch arms"]
@@ -103,7 +103,7 @@ def _coordinates(slopes: Float[np.ndarray, "batch arms dim"]) -> Float[np.ndarra
     """
     differences = slopes - slopes[:, :1]
     if 1 < slopes.shape[1] <= slopes.shape[2]:
-        triangle = np.linalg.qr(differences[:, 1:].mT, mode="r")
+        _, triangle = np.linalg.qr(differences[:, 1:].mT)
         return np.pad(triangle.mT, ((0, 0), (1, 0), (0, 0)))
     return differences
 
@@ -169,14 +169,14 @@ def _sampled(
     rank = slopes.shape[-1]
     estimates = np.empty((replicates, *heights.shape))
     block = max(1, _BLOCK // (points * heights.shape[1]))
-    for estimate in estimates:
+    for replicate in range(replicates):
         rotated = slopes @ ortho_group.rvs(rank, random_state=generator)
-        uniform = qmc.Sobol(rank - 1, bits=30, seed=generator).random(points) + _CELL / 2
+        uniform = qmc.Sobol(rank - 1, bits=30, rng=generator).random(points) + _CELL / 2
         across = ndtri(uniform).T
         for start in range(0, len(heights), block):
             rows = slice(start, start + block)
             lines = heights[rows, :, None] + rotated[rows, :, 1:] @ across
-            estimate[rows] = _measure(*_intervals(rotated[rows, :, :1], lines)).mean(axis=-1)
+            estimates[replicate, rows] = _measure(*_intervals(rotated[rows, :, :1], lines)).mean(axis=-1)
     spread = estimates.std(axis=0, ddof=1) / np.sqrt(replicates)
     return estimates.mean(axis=0), t.isf((1 - CONFIDENCE) / 2, replicates - 1) * spread
 
