@@ -193,6 +193,7 @@ def test_ties_and_parallel_arms_are_settled(dim):
 def test_probabilities_sum_to_one_and_never_hurt_nan(seed, sizes):
     x, y = arms_of(seed, 3, *sizes)
     x[1], y[2] = 1e-8 * x[1], 1e3 * y[2]
+    x[0, -1], y[0, -1] = x[0, 0], y[0, 0]
     found = choice_probabilities(x, y, replicates=2, points=16)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-12)
     for values in (found.log_probabilities, found.probabilities, found.half_width):

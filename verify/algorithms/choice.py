@@ -114,8 +114,8 @@ def _intervals(
     """Ends of the interval of s on which each arm's line, height + slope·s, is the highest; empty if low > high.
 
     Arms go by slope, so of a pair the second is above to the right of their crossing and the first to the left.
-    Of parallel lines the crossing is ±∞ and the lower one loses everywhere. It is NaN, and passed over, for two
-    arms whose equal has been kept in their place.
+    Of parallel lines the crossing is ±∞ and the lower one loses everywhere. It is NaN for two arms whose equals
+    have been kept in their place: no interval has such an end.
     """
     order = slopes[..., :1].argsort(axis=1)
     slopes, heights = np.take_along_axis(slopes, order, 1), np.take_along_axis(heights, order, 1)
@@ -124,8 +124,8 @@ def _intervals(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for right in range(1, len(heights)):
             crossing = (heights[:right] - heights[right]) / (slopes[right] - slopes[:right])
-            np.fmin(high[:right], crossing, out=high[:right])
-            np.fmax(low[right], np.fmax.reduce(crossing, axis=0), out=low[right])
+            np.minimum(high[:right], crossing, out=high[:right])
+            crossing.max(axis=0, out=low[right])
     back = order.argsort(axis=1)
     return np.take_along_axis(low.swapaxes(0, 1), back, 1), np.take_along_axis(high.swapaxes(0, 1), back, 1)
 
