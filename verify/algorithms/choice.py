@@ -45,7 +45,7 @@ def choice_probabilities(
     Exact if the differences of the arms lie on one line for reasons of size, that is with two arms or in one
     dimension. Otherwise an estimate, whose error bar speaks of the randomness of the replicates: of a
     probability so small that only a few of the lines find it, both may be too low. With the defaults, ten arms in
-    five dimensions take 0.1 seconds a batch member, for half-widths of 2·10⁻⁴, rarely more than 5·10⁻⁴.
+    five dimensions take 0.1 seconds a batch member, for half-widths of about 10⁻⁴, rarely more than 5·10⁻⁴.
 
     Args:
         whitened: x_k, shape (*batch, arms, dim).
