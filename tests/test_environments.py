@@ -7,15 +7,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kstest, truncnorm
+from scipy.stats import chi, kstest, truncnorm
 
 from verify import algorithms
-from verify.environments import DATASETS, LinearBandit, classification_bandit, paper_linear_bandit
+from verify.environments import (
+    DATASETS,
+    BernoulliBandit,
+    LinearBandit,
+    bernoulli_bandit,
+    classification_bandit,
+    gaussian_linear_bandit,
+    paper_linear_bandit,
+)
 from verify.rollout import Environment, history_from, rollout
 from verify.sampling import pick
 
 SPEC = SimpleNamespace(ridge=1.0, exploration=0.5, temperature=0.1)
 NORMS = (0.8, 1.3)
+BOUNDS = {"paper": np.inf, "gaussian": np.inf, "bounded": 2.0, "event": 2.0}
+EVENT = dict(action_norm=NORMS, separation=0.4, weight_norm=1.5, noise_bound=2.0)
 
 
 def varying(noise):
@@ -30,9 +40,12 @@ def data(name):
 ENVIRONMENTS = {
     "paper": lambda rng: paper_linear_bandit(rng, horizon=40),
     "bounded": lambda rng: paper_linear_bandit(rng, horizon=40, action_norm=NORMS, noise_bound=2.0),
+    "gaussian": lambda rng: gaussian_linear_bandit(rng, horizon=40),
+    "event": lambda rng: gaussian_linear_bandit(rng, horizon=40, fixed=False, **EVENT),
     "uniform": varying("uniform"),
     "sign": varying("sign"),
     **{name: data(name) for name in DATASETS},
+    "bernoulli": lambda rng: bernoulli_bandit(rng, horizon=40),
 }
 
 
@@ -62,10 +75,13 @@ def test_every_environment_speaks_the_protocol(make):
 def test_equal_seeds_give_equal_environments_and_rewards(make):
     for left, right in zip(table(make()), table(make()), strict=True):
         np.testing.assert_array_equal(left, right)
-    assert not np.array_equal(table(make(0))[0], table(make(1))[0])
+    told = (
+        2 if isinstance(make(), BernoulliBandit) else 0
+    )  # its contexts are always the same, its regrets not
+    assert not np.array_equal(table(make(0))[told], table(make(1))[told])
 
 
-@pytest.mark.parametrize("name", ["paper", "bounded", "uniform", "sign"])
+@pytest.mark.parametrize("name", ["paper", "bounded", "gaussian", "event", "uniform", "sign"])
 def test_linear_rewards_are_the_mean_plus_noise_within_its_bound(name):
     environment = ENVIRONMENTS[name](np.random.default_rng(0))
     contexts, rewards, regrets = table(environment)
@@ -74,7 +90,7 @@ def test_linear_rewards_are_the_mean_plus_noise_within_its_bound(name):
     assert np.abs(noise).max() <= environment.noise_bound + 1e-12
     assert np.ptp(noise) > 0.5
     np.testing.assert_allclose(regrets, means.max(axis=1, keepdims=True) - means, atol=1e-12)
-    assert environment.noise_bound == {"paper": np.inf, "bounded": 2.0}.get(name, 0.7)
+    assert environment.noise_bound == BOUNDS.get(name, 0.7)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +140,52 @@ def test_action_norms_are_in_the_range_asked_for(seed):
     norms = np.linalg.norm(bandit.contexts, axis=2)
     assert NORMS[0] <= norms.min()
     assert norms.max() <= NORMS[1]
+
+
+def test_the_gaussian_bandit_is_as_described():
+    bandit = gaussian_linear_bandit(np.random.default_rng(0))
+    assert (bandit.dim, bandit.actions, bandit.horizon, bandit.scale) == (5, 10, 200, 1.5)
+    assert (bandit.noise, bandit.truncation) == ("gaussian", None)
+    assert (bandit.contexts == bandit.contexts[0]).all()
+    fresh = gaussian_linear_bandit(np.random.default_rng(0), fixed=False).contexts
+    assert len({one.tobytes() for one in fresh}) == 200
+    assert kstest(fresh.ravel(), "uniform", (-1, 2)).pvalue > 0.01
+    many = [
+        gaussian_linear_bandit(np.random.default_rng(seed), prior_variance=4.0, horizon=1)
+        for seed in range(300)
+    ]
+    assert kstest(np.concatenate([one.weights for one in many]), "norm", (0, 2)).pvalue > 0.01
+
+
+def test_redrawn_weights_have_the_conditional_law():
+    """‖w*‖/2 has the chi law of 5 degrees of freedom, cut off at 2."""
+    options = dict(prior_variance=4.0, weight_norm=4.0, horizon=1, actions=2)
+    generator = np.random.default_rng(0)
+    norms = [np.linalg.norm(gaussian_linear_bandit(generator, **options).weights) for _ in range(1000)]
+    assert max(norms) <= 4
+    assert kstest(norms, lambda x: chi(5).cdf(np.divide(x, 2)) / chi(5).cdf(2)).pvalue > 0.01
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_the_gaussian_bandit_keeps_within_the_event_asked_for(seed, fixed):
+    bandit = gaussian_linear_bandit(np.random.default_rng(seed), horizon=3, fixed=fixed, **EVENT)
+    norms = np.linalg.norm(bandit.contexts, axis=2)
+    assert (NORMS[0] <= norms.min(), norms.max() <= NORMS[1]) == (True, True)
+    distances = np.linalg.norm(bandit.contexts[:, :, None] - bandit.contexts[:, None], axis=3)
+    assert distances[:, ~np.eye(10, dtype=bool)].min() >= 0.4
+    assert np.linalg.norm(bandit.weights) <= 1.5
+    assert bandit.noise_bound == 2.0
+
+
+def test_bernoulli_arms_pay_with_their_probabilities():
+    bandit, generator = BernoulliBandit([0.0, 0.3, 1.0], horizon=5), np.random.default_rng(0)
+    rewards = np.array([[bandit.reward(4, arm, generator) for arm in range(3)] for _ in range(4000)])
+    assert set(rewards.ravel()) == {0.0, 1.0}
+    np.testing.assert_allclose(rewards.mean(axis=0), bandit.means, atol=0.03)
+    np.testing.assert_array_equal(bandit.context(4), np.eye(3))
+    assert [bandit.regret(0, arm) for arm in range(3)] == [1.0, 0.7, 0.0]
+    means = [bernoulli_bandit(np.random.default_rng(seed)).means for seed in range(200)]
+    assert kstest(np.concatenate(means), "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize(
@@ -256,6 +318,24 @@ BAD = {
         lambda: paper_linear_bandit(rng(), action_norm=(3.0, 4.0)),
         "action_norm: .*got .3.0, 4.0",
     ),
+    "gaussian dim": (lambda: gaussian_linear_bandit(rng(), dim=0), "dim: wanted an integer ≥ 1, got 0"),
+    "prior": (lambda: gaussian_linear_bandit(rng(), prior_variance=0.0), "prior_variance: .*got 0.0"),
+    "noise variance": (
+        lambda: gaussian_linear_bandit(rng(), noise_variance=np.nan),
+        "noise_variance: .*got nan",
+    ),
+    "gaussian norms": (
+        lambda: gaussian_linear_bandit(rng(), action_norm=(3.0, 4.0)),
+        "action_norm: .*got .3.0, 4.0",
+    ),
+    "separation": (lambda: gaussian_linear_bandit(rng(), separation=5.0), "separation: .*got 5.0"),
+    "weights": (lambda: gaussian_linear_bandit(rng(), weight_norm=0.0), "weight_norm: .*got 0.0"),
+    "no means": (lambda: BernoulliBandit([], 5), r"means: wanted shape .arms,. .*got \(0,\)"),
+    "no probabilities": (lambda: BernoulliBandit([0.5, 1.5], 5), "means: wanted probabilities, got 0.5..1.5"),
+    "bernoulli horizon": (lambda: BernoulliBandit([0.5], 0), "horizon: wanted an integer ≥ 1, got 0"),
+    "bernoulli actions": (lambda: bernoulli_bandit(rng(), actions=0), "actions: .*got 0"),
+    "bernoulli step": (lambda: BernoulliBandit([0.5], 5).regret(5, 0), "step: .*got 5"),
+    "bernoulli arm": (lambda: BernoulliBandit([0.5], 5).reward(0, 1, rng()), "arm: .*got 1"),
     "data set": (lambda: classification_bandit("mnist", rng(), 10), "name: wanted one of iris.*got 'mnist'"),
     "data horizon": (lambda: classification_bandit("iris", rng(), 151), "horizon: wanted 1 to 150.*got 151"),
     "components": (lambda: classification_bandit("iris", rng(), 9, 5), "components: wanted 1 to 4.*got 5"),

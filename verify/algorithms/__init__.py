@@ -3,6 +3,7 @@
 Nothing here knows how a transformer computes; the formulas are those of the definitions, solved directly.
 """
 
+from verify.algorithms.choice import ChoiceProbabilities, choice_probabilities
 from verify.algorithms.linear_bandits import (
     LinUCBDecoder,
     LinUCBParameters,
@@ -21,17 +22,35 @@ from verify.algorithms.tabular import (
     ucbvi_values,
 )
 from verify.algorithms.tabular_exact import ucbvi_exact
+from verify.algorithms.thompson import (
+    ThompsonDecoder,
+    ThompsonParameters,
+    ThompsonValues,
+    thompson,
+    thompson_decoder,
+    thompson_scores,
+    thompson_values,
+)
 
 __all__ = [
+    "ChoiceProbabilities",
     "LinUCBDecoder",
     "LinUCBParameters",
     "LinUCBValues",
+    "ThompsonDecoder",
+    "ThompsonParameters",
+    "ThompsonValues",
     "UCBVIDecoder",
     "UCBVIParameters",
     "UCBVIValues",
+    "choice_probabilities",
     "decoder",
     "linucb",
     "linucb_values",
+    "thompson",
+    "thompson_decoder",
+    "thompson_scores",
+    "thompson_values",
     "ucbvi",
     "ucbvi_bonus",
     "ucbvi_decoder",

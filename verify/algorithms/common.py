@@ -1,9 +1,11 @@
-"""What all true algorithms share: the softmax policy, and checks on their parameters."""
+"""What all true algorithms share: the softmax policy, sums over the past, and checks on their parameters."""
 
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from constructions.history import BanditHistory
 
 
 def log_softmax(
@@ -17,6 +19,54 @@ def log_softmax(
     with np.errstate(over="ignore"):
         gaps = (score - score.max(axis=-1, keepdims=True)) / temperature
     return gaps - np.log(np.exp(gaps).sum(axis=-1, keepdims=True))
+
+
+def before(terms: Float[np.ndarray, "taken *shape"]) -> Float[np.ndarray, "steps *shape"]:
+    """Sums over the strictly earlier terms: one row more than `terms`, the first of them zero."""
+    totals = np.zeros((len(terms) + 1, *terms.shape[1:]))
+    np.cumsum(terms, axis=0, out=totals[1:])
+    return totals
+
+
+def sums(history: BanditHistory) -> tuple[Float[np.ndarray, "steps dim dim"], Float[np.ndarray, "steps dim"]]:
+    """Σ a aᵀ and Σ r a over each step's past."""
+    chosen = history.chosen
+    return before(chosen[:, :, None] * chosen[:, None, :]), before(chosen * history.rewards[:, None])
+
+
+class RunningSums:
+    """Σ a aᵀ and Σ r a, kept one decision at a time: contexts come in and plays are recorded, by turns."""
+
+    def __init__(self):
+        self._gram = self._moment = self._context = None
+
+    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+        """Take in the arm played on the observed context, and its reward.
+
+        Raises:
+            ValueError: if no context is pending, the arm is out of range or the reward is not finite.
+        """
+        if self._context is None or self._gram is None or self._moment is None:
+            raise ValueError("record: wanted a context observed first, got none pending")
+        pair = BanditHistory(np.stack([self._context] * 2), [action], [reward])
+        chosen = pair.chosen[0]
+        self._gram = self._gram + chosen[:, None] * chosen[None, :]
+        self._moment = self._moment + chosen * pair.rewards[0]
+        self._context = None
+
+    def _offered(
+        self, context
+    ) -> tuple[Float[np.ndarray, "dim dim"], Float[np.ndarray, " dim"], Float[np.ndarray, "arms dim"]]:
+        """The sums so far, and the context checked."""
+        if self._context is not None:
+            raise ValueError("observe: wanted the pending decision recorded first, got another context")
+        context = BanditHistory(np.asarray(context)[None], [], []).contexts[0]
+        dim = context.shape[1]
+        if self._moment is None or self._gram is None:
+            self._gram, self._moment = np.zeros((dim, dim)), np.zeros(dim)
+        if dim != self._moment.size:
+            raise ValueError(f"observe: wanted action vectors of dimension {self._moment.size}, got {dim}")
+        return self._gram, self._moment, context
 
 
 def finite(name: str, value: Any, *, positive: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.history import BanditHistory
-from verify.algorithms.common import finite, log_softmax
+from verify.algorithms.common import RunningSums, finite, log_softmax, sums
 
 
 @runtime_checkable
@@ -82,13 +82,10 @@ def linucb_values(spec: LinUCBParameters, history: BanditHistory) -> LinUCBValue
             finite number, or A_t is not positive definite in float64 (ridge too small for these actions).
     """
     _check(spec)
-    chosen = history.chosen
-    gram = _before(chosen[:, :, None] * chosen[:, None, :])
-    moment = _before(chosen * history.rewards[:, None])
-    return _values(spec, gram, moment, history.contexts)
+    return _values(spec, *sums(history), history.contexts)
 
 
-class LinUCBDecoder:
+class LinUCBDecoder(RunningSums):
     """Soft LinUCB one decision at a time: observe a context, record what was played, and so on.
 
     It keeps running sums; calls must alternate, and it agrees with `linucb` on the same history.
@@ -96,8 +93,8 @@ class LinUCBDecoder:
 
     def __init__(self, spec: LinUCBParameters):
         _check(spec)
+        super().__init__()
         self._spec = spec
-        self._gram = self._moment = self._context = None
 
     def observe(self, context) -> Float[np.ndarray, " arms"]:
         """Log-probabilities over the arms, whose vectors are the rows of `context`, shape (arms, dim).
@@ -106,31 +103,10 @@ class LinUCBDecoder:
             ValueError: if the context is not a finite matrix of the first one's dimension, or if the
                 decision before it has not been recorded.
         """
-        if self._context is not None:
-            raise ValueError("observe: wanted the pending decision recorded first, got another context")
-        context = BanditHistory(np.asarray(context)[None], [], []).contexts[0]
-        dim = context.shape[1]
-        if self._moment is None or self._gram is None:
-            self._gram, self._moment = np.zeros((dim, dim)), np.zeros(dim)
-        if dim != self._moment.size:
-            raise ValueError(f"observe: wanted action vectors of dimension {self._moment.size}, got {dim}")
-        values = _values(self._spec, self._gram[None], self._moment[None], context[None])
+        gram, moment, context = self._offered(context)
+        values = _values(self._spec, gram[None], moment[None], context[None])
         self._context = context
         return values.log_probabilities[0]
-
-    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
-        """Take in the arm played on the observed context, and its reward.
-
-        Raises:
-            ValueError: if no context is pending, the arm is out of range or the reward is not finite.
-        """
-        if self._context is None or self._gram is None or self._moment is None:
-            raise ValueError("record: wanted a context observed first, got none pending")
-        pair = BanditHistory(np.stack([self._context] * 2), [action], [reward])
-        chosen = pair.chosen[0]
-        self._gram = self._gram + chosen[:, None] * chosen[None, :]
-        self._moment = self._moment + chosen * pair.rewards[0]
-        self._context = None
 
 
 def decoder(spec: LinUCBParameters) -> LinUCBDecoder:
@@ -167,13 +143,6 @@ def _values(
     score = mean + spec.exploration * width
     log_probabilities = log_softmax(score, spec.temperature)
     return LinUCBValues(ridge_estimate, inverse_actions, mean, width, score, log_probabilities)
-
-
-def _before(terms: Float[np.ndarray, "taken *shape"]) -> Float[np.ndarray, "steps *shape"]:
-    """Sums over the strictly earlier terms: one row more than `terms`, the first of them zero."""
-    sums = np.zeros((len(terms) + 1, *terms.shape[1:]))
-    np.cumsum(terms, axis=0, out=sums[1:])
-    return sums
 
 
 def _cholesky(

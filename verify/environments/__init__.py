@@ -4,24 +4,22 @@ Steps, stages, states and actions are array indices from 0; every random number 
 caller passes.
 """
 
-from verify.environments.bandits import (
-    DATASETS,
-    NOISES,
-    ClassificationBandit,
-    LinearBandit,
-    classification_bandit,
-    paper_linear_bandit,
-)
+from verify.environments.bandits import NOISES, LinearBandit, gaussian_linear_bandit, paper_linear_bandit
+from verify.environments.bernoulli import BernoulliBandit, bernoulli_bandit
+from verify.environments.classification import DATASETS, ClassificationBandit, classification_bandit
 from verify.environments.mdps import TABLES, TabularMDP, gymnasium_mdp, random_mdp
 
 __all__ = [
     "DATASETS",
     "NOISES",
     "TABLES",
+    "BernoulliBandit",
     "ClassificationBandit",
     "LinearBandit",
     "TabularMDP",
+    "bernoulli_bandit",
     "classification_bandit",
+    "gaussian_linear_bandit",
     "gymnasium_mdp",
     "paper_linear_bandit",
     "random_mdp",

@@ -1,4 +1,4 @@
-"""Bandits to play: linear ones, and labelled data read as a bandit.
+"""Linear bandits to play.
 
 Steps are array indices 0..horizon−1; every random number comes from a generator that the caller passes.
 """
@@ -6,13 +6,12 @@ Steps are array indices 0..horizon−1; every random number comes from a generat
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
 from verify.environments.common import finite, index
 
 NOISES = ("gaussian", "uniform", "sign")
-DATASETS = ("iris", "wine", "digits", "breast_cancer")
 _REDRAWS = 10_000
 
 
@@ -137,102 +136,95 @@ def paper_linear_bandit(
     >>> paper_linear_bandit(np.random.default_rng(0), action_norm=(0.5, 5**0.5)).contexts.shape
     (200, 10, 5)
     """
-    for name, size in (("dim", dim), ("actions", actions), ("horizon", horizon)):
-        if size < 1:
-            raise ValueError(f"{name}: wanted an integer ≥ 1, got {size}")
+    _check_sizes(dim=dim, actions=actions, horizon=horizon)
     weights = generator.random(dim)
-    arms = generator.uniform(-1, 1, (actions, dim))
-    for _ in range(_REDRAWS):
-        norms = np.linalg.norm(arms, axis=1)
-        redraw = np.zeros(actions, bool) if action_norm is None else ~_within(norms, action_norm)
-        if not redraw.any():
-            return LinearBandit(weights, arms, "gaussian", noise, noise_bound, horizon)
-        arms[redraw] = generator.uniform(-1, 1, (redraw.sum(), dim))
-    raise ValueError(f"action_norm: wanted a range that U[−1,1]^{dim} meets, got {action_norm}")
+    arms = _arms(generator, actions, dim, action_norm, None)
+    return LinearBandit(weights, arms, "gaussian", noise, noise_bound, horizon)
 
 
-@dataclass(frozen=True, eq=False)
-class ClassificationBandit:
-    """Labelled data as a bandit: guess the class, earn 1 if right and 0 if wrong.
+def gaussian_linear_bandit(
+    generator: np.random.Generator,
+    dim: int = 5,
+    actions: int = 10,
+    horizon: int = 200,
+    prior_variance: float = 1.0,
+    noise_variance: float = 2.25,
+    fixed: bool = True,
+    action_norm: tuple[float, float] | None = None,
+    separation: float | None = None,
+    weight_norm: float | None = None,
+    noise_bound: float | None = None,
+) -> LinearBandit:
+    """The linear bandit of Thompson sampling: w* ~ N(0, λI), noise N(0, r), U[−1,1]^dim actions.
 
-    Arm k's action vector is e_k ⊗ x, of norm ‖x‖ = 1. No w* makes this exactly linear; but read with w* = 0
-    the rewards are "noise" within [0, 1], so they obey the theorem's assumptions with any B_w and σ = 1.
-
-    Attributes:
-        features: x at each step, each of norm 1, shape (steps, features).
-        labels: the right class at each step, in 0..classes−1, shape (steps,).
-        classes: the number of arms.
-    """
-
-    features: Float[np.ndarray, "steps features"]
-    labels: Int[np.ndarray, " steps"]
-    classes: int
-
-    @property
-    def dim(self) -> int:
-        """Length of an action vector: classes × features."""
-        return self.classes * self.features.shape[1]
-
-    @property
-    def actions(self) -> int:
-        """Number of arms, one a class."""
-        return self.classes
-
-    @property
-    def horizon(self) -> int:
-        """Number of decisions."""
-        return len(self.labels)
-
-    def context(self, step: int) -> Float[np.ndarray, "arms dim"]:
-        """Row k is e_k ⊗ x."""
-        return np.kron(np.eye(self.classes), self.features[index("step", step, self.horizon)])
-
-    def reward(self, step: int, arm: int, generator: np.random.Generator) -> float:
-        """1 if the arm is the label, else 0; the generator is not used."""
-        return 1.0 - self.regret(step, arm)
-
-    def regret(self, step: int, arm: int) -> float:
-        """0 if the arm is the label, else 1."""
-        return float(index("arm", arm, self.actions) != self.labels[index("step", step, self.horizon)])
-
-
-def classification_bandit(
-    name: str, generator: np.random.Generator, horizon: int, components: int | None = None
-) -> ClassificationBandit:
-    """A data set that scikit-learn carries, as a bandit: "iris", "wine", "digits" or "breast_cancer".
-
-    Features are standardised over the whole set, optionally projected on their first principal components,
-    given a constant 1 and scaled to norm 1. The generator picks `horizon` examples without replacement.
+    The actions are one set for all steps, or drawn afresh at each step if not `fixed`. Four options, all off by
+    default, bring it under the theorem's assumptions and its event: actions are redrawn until each has its norm
+    in `action_norm` = (b_a, B_a) and lies at least `separation` = η from all those before it, w* is redrawn until
+    ‖w*‖ ≤ weight_norm, and the noise is conditioned on |noise| ≤ noise_bound.
 
     Raises:
-        ValueError: if the name, the horizon or the number of components is out of range.
-        ImportError: if scikit-learn is missing.
+        ValueError: if a size or a variance is not positive, or (almost) no draw is within the bounds.
 
-    >>> classification_bandit("iris", np.random.default_rng(0), horizon=20, components=2).context(0).shape
-    (3, 9)
+    Source: arXiv 2310.08566, section 4.2 (law of w* and noise), section 5 (actions).
+
+    >>> bandit = gaussian_linear_bandit(np.random.default_rng(0), fixed=False, separation=0.5, weight_norm=3.0)
+    >>> bandit.contexts.shape, bandit.scale
+    ((200, 10, 5), 1.5)
     """
-    if name not in DATASETS:
-        raise ValueError(f"name: wanted one of {', '.join(DATASETS)}, got {name!r}")
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        message = "scikit-learn is missing: install the extra `data` (pip install 'weightwright[data]')"
-        raise ImportError(message) from error
-    raw, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
-    if not 1 <= horizon <= len(raw):
-        raise ValueError(f"horizon: wanted 1 to {len(raw)}, the examples of {name}, got {horizon}")
-    if components is not None and not 1 <= components <= raw.shape[1]:
-        raise ValueError(f"components: wanted 1 to {raw.shape[1]}, the features of {name}, got {components}")
-    spread = raw.std(axis=0)
-    table = (raw - raw.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    if components is not None:
-        axes = np.linalg.svd(table, full_matrices=False)[2][:components]
-        axes *= np.sign(axes[np.arange(components), np.abs(axes).argmax(axis=1)])[:, None]  # fixes each sign
-        table = table @ axes.T
-    table = np.column_stack([table, np.ones(len(table))])
-    table /= np.linalg.norm(table, axis=1, keepdims=True)
-    order = generator.permutation(len(raw))[:horizon]
-    return ClassificationBandit(table[order], labels[order].astype(np.int64), int(labels.max()) + 1)
+    _check_sizes(dim=dim, actions=actions, horizon=horizon)
+    for name, variance in (("prior_variance", prior_variance), ("noise_variance", noise_variance)):
+        if not 0 < variance < np.inf:
+            raise ValueError(f"{name}: wanted a finite number > 0, got {variance}")
+    weights = _weights(generator, dim, prior_variance, weight_norm)
+    sets = [_arms(generator, actions, dim, action_norm, separation) for _ in range(1 if fixed else horizon)]
+    contexts = sets[0] if fixed else np.array(sets)
+    return LinearBandit(weights, contexts, "gaussian", np.sqrt(noise_variance), noise_bound, horizon)
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}: wanted an integer ≥ 1, got {size}")
+
+
+def _weights(
+    generator: np.random.Generator, dim: int, variance: float, bound: float | None
+) -> Float[np.ndarray, " dim"]:
+    """N(0, variance·I), redrawn until the norm is within the bound."""
+    for _ in range(_REDRAWS):
+        weights = np.sqrt(variance) * generator.standard_normal(dim)
+        if bound is None or np.linalg.norm(weights) <= bound:
+            return weights
+    raise ValueError(
+        f"weight_norm: wanted a bound that N(0, {variance} I) meets in dimension {dim}, got {bound}"
+    )
+
+
+def _arms(
+    generator: np.random.Generator,
+    actions: int,
+    dim: int,
+    action_norm: tuple[float, float] | None,
+    separation: float | None,
+) -> Float[np.ndarray, "actions dim"]:
+    """Actions from U[−1,1]^dim, those redrawn that are out of bounds or too near one before them."""
+    arms = generator.uniform(-1, 1, (actions, dim))
+    for _ in range(_REDRAWS):
+        redraw = np.zeros(actions, bool)
+        if action_norm is not None:
+            redraw |= ~_within(np.linalg.norm(arms, axis=1), action_norm)
+        if separation is not None:
+            distances = np.linalg.norm(arms[:, None] - arms, axis=2)
+            redraw |= (np.tril(distances < separation, -1)).any(axis=1)
+        if not redraw.any():
+            return arms
+        arms[redraw] = generator.uniform(-1, 1, (redraw.sum(), dim))
+    if separation is None:
+        raise ValueError(f"action_norm: wanted a range that U[−1,1]^{dim} meets, got {action_norm}")
+    raise ValueError(
+        f"separation: wanted a distance that {actions} actions of U[−1,1]^{dim} with norms in {action_norm} can "
+        f"keep, got {separation}"
+    )
 
 
 def _within(norms: Float[np.ndarray, " arms"], bounds: tuple[float, float]) -> np.ndarray:

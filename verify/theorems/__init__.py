@@ -41,6 +41,7 @@ error = _symbol("error")
 error_1 = _symbol("error_1")
 error_2 = _symbol("error_2")
 error_3 = _symbol("error_3")
+error_4 = _symbol("error_4")
 logit_error = _symbol("logit_error")
 states = _symbol("states")
 episodes = _symbol("episodes")
@@ -48,6 +49,14 @@ visits = _symbol("visits")
 failure = _symbol("failure")
 trajectories = _symbol("trajectories")
 log_covering = _symbol("log_covering")
+prior_variance = _symbol("prior_variance")
+noise_variance = _symbol("noise_variance")
+separation = _symbol("separation")
+truncation = _symbol("truncation")
+poles = _symbol("poles")
+neurons = _symbol("neurons")
+neuron_norm = _symbol("neuron_norm")
+distribution_ratio = _symbol("distribution_ratio")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -63,16 +72,26 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         exploration: "α",
         depth: "k, the number of steps or of layers that carry them out",
         error: "ε",
-        error_1: "ε₁, of the ridge estimate w_t",
-        error_2: "ε₂, of the vectors A_t⁻¹ a_{t,k}",
-        error_3: "ε₃, of the scores divided by the temperature, the vectors being given",
+        error_1: "ε₁, of the ridge estimate w_t, or μ_t for Thompson sampling",
+        error_2: "ε₂, of the vectors A_t⁻¹ a_{t,k}, or Σ_t^{1/2} a_{t,k} for Thompson sampling",
+        error_3: "ε₃, of the scores divided by the temperature, the vectors being given; for Thompson "
+        "sampling, of √r Σ_t^{-1/2} a_{t,k} and ⟨μ_t, a_{t,k}⟩",
+        error_4: "ε₄, of the truncated log-probabilities of Thompson sampling, their arguments being given",
         logit_error: "‖u − v‖_∞ between two vectors of logits",
         states: "S",
         episodes: "K",
         visits: "N_h(s, a), earlier visits of a state and action at one step",
-        failure: "δ, of a statement that holds with probability at least 1 − δ",
+        failure: "δ, of a statement that holds with probability at least 1 − δ; δ₀ for Thompson sampling",
         trajectories: "n, of the pretraining data",
         log_covering: "log 𝒩_Θ, the covering number of the transformers of the theorem",
+        prior_variance: "λ of Thompson sampling, the variance of the prior (there r/λ is λ̃)",
+        noise_variance: "r, the variance of the noise",
+        separation: "η, the least distance between two action vectors on offer",
+        truncation: "η₁, below which probabilities are taken for it",
+        poles: "m, terms of the Padé decomposition of the square root",
+        neurons: "M₀, of the sum of relus that approximates one truncated log-probability",
+        neuron_norm: "C₀, the sum of the absolute coefficients of these relus",
+        distribution_ratio: "ℛ, of the expert and the context algorithm",
     }
 )
 
