@@ -55,7 +55,7 @@ def pade(ridge: float, largest: float, error: float) -> Rational:
 
     >>> rule = pade(2.0, 50.0, 1e-6)
     >>> len(rule.shifts), bool(abs(rule(np.array([14.0]))[0] / 4 - 1) <= rule.error <= 1e-6)
-    (9, True)
+    (8, True)
     """
     _check(ridge, largest, error)
     ratio = (largest / ridge) ** 0.25

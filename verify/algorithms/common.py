@@ -54,10 +54,10 @@ class RunningSums:
         self._moment = self._moment + chosen * pair.rewards[0]
         self._context = None
 
-    def _offered(
+    def offered(
         self, context
     ) -> tuple[Float[np.ndarray, "dim dim"], Float[np.ndarray, " dim"], Float[np.ndarray, "arms dim"]]:
-        """The sums so far, and the context checked."""
+        """The sums so far, and the context checked, which waits from now on for what is played on it."""
         if self._context is not None:
             raise ValueError("observe: wanted the pending decision recorded first, got another context")
         context = BanditHistory(np.asarray(context)[None], [], []).contexts[0]
@@ -66,6 +66,7 @@ class RunningSums:
             self._gram, self._moment = np.zeros((dim, dim)), np.zeros(dim)
         if dim != self._moment.size:
             raise ValueError(f"observe: wanted action vectors of dimension {self._moment.size}, got {dim}")
+        self._context = context
         return self._gram, self._moment, context
 
 

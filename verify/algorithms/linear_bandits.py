@@ -85,7 +85,7 @@ def linucb_values(spec: LinUCBParameters, history: BanditHistory) -> LinUCBValue
     return _values(spec, *sums(history), history.contexts)
 
 
-class LinUCBDecoder(RunningSums):
+class LinUCBDecoder:
     """Soft LinUCB one decision at a time: observe a context, record what was played, and so on.
 
     It keeps running sums; calls must alternate, and it agrees with `linucb` on the same history.
@@ -93,7 +93,7 @@ class LinUCBDecoder(RunningSums):
 
     def __init__(self, spec: LinUCBParameters):
         _check(spec)
-        super().__init__()
+        self._past = RunningSums()
         self._spec = spec
 
     def observe(self, context) -> Float[np.ndarray, " arms"]:
@@ -103,10 +103,13 @@ class LinUCBDecoder(RunningSums):
             ValueError: if the context is not a finite matrix of the first one's dimension, or if the
                 decision before it has not been recorded.
         """
-        gram, moment, context = self._offered(context)
+        gram, moment, context = self._past.offered(context)
         values = _values(self._spec, gram[None], moment[None], context[None])
-        self._context = context
         return values.log_probabilities[0]
+
+    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+        """Take in the arm played on the observed context, and its reward; errors as for `RunningSums.record`."""
+        self._past.record(action, reward)
 
 
 def decoder(spec: LinUCBParameters) -> LinUCBDecoder:

@@ -96,7 +96,7 @@ def thompson_scores(spec: ThompsonParameters, history: BanditHistory) -> Float[n
     return _scores(thompson_values(spec, history), history.draws)
 
 
-class ThompsonDecoder(RunningSums):
+class ThompsonDecoder:
     """Linear Thompson sampling one decision at a time: observe a context, record what was played, and so on.
 
     Each observation draws the next standard normal vector from the generator. It keeps running sums; calls must
@@ -105,8 +105,7 @@ class ThompsonDecoder(RunningSums):
 
     def __init__(self, spec: ThompsonParameters, generator: np.random.Generator):
         _check(spec)
-        super().__init__()
-        self._spec, self._generator = spec, generator
+        self._spec, self._generator, self._past = spec, generator, RunningSums()
 
     def observe(self, context) -> Float[np.ndarray, " arms"]:
         """Log-probabilities given the draw: 0 for the sampled arm, −∞ for the others, rows of `context`.
@@ -115,12 +114,15 @@ class ThompsonDecoder(RunningSums):
             ValueError: if the context is not a finite matrix of the first one's dimension, or if the
                 decision before it has not been recorded.
         """
-        gram, moment, context = self._offered(context)
+        gram, moment, context = self._past.offered(context)
         values = _values(self._spec, gram[None], moment[None], context[None])
         draw = self._generator.standard_normal(moment.size)
         chosen = _scores(values, draw[None])[0].argmax()
-        self._context = context
         return np.where(np.arange(len(context)) == chosen, 0.0, -np.inf)
+
+    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+        """Take in the arm played on the observed context, and its reward; errors as for `RunningSums.record`."""
+        self._past.record(action, reward)
 
 
 def thompson_decoder(spec: ThompsonParameters, generator: np.random.Generator) -> ThompsonDecoder:
