@@ -116,8 +116,8 @@ def _reach(spec: Spec) -> float:
 def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
     """Φ(x − cut) on [0, 2 cut] within an error, level beyond: knots from the middle outwards.
 
-    |Φ''(t)| = |t|φ(t) is largest at ±1. The chord leaves Φ by at most h² max tφ(t)/8: twice the error, of which the shift by ∓error takes half; in the two middle
-    pieces, where the shift begins, by the error alone.
+    |Φ''(t)| = |t|φ(t) is largest at ±1. The chord leaves Φ by at most h² max |t|φ(t)/8: twice the error, of which the shift
+    by ∓error takes half; in the two middle pieces, where the shift begins, by the error alone.
 
     >>> f = normal_interpolant(4.0, 1e-3)
     >>> x = np.linspace(0, 9, 9999)
