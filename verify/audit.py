@@ -204,29 +204,41 @@ class Report:
         return asdict(replace(self, verdicts=[])) | {"verdicts": verdicts, "holds": self.holds}
 
 
-def measure(built: Construction, truth: Truth | None, tried: Sequence[Recipe]) -> Findings:
-    """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm."""
+def measure(
+    built: Construction, truth: Truth | None, tried: Sequence[Recipe], floor: float = 0.0
+) -> Findings:
+    """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm.
+
+    Only actions of true probability at least `floor` count for the error of the policy.
+    """
     histories = [recipe.history(built.spec) for recipe in tried]
     outputs = built.outputs(histories)
     findings = Findings()
     for recipe, history, output in zip(tried, histories, outputs, strict=True):
         error = 0.0
         if truth is not None:
-            difference = built.policy(output) - truth(built.spec, history)
-            error = float(np.nan_to_num(np.abs(difference), nan=np.inf).max())
+            true = truth(built.spec, history)
+            counted = ~(true < (math.log(floor) if floor else -math.inf))
+            difference = np.abs(built.policy(output) - true)[counted]
+            error = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
         blocks = {probe.block: Worst.of(probe, recipe) for probe in built.probe(history, output)}
         findings = findings.merge(Findings(1, error, recipe, blocks))
     return findings
 
 
 def search(
-    built: Construction, truth: Truth | None, histories: int, batch: int = 20, source: Strategies = strategies
+    built: Construction,
+    truth: Truth | None,
+    histories: int,
+    batch: int = 20,
+    source: Strategies = strategies,
+    floor: float = 0.0,
 ) -> Findings:
     """Look for the worst error over at least so many histories: a fixed battery, then Hypothesis, climbing error/promise."""
     findings, spec = Findings(), built.spec
     fixed = source.battery(spec)
     for start in range(0, min(len(fixed), histories), batch):
-        findings = findings.merge(measure(built, truth, fixed[start : start + batch]))
+        findings = findings.merge(measure(built, truth, fixed[start : start + batch], floor))
 
     @hypothesis.settings(
         SEARCH,
@@ -236,7 +248,7 @@ def search(
     @hypothesis.given(source.batches(spec, batch))
     def climb(tried: list[Recipe]) -> None:
         nonlocal findings
-        found = measure(built, truth, tried)
+        found = measure(built, truth, tried, floor)
         hypothesis.target(min(found.score(built.certificate), 1e300))
         findings = findings.merge(found)
 

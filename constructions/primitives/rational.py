@@ -57,24 +57,7 @@ def pade(ridge: float, largest: float, error: float) -> Rational:
     >>> len(rule.shifts), bool(abs(rule(np.array([14.0]))[0] / 4 - 1) <= rule.error <= 1e-6)
     (8, True)
     """
-    _check(ridge, largest, error)
-    ratio = (largest / ridge) ** 0.25
-    q = (ratio - 1) / (ratio + 1)
-    count = next((m for m in range(1, MOST_POLES) if _distance(q, m) <= error), None)
-    if count is None:
-        raise ValueError(
-            f"pade: wanted an error within reach of {MOST_POLES} poles, got {error:g} at κ = {largest / ridge:g}"
-        )
-    middle, angle = math.sqrt(ridge * largest), np.arange(1, count + 1) * math.pi / (2 * count + 1)
-    a, b = 2 / (2 * count + 1) * np.sin(angle) ** 2, np.cos(angle) ** 2
-    root = math.sqrt(middle)
-    shifts = ridge + middle * (1 - b) / b
-    return Rational(root * (1 + 2 * count), -root * a * middle / b**2, shifts, _distance(q, count))
-
-
-def _distance(q: float, count: int) -> float:
-    power = q ** (2 * count + 1)
-    return 2 * power / (1 - power)
+    return _fewest("pade", ridge, largest, error)
 
 
 def zolotarev(ridge: float, largest: float, error: float) -> Rational:
@@ -86,27 +69,48 @@ def zolotarev(ridge: float, largest: float, error: float) -> Rational:
     >>> len(rule.shifts), bool(abs(rule(np.array([14.0]))[0] * 4 - 1) <= rule.error <= 1e-6)
     (5, True)
     """
-    _check(ridge, largest, error)
-    for count in range(1, MOST_POLES):
-        points = np.arange(2 * count + 1) * ellipkm1(ridge / largest) / (2 * count)
-        sn, cn, dn, _ = ellipj(points, 1 - ridge / largest)
-        dn[-1] = math.sqrt(ridge / largest)  # at K, where cn is 0
-        c = (sn[1:-1] / cn[1:-1]) ** 2  # c_1 … c_{2m−1}: the odd ones are poles
-        poles, zeros = c[0::2], c[1::2]
-        weights = np.array(
-            [np.prod(zeros - p) / np.prod(np.delete(poles, n) - p) for n, p in enumerate(poles)]
-        )
-        at = 1 / dn**2
-        sizes = np.sqrt(at) * (weights / (at[:, None] + poles)).sum(-1)
-        spread = (sizes.max() - sizes.min()) / (sizes.max() + sizes.min())
-        if spread * (1 + 1e-6) + 1e-14 <= error:
-            weights *= 2 / (sizes.max() + sizes.min()) * math.sqrt(ridge)
-            return Rational(0.0, weights, ridge * (1 + poles), float(spread * (1 + 1e-6) + 1e-14))
-    raise ValueError(f"zolotarev: wanted an error within reach of {MOST_POLES} poles, got {error:g}")
+    return _fewest("zolotarev", ridge, largest, error)
 
 
-def _check(ridge: float, largest: float, error: float) -> None:
-    if not 0 < ridge < largest or not 1e-13 <= error < 1:
+def with_poles(kind: str, ridge: float, largest: float, count: int) -> Rational:
+    """The rule of a kind, "pade" or "zolotarev", with so many poles."""
+    if not 0 < ridge < largest or count < 1:
         raise ValueError(
-            f"poles: wanted 0 < ridge < largest and 1e-13 <= error < 1, got {ridge:g}, {largest:g}, {error:g}"
+            f"poles: wanted 0 < ridge < largest and at least one, got {ridge:g}, {largest:g}, {count}"
         )
+    return {"pade": _pade, "zolotarev": _zolotarev}[kind](ridge, largest, count)
+
+
+def _fewest(kind: str, ridge: float, largest: float, error: float) -> Rational:
+    if not 1e-13 <= error < 1:
+        raise ValueError(f"{kind}: wanted 1e-13 <= error < 1, got {error:g}")
+    for count in range(1, MOST_POLES):
+        rule = with_poles(kind, ridge, largest, count)
+        if rule.error <= error:
+            return rule
+    raise ValueError(
+        f"{kind}: wanted an error within reach of {MOST_POLES} poles, got {error:g} at κ = {largest / ridge:g}"
+    )
+
+
+def _pade(ridge: float, largest: float, count: int) -> Rational:
+    ratio = (largest / ridge) ** 0.25
+    power = ((ratio - 1) / (ratio + 1)) ** (2 * count + 1)
+    middle, angle = math.sqrt(ridge * largest), np.arange(1, count + 1) * math.pi / (2 * count + 1)
+    a, b = 2 / (2 * count + 1) * np.sin(angle) ** 2, np.cos(angle) ** 2
+    root, shifts = math.sqrt(middle), ridge + middle * (1 - b) / b
+    return Rational(root * (1 + 2 * count), -root * a * middle / b**2, shifts, 2 * power / (1 - power))
+
+
+def _zolotarev(ridge: float, largest: float, count: int) -> Rational:
+    points = np.arange(2 * count + 1) * ellipkm1(ridge / largest) / (2 * count)
+    sn, cn, dn, _ = ellipj(points, 1 - ridge / largest)
+    dn[-1] = math.sqrt(ridge / largest)  # at K, where cn is 0
+    c = (sn[1:-1] / cn[1:-1]) ** 2  # c_1 … c_{2m−1}: the odd ones are poles
+    poles, zeros, at = c[0::2], c[1::2], 1 / dn**2
+    weights = np.array([np.prod(zeros - p) / np.prod(np.delete(poles, n) - p) for n, p in enumerate(poles)])
+    sizes = np.sqrt(at) * (weights / (at[:, None] + poles)).sum(-1)
+    high, low = float(sizes.max()), float(sizes.min())
+    weights *= 2 / (high + low) * math.sqrt(ridge)
+    room = 1 + 1e-6  # for rounding in the points
+    return Rational(0.0, weights, ridge * (1 + poles), (high - low) / (high + low) * room + 1e-14)

@@ -16,7 +16,7 @@ from constructions.thompson import lines, nodes, posterior, sampling, two_arms
 from constructions.thompson.spec import Spec
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
-__all__ = ["Spec", "build"]
+__all__ = ["Spec", "build", "whitener"]
 
 
 def build(spec: Spec) -> Construction:
@@ -31,6 +31,16 @@ def build(spec: Spec) -> Construction:
     if spec.actions == 2:
         return _two_arms(spec)
     return _lines(spec)
+
+
+def whitener(spec: Spec, plan: posterior.Plan) -> Construction:
+    """Steps 1 to 3 alone: the whitened arms in the register `white`; the logits stay zero.
+
+    Its certificate is a bound on ‖x̂_k − x_k‖.
+    """
+    stream = bandit_stream(spec.dim, spec.actions, **posterior.registers(spec, plan))
+    stages = posterior.stages(spec, stream, plan)
+    return _construction(spec, stream, stages, stages[-1][-1].promise.total.error)
 
 
 def _two_arms(spec: Spec) -> Construction:

@@ -83,16 +83,25 @@ def least_depth(spec: Spec, enough) -> int:
 def plan(spec: Spec, relative: float, residual: float) -> Plan:
     """The least depth and the fewest poles with ε_w ≤ relative and ε ≤ residual."""
     rule = getattr(rational, spec.solver)(spec.ridge, largest_eigenvalue(spec), relative / 4)
+    depth = least_depth(spec, lambda epsilon: epsilon <= residual and _whole(spec, rule, epsilon) <= relative)
+    return with_depth(spec, depth, rule)
 
-    def whole(epsilon: float) -> float:
-        if spec.solver == "zolotarev":
-            return (1 + rule.error) * (1 + epsilon) - 1
-        gain = float(np.abs(rule.weights / rule.shifts).sum()) / math.sqrt(spec.ridge)
-        return (1 + rule.error) * (1 + gain * epsilon) * (1 + epsilon) - 1
 
-    depth = least_depth(spec, lambda epsilon: epsilon <= residual and whole(epsilon) <= relative)
-    epsilon = method(spec).residual(depth)
-    return Plan(depth, rule, whole(epsilon), epsilon)
+def with_depth(spec: Spec, depth: int, rule: rational.Rational) -> Plan:
+    """The plan of a depth and a rule."""
+    residual = method(spec).residual(depth)
+    return Plan(depth, rule, _whole(spec, rule, residual), residual)
+
+
+def _gain(spec: Spec, rule: rational.Rational) -> float:
+    """What the poles make of the residual."""
+    return float(np.abs(rule.weights / rule.shifts).sum()) / math.sqrt(spec.ridge) if rule.constant else 1.0
+
+
+def _whole(spec: Spec, rule: rational.Rational, residual: float) -> float:
+    """ε_w."""
+    whole = (1 + rule.error) * (1 + _gain(spec, rule) * residual) - 1
+    return (1 + whole) * (1 + residual) - 1 if rule.constant else whole
 
 
 def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
@@ -180,8 +189,7 @@ def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: 
     block = copying.combine(
         f"√r Σ^{power:g} a_k", SOURCE.format("2c"), terms=tuple(terms), to=stream[to], bound=2 * sizes
     )
-    gain = float(np.abs(rule.weights / rule.shifts).sum()) / math.sqrt(spec.ridge)
-    error = (1 + rule.error) * (1 + (gain if power > 0 else 1.0) * chosen.residual) - 1
+    error = (1 + rule.error) * (1 + _gain(spec, rule) * chosen.residual) - 1
     largest = scale * low * (largest_eigenvalue(spec) if power > 0 else spec.ridge) ** power
     bound = Bound(error * largest, scale * sum(carried) + block.promise.own.rounding * math.sqrt(spec.dim))
     promise = Promise("all arms within B_a", bound, bound, math.sqrt(spec.actions) * 2 * largest)

@@ -3,7 +3,7 @@
 Nothing here knows how a transformer computes; the formulas are those of the definitions, solved directly.
 """
 
-from verify.algorithms.choice import ChoiceProbabilities, choice_probabilities
+from verify.algorithms.choice import ChoiceProbabilities, along_lines, choice_probabilities
 from verify.algorithms.linear_bandits import (
     LinUCBDecoder,
     LinUCBParameters,
@@ -43,6 +43,7 @@ __all__ = [
     "UCBVIDecoder",
     "UCBVIParameters",
     "UCBVIValues",
+    "along_lines",
     "choice_probabilities",
     "decoder",
     "linucb",

@@ -84,6 +84,22 @@ def choice_probabilities(
     return ChoiceProbabilities(*(array.reshape(*batch, arms) for array in (logs, odds, half)))
 
 
+def along_lines(
+    whitened: Float[np.ndarray, "batch arms dim"],
+    mean: Float[np.ndarray, "batch arms"],
+    direction: Float[np.ndarray, " dim"],
+    points: Float[np.ndarray, "points dim"],
+) -> Float[np.ndarray, "batch arms"]:
+    """The mean over points of P(k = argmax_j ⟨x_j, point + s·direction⟩ + y_j) for s ~ N(0, 1): a fixed set of lines.
+
+    >>> x, y = np.array([[[1.0, 0.0], [0.0, 0.0]]]), np.zeros((1, 2))
+    >>> along_lines(x, y, np.array([1.0, 0.0]), np.array([[0.0, 5.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    heights = mean[..., None] + whitened @ points.T
+    return _measure(*_intervals((whitened @ direction)[..., None], heights)).mean(axis=-1)
+
+
 def _checked(whitened, mean) -> tuple[np.ndarray, np.ndarray]:
     whitened, mean = np.asarray(whitened, dtype=np.float64), np.asarray(mean, dtype=np.float64)
     if whitened.ndim < 2 or 0 in whitened.shape:
