@@ -9,12 +9,13 @@ curves apart in grey. Records come from sweeps.py; the rows of "slack" are probe
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -238,6 +239,50 @@ def stream_at_token(axes: Axes, record: Record) -> None:
     axes.set_title(f"{record['spec']['form']} form, decision {record['steps']}: dark is large")
 
 
+COLORS = (BLUE, VERMILLION, "#009E73", "#CC79A7")
+
+
+def curves(axes: Axes, record: Record) -> None:
+    """Named curves; those of one group share a colour, and their looks tell measured, certified and stated apart."""
+    groups = list(dict.fromkeys(curve["group"] for curve in record["curves"]))
+    for curve in record["curves"]:
+        look, color = LOOKS[curve["look"]], COLORS[groups.index(curve["group"]) % len(COLORS)]
+        face = color if curve["look"] == "measured" else "white"
+        style = vars(look) | {"color": color, "markerfacecolor": face, "markersize": 3}
+        axes.plot(curve["x"], curve["y"], label=curve["label"], **style)
+    axes.set_xscale(record["x_scale"])
+    axes.set_yscale(record["y_scale"])
+    axes.set(xlabel=record["x_label"], ylabel=record["y_label"], title=record["title"])
+    axes.legend(loc=record["legend"], handlelength=1.8, fontsize=6)
+
+
+def posterior(axes: Axes, record: Record) -> None:
+    """A posterior over weights in the plane: two ellipses, the arms, and the lines along which the policy is integrated."""
+    center, root = np.array(record["center"]), np.array(record["root"])
+    turns = np.linspace(0, 2 * np.pi, 200)
+    circle = np.stack([np.cos(turns), np.sin(turns)])
+    reach = np.array([-4.0, 4.0])
+    for point in np.array(record["points"]):
+        line = center[:, None] + root @ (point[:, None] + np.outer(record["direction"], reach))
+        axes.plot(*line, color=GREY, linewidth=0.4, zorder=1)
+    for radius in (1, 2):
+        axes.plot(*(center[:, None] + radius * root @ circle), color=BLUE, linewidth=1, zorder=2)
+    axes.plot(*center, "o", color=BLUE, markersize=3)
+    scale = 1.9 / max(np.linalg.norm(record["arms"], axis=1))
+    for arm, share in zip(np.array(record["arms"]), record["probabilities"], strict=True):
+        axes.annotate(
+            "",
+            scale * arm,
+            (0, 0),
+            arrowprops={"arrowstyle": "->", "color": VERMILLION, "lw": 0.4 + 2 * share},
+        )
+        axes.text(
+            *(1.22 * scale * arm), f"{share:.2f}", fontsize=6, ha="center", va="center", color=VERMILLION
+        )
+    axes.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), xlabel="w₁", ylabel="w₂", aspect="equal")
+    axes.set_title(f"decision {record['step']}")
+
+
 _PANELS = (
     error_against_depth,
     error_against_width,
@@ -246,6 +291,8 @@ _PANELS = (
     slack,
     size_of_forms,
     stream_at_token,
+    curves,
+    posterior,
 )
 PANELS: Mapping[str, Callable[[Axes, Record], None]] = {panel.__name__: panel for panel in _PANELS}
 """How each kind of record is drawn."""
@@ -264,6 +311,8 @@ _FIELDS = {  # curves, all of one length; other fields
     "slack": ("error promise own_error own_promise", "block"),
     "size_of_forms": ("values", "variable forms.theorem forms.slim forms.narrow fits spec"),
     "stream_at_token": ("", "registers spec steps"),
+    "curves": ("x y", "label look group"),
+    "posterior": ("", "center root points direction arms probabilities step"),
 }
 
 
@@ -276,12 +325,22 @@ def _check(record: Record) -> None:
     if kind == "slack":  # rows instead of curves
         rows = _field(record, "rows", kind) or [{}]
         record = {name: [_field(row, name, kind) for row in rows] for name in (*names, *others)}
-    curves = {name: _field(record, name, kind) for name in (*names, *others)}
-    curves = {name: curves[name] if isinstance(curves[name], list) else [] for name in names}
-    lengths = {name: len(values) for name, values in curves.items()}
+    rows = [record]
+    if kind == "curves":
+        for name in ("title", "x_label", "y_label", "x_scale", "y_scale", "legend"):
+            _field(record, name, kind)
+        rows = _field(record, "curves", kind) or [{}]
+    for row in rows:
+        _check_lists(kind, {name: _field(row, name, kind) for name in (*names, *others)}, names)
+
+
+def _check_lists(kind: str, fields: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Hold the named fields to be lists of one length, of finite numbers >= 0."""
+    lists = {name: fields[name] if isinstance(fields[name], list) else [] for name in names}
+    lengths = {name: len(values) for name, values in lists.items()}
     if names and (len(set(lengths.values())) != 1 or 0 in lengths.values()):
         raise ValueError(f"{kind}: wanted lists of one length >= 1, got lengths {lengths}")
-    for name, values in curves.items():
+    for name, values in lists.items():
         for x in values:
             number = isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) and x >= 0
             if not number or (not x and "promise" in name):
