@@ -79,10 +79,12 @@ class BanditTokens:
     Attributes:
         stream: a stream made by `bandit_stream`.
         spec: the dimensions and norm bounds that histories are held to.
+        bernoulli: whether contexts must be the identity (an arm is a one-hot vector) and rewards 0 or 1.
     """
 
     stream: Stream
     spec: BanditSpec
+    bernoulli: bool = False
 
     @property
     def decisions(self) -> int:
@@ -168,9 +170,15 @@ class BanditTokens:
                 f"contexts: wanted action norms in [{low:g}, {high:g}], got {norms[bad][0]:g} at "
                 f"index {tuple(int(i) for i in np.argwhere(bad)[0])}"
             )
+        if self.bernoulli and (contexts != np.eye(spec.dim)).any():
+            raise ValueError(
+                "contexts: wanted the identity, arm k as the k-th one-hot vector, got other vectors"
+            )
 
     def check_rewards(self, rewards: Float[np.ndarray, "*any"]) -> None:
         """Wanted: finite rewards with |r| ≤ B_a B_w + σ."""
+        if self.bernoulli and not (one_of := np.isin(rewards, (0, 1))).all():
+            raise ValueError(f"rewards: wanted 0 or 1, got {np.asarray(rewards)[~one_of][0]:g}")
         bound = reward_bound(self.spec)
         bad = ~(np.abs(rewards) <= bound * (1 + ROUNDING))
         if np.any(bad):

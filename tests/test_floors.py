@@ -37,7 +37,12 @@ WITHIN = [
 ]  # one floor, in this order
 STAIRS = {  # within one floor
     "ucbvi": ({"spec"}, {"theorem"}, {"loop"}, {"slim", "narrow"}, {"__init__"}),
-    "thompson": ({"spec", "bernoulli"}, {"posterior"}, {"two_arms", "lines", "sampling"}, {"__init__"}),
+    "thompson": (
+        {"spec", "quadrature"},
+        {"posterior", "bernoulli"},
+        {"two_arms", "lines", "sampling"},
+        {"__init__"},
+    ),
 }
 HISTORIES = {f"constructions.history.{kind}" for kind in ("BanditHistory", "EpisodeHistory")}
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}

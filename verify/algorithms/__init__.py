@@ -3,6 +3,13 @@
 Nothing here knows how a transformer computes; the formulas are those of the definitions, solved directly.
 """
 
+from verify.algorithms.beta_bernoulli import (
+    BernoulliThompsonDecoder,
+    BernoulliThompsonParameters,
+    bernoulli_thompson,
+    bernoulli_thompson_accuracy,
+    bernoulli_thompson_decoder,
+)
 from verify.algorithms.linear_bandits import (
     LinUCBDecoder,
     LinUCBParameters,
@@ -23,12 +30,17 @@ from verify.algorithms.tabular import (
 from verify.algorithms.tabular_exact import ucbvi_exact
 
 __all__ = [
+    "BernoulliThompsonDecoder",
+    "BernoulliThompsonParameters",
     "LinUCBDecoder",
     "LinUCBParameters",
     "LinUCBValues",
     "UCBVIDecoder",
     "UCBVIParameters",
     "UCBVIValues",
+    "bernoulli_thompson",
+    "bernoulli_thompson_accuracy",
+    "bernoulli_thompson_decoder",
     "decoder",
     "linucb",
     "linucb_values",

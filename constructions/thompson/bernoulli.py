@@ -1,0 +1,365 @@
+"""Thompson sampling for Bernoulli bandits as a transformer: app-TS-bernoulli of arXiv 2310.08566, with weights.
+
+Arm k has been played n_k times, with s_k successes and b_k failures. Under independent uniform priors its mean is distributed
+as Beta(s_k + 1, b_k + 1), with density f_k and distribution function F_k, and Thompson sampling plays it with probability
+
+    p_k = ∫₀¹ f_k Π_{j≠k} F_j.
+
+The paper assumes that ReLU sums for log p_k exist; here they are. The six layers, with nodes u_g, weights w_g and the matrix D
+of quadrature.py:
+
+    layer 1   3 heads: n_k, s_k, b_k, exactly;  MLP: log((n_k + 1)!/(s_k! b_k!)) by tables, exactly
+    layer 2   f_k(u_g) = exp(log((n_k + 1)!/(s_k! b_k!)) + s_k log u_g + b_k log(1 − u_g))
+    layer 3   F_k(u_g) = Σ_h D_gh f_k(u_h)
+    layer 4   log F_k(u_g)
+    layer 5   p_k = Σ_g w_g exp(log f_k(u_g) + Σ_{j≠k} log F_j(u_g))
+    layer 6   logits_k = log p_k
+
+**Theorem.** For every history, every step and every arm, however improbable,
+
+    log TS_k − log TF_k ≤ certificate ≤ ε,
+
+hence KL(TS ‖ TF) ≤ ε, and ½ Σ_k |TS_k − TF_k| ≤ 1 − e^{−ε} ≤ ε. With G = O(√(T log(T/ε))) nodes, 6 layers, 3 heads,
+D = O(AG) and D' = O(AG √(A/ε) log T).
+
+**Proof.** Nothing is ever underestimated. Write F̃ for what layer 3 holds, ℓ and p̃ for layers 4 and 5, and hats for bounds:
+
+    layer 2   f ≤ f̃ ≤ (1 + r₁)f + a₁                                              (envelope.py)
+    layer 3   F ≤ F̃ ≤ F + e, as a constant is added that outweighs what negative entries of D and quadrature take away
+    layer 4   log F̃ ≤ ℓ ≤ log(F̃ + a₂), so that F ≤ e^ℓ ≤ F + η with η = e + a₂
+    layer 5   p_k ≤ p̃_k ≤ (1 + r₃) Σ_g w_g f_k Π_{j≠k}(F_j + η) + a₃ + q, where q, the error of Gauss's rule, is added
+    layer 6   log p̃_k ≤ logit_k ≤ log(p̃_k + a₄)
+
+Now Σ_k f_k Π_{j≠k}(F_j + η) is the derivative of Π_j (F_j + η), so its integral is (1 + η)^A − η^A, and
+
+    Z := Σ_k e^{logit_k} ≤ (1 + r₃)((1 + η)^A + Aq) + A(a₃ + q + a₄).
+
+TF_k = e^{logit_k}/Z ≥ p_k/Z: the certificate is the logarithm of this bound. KL is an average of log-ratios; the total
+variation is Σ_k max(TS_k − TF_k, 0) ≤ Σ_k p_k(1 − 1/Z).  ∎
+
+An error is paid for A times, not A² times, and not divided by the probability it falls on: this is what one sign buys.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions import checks
+from constructions.assemble import assemble
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units
+from constructions.construction import Construction
+from constructions.links import Link, Values, pick, read, repeat_rows, stack
+from constructions.primitives import envelope, lookup
+from constructions.primitives.envelope import Envelope
+from constructions.stream import Register, Stream
+from constructions.thompson.quadrature import Rule, rule
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
+
+SHARES = {"density": 0.6, "log_cdf": 0.12, "share": 0.25, "logits": 0.03}
+"""Parts of the error left to layers 2, 4, 5 and 6, about as the fewest neurons have it."""
+
+ABSOLUTE = 0.25
+"""The part of an exponential's error that is absolute; the rest is relative."""
+
+QUADRATURE = 2e-3
+"""Part of the error left to quadrature: the number of nodes grows with its logarithm only."""
+
+SOURCE = "theorem ours (constructions/thompson/bernoulli.py), for app-TS-bernoulli, step 2"
+
+
+@dataclass(frozen=True)
+class BernoulliSpec:
+    """What to build.
+
+    Attributes:
+        actions: A, arms with rewards 0 or 1; contexts are the identity.
+        horizon: T, the largest number of steps.
+        error: ε, bound on log TS_k − log TF_k for every arm and every step.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+
+    >>> BernoulliSpec(actions=5, horizon=200).dim
+    5
+    """
+
+    actions: int
+    horizon: int
+    error: float = 0.01
+
+    def __post_init__(self):
+        for name in ("actions", "horizon"):
+            checks.whole(name, getattr(self, name))
+        if self.actions < 2:
+            raise ValueError(f"actions: wanted at least 2, got {self.actions}")
+        checks.number("error", self.error, positive=True)
+        if self.error > 0.5:
+            raise ValueError(f"error: wanted at most 0.5, got {self.error!r}")
+
+    @property
+    def dim(self) -> int:
+        """An arm is a one-hot vector."""
+        return self.actions
+
+    @property
+    def action_norm(self) -> tuple[float, float]:
+        """Of length 1."""
+        return 1.0, 1.0
+
+    @property
+    def weight_norm(self) -> float:
+        """Rewards are at most 1."""
+        return 1.0
+
+    @property
+    def noise_bound(self) -> float:
+        """That includes the noise."""
+        return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The choices behind the weights.
+
+    Attributes:
+        rule: nodes, weights and D.
+        density, log_cdf, share, logits: the functions of layers 2, 4, 5 and 6.
+        lift: what layer 3 adds.
+    """
+
+    rule: Rule
+    density: Envelope
+    log_cdf: Envelope
+    share: Envelope
+    logits: Envelope
+    lift: float
+
+    @property
+    def cdf_error(self) -> float:
+        """e: F ≤ F̃ ≤ F + e."""
+        rise = self.rule.spread(1.0, self.density.relative, self.density.absolute)
+        return self.lift + rise + self.rule.partial_error
+
+    def shares(self, arms: int) -> float:
+        """Bound on Σ_k p̃_k."""
+        whole, last = self.rule.whole_error, self.share
+        product = (1 + self.cdf_error + self.log_cdf.absolute) ** arms
+        return (1 + last.relative) * (product + arms * whole) + arms * (last.absolute + whole)
+
+    def certificate(self, arms: int) -> float:
+        """log of the bound on Z."""
+        return math.log(self.shares(arms) + arms * self.logits.absolute)
+
+
+def plan(spec: BernoulliSpec) -> Plan:
+    """The functions that a spec asks for."""
+    arms, longest = spec.actions, math.log(spec.horizon)
+    budget = {name: spec.error * (1 - 4 * QUADRATURE) * share for name, share in SHARES.items()}
+    nodes = rule(arms, spec.horizon, spec.error * QUADRATURE / arms)
+    unit = nodes.spread(1.0, 1 - ABSOLUTE, ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)
+    first, last = budget["density"] / (arms * unit), budget["share"]
+    density = envelope.exponential(longest, (1 - ABSOLUTE) * first, ABSOLUTE * first)
+    log_cdf = envelope.logarithm(1.0, budget["log_cdf"] / arms)
+    highest = longest + (arms - 1) * math.log1p(log_cdf.absolute)
+    share = envelope.exponential(highest, (1 - ABSOLUTE) * last, ABSOLUTE * last / arms)
+    lift = nodes.spread(-1.0, density.relative, density.absolute) + nodes.partial_error
+    logits = envelope.logarithm(math.exp(spec.error), budget["logits"] / arms)
+    return Plan(nodes, density, log_cdf, share, logits, lift)
+
+
+def build(spec: BernoulliSpec) -> Construction:
+    """The transformer for a spec, with its certificate.
+
+    >>> built = build(BernoulliSpec(actions=3, horizon=5, error=0.1))
+    >>> built.certificate <= 0.1, built.size().layers, built.size().heads
+    (True, 6, 3)
+    """
+    return assemble_plan(spec, plan(spec))
+
+
+def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
+    """The transformer for a plan."""
+    arms, points = spec.actions, spec.actions * plan.rule.nodes.size
+    counts = {"plays": arms, "wins": arms, "losses": arms, "factor": arms}
+    values = {"density": points, "cdf": points, "log_cdf": points, "share": arms}
+    stream = bandit_stream(arms, arms, **counts, **values)
+    first = [_counts(spec, stream), _factor(spec, stream)]
+    blocks = (*first, *_functions(spec, plan, stream, first[-1].promise.total.rounding))
+    norm = math.hypot(4 * spec.horizon**2, arms + 1, *(block.promise.magnitude for block in blocks))
+    radius = 2.0 ** (2 + math.ceil(math.log2(norm)))
+    transformer = assemble(stream, BANDIT_INPUTS, [[block] for block in blocks], radius)
+    tokens = BanditTokens(stream, spec, bernoulli=True)
+    return Construction(spec, tokens, blocks, transformer, plan.certificate(arms))
+
+
+def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
+    """n, s and b: scores i, i·r_j and i·(1 − r_j), which undo the 1/i, and the action as value."""
+    place, reward, action = Position.of(stream["position"]), read(stream["reward"]), stream["action"]
+    to = tuple(stream[name] for name in ("plays", "wins", "losses"))
+    keys = (place.one, reward, place.one - reward)
+    heads = tuple(
+        Head(register.name, place.index, key, read(action), register)
+        for register, key in zip(to, keys, strict=True)
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        chosen, won = values["action"], values["reward"]
+        return np.cumsum(np.concatenate([chosen, won * chosen, (1 - won) * chosen], axis=1), axis=0)
+
+    own = Bound(0.0, UNIT * 4 * spec.horizon)
+    promise = Promise("rewards 0 or 1", own, own, math.sqrt(3) * spec.horizon)
+    source = "app-TS-bernoulli, proof of step 1, arXiv 2310.08566, and a third head for failures"
+    return Block(
+        "counts n, s, b", source, (Step(heads),), to, truth, promise, groups=sum(part.size for part in to)
+    )
+
+
+def _factor(spec: BernoulliSpec, stream: Stream) -> Block:
+    """log((n + 1)!/(s! b!)), from three tables."""
+    entries, to, one = np.arange(spec.actions), stream["factor"], _one(stream)
+    factorials = np.array([math.lgamma(n + 1) for n in range(spec.horizon + 1)])
+    tables = {"plays": factorials[1:], "wins": -factorials[:-1], "losses": -factorials[:-1]}
+    units = tuple(
+        lookup.table_units(
+            f"log factorial of {name}", (stream[name], entries), to, one, list(map(Fraction, x))
+        )
+        for name, x in tables.items()
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        return sum((x[np.rint(values[name]).astype(int)] for name, x in tables.items()), np.zeros(to.size))
+
+    largest = float(factorials[-1])  # a table's bends all have one sign: its terms sum up to no more
+    own = Bound(0.0, UNIT * 8 * (spec.horizon + 16) * (1 + largest))
+    promise = Promise("integers", own, own, 3 * math.sqrt(to.size) * (1 + largest))
+    return Block("log (n+1)!/(s! b!)", SOURCE, (Step((), units),), to, truth, promise, groups=to.size)
+
+
+def _functions(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> tuple[Block, ...]:
+    """Layers 2 to 6; `drift` is the rounding of the factors."""
+    arms, nodes, one, rule = spec.actions, plan.rule.nodes, _one(stream), plan.rule
+    eta, count = plan.cdf_error + plan.log_cdf.absolute, plan.rule.nodes.size
+    logs = np.log(nodes), np.log1p(-nodes)
+    link = _log_density(stream, *logs)
+    size = 3 * math.lgamma(spec.horizon + 1) + spec.horizon * float(np.abs(logs).max())
+
+    def exponents(values: Values) -> Float[np.ndarray, "tokens rows"]:
+        factor, wins, losses = (values[name][:, :, None] for name in ("factor", "wins", "losses"))
+        return (factor + wins * logs[0] + losses * logs[1]).reshape(len(factor), -1)
+
+    def products(values: Values) -> Float[np.ndarray, "tokens rows"]:
+        cdf = values["log_cdf"].reshape(-1, arms, count)
+        return exponents(values) + (cdf.sum(1, keepdims=True) - cdf).reshape(len(cdf), -1)
+
+    density = envelope.exponentials(
+        "densities f_k(u_g)",
+        SOURCE,
+        plan.density,
+        of=link,
+        exponents=exponents,
+        weights=np.ones(1),
+        lift=0.0,
+        one=one,
+        to=stream["density"],
+        size=size,
+        largest=float(spec.horizon),
+        inherited=Bound(0.0, 2 * spec.horizon * drift),
+    )
+    cdf = _cdf(plan, stream, density.promise.own.rounding + 4 * drift, spec.horizon)
+    log_cdf = envelope.logarithms(
+        "log F_k(u_g)",
+        SOURCE,
+        plan.log_cdf,
+        of=stream["cdf"],
+        one=one,
+        to=stream["log_cdf"],
+        inherited=_inherited(plan.log_cdf, cdf),
+    )
+    shifted = (
+        plan.log_cdf.knots + plan.log_cdf.absolute
+    )  # a rounding of F by x moves e^ℓ by this times x at most
+    gain = float((shifted[1:] / shifted[:-1]).max())
+    rounding = 2 * drift + 2 * arms * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
+    others = [
+        pick(stream["log_cdf"], (np.arange(arms * count) + n * count) % (arms * count))
+        for n in range(1, arms)
+    ]
+    overshoot = plan.shares(arms) - 1 + rule.whole_error + arms * rule.partial_error
+    share = envelope.exponentials(
+        "probabilities p_k",
+        SOURCE,
+        plan.share,
+        of=sum(others, link),
+        exponents=products,
+        weights=rule.weights,
+        lift=rule.whole_error,
+        one=one,
+        to=stream["share"],
+        size=size + arms * float(np.abs(plan.log_cdf.values).max()),
+        largest=(1 + eta) ** arms * (1 + rule.whole_error),
+        inherited=Bound(overshoot, rounding),
+    )
+    logits = envelope.logarithms(
+        "logits log p_k",
+        SOURCE,
+        plan.logits,
+        of=stream["share"],
+        one=one,
+        to=stream["logits"],
+        inherited=_inherited(plan.logits, share),
+    )
+    return density, cdf, log_cdf, share, logits
+
+
+def _log_density(
+    stream: Stream, log_success: Float[np.ndarray, " nodes"], log_failure: Float[np.ndarray, " nodes"]
+) -> Link:
+    """log f_k(u_g), a row for each arm and node."""
+    names, count = ("factor", "wins", "losses"), len(log_success)
+    factor, wins, losses = (repeat_rows(read(stream[name]), count) for name in names)
+    arms = stream["factor"].size
+    return (
+        factor + wins.scale_rows(np.tile(log_success, arms)) + losses.scale_rows(np.tile(log_failure, arms))
+    )
+
+
+def _cdf(plan: Plan, stream: Stream, drift: float, horizon: int) -> Block:
+    """F_k(u_g) = Σ_h D_gh f_k(u_h) and the lift: a neuron for every f ≥ 0. `drift` bounds the rounding of F from that of f."""
+    partial, to, one = plan.rule.partial, stream["cdf"], _one(stream)
+    count = len(partial)
+    arm, row, column = (x.ravel() for x in np.indices((to.size // count, count, count)))
+    entries = np.arange(to.size)
+    units = Units(
+        "integrals of densities",
+        stack(read(stream["density"]), read(one)),
+        (
+            (to, arm * count + row, arm * count + column, partial[row, column]),
+            (to, entries, np.full(to.size, to.size), np.full(to.size, plan.lift)),
+        ),
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        density = values["density"].reshape(-1, to.size // count, count)
+        return (density @ partial.T).reshape(len(density), -1)
+
+    rounding = UNIT * 4 * (count + 4) * float((np.abs(partial) / plan.rule.weights).max())
+    own = Bound(plan.lift, rounding)
+    total = Bound(plan.cdf_error, rounding + 2 * drift)
+    highest = math.sqrt(to.size) * (2 + plan.cdf_error)
+    promise = Promise("densities of posteriors", own, total, highest)
+    return Block(
+        "distribution functions F_k(u_g)", SOURCE, (Step((), (units,)),), to, truth, promise, groups=to.size
+    )
+
+
+def _inherited(logarithm: Envelope, block: Block) -> Bound:
+    """What errors of a block cause in log max(·, a) of it: numbers of at least a move by at most a factor 1 + error/a."""
+    total, low = block.promise.total, logarithm.absolute
+    return Bound(math.log1p(total.error / low), total.rounding / low)
+
+
+def _one(stream: Stream) -> Register:
+    return stream["position"].part(2, of=3)
