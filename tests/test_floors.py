@@ -39,8 +39,8 @@ STAIRS = {  # within one floor
     "ucbvi": ({"spec"}, {"theorem"}, {"loop"}, {"slim", "narrow"}, {"__init__"}),
     "thompson": (
         {"spec", "quadrature"},
-        {"posterior", "bernoulli"},
-        {"two_arms", "lines", "sampling"},
+        {"posterior", "bernoulli_plan"},
+        {"two_arms", "lines", "sampling", "bernoulli"},
         {"__init__"},
     ),
 }

@@ -62,7 +62,7 @@ def exponential(high: float, relative: float, absolute: float) -> Envelope:
     """The function with e^x ≤ y ≤ (1 + relative)e^x + absolute for all x ≤ high with the fewest knots.
 
     >>> len(exponential(0.0, 0.01, 0.01).knots)
-    8
+    7
     """
     if not min(relative, absolute) > 0 or not absolute < math.exp(high):
         raise ValueError(
@@ -84,7 +84,7 @@ def logarithm(high: float, absolute: float) -> Envelope:
     """The function with log x ≤ y ≤ log(x + absolute) for 0 ≤ x ≤ high with the fewest knots.
 
     >>> len(logarithm(1.0, 0.01).knots)
-    9
+    8
     """
     if not 0 < absolute < high:
         raise ValueError(f"logarithm: wanted 0 < absolute < high = {high:g}, got {absolute}")
@@ -134,8 +134,8 @@ def exponentials(
     Claim: entry k of `to` is Σ_n weights_n exp(x_{kN+n}) over N terms, the x being the rows of the link `of`.
     Source: theorem ours (constructions/thompson/bernoulli.py).
     Reads: what `of` reads, one.  Writes: to.
-    Error: from lift to r·sum + a·Σ weights + lift, never below; `largest` bounds the sum, `size` the terms that an x is summed
-    from, and `exponents` computes the x in plain NumPy. `inherited` is what errors of what `of` reads cause.
+    Error: from lift to r·sum + a·Σ weights + lift, never below; `largest` bounds the sum, `size` what the terms of an x add
+    up to in absolute value; `exponents` computes the x in plain NumPy, `inherited` is what errors of what is read cause.
     Needs: x ≤ the last knot, weights ≥ 0.
     Cost: 1 MLP layer of a neuron a knot and a row, and one for all; no heads.
 
@@ -146,7 +146,7 @@ def exponentials(
     >>> bounds = dict(size=9.0, largest=1.0, inherited=Bound(0.0))
     >>> block = exponentials("mean of e^x", "", curve, one=s["one"], to=s["out"], **form, **bounds)
     >>> block.steps[0].units[0].reads.height
-    33
+    29
     """
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
@@ -170,8 +170,8 @@ def logarithms(
     Claim: entry k of `to` is log max(of_k, a).
     Source: theorem ours (constructions/thompson/bernoulli.py).
     Reads: of, one.  Writes: to.
-    Error: at most log 2, and from log(of_k) up to log(of_k + a), whatever of_k ≤ the last knot; `inherited` is what errors of
-    `of` cause.
+    Error: at most log 2, and from log(of_k) up to log(of_k + a), whatever of_k ≤ the last knot; `inherited` is what
+    errors of `of` cause.
     Cost: 1 MLP layer of a neuron a knot and an entry, and one for all; no heads.
 
     >>> from constructions.stream import Stream
@@ -179,7 +179,7 @@ def logarithms(
     >>> curve = logarithm(1.0, 0.01)
     >>> block = logarithms("log x", "", curve, of=s["x"], one=s["one"], to=s["out"], inherited=Bound(0.0))
     >>> block.steps[0].units[0].reads.height
-    19
+    17
     """
     low, high = curve.absolute, float(curve.knots[-1])
 

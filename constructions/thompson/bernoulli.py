@@ -1,12 +1,12 @@
 """Thompson sampling for Bernoulli bandits as a transformer: app-TS-bernoulli of arXiv 2310.08566, with weights.
 
-Arm k has been played n_k times, with s_k successes and b_k failures. Under independent uniform priors its mean is distributed
-as Beta(s_k + 1, b_k + 1), with density f_k and distribution function F_k, and Thompson sampling plays it with probability
+Arm k has been played n_k times, with s_k successes and b_k failures. Under independent uniform priors its mean is of
+distribution Beta(s_k + 1, b_k + 1), with density f_k and distribution function F_k. Thompson sampling plays it with probability
 
     p_k = ∫₀¹ f_k Π_{j≠k} F_j.
 
-The paper assumes that ReLU sums for log p_k exist; here they are. The six layers, with nodes u_g, weights w_g and the matrix D
-of quadrature.py:
+The paper assumes that sums of ReLUs for log p_k exist. Here they are, in six layers, with nodes u_g, weights w_g and the
+matrix D of quadrature.py:
 
     layer 1   3 heads: n_k, s_k, b_k, exactly;  MLP: log((n_k + 1)!/(s_k! b_k!)) by tables, exactly
     layer 2   f_k(u_g) = exp(log((n_k + 1)!/(s_k! b_k!)) + s_k log u_g + b_k log(1 − u_g))
@@ -41,13 +41,11 @@ An error is paid for A times, not A² times, and not divided by the probability 
 """
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float
 
-from constructions import checks
 from constructions.assemble import assemble
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units
 from constructions.construction import Construction
@@ -55,119 +53,10 @@ from constructions.links import Link, Values, pick, read, repeat_rows, stack
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.stream import Register, Stream
-from constructions.thompson.quadrature import Rule, rule
+from constructions.thompson.bernoulli_plan import BernoulliSpec, Plan, plan
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
-SHARES = {"density": 0.6, "log_cdf": 0.12, "share": 0.25, "logits": 0.03}
-"""Parts of the error left to layers 2, 4, 5 and 6, about as the fewest neurons have it."""
-
-ABSOLUTE = 0.25
-"""The part of an exponential's error that is absolute; the rest is relative."""
-
-QUADRATURE = 2e-3
-"""Part of the error left to quadrature: the number of nodes grows with its logarithm only."""
-
 SOURCE = "theorem ours (constructions/thompson/bernoulli.py), for app-TS-bernoulli, step 2"
-
-
-@dataclass(frozen=True)
-class BernoulliSpec:
-    """What to build.
-
-    Attributes:
-        actions: A, arms with rewards 0 or 1; contexts are the identity.
-        horizon: T, the largest number of steps.
-        error: ε, bound on log TS_k − log TF_k for every arm and every step.
-
-    Raises:
-        ValueError: for values no transformer can be built for.
-
-    >>> BernoulliSpec(actions=5, horizon=200).dim
-    5
-    """
-
-    actions: int
-    horizon: int
-    error: float = 0.01
-
-    def __post_init__(self):
-        for name in ("actions", "horizon"):
-            checks.whole(name, getattr(self, name))
-        if self.actions < 2:
-            raise ValueError(f"actions: wanted at least 2, got {self.actions}")
-        checks.number("error", self.error, positive=True)
-        if self.error > 0.5:
-            raise ValueError(f"error: wanted at most 0.5, got {self.error!r}")
-
-    @property
-    def dim(self) -> int:
-        """An arm is a one-hot vector."""
-        return self.actions
-
-    @property
-    def action_norm(self) -> tuple[float, float]:
-        """Of length 1."""
-        return 1.0, 1.0
-
-    @property
-    def weight_norm(self) -> float:
-        """Rewards are at most 1."""
-        return 1.0
-
-    @property
-    def noise_bound(self) -> float:
-        """That includes the noise."""
-        return 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The choices behind the weights.
-
-    Attributes:
-        rule: nodes, weights and D.
-        density, log_cdf, share, logits: the functions of layers 2, 4, 5 and 6.
-        lift: what layer 3 adds.
-    """
-
-    rule: Rule
-    density: Envelope
-    log_cdf: Envelope
-    share: Envelope
-    logits: Envelope
-    lift: float
-
-    @property
-    def cdf_error(self) -> float:
-        """e: F ≤ F̃ ≤ F + e."""
-        rise = self.rule.spread(1.0, self.density.relative, self.density.absolute)
-        return self.lift + rise + self.rule.partial_error
-
-    def shares(self, arms: int) -> float:
-        """Bound on Σ_k p̃_k."""
-        whole, last = self.rule.whole_error, self.share
-        product = (1 + self.cdf_error + self.log_cdf.absolute) ** arms
-        return (1 + last.relative) * (product + arms * whole) + arms * (last.absolute + whole)
-
-    def certificate(self, arms: int) -> float:
-        """log of the bound on Z."""
-        return math.log(self.shares(arms) + arms * self.logits.absolute)
-
-
-def plan(spec: BernoulliSpec) -> Plan:
-    """The functions that a spec asks for."""
-    arms, longest = spec.actions, math.log(spec.horizon)
-    budget = {name: spec.error * (1 - 4 * QUADRATURE) * share for name, share in SHARES.items()}
-    nodes = rule(arms, spec.horizon, spec.error * QUADRATURE / arms)
-    unit = nodes.spread(1.0, 1 - ABSOLUTE, ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)
-    first, last = budget["density"] / (arms * unit), budget["share"]
-    density = envelope.exponential(longest, (1 - ABSOLUTE) * first, ABSOLUTE * first)
-    log_cdf = envelope.logarithm(1.0, budget["log_cdf"] / arms)
-    highest = longest + (arms - 1) * math.log1p(log_cdf.absolute)
-    share = envelope.exponential(highest, (1 - ABSOLUTE) * last, ABSOLUTE * last / arms)
-    lift = nodes.spread(-1.0, density.relative, density.absolute) + nodes.partial_error
-    logits = envelope.logarithm(math.exp(spec.error), budget["logits"] / arms)
-    return Plan(nodes, density, log_cdf, share, logits, lift)
 
 
 def build(spec: BernoulliSpec) -> Construction:
@@ -186,8 +75,8 @@ def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
     counts = {"plays": arms, "wins": arms, "losses": arms, "factor": arms}
     values = {"density": points, "cdf": points, "log_cdf": points, "share": arms}
     stream = bandit_stream(arms, arms, **counts, **values)
-    first = [_counts(spec, stream), _factor(spec, stream)]
-    blocks = (*first, *_functions(spec, plan, stream, first[-1].promise.total.rounding))
+    counted, factor = _counts(spec, stream), _factor(spec, stream)
+    blocks = (counted, factor, *_functions(spec, plan, stream, factor.promise.total.rounding))
     norm = math.hypot(4 * spec.horizon**2, arms + 1, *(block.promise.magnitude for block in blocks))
     radius = 2.0 ** (2 + math.ceil(math.log2(norm)))
     transformer = assemble(stream, BANDIT_INPUTS, [[block] for block in blocks], radius)
@@ -240,8 +129,7 @@ def _factor(spec: BernoulliSpec, stream: Stream) -> Block:
 
 def _functions(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> tuple[Block, ...]:
     """Layers 2 to 6; `drift` is the rounding of the factors."""
-    arms, nodes, one, rule = spec.actions, plan.rule.nodes, _one(stream), plan.rule
-    eta, count = plan.cdf_error + plan.log_cdf.absolute, plan.rule.nodes.size
+    arms, nodes, one = spec.actions, plan.rule.nodes, _one(stream)
     logs = np.log(nodes), np.log1p(-nodes)
     link = _log_density(stream, *logs)
     size = 3 * math.lgamma(spec.horizon + 1) + spec.horizon * float(np.abs(logs).max())
@@ -251,73 +139,53 @@ def _functions(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) ->
         return (factor + wins * logs[0] + losses * logs[1]).reshape(len(factor), -1)
 
     def products(values: Values) -> Float[np.ndarray, "tokens rows"]:
-        cdf = values["log_cdf"].reshape(-1, arms, count)
+        cdf = values["log_cdf"].reshape(-1, arms, nodes.size)
         return exponents(values) + (cdf.sum(1, keepdims=True) - cdf).reshape(len(cdf), -1)
 
-    density = envelope.exponentials(
-        "densities f_k(u_g)",
-        SOURCE,
-        plan.density,
-        of=link,
-        exponents=exponents,
-        weights=np.ones(1),
-        lift=0.0,
-        one=one,
-        to=stream["density"],
-        size=size,
-        largest=float(spec.horizon),
-        inherited=Bound(0.0, 2 * spec.horizon * drift),
-    )
-    cdf = _cdf(plan, stream, density.promise.own.rounding + 4 * drift, spec.horizon)
-    log_cdf = envelope.logarithms(
-        "log F_k(u_g)",
-        SOURCE,
-        plan.log_cdf,
-        of=stream["cdf"],
-        one=one,
-        to=stream["log_cdf"],
-        inherited=_inherited(plan.log_cdf, cdf),
-    )
+    form = {"of": link, "exponents": exponents, "weights": np.ones(1), "lift": 0.0}
+    bounds = {"size": size, "largest": float(spec.horizon), "inherited": Bound(0.0, 2 * spec.horizon * drift)}
+    registers = {"one": one, "to": stream["density"]}
+    density = envelope.exponentials("densities f_k(u_g)", SOURCE, plan.density, **form, **bounds, **registers)
+    cdf = _cdf(plan, stream, density.promise.own.rounding + 4 * drift)
+    log_cdf = _logarithm("log F_k(u_g)", plan.log_cdf, cdf, stream["log_cdf"], one)
+
     shifted = (
         plan.log_cdf.knots + plan.log_cdf.absolute
-    )  # a rounding of F by x moves e^ℓ by this times x at most
+    )  # rounding F by x moves e^ℓ by this factor times x at most
     gain = float((shifted[1:] / shifted[:-1]).max())
     rounding = 2 * drift + 2 * arms * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
-    others = [
-        pick(stream["log_cdf"], (np.arange(arms * count) + n * count) % (arms * count))
-        for n in range(1, arms)
-    ]
-    overshoot = plan.shares(arms) - 1 + rule.whole_error + arms * rule.partial_error
-    share = envelope.exponentials(
-        "probabilities p_k",
-        SOURCE,
-        plan.share,
-        of=sum(others, link),
-        exponents=products,
-        weights=rule.weights,
-        lift=rule.whole_error,
-        one=one,
-        to=stream["share"],
-        size=size + arms * float(np.abs(plan.log_cdf.values).max()),
-        largest=(1 + eta) ** arms * (1 + rule.whole_error),
-        inherited=Bound(overshoot, rounding),
+    form = {"of": _others(link, stream, arms), "exponents": products, "weights": plan.rule.weights}
+    bounds = {"size": size + arms * float(np.abs(plan.log_cdf.values).max()), "largest": plan.largest(arms)}
+    bounds |= {"lift": plan.rule.whole_error, "inherited": Bound(plan.overshoot(arms), rounding)}
+    registers = {"one": one, "to": stream["share"]}
+    share = envelope.exponentials("probabilities p_k", SOURCE, plan.share, **form, **bounds, **registers)
+    return (
+        density,
+        cdf,
+        log_cdf,
+        share,
+        _logarithm("logits log p_k", plan.logits, share, stream["logits"], one),
     )
-    logits = envelope.logarithms(
-        "logits log p_k",
-        SOURCE,
-        plan.logits,
-        of=stream["share"],
-        one=one,
-        to=stream["logits"],
-        inherited=_inherited(plan.logits, share),
-    )
-    return density, cdf, log_cdf, share, logits
+
+
+def _others(link: Link, stream: Stream, arms: int) -> Link:
+    """To the row of each arm and node, log F of all other arms at the node."""
+    register = stream["log_cdf"]
+    places, count = np.arange(register.size), register.size // arms
+    return sum((pick(register, (places + n * count) % register.size) for n in range(1, arms)), link)
+
+
+def _logarithm(name: str, curve: Envelope, of: Block, to: Register, one: Register) -> Block:
+    """Logarithms of what a block computes: numbers of at least a are moved by at most a factor 1 + its error/a."""
+    total, [register] = of.promise.total, of.outputs
+    inherited = Bound(math.log1p(total.error / curve.absolute), total.rounding / curve.absolute)
+    return envelope.logarithms(name, SOURCE, curve, of=register, one=one, to=to, inherited=inherited)
 
 
 def _log_density(
     stream: Stream, log_success: Float[np.ndarray, " nodes"], log_failure: Float[np.ndarray, " nodes"]
 ) -> Link:
-    """log f_k(u_g), a row for each arm and node."""
+    """A row for log f_k(u_g) for each arm and node."""
     names, count = ("factor", "wins", "losses"), len(log_success)
     factor, wins, losses = (repeat_rows(read(stream[name]), count) for name in names)
     arms = stream["factor"].size
@@ -326,8 +194,8 @@ def _log_density(
     )
 
 
-def _cdf(plan: Plan, stream: Stream, drift: float, horizon: int) -> Block:
-    """F_k(u_g) = Σ_h D_gh f_k(u_h) and the lift: a neuron for every f ≥ 0. `drift` bounds the rounding of F from that of f."""
+def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
+    """F_k(u_g) = Σ_h D_gh f_k(u_h) and the lift, a neuron for every f ≥ 0; `drift` is what rounding of f adds."""
     partial, to, one = plan.rule.partial, stream["cdf"], _one(stream)
     count = len(partial)
     arm, row, column = (x.ravel() for x in np.indices((to.size // count, count, count)))
@@ -353,12 +221,6 @@ def _cdf(plan: Plan, stream: Stream, drift: float, horizon: int) -> Block:
     return Block(
         "distribution functions F_k(u_g)", SOURCE, (Step((), (units,)),), to, truth, promise, groups=to.size
     )
-
-
-def _inherited(logarithm: Envelope, block: Block) -> Bound:
-    """What errors of a block cause in log max(·, a) of it: numbers of at least a move by at most a factor 1 + error/a."""
-    total, low = block.promise.total, logarithm.absolute
-    return Bound(math.log1p(total.error / low), total.rounding / low)
 
 
 def _one(stream: Stream) -> Register:

@@ -1,13 +1,13 @@
 """True Thompson sampling for Bernoulli bandits with uniform priors: its probabilities, and its draws.
 
-After s successes and b failures the mean of an arm is distributed as Beta(s + 1, b + 1). The probability that arm k has the
+After s successes and b failures the mean of an arm has distribution Beta(s + 1, b + 1). The probability that arm k has the
 largest draw, ∫₀¹ f_k Π_{j≠k} F_j, is summed up by the double-exponential rule u = 1/(1 + exp(−π sinh t)) with equal steps
 in t. All terms are positive, so that small probabilities are as accurate as large ones.
 
-**Accuracy.** The integrand is log-concave, with a peak of width 2/(π√(T + 2)) in t at least, of which a step is about a half:
-by Poisson summation the relative error is about exp(−2(π · width/step)²) < 10⁻³⁰, so that rounding is left, some 10⁻¹² of
-log f for T = 200. `bernoulli_thompson_accuracy` is the difference to the rule of twice the step, whose error is about 10⁻⁸
-at most: an overestimate of what the finer rule errs by, the fourth power of it. Probabilities below 10⁻²⁹⁰ may come out as 0.
+**Accuracy.** The integrand is log-concave, with a peak of width 2/(π√(T + 2)) in t at least, about twice
+the step. By Poisson summation the relative error is about exp(−2(π · width/step)²) < 10⁻³⁰, so that rounding is left, some
+10⁻¹² for T = 200. `bernoulli_thompson_accuracy` is the difference to the rule of twice the step, an overestimate of what the
+finer rule errs by, which is the fourth power of it. Probabilities below 10⁻²⁹⁰ may come out as 0.
 """
 
 from typing import Protocol, runtime_checkable
