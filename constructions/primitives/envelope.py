@@ -69,6 +69,7 @@ def exponential(high: float, relative: float, absolute: float) -> Envelope:
             f"exponential: wanted relative > 0 and 0 < absolute < e^high = {math.exp(high):g}, "
             f"got {relative}, {absolute}"
         )
+    _check_knots("exponential", (high - math.log(absolute) + 2) / math.sqrt(8 * relative))
 
     def fits(start: float, stop: float) -> bool:
         slope = math.exp(start) * math.expm1(stop - start) / (stop - start)
@@ -88,6 +89,7 @@ def logarithm(high: float, absolute: float) -> Envelope:
     """
     if not 0 < absolute < high:
         raise ValueError(f"logarithm: wanted 0 < absolute < high = {high:g}, got {absolute}")
+    _check_knots("logarithm", 2 * math.sqrt(high / (8 * absolute)))
 
     def fits(start: float, stop: float) -> bool:
         slope = math.log1p((stop - start) / (start + absolute)) / (stop - start)
@@ -96,6 +98,11 @@ def logarithm(high: float, absolute: float) -> Envelope:
 
     knots = _furthest(fits, 0.0, high)
     return Envelope(knots, np.log(knots + absolute), 0.0, absolute)
+
+
+def _check_knots(name: str, knots: float) -> None:
+    if knots > MOST_KNOTS:
+        raise ValueError(f"{name}: wanted errors that {MOST_KNOTS:,} knots can reach, got smaller ones")
 
 
 def _furthest(fits: Callable[[float, float], bool], start: float, high: float) -> Float[np.ndarray, " knots"]:
@@ -108,8 +115,6 @@ def _furthest(fits: Callable[[float, float], bool], start: float, high: float) -
         while inside < high and outside - inside > 1e-6 * (outside - knots[-1]):
             middle = (inside + outside) / 2
             inside, outside = (middle, outside) if fits(knots[-1], middle) else (inside, middle)
-        if inside == knots[-1] or len(knots) > MOST_KNOTS:
-            raise ValueError(f"envelope: wanted errors that {MOST_KNOTS:,} knots can reach, got smaller ones")
         knots.append(inside)
     return np.array(knots)
 
@@ -154,7 +159,7 @@ def exponentials(
         return terms.reshape(len(terms), to.size, len(weights)) @ weights
 
     total = float(weights.sum())
-    rounding = _rounding(curve, size, total) + UNIT * 8 * (largest + len(weights) * total * curve.absolute)
+    rounding = _rounding(curve, size, weights) + UNIT * 8 * (largest + lift)
     own = Bound(curve.relative * largest + curve.absolute * total + lift, rounding)
     highest = math.sqrt(to.size) * (largest + own.error)
     units = _units(name, curve, of, one, to, weights, lift)
@@ -187,7 +192,7 @@ def logarithms(
         return np.log(np.clip(held(values, of), low, high))
 
     points = np.append(curve.knots[curve.knots > low], low)  # between knots y − log x is convex
-    own = Bound(float((curve(points) - np.log(points)).max()), _rounding(curve, high, 1.0))
+    own = Bound(float((curve(points) - np.log(points)).max()), _rounding(curve, high, np.ones(1)))
     largest = float(np.abs(curve.values).max())
     units = _units(name, curve, read(of), one, to, np.ones(1), 0.0)
     promise = Promise(f"x ≤ {high:.3g}", own, own + inherited, math.sqrt(to.size) * largest)
@@ -218,11 +223,12 @@ def _units(
     )
 
 
-def _rounding(curve: Envelope, size: float, total: float) -> float:
+def _rounding(curve: Envelope, size: float, weights: Float[np.ndarray, " terms"]) -> float:
     """Rounding of Σ weights · y(x), for x summed from terms of absolute values up to `size` in all.
 
     A unit of rounding in x moves y by the steepest slope; and the bends cancel sums of their absolute values.
     """
     bends = np.abs(curve.bends)
     reach = float((bends * np.abs(curve.knots[-1] - curve.knots)).sum() + np.abs(curve.values[0]))
-    return UNIT * total * (8 * size * float(bends.sum()) + 4 * (len(bends) + 8) * reach)
+    terms = len(bends) * len(weights) + 8
+    return UNIT * float(weights.sum()) * (8 * size * float(bends.sum()) + 4 * terms * reach)

@@ -1,7 +1,8 @@
 """Thompson sampling for Bernoulli bandits as a transformer: app-TS-bernoulli of arXiv 2310.08566, with weights.
 
 Arm k has been played n_k times, with s_k successes and b_k failures. Under independent uniform priors its mean is of
-distribution Beta(s_k + 1, b_k + 1), with density f_k and distribution function F_k. Thompson sampling plays it with probability
+distribution Beta(s_k + 1, b_k + 1), with density f_k and distribution function F_k. Thompson sampling plays it with
+probability
 
     p_k = ∫₀¹ f_k Π_{j≠k} F_j.
 
@@ -19,10 +20,11 @@ matrix D of quadrature.py:
 
     log TS_k − log TF_k ≤ certificate ≤ ε,
 
-hence KL(TS ‖ TF) ≤ ε, and ½ Σ_k |TS_k − TF_k| ≤ 1 − e^{−ε} ≤ ε. With G = O(√(T log(T/ε))) nodes, 6 layers, 3 heads,
-D = O(AG) and D' = O(AG √(A/ε) log T).
+hence KL(TS ‖ TF) ≤ ε, ½ Σ_k |TS_k − TF_k| ≤ 1 − e^{−ε} ≤ ε, and TF_k − TS_k ≤ (1 − e^{−ε})(1 − TS_k). The sizes
+are 6 layers, 3 heads, D = O(A² + AG) and D' = O(AG √(A/ε) log T) with
+G = O(√(T(A log T + log(1/ε)))) nodes.
 
-**Proof.** Nothing is ever underestimated. Write F̃ for what layer 3 holds, ℓ and p̃ for layers 4 and 5, and hats for bounds:
+**Proof.** Nothing is ever underestimated. Write F̃ for what layer 3 holds, ℓ and p̃ for layers 4 and 5.
 
     layer 2   f ≤ f̃ ≤ (1 + r₁)f + a₁                                              (envelope.py)
     layer 3   F ≤ F̃ ≤ F + e, as a constant is added that outweighs what negative entries of D and quadrature take away
@@ -34,8 +36,8 @@ Now Σ_k f_k Π_{j≠k}(F_j + η) is the derivative of Π_j (F_j + η), so its i
 
     Z := Σ_k e^{logit_k} ≤ (1 + r₃)((1 + η)^A + Aq) + A(a₃ + q + a₄).
 
-TF_k = e^{logit_k}/Z ≥ p_k/Z: the certificate is the logarithm of this bound. KL is an average of log-ratios; the total
-variation is Σ_k max(TS_k − TF_k, 0) ≤ Σ_k p_k(1 − 1/Z).  ∎
+TF_k = e^{logit_k}/Z ≥ p_k/Z: the certificate is the logarithm of this bound. KL is an average of log-ratios, the total
+variation is Σ_k max(TS_k − TF_k, 0) ≤ Σ_k p_k(1 − 1/Z), and 1 − TF_k = Σ_{j≠k} TF_j ≥ (1 − p_k)/Z.  ∎
 
 An error is paid for A times, not A² times, and not divided by the probability it falls on: this is what one sign buys.
 """
@@ -75,8 +77,14 @@ def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
     counts = {"plays": arms, "wins": arms, "losses": arms, "factor": arms}
     values = {"density": points, "cdf": points, "log_cdf": points, "share": arms}
     stream = bandit_stream(arms, arms, **counts, **values)
-    counted, factor = _counts(spec, stream), _factor(spec, stream)
-    blocks = (counted, factor, *_functions(spec, plan, stream, factor.promise.total.rounding))
+    one, counted, factor = _one(stream), _counts(spec, stream), _factor(spec, stream)
+    drift = factor.promise.total.rounding
+    density = _densities(spec, plan, stream, drift)
+    cdf = _cdf(plan, stream, density.promise.own.rounding + 4 * drift)
+    log_cdf = _logarithm("log F_k(u_g)", plan.log_cdf, cdf, stream["log_cdf"], one)
+    share = _shares(spec, plan, stream, cdf, log_cdf, drift)
+    logits = _logarithm("logits log p_k", plan.logits, share, stream["logits"], one)
+    blocks = (counted, factor, density, cdf, log_cdf, share, logits)
     norm = math.hypot(4 * spec.horizon**2, arms + 1, *(block.promise.magnitude for block in blocks))
     radius = 2.0 ** (2 + math.ceil(math.log2(norm)))
     transformer = assemble(stream, BANDIT_INPUTS, [[block] for block in blocks], radius)
@@ -127,52 +135,53 @@ def _factor(spec: BernoulliSpec, stream: Stream) -> Block:
     return Block("log (n+1)!/(s! b!)", SOURCE, (Step((), units),), to, truth, promise, groups=to.size)
 
 
-def _functions(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> tuple[Block, ...]:
-    """Layers 2 to 6; `drift` is the rounding of the factors."""
-    arms, nodes, one = spec.actions, plan.rule.nodes, _one(stream)
-    logs = np.log(nodes), np.log1p(-nodes)
-    link = _log_density(stream, *logs)
-    size = 3 * math.lgamma(spec.horizon + 1) + spec.horizon * float(np.abs(logs).max())
-
-    def exponents(values: Values) -> Float[np.ndarray, "tokens rows"]:
-        factor, wins, losses = (values[name][:, :, None] for name in ("factor", "wins", "losses"))
-        return (factor + wins * logs[0] + losses * logs[1]).reshape(len(factor), -1)
-
-    def products(values: Values) -> Float[np.ndarray, "tokens rows"]:
-        cdf = values["log_cdf"].reshape(-1, arms, nodes.size)
-        return exponents(values) + (cdf.sum(1, keepdims=True) - cdf).reshape(len(cdf), -1)
-
-    form = {"of": link, "exponents": exponents, "weights": np.ones(1), "lift": 0.0}
-    bounds = {"size": size, "largest": float(spec.horizon), "inherited": Bound(0.0, 2 * spec.horizon * drift)}
-    registers = {"one": one, "to": stream["density"]}
-    density = envelope.exponentials("densities f_k(u_g)", SOURCE, plan.density, **form, **bounds, **registers)
-    cdf = _cdf(plan, stream, density.promise.own.rounding + 4 * drift)
-    log_cdf = _logarithm("log F_k(u_g)", plan.log_cdf, cdf, stream["log_cdf"], one)
-
-    shifted = (
-        plan.log_cdf.knots + plan.log_cdf.absolute
-    )  # rounding F by x moves e^ℓ by this factor times x at most
-    gain = float((shifted[1:] / shifted[:-1]).max())
-    rounding = 2 * drift + 2 * arms * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
-    form = {"of": _others(link, stream, arms), "exponents": products, "weights": plan.rule.weights}
-    bounds = {"size": size + arms * float(np.abs(plan.log_cdf.values).max()), "largest": plan.largest(arms)}
-    bounds |= {"lift": plan.rule.whole_error, "inherited": Bound(plan.overshoot(arms), rounding)}
-    registers = {"one": one, "to": stream["share"]}
-    share = envelope.exponentials("probabilities p_k", SOURCE, plan.share, **form, **bounds, **registers)
-    return (
-        density,
-        cdf,
-        log_cdf,
-        share,
-        _logarithm("logits log p_k", plan.logits, share, stream["logits"], one),
+def _densities(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> Block:
+    """Layer 2; `drift` is the rounding of the factors."""
+    return envelope.exponentials(
+        "densities f_k(u_g)",
+        SOURCE,
+        plan.density,
+        of=_log_densities(plan, stream),
+        exponents=lambda values: _exponents(plan, values),
+        weights=np.ones(1),
+        lift=0.0,
+        one=_one(stream),
+        to=stream["density"],
+        size=_largest_terms(spec, plan),
+        largest=float(spec.horizon),
+        inherited=Bound(0.0, 2 * spec.horizon * drift),
     )
 
 
-def _others(link: Link, stream: Stream, arms: int) -> Link:
-    """To the row of each arm and node, log F of all other arms at the node."""
-    register = stream["log_cdf"]
+def _shares(
+    spec: BernoulliSpec, plan: Plan, stream: Stream, cdf: Block, log_cdf: Block, drift: float
+) -> Block:
+    """Layer 5: the exponents of layer 2, and log F of all other arms."""
+    arms, curve, register = spec.actions, plan.log_cdf, stream["log_cdf"]
     places, count = np.arange(register.size), register.size // arms
-    return sum((pick(register, (places + n * count) % register.size) for n in range(1, arms)), link)
+    others = [pick(register, (places + n * count) % register.size) for n in range(1, arms)]
+
+    def exponents(values: Values) -> Float[np.ndarray, "tokens rows"]:
+        logs = values[register.name].reshape(-1, arms, count)
+        return _exponents(plan, values) + (logs.sum(1, keepdims=True) - logs).reshape(len(logs), -1)
+
+    reach = curve.knots + curve.absolute  # rounding F by x moves exp(log F) by at most `gain` times as much
+    gain = float((reach[1:] / reach[:-1]).max())
+    rounding = 2 * drift + 2 * arms * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
+    return envelope.exponentials(
+        "probabilities p_k",
+        SOURCE,
+        plan.share,
+        of=sum(others, _log_densities(plan, stream)),
+        exponents=exponents,
+        weights=plan.rule.weights,
+        lift=plan.rule.whole_error,
+        one=_one(stream),
+        to=stream["share"],
+        size=_largest_terms(spec, plan) + arms * float(np.abs(curve.values).max()),
+        largest=plan.largest(arms),
+        inherited=Bound(plan.overshoot(arms), rounding),
+    )
 
 
 def _logarithm(name: str, curve: Envelope, of: Block, to: Register, one: Register) -> Block:
@@ -182,16 +191,28 @@ def _logarithm(name: str, curve: Envelope, of: Block, to: Register, one: Registe
     return envelope.logarithms(name, SOURCE, curve, of=register, one=one, to=to, inherited=inherited)
 
 
-def _log_density(
-    stream: Stream, log_success: Float[np.ndarray, " nodes"], log_failure: Float[np.ndarray, " nodes"]
-) -> Link:
+def _log_densities(plan: Plan, stream: Stream) -> Link:
     """A row for log f_k(u_g) for each arm and node."""
-    names, count = ("factor", "wins", "losses"), len(log_success)
-    factor, wins, losses = (repeat_rows(read(stream[name]), count) for name in names)
-    arms = stream["factor"].size
-    return (
-        factor + wins.scale_rows(np.tile(log_success, arms)) + losses.scale_rows(np.tile(log_failure, arms))
+    arms, nodes = stream["factor"].size, plan.rule.nodes
+    factor, wins, losses = (
+        repeat_rows(read(stream[name]), nodes.size) for name in ("factor", "wins", "losses")
     )
+    successes = wins.scale_rows(np.tile(np.log(nodes), arms))
+    return factor + successes + losses.scale_rows(np.tile(np.log1p(-nodes), arms))
+
+
+def _exponents(plan: Plan, values: Values) -> Float[np.ndarray, "tokens rows"]:
+    """The same in plain NumPy."""
+    factor, wins, losses = (values[name][:, :, None] for name in ("factor", "wins", "losses"))
+    nodes = plan.rule.nodes
+    return (factor + wins * np.log(nodes) + losses * np.log1p(-nodes)).reshape(len(factor), -1)
+
+
+def _largest_terms(spec: BernoulliSpec, plan: Plan) -> float:
+    """Bound on the terms of log f_k(u_g), added up in absolute value."""
+    ends = plan.rule.nodes[[0, -1]]
+    steepest = max(-math.log(ends[0]), -math.log1p(-ends[1]))
+    return 3 * math.lgamma(spec.horizon + 1) + spec.horizon * steepest
 
 
 def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import betainc, betaln, logsumexp
+from scipy.special import betainc, betaln
 
 from constructions.history import BanditHistory
 from verify.algorithms.common import whole
@@ -48,8 +48,7 @@ def bernoulli_thompson(
     >>> np.exp(bernoulli_thompson(SimpleNamespace(actions=2), history)).round(12).tolist()  # ∫ 2u · u du = 2/3
     [[0.5, 0.5], [0.666666666667, 0.333333333333]]
     """
-    terms = _terms(spec, history)
-    return logsumexp(terms, axis=-1)
+    return np.logaddexp.reduce(_terms(spec, history), axis=-1)
 
 
 def bernoulli_thompson_accuracy(
@@ -57,8 +56,8 @@ def bernoulli_thompson_accuracy(
 ) -> Float[np.ndarray, "steps arms"]:
     """An error bar for each log-probability: how far the rule of twice the step is from it."""
     terms = _terms(spec, history)
-    coarse = logsumexp(terms[..., 1::2], axis=-1) + np.log(2)
-    return np.abs(logsumexp(terms, axis=-1) - coarse)
+    coarse = np.logaddexp.reduce(terms[..., 1::2], axis=-1) + np.log(2)
+    return np.abs(np.logaddexp.reduce(terms, axis=-1) - coarse)
 
 
 class BernoulliThompsonDecoder:
