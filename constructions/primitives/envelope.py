@@ -49,9 +49,14 @@ class Envelope:
     absolute: float
 
     @property
+    def slopes(self) -> Float[np.ndarray, " pieces"]:
+        """Between knots."""
+        return np.diff(self.values) / np.diff(self.knots)
+
+    @property
     def bends(self) -> Float[np.ndarray, " knots"]:
         """Changes of slope at the knots: the weights of the neurons."""
-        return np.diff(np.diff(self.values) / np.diff(self.knots), prepend=0.0, append=0.0)
+        return np.diff(self.slopes, prepend=0.0, append=0.0)
 
     def __call__(self, x: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         """Evaluate."""
@@ -159,8 +164,10 @@ def exponentials(
         return terms.reshape(len(terms), to.size, len(weights)) @ weights
 
     total = float(weights.sum())
-    rounding = _rounding(curve, size, weights) + UNIT * 8 * (largest + lift)
-    own = Bound(curve.relative * largest + curve.absolute * total + lift, rounding)
+    excess = curve.relative * largest + curve.absolute * total + lift
+    steepest = float((curve.slopes / curve.values[:-1]).max())  # what rounding of x does to y, relatively
+    terms = len(curve.knots) * len(weights)  # all ≥ 0: none cancel
+    own = Bound(excess, UNIT * (8 * size * steepest + 4 * (terms + 8)) * (largest + excess))
     highest = math.sqrt(to.size) * (largest + own.error)
     units = _units(name, curve, of, one, to, weights, lift)
     promise = Promise(f"x ≤ {curve.knots[-1]:.3g}", own, own + inherited, highest)
@@ -192,7 +199,10 @@ def logarithms(
         return np.log(np.clip(held(values, of), low, high))
 
     points = np.append(curve.knots[curve.knots > low], low)  # between knots y − log x is convex
-    own = Bound(float((curve(points) - np.log(points)).max()), _rounding(curve, high, np.ones(1)))
+    bends = np.abs(curve.bends)
+    cancelled = float((bends * (high - curve.knots)).sum() + np.abs(curve.values[0]))
+    rounding = UNIT * (8 * high * float(bends.sum()) + 4 * (len(bends) + 8) * cancelled)
+    own = Bound(float((curve(points) - np.log(points)).max()), rounding)
     largest = float(np.abs(curve.values).max())
     units = _units(name, curve, read(of), one, to, np.ones(1), 0.0)
     promise = Promise(f"x ≤ {high:.3g}", own, own + inherited, math.sqrt(to.size) * largest)
@@ -221,14 +231,3 @@ def _units(
             (to, entries, np.full(to.size, of.height * knots), np.full(to.size, constant)),
         ),
     )
-
-
-def _rounding(curve: Envelope, size: float, weights: Float[np.ndarray, " terms"]) -> float:
-    """Rounding of Σ weights · y(x), for x summed from terms of absolute values up to `size` in all.
-
-    A unit of rounding in x moves y by the steepest slope; and the bends cancel sums of their absolute values.
-    """
-    bends = np.abs(curve.bends)
-    reach = float((bends * np.abs(curve.knots[-1] - curve.knots)).sum() + np.abs(curve.values[0]))
-    terms = len(bends) * len(weights) + 8
-    return UNIT * float(weights.sum()) * (8 * size * float(bends.sum()) + 4 * terms * reach)

@@ -80,7 +80,7 @@ def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
     one, counted, factor = _one(stream), _counts(spec, stream), _factor(spec, stream)
     drift = factor.promise.total.rounding
     density = _densities(spec, plan, stream, drift)
-    cdf = _cdf(plan, stream, density.promise.own.rounding + 4 * drift)
+    cdf = _cdf(plan, stream, 4 * (density.promise.own.rounding / spec.horizon + drift))
     log_cdf = _logarithm("log F_k(u_g)", plan.log_cdf, cdf, stream["log_cdf"], one)
     share = _shares(spec, plan, stream, cdf, log_cdf, drift)
     logits = _logarithm("logits log p_k", plan.logits, share, stream["logits"], one)
@@ -236,7 +236,7 @@ def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
 
     rounding = UNIT * 4 * (count + 4) * float((np.abs(partial) / plan.rule.weights).max())
     own = Bound(plan.lift, rounding)
-    total = Bound(plan.cdf_error, rounding + 2 * drift)
+    total = Bound(plan.cdf_error, rounding + drift)
     highest = math.sqrt(to.size) * (2 + plan.cdf_error)
     promise = Promise("densities of posteriors", own, total, highest)
     return Block(
