@@ -80,7 +80,7 @@ def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
     one, counted, factor = _one(stream), _counts(spec, stream), _factor(spec, stream)
     drift = factor.promise.total.rounding
     density = _densities(spec, plan, stream, drift)
-    cdf = _cdf(plan, stream, 4 * (density.promise.own.rounding / spec.horizon + drift))
+    cdf = _cdf(plan, stream, 2 * (density.promise.own.rounding / spec.horizon + drift))
     log_cdf = _logarithm("log F_k(u_g)", plan.log_cdf, cdf, stream["log_cdf"], one)
     share = _shares(spec, plan, stream, cdf, log_cdf, drift)
     logits = _logarithm("logits log p_k", plan.logits, share, stream["logits"], one)
@@ -167,7 +167,7 @@ def _shares(
 
     reach = curve.knots + curve.absolute  # rounding F by x moves exp(log F) by at most `gain` times as much
     gain = float((reach[1:] / reach[:-1]).max())
-    rounding = 2 * drift + 2 * arms * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
+    rounding = 2 * drift + 2 * (arms - 1) * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
     return envelope.exponentials(
         "probabilities p_k",
         SOURCE,

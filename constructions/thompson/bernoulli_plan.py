@@ -72,7 +72,7 @@ class BernoulliSpec:
 class Plan:
     """The choices behind the weights.
 
-    Errors of theirs are named as in the theorem of bernoulli.py.
+    Their errors r and a are those of the theorem in bernoulli.py.
 
     Attributes:
         rule: nodes, weights and D.
@@ -100,8 +100,12 @@ class Plan:
         return (1 + last.relative) * (product + arms * whole) + arms * (last.absolute + whole)
 
     def overshoot(self, arms: int) -> float:
-        """Bound on |p̃_k − Σ_g w_g f_k Π_{j≠k} max(F_j, a₂)|: no Σ p̃_k − 1 exceeds, and no p̃_k falls below p_k."""
-        return self.shares(arms) - 1 + self.rule.whole_error + arms * self.rule.partial_error
+        """Bound on |p̃_k − Σ_g w_g f_k Π_{j≠k} max(D f_j, a₂)|.
+
+        Both have sums over k within the bound of `shares`, and neither falls below p_k by more than quadrature accounts for.
+        """
+        missed = self.rule.whole_error + arms * self.rule.partial_error
+        return self.shares(arms) - 1 + arms * missed
 
     def largest(self, arms: int) -> float:
         """Bound on Σ_g w_g f_k Π_{j≠k} (F_j + η)."""
