@@ -239,6 +239,27 @@ def test_the_true_algorithm_rejects_other_rewards_and_arms():
 # ---------------------------------------------------------------- quadrature
 
 
+def every_posterior(horizon: int, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All counts (s, b), with density and distribution function at the nodes."""
+    pairs = np.array([(s, n - s) for n in range(horizon) for s in range(n + 1)])
+    s, b = pairs[:, :1], pairs[:, 1:]
+    densities = np.exp(s * np.log(nodes) + b * np.log1p(-nodes) - betaln(s + 1, b + 1))
+    return pairs, densities, betainc(s + 1, b + 1, nodes)
+
+
+@pytest.mark.parametrize("spec", [SMALL, BernoulliSpec(5, 70)], ids=["small", "larger"])
+def test_distribution_functions_are_never_underestimated_whatever_the_errors_of_the_densities(spec):
+    """Densities between f and (1 + r)f + a at worst: F ≤ F̃ ≤ F + e, and the lift is needed."""
+    choice = plan(spec)
+    partial, curve = choice.rule.partial, choice.density
+    _, f, cdf = every_posterior(spec.horizon, choice.rule.nodes)
+    error = curve.relative * f + curve.absolute
+    lowest = f @ partial.T + error @ np.minimum(partial, 0).T + choice.lift - cdf
+    highest = f @ partial.T + error @ np.maximum(partial, 0).T + choice.lift - cdf
+    assert -1e-11 <= lowest.min() <= 0.9 * choice.lift
+    assert choice.cdf_error / 2 <= highest.max() <= choice.cdf_error + 1e-11
+
+
 @pytest.mark.parametrize(
     ("arms", "horizon", "error"), [(2, 1, 1e-6), (3, 12, 1e-9), (5, 60, 1e-4), (4, 90, 1e-8)]
 )
@@ -247,10 +268,7 @@ def test_quadrature_errs_by_no_more_than_it_says(arms, horizon, error):
     nodes = rule(arms, horizon, error)
     assert 0 <= nodes.partial_error <= error
     assert 0 <= nodes.whole_error <= error
-    pairs = np.array([(s, n - s) for n in range(horizon) for s in range(n + 1)])
-    s, b = pairs[:, :1], pairs[:, 1:]
-    f = np.exp(s * np.log(nodes.nodes) + b * np.log1p(-nodes.nodes) - betaln(s + 1, b + 1))
-    cdf = betainc(s + 1, b + 1, nodes.nodes)
+    pairs, f, cdf = every_posterior(horizon, nodes.nodes)
     assert np.abs(f @ nodes.partial.T - cdf).max() <= nodes.partial_error + 1e-11
     assert np.abs(f @ nodes.weights - 1).max() <= nodes.whole_error + 1e-11
     where = {(int(s), int(b)): row for row, (s, b) in enumerate(pairs)}
