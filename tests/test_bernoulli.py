@@ -17,7 +17,7 @@ from constructions.history import BanditHistory
 from constructions.primitives import envelope
 from constructions.thompson.bernoulli import BernoulliSpec, build
 from constructions.thompson.bernoulli_plan import plan
-from constructions.thompson.quadrature import rule
+from constructions.thompson.quadrature import _gauss, defects, rule
 from verify import algorithms
 
 SMALL = BernoulliSpec(actions=3, horizon=12, error=0.05)
@@ -279,6 +279,24 @@ def test_quadrature_errs_by_no_more_than_it_says(arms, horizon, error):
         assert np.abs((f[rows] * others) @ nodes.weights - true).max() <= nodes.whole_error + 1e-11
 
 
+@pytest.mark.parametrize(("arms", "horizon"), [(2, 30), (3, 60)])
+def test_defects_are_bounds_for_few_nodes_too(arms, horizon):
+    """So few that errors can be seen: for all posteriors of one arm, and for products as in the extreme histories."""
+    spec = BernoulliSpec(arms, horizon)
+    true = [np.exp(algorithms.bernoulli_thompson(spec, past)[-1]) for past in extremes(spec).values()]
+    rows = [posteriors(past)[-1] for past in extremes(spec).values()]
+    for count in range(4, 24, 2):
+        nodes, weights, partial = _gauss(count)
+        pairs, f, cdf = every_posterior(horizon, nodes)
+        inner, outer = defects(arms, horizon, count)
+        assert np.abs(f @ partial.T - cdf).max() <= inner + 1e-12
+        where = {(int(s), int(b)): row for row, (s, b) in enumerate(pairs)}
+        for counts, wanted in zip(rows, true, strict=True):
+            mine = [where[pair] for pair in counts]
+            others = np.stack([np.delete(cdf[mine], k, axis=0).prod(axis=0) for k in range(arms)])
+            assert np.abs((f[mine] * others) @ weights - wanted).max() <= outer + 1e-12
+
+
 def test_many_fewer_nodes_than_steps():
     counts = [rule(5, horizon, 1e-6).nodes.size for horizon in (50, 200, 800, 3200)]
     assert counts[0] <= 50
@@ -415,6 +433,14 @@ def test_logarithms_lie_between_their_two_curves(high, absolute):
     for start, stop in itertools.pairwise(curve.knots[:-1]):
         assert excess[(x >= start) & (x <= stop)].min() < 0.02
     assert curve(np.array([-1.0]))[0] == math.log(absolute)
+
+
+@pytest.mark.parametrize("curve", [envelope.exponential(1.0, 0.1, 0.1), envelope.logarithm(1.0, 0.01)])
+def test_neurons_are_the_function_and_constant_outside_of_its_knots(curve):
+    x = grid(-3, 3)[::100]
+    neurons = np.maximum(x[:, None] - curve.knots, 0) @ curve.bends + curve.values[0]
+    np.testing.assert_allclose(neurons, curve(x), atol=1e-11)
+    assert neurons[-1] == pytest.approx(curve.values[-1])
 
 
 def test_envelopes_that_cannot_be_built_are_named():
