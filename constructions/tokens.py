@@ -84,12 +84,14 @@ class BanditTokens:
         spec: the dimensions and norm bounds that histories are held to.
         separation: the least distance between different actions on offer.
         draw_norm: the largest norm of a draw, for streams with a register `draw`.
+        bernoulli: whether contexts must be the identity (an arm is a one-hot vector) and rewards 0 or 1.
     """
 
     stream: Stream
     spec: BanditSpec
     separation: float = 0.0
     draw_norm: float = math.inf
+    bernoulli: bool = False
 
     @property
     def decisions(self) -> int:
@@ -205,9 +207,15 @@ class BanditTokens:
                 raise ValueError(
                     f"contexts: wanted actions at least {self.separation:g} apart, got {apart.min():g} at index {index}"
                 )
+        if self.bernoulli and (contexts != np.eye(spec.dim)).any():
+            raise ValueError(
+                "contexts: wanted the identity, arm k as the k-th one-hot vector, got other vectors"
+            )
 
     def check_rewards(self, rewards: Float[np.ndarray, "*any"]) -> None:
         """Wanted: finite rewards with |r| ≤ B_a B_w + σ."""
+        if self.bernoulli and not (one_of := np.isin(rewards, (0, 1))).all():
+            raise ValueError(f"rewards: wanted 0 or 1, got {np.asarray(rewards)[~one_of][0]:g}")
         bound = reward_bound(self.spec)
         bad = ~(np.abs(rewards) <= bound * (1 + ROUNDING))
         if np.any(bad):

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from primitive_case import Case, Token, chunks, dot, entries, matrices, matrix, several, vectors
 from tabular_cases import TABULAR
 
-from constructions.primitives import copying, descent, interpolation, product, selection
+from constructions.block import EXACT
+from constructions.links import read
+from constructions.primitives import copying, descent, envelope, interpolation, product, selection
 from constructions.stream import Stream
 
 # ---------------------------------------------------------------- exact oracles
@@ -140,6 +142,61 @@ def root_case(low: float, high: float, error: float) -> Case:
     )
 
 
+def on_curve(curve: envelope.Envelope, low: float):
+    """Arguments from `low` to the last knot: knots, and what lies between them, more often than chance."""
+    knots = curve.knots
+    high, middles = float(knots[-1]), (knots[1:] + knots[:-1]) / 2
+    return st.floats(low, high, allow_subnormal=False) | st.sampled_from([low, *knots, *middles])
+
+
+def exponentials_case(weights: tuple[float, ...], high: float, error: float) -> Case:
+    """Sums of two forms x; the lift is as large as the error itself."""
+    curve, shares, size = envelope.exponential(high, error, error / 4), np.array(weights), 2 * len(weights)
+    stream = Stream.of(x=size, one=1, bystander=1, out=2)
+    block = envelope.exponentials(
+        "sums of e^x",
+        "",
+        curve,
+        of=read(stream["x"]),
+        exponents=lambda values: values["x"],
+        weights=shares,
+        lift=error,
+        one=stream["one"],
+        to=stream["out"],
+        size=50.0,
+        largest=math.exp(high) * float(shares.sum()),
+        inherited=EXACT,
+    )
+
+    def oracle(past):
+        terms = [Fraction(math.exp(x)) for x in past[-1]["x"]]
+        return [dot([Fraction(w) for w in weights], part) for part in chunks(terms, len(weights))]
+
+    number = on_curve(curve, -50.0)
+    tokens = matrices(stream, 3, x=st.lists(number, min_size=size, max_size=size), one=st.just([1.0]))
+    cost = (1, 0, size * len(curve.knots) + 1)
+    ends = matrix(stream, [{"x": np.resize([high, -50.0], size), "one": 1}])
+    return Case(f"envelope.exponentials of {len(weights)}", stream, block, tokens, cost, oracle, (ends,))
+
+
+def logarithms_case(high: float, error: float) -> Case:
+    curve = envelope.logarithm(high, error)
+    stream = Stream.of(x=2, one=1, bystander=1, out=2)
+    registers = {"of": stream["x"], "one": stream["one"], "to": stream["out"]}
+    block = envelope.logarithms("log x", "", curve, inherited=EXACT, **registers)
+    number = on_curve(curve, 0.0) | st.sampled_from([error, error / 2])
+    tokens = matrices(stream, 3, x=st.lists(number, min_size=2, max_size=2), one=st.just([1.0]))
+    return Case(
+        f"envelope.logarithms to {high:g}",
+        stream,
+        block,
+        tokens,
+        (1, 0, 2 * len(curve.knots) + 1),
+        lambda past: [math.log(max(x, error)) for x in past[-1]["x"]],
+        (matrix(stream, [{"x": [error, high], "one": 1}]),),
+    )
+
+
 def shift_case(offset: int) -> Case:
     stream = Stream.of(x=2, bystander=1, out=2, position=3)
     registers = {"what": stream["x"], "to": stream["out"], "position": stream["position"]}
@@ -206,6 +263,10 @@ CASES = [
     product_case(2, shared=False),
     root_case(0.01, 4.0, 0.01),
     root_case(1e-6, 9.0, 0.003),
+    exponentials_case((1.0,), 5.0, 1e-3),
+    exponentials_case((0.3, 0.5, 0.2), 0.0, 0.1),
+    logarithms_case(1.0, 1e-3),
+    logarithms_case(2.0, 0.1),
     *(shift_case(offset) for offset in (0, 1, 3, 12)),
     combine_case(),
     selection_case(3, 2),

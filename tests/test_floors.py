@@ -38,9 +38,9 @@ WITHIN = [
 STAIRS = {  # within one floor
     "ucbvi": ({"spec"}, {"theorem"}, {"loop"}, {"slim", "narrow"}, {"__init__"}),
     "thompson": (
-        {"spec", "bernoulli"},
-        {"posterior"},
-        {"nodes", "two_arms", "sampling"},
+        {"spec", "quadrature"},
+        {"posterior", "bernoulli_plan"},
+        {"nodes", "two_arms", "sampling", "bernoulli"},
         {"lines"},
         {"__init__"},
     ),

@@ -200,6 +200,6 @@ def test_the_table_has_every_primitive():
         descent.ridge descent.inverse product.own_token interpolation.root selection.by_one_hot
         copying.shift copying.combine copying.previous_step copying.times_index
         counting.by_ramps counting.by_stage lookup.quotients lookup.table lookup.one_hot
-        maximum.over_groups clipping.between
+        maximum.over_groups clipping.between envelope.exponentials envelope.logarithms
     """
     assert names == {*wanted.split()}

@@ -3,6 +3,13 @@
 Nothing here knows how a transformer computes; the formulas are those of the definitions, solved directly.
 """
 
+from verify.algorithms.beta_bernoulli import (
+    BernoulliThompsonDecoder,
+    BernoulliThompsonParameters,
+    bernoulli_thompson,
+    bernoulli_thompson_accuracy,
+    bernoulli_thompson_decoder,
+)
 from verify.algorithms.choice import ChoiceProbabilities, along_lines, choice_probabilities
 from verify.algorithms.linear_bandits import (
     LinUCBDecoder,
@@ -33,6 +40,8 @@ from verify.algorithms.thompson import (
 )
 
 __all__ = [
+    "BernoulliThompsonDecoder",
+    "BernoulliThompsonParameters",
     "ChoiceProbabilities",
     "LinUCBDecoder",
     "LinUCBParameters",
@@ -44,6 +53,9 @@ __all__ = [
     "UCBVIParameters",
     "UCBVIValues",
     "along_lines",
+    "bernoulli_thompson",
+    "bernoulli_thompson_accuracy",
+    "bernoulli_thompson_decoder",
     "choice_probabilities",
     "decoder",
     "linucb",

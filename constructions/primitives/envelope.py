@@ -1,0 +1,233 @@
+"""Exponentials and logarithms from above, by MLP neurons that interpolate between two curves.
+
+Errors of one sign compose better than errors of either: what is never underestimated at any step is never underestimated at
+the end, and what it is overestimated by can be summed up over all outcomes.
+
+**Exponentials.** e^x ≤ y ≤ (1 + r)e^x + a. Chords of e^x lie above it, since it is convex. A chord of slope s exceeds
+(1 + r)e^x most at x = log(s/(1 + r)); a piece reaches as far as that excess is at most a. Below the first knot, log a, the
+interpolant is a. About (x_max + log(r/a) + 2)/√(8r) knots, for a ≤ r.
+
+**Logarithms.** log x ≤ y ≤ log(x + a). Chords of log(x + a) lie below it, since it is concave. A chord of slope s exceeds
+log x least at x = 1/s; a piece reaches as far as that excess is at least 0. The first knot is 0. About 2√(x_max/(8a)) knots:
+no logarithm of a, for an error of a in x costs nothing where x is small.
+
+Outside of its knots an interpolant is constant.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.block import UNIT, Block, Bound, Promise, Step, Units
+from constructions.links import Link, Values, held, read, repeat_rows, stack
+from constructions.stream import Register
+
+MOST_KNOTS = 100_000
+"""More would only serve errors that rounding in float64 exceeds."""
+
+SLACK = 1e-9
+"""Part of an error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
+
+
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """A piecewise linear function that lies above a curve by no more than is allowed.
+
+    Attributes:
+        knots: where its slope changes; constant outside.
+        values: at the knots.
+        relative: r, for exponentials.
+        absolute: a.
+    """
+
+    knots: Float[np.ndarray, " knots"]
+    values: Float[np.ndarray, " knots"]
+    relative: float
+    absolute: float
+
+    @property
+    def slopes(self) -> Float[np.ndarray, " pieces"]:
+        """Between knots."""
+        return np.diff(self.values) / np.diff(self.knots)
+
+    @property
+    def bends(self) -> Float[np.ndarray, " knots"]:
+        """Changes of slope at the knots: the weights of the neurons."""
+        return np.diff(self.slopes, prepend=0.0, append=0.0)
+
+    def __call__(self, x: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+        """Evaluate."""
+        return np.interp(x, self.knots, self.values)
+
+
+def exponential(high: float, relative: float, absolute: float) -> Envelope:
+    """The function with e^x ≤ y ≤ (1 + relative)e^x + absolute for all x ≤ high with the fewest knots.
+
+    >>> len(exponential(0.0, 0.01, 0.01).knots)
+    7
+    """
+    if not min(relative, absolute) > 0 or not absolute < math.exp(high):
+        raise ValueError(
+            f"exponential: wanted relative > 0 and 0 < absolute < e^high = {math.exp(high):g}, "
+            f"got {relative}, {absolute}"
+        )
+    _check_knots("exponential", (high - math.log(absolute) + 2) / math.sqrt(8 * relative))
+
+    def fits(start: float, stop: float) -> bool:
+        slope = math.exp(start) * math.expm1(stop - start) / (stop - start)
+        top = min(max(math.log(slope / (1 + relative)), start), stop)
+        chord = math.exp(start) + slope * (top - start)
+        return chord - (1 + relative) * math.exp(top) <= absolute * (1 - SLACK)
+
+    knots = _furthest(fits, math.log(absolute), high)
+    return Envelope(knots, np.exp(knots), relative, absolute)
+
+
+def logarithm(high: float, absolute: float) -> Envelope:
+    """The function with log x ≤ y ≤ log(x + absolute) for 0 ≤ x ≤ high with the fewest knots.
+
+    >>> len(logarithm(1.0, 0.01).knots)
+    8
+    """
+    if not 0 < absolute < high:
+        raise ValueError(f"logarithm: wanted 0 < absolute < high = {high:g}, got {absolute}")
+    _check_knots("logarithm", 2 * math.sqrt(high / (8 * absolute)))
+
+    def fits(start: float, stop: float) -> bool:
+        slope = math.log1p((stop - start) / (start + absolute)) / (stop - start)
+        low = min(max(1 / slope, start), stop)
+        return math.log(start + absolute) + slope * (low - start) - math.log(low) >= SLACK * absolute
+
+    knots = _furthest(fits, 0.0, high)
+    return Envelope(knots, np.log(knots + absolute), 0.0, absolute)
+
+
+def _check_knots(name: str, knots: float) -> None:
+    if knots > MOST_KNOTS:
+        raise ValueError(f"{name}: wanted errors that {MOST_KNOTS:,} knots can reach, got smaller ones")
+
+
+def _furthest(fits: Callable[[float, float], bool], start: float, high: float) -> Float[np.ndarray, " knots"]:
+    """Knots from start to high, each as far from the one before as fits; a shorter piece always fits as well."""
+    knots = [start]
+    while knots[-1] < high:
+        inside, outside = knots[-1], high
+        if fits(knots[-1], high):
+            inside = high
+        while inside < high and outside - inside > 1e-6 * (outside - knots[-1]):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if fits(knots[-1], middle) else (inside, middle)
+        knots.append(inside)
+    return np.array(knots)
+
+
+def exponentials(
+    name: str,
+    source: str,
+    curve: Envelope,
+    *,
+    of: Link,
+    exponents: Callable[[Values], Float[np.ndarray, "tokens rows"]],
+    weights: Float[np.ndarray, " terms"],
+    lift: float,
+    one: Register,
+    to: Register,
+    size: float,
+    largest: float,
+    inherited: Bound,
+) -> Block:
+    """Weighted sums of exponentials of linear forms of a token.
+
+    Claim: entry k of `to` is Σ_n weights_n exp(x_{kN+n}) over N terms, the x being the rows of the link `of`.
+    Source: theorem ours (constructions/thompson/bernoulli.py).
+    Reads: what `of` reads, one.  Writes: to.
+    Error: from lift to r·sum + a·Σ weights + lift, never below; `largest` bounds the sum, `size` what the terms of an x add
+    up to in absolute value; `exponents` computes the x in plain NumPy, `inherited` is what errors of what is read cause.
+    Needs: x ≤ the last knot, weights ≥ 0.
+    Cost: 1 MLP layer of a neuron a knot and a row, and one for all; no heads.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(x=4, one=1, out=2)
+    >>> curve = exponential(0.0, 0.01, 0.01)
+    >>> form = dict(of=read(s["x"]), exponents=lambda values: values["x"], weights=np.array([0.5, 0.5]), lift=0.0)
+    >>> bounds = dict(size=9.0, largest=1.0, inherited=Bound(0.0))
+    >>> block = exponentials("mean of e^x", "", curve, one=s["one"], to=s["out"], **form, **bounds)
+    >>> block.steps[0].units[0].reads.height
+    29
+    """
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        terms = np.exp(exponents(values))
+        return terms.reshape(len(terms), to.size, len(weights)) @ weights
+
+    total = float(weights.sum())
+    excess = curve.relative * largest + curve.absolute * total + lift
+    steepest = float((curve.slopes / curve.values[:-1]).max())  # what rounding of x does to y, relatively
+    terms = len(curve.knots) * len(weights)  # all ≥ 0: none cancel
+    own = Bound(excess, UNIT * (8 * size * steepest + 4 * (terms + 8)) * (largest + excess))
+    highest = math.sqrt(to.size) * (largest + own.error)
+    units = _units(name, curve, of, one, to, weights, lift)
+    promise = Promise(f"x ≤ {curve.knots[-1]:.3g}", own, own + inherited, highest)
+    return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
+
+
+def logarithms(
+    name: str, source: str, curve: Envelope, *, of: Register, one: Register, to: Register, inherited: Bound
+) -> Block:
+    """Logarithms of a register.
+
+    Claim: entry k of `to` is log max(of_k, a).
+    Source: theorem ours (constructions/thompson/bernoulli.py).
+    Reads: of, one.  Writes: to.
+    Error: at most log 2, and from log(of_k) up to log(of_k + a), whatever of_k ≤ the last knot; `inherited` is what
+    errors of `of` cause.
+    Cost: 1 MLP layer of a neuron a knot and an entry, and one for all; no heads.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(x=2, one=1, out=2)
+    >>> curve = logarithm(1.0, 0.01)
+    >>> block = logarithms("log x", "", curve, of=s["x"], one=s["one"], to=s["out"], inherited=Bound(0.0))
+    >>> block.steps[0].units[0].reads.height
+    17
+    """
+    low, high = curve.absolute, float(curve.knots[-1])
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        return np.log(np.clip(held(values, of), low, high))
+
+    points = np.append(curve.knots[curve.knots > low], low)  # between knots y − log x is convex
+    bends = np.abs(curve.bends)
+    cancelled = float((bends * (high - curve.knots)).sum() + np.abs(curve.values[0]))
+    rounding = UNIT * (8 * high * float(bends.sum()) + 4 * (len(bends) + 8) * cancelled)
+    own = Bound(float((curve(points) - np.log(points)).max()), rounding)
+    largest = float(np.abs(curve.values).max())
+    units = _units(name, curve, read(of), one, to, np.ones(1), 0.0)
+    promise = Promise(f"x ≤ {high:.3g}", own, own + inherited, math.sqrt(to.size) * largest)
+    return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
+
+
+def _units(
+    role: str,
+    curve: Envelope,
+    of: Link,
+    one: Register,
+    to: Register,
+    weights: Float[np.ndarray, " terms"],
+    lift: float,
+) -> Units:
+    """Neurons that add Σ_n weights_n y(x_{kN+n}) + lift to entry k of `to`."""
+    knots, terms, entries = len(curve.knots), len(weights), np.arange(to.size)
+    thresholds = repeat_rows(read(one), of.height * knots).scale_rows(np.tile(curve.knots, of.height))
+    bends = np.tile(np.outer(weights, curve.bends).ravel(), to.size)
+    constant = curve.values[0] * weights.sum() + lift
+    return Units(
+        role,
+        stack(repeat_rows(of, knots) - thresholds, read(one)),
+        (
+            (to, entries.repeat(terms * knots), np.arange(of.height * knots), bends),
+            (to, entries, np.full(to.size, of.height * knots), np.full(to.size, constant)),
+        ),
+    )

@@ -1,0 +1,248 @@
+"""Thompson sampling for Bernoulli bandits as a transformer: app-TS-bernoulli of arXiv 2310.08566, with weights.
+
+Arm k has been played n_k times, with s_k successes and b_k failures. Under independent uniform priors its mean is of
+distribution Beta(s_k + 1, b_k + 1), with density f_k and distribution function F_k. Thompson sampling plays it with
+probability
+
+    p_k = ∫₀¹ f_k Π_{j≠k} F_j.
+
+The paper assumes that sums of ReLUs for log p_k exist. Here they are, in six layers, with nodes u_g, weights w_g and the
+matrix D of quadrature.py:
+
+    layer 1   3 heads: n_k, s_k, b_k, exactly;  MLP: log((n_k + 1)!/(s_k! b_k!)) by tables, exactly
+    layer 2   f_k(u_g) = exp(log((n_k + 1)!/(s_k! b_k!)) + s_k log u_g + b_k log(1 − u_g))
+    layer 3   F_k(u_g) = Σ_h D_gh f_k(u_h)
+    layer 4   log F_k(u_g)
+    layer 5   p_k = Σ_g w_g exp(log f_k(u_g) + Σ_{j≠k} log F_j(u_g))
+    layer 6   logits_k = log p_k
+
+**Theorem.** For every history, every step and every arm, however improbable,
+
+    log TS_k − log TF_k ≤ certificate ≤ ε,
+
+hence KL(TS ‖ TF) ≤ ε, ½ Σ_k |TS_k − TF_k| ≤ 1 − e^{−ε} ≤ ε, and TF_k − TS_k ≤ (1 − e^{−ε})(1 − TS_k). The sizes
+are 6 layers, 3 heads, D = O(A² + AG) and D' = O(AG √(A/ε) log T) with
+G = O(√(T(A log T + log(1/ε)))) nodes.
+
+**Proof.** Nothing is ever underestimated. Write F̃ for what layer 3 holds, ℓ and p̃ for layers 4 and 5.
+
+    layer 2   f ≤ f̃ ≤ (1 + r₁)f + a₁                                              (envelope.py)
+    layer 3   F ≤ F̃ ≤ F + e, as a constant is added that outweighs what negative entries of D and quadrature take away
+    layer 4   log F̃ ≤ ℓ ≤ log(F̃ + a₂), so that F ≤ e^ℓ ≤ F + η with η = e + a₂
+    layer 5   p_k ≤ p̃_k ≤ (1 + r₃) Σ_g w_g f_k Π_{j≠k}(F_j + η) + a₃ + q, where q, the error of Gauss's rule, is added
+    layer 6   log p̃_k ≤ logit_k ≤ log(p̃_k + a₄)
+
+Now Σ_k f_k Π_{j≠k}(F_j + η) is the derivative of Π_j (F_j + η), so its integral is (1 + η)^A − η^A, and
+
+    Z := Σ_k e^{logit_k} ≤ (1 + r₃)((1 + η)^A + Aq) + A(a₃ + q + a₄).
+
+TF_k = e^{logit_k}/Z ≥ p_k/Z: the certificate is the logarithm of this bound. KL is an average of log-ratios, the total
+variation is Σ_k max(TS_k − TF_k, 0) ≤ Σ_k p_k(1 − 1/Z), and 1 − TF_k = Σ_{j≠k} TF_j ≥ (1 − p_k)/Z.  ∎
+
+An error is paid for A times, not A² times, and not divided by the probability it falls on: this is what one sign buys.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.assemble import assemble
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units
+from constructions.construction import Construction
+from constructions.links import Link, Values, pick, read, repeat_rows, stack
+from constructions.primitives import envelope, lookup
+from constructions.primitives.envelope import Envelope
+from constructions.stream import Register, Stream
+from constructions.thompson.bernoulli_plan import BernoulliSpec, Plan, plan
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
+
+SOURCE = "theorem ours (constructions/thompson/bernoulli.py), for app-TS-bernoulli, step 2"
+
+
+def build(spec: BernoulliSpec) -> Construction:
+    """The transformer for a spec, with its certificate.
+
+    >>> built = build(BernoulliSpec(actions=3, horizon=5, error=0.1))
+    >>> built.certificate <= 0.1, built.size().layers, built.size().heads
+    (True, 6, 3)
+    """
+    return assemble_plan(spec, plan(spec))
+
+
+def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
+    """The transformer for a plan."""
+    arms, points = spec.actions, spec.actions * plan.rule.nodes.size
+    counts = {"plays": arms, "wins": arms, "losses": arms, "factor": arms}
+    values = {"density": points, "cdf": points, "log_cdf": points, "share": arms}
+    stream = bandit_stream(arms, arms, **counts, **values)
+    one, counted, factor = _one(stream), _counts(spec, stream), _factor(spec, stream)
+    drift = factor.promise.total.rounding
+    density = _densities(spec, plan, stream, drift)
+    cdf = _cdf(plan, stream, 2 * (density.promise.own.rounding / spec.horizon + drift))
+    log_cdf = _logarithm("log F_k(u_g)", plan.log_cdf, cdf, stream["log_cdf"], one)
+    share = _shares(spec, plan, stream, cdf, log_cdf, drift)
+    logits = _logarithm("logits log p_k", plan.logits, share, stream["logits"], one)
+    blocks = (counted, factor, density, cdf, log_cdf, share, logits)
+    norm = math.hypot(4 * spec.horizon**2, arms + 1, *(block.promise.magnitude for block in blocks))
+    radius = 2.0 ** (2 + math.ceil(math.log2(norm)))
+    transformer = assemble(stream, BANDIT_INPUTS, [[block] for block in blocks], radius)
+    tokens = BanditTokens(stream, spec, bernoulli=True)
+    return Construction(spec, tokens, blocks, transformer, plan.certificate(arms))
+
+
+def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
+    """n, s and b: scores i, i·r_j and i·(1 − r_j), which undo the 1/i, and the action as value."""
+    place, reward, action = Position.of(stream["position"]), read(stream["reward"]), stream["action"]
+    to = tuple(stream[name] for name in ("plays", "wins", "losses"))
+    keys = (place.one, reward, place.one - reward)
+    heads = tuple(
+        Head(register.name, place.index, key, read(action), register)
+        for register, key in zip(to, keys, strict=True)
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        chosen, won = values["action"], values["reward"]
+        return np.cumsum(np.concatenate([chosen, won * chosen, (1 - won) * chosen], axis=1), axis=0)
+
+    own = Bound(0.0, UNIT * 4 * spec.horizon)
+    promise = Promise("rewards 0 or 1", own, own, math.sqrt(3) * spec.horizon)
+    source = "app-TS-bernoulli, proof of step 1, arXiv 2310.08566, and a third head for failures"
+    return Block(
+        "counts n, s, b", source, (Step(heads),), to, truth, promise, groups=sum(part.size for part in to)
+    )
+
+
+def _factor(spec: BernoulliSpec, stream: Stream) -> Block:
+    """log((n + 1)!/(s! b!)), from three tables."""
+    entries, to, one = np.arange(spec.actions), stream["factor"], _one(stream)
+    factorials = np.array([math.lgamma(n + 1) for n in range(spec.horizon + 1)])
+    tables = {"plays": factorials[1:], "wins": -factorials[:-1], "losses": -factorials[:-1]}
+    units = tuple(
+        lookup.table_units(
+            f"log factorial of {name}", (stream[name], entries), to, one, list(map(Fraction, x))
+        )
+        for name, x in tables.items()
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        return sum((x[np.rint(values[name]).astype(int)] for name, x in tables.items()), np.zeros(to.size))
+
+    largest = float(factorials[-1])  # a table's bends all have one sign: its terms sum up to no more
+    own = Bound(0.0, UNIT * 8 * (spec.horizon + 16) * (1 + largest))
+    promise = Promise("integers", own, own, 3 * math.sqrt(to.size) * (1 + largest))
+    return Block("log (n+1)!/(s! b!)", SOURCE, (Step((), units),), to, truth, promise, groups=to.size)
+
+
+def _densities(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> Block:
+    """Layer 2; `drift` is the rounding of the factors."""
+    return envelope.exponentials(
+        "densities f_k(u_g)",
+        SOURCE,
+        plan.density,
+        of=_log_densities(plan, stream),
+        exponents=lambda values: _exponents(plan, values),
+        weights=np.ones(1),
+        lift=0.0,
+        one=_one(stream),
+        to=stream["density"],
+        size=_largest_terms(spec, plan),
+        largest=float(spec.horizon),
+        inherited=Bound(0.0, 2 * spec.horizon * drift),
+    )
+
+
+def _shares(
+    spec: BernoulliSpec, plan: Plan, stream: Stream, cdf: Block, log_cdf: Block, drift: float
+) -> Block:
+    """Layer 5: the exponents of layer 2, and log F of all other arms."""
+    arms, curve, register = spec.actions, plan.log_cdf, stream["log_cdf"]
+    places, count = np.arange(register.size), register.size // arms
+    others = [pick(register, (places + n * count) % register.size) for n in range(1, arms)]
+
+    def exponents(values: Values) -> Float[np.ndarray, "tokens rows"]:
+        logs = values[register.name].reshape(-1, arms, count)
+        return _exponents(plan, values) + (logs.sum(1, keepdims=True) - logs).reshape(len(logs), -1)
+
+    reach = curve.knots + curve.absolute  # rounding F by x moves exp(log F) by at most `gain` times as much
+    gain = float((reach[1:] / reach[:-1]).max())
+    rounding = 2 * drift + 2 * (arms - 1) * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
+    return envelope.exponentials(
+        "probabilities p_k",
+        SOURCE,
+        plan.share,
+        of=sum(others, _log_densities(plan, stream)),
+        exponents=exponents,
+        weights=plan.rule.weights,
+        lift=plan.rule.whole_error,
+        one=_one(stream),
+        to=stream["share"],
+        size=_largest_terms(spec, plan) + arms * float(np.abs(curve.values).max()),
+        largest=plan.largest(arms),
+        inherited=Bound(plan.overshoot(arms), rounding),
+    )
+
+
+def _logarithm(name: str, curve: Envelope, of: Block, to: Register, one: Register) -> Block:
+    """Logarithms of what a block computes: numbers of at least a are moved by at most a factor 1 + its error/a."""
+    total, [register] = of.promise.total, of.outputs
+    inherited = Bound(math.log1p(total.error / curve.absolute), total.rounding / curve.absolute)
+    return envelope.logarithms(name, SOURCE, curve, of=register, one=one, to=to, inherited=inherited)
+
+
+def _log_densities(plan: Plan, stream: Stream) -> Link:
+    """A row for log f_k(u_g) for each arm and node."""
+    arms, nodes = stream["factor"].size, plan.rule.nodes
+    factor, wins, losses = (
+        repeat_rows(read(stream[name]), nodes.size) for name in ("factor", "wins", "losses")
+    )
+    successes = wins.scale_rows(np.tile(np.log(nodes), arms))
+    return factor + successes + losses.scale_rows(np.tile(np.log1p(-nodes), arms))
+
+
+def _exponents(plan: Plan, values: Values) -> Float[np.ndarray, "tokens rows"]:
+    """The same in plain NumPy."""
+    factor, wins, losses = (values[name][:, :, None] for name in ("factor", "wins", "losses"))
+    nodes = plan.rule.nodes
+    return (factor + wins * np.log(nodes) + losses * np.log1p(-nodes)).reshape(len(factor), -1)
+
+
+def _largest_terms(spec: BernoulliSpec, plan: Plan) -> float:
+    """Bound on the terms of log f_k(u_g), added up in absolute value."""
+    ends = plan.rule.nodes[[0, -1]]
+    steepest = max(-math.log(ends[0]), -math.log1p(-ends[1]))
+    return 3 * math.lgamma(spec.horizon + 1) + spec.horizon * steepest
+
+
+def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
+    """F_k(u_g) = Σ_h D_gh f_k(u_h) and the lift, a neuron for every f ≥ 0; `drift` is what rounding of f adds."""
+    partial, to, one = plan.rule.partial, stream["cdf"], _one(stream)
+    count = len(partial)
+    arm, row, column = (x.ravel() for x in np.indices((to.size // count, count, count)))
+    entries = np.arange(to.size)
+    units = Units(
+        "integrals of densities",
+        stack(read(stream["density"]), read(one)),
+        (
+            (to, arm * count + row, arm * count + column, partial[row, column]),
+            (to, entries, np.full(to.size, to.size), np.full(to.size, plan.lift)),
+        ),
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        density = values["density"].reshape(-1, to.size // count, count)
+        return (density @ partial.T).reshape(len(density), -1)
+
+    rounding = UNIT * 4 * (count + 4) * float((np.abs(partial) / plan.rule.weights).max())
+    own = Bound(plan.lift, rounding)
+    total = Bound(plan.cdf_error, rounding + drift)
+    highest = math.sqrt(to.size) * (2 + plan.cdf_error)
+    promise = Promise("densities of posteriors", own, total, highest)
+    return Block(
+        "distribution functions F_k(u_g)", SOURCE, (Step((), (units,)),), to, truth, promise, groups=to.size
+    )
+
+
+def _one(stream: Stream) -> Register:
+    return stream["position"].part(2, of=3)
