@@ -12,20 +12,23 @@ from constructions.assemble import assemble
 from constructions.block import Block
 from constructions.construction import Construction
 from constructions.stream import Stream
-from constructions.thompson import lines, nodes, posterior, sampling, two_arms
+from constructions.thompson import bernoulli, lines, nodes, posterior, sampling, two_arms
+from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
-__all__ = ["Spec", "build", "whitener"]
+__all__ = ["BernoulliSpec", "Spec", "build", "whitener"]
 
 
-def build(spec: Spec) -> Construction:
-    """The transformer for a spec, with its certificate.
+def build(spec: Spec | BernoulliSpec) -> Construction:
+    """The transformer for a spec, with its certificate: for linear bandits, or for Bernoulli arms.
 
     >>> built = build(Spec(dim=2, actions=2, horizon=5))
     >>> built.certificate <= 1e-3
     True
     """
+    if isinstance(spec, BernoulliSpec):
+        return bernoulli.build(spec)
     if spec.form == "sampling":
         return _sampling(spec)
     if spec.actions == 2:

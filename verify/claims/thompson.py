@@ -291,6 +291,6 @@ def _regret(record: dict) -> Iterator[Verdict]:
         "size",
         final,
         record["bound"],
-        note=f"true Thompson sampling {record['true'][-1]:.1f}; {record['differing']} of {record['decisions']:,} decisions differ; "
-        f"implied constant of d√T log(Td): {final / unit:.3f}",
+        note=f"true Thompson sampling {record['true'][-1]:.1f}; {record['differing']} of {record['decisions']:,} decisions "
+        f"differ; implied constant of d√T log(Td): {final / unit:.3f}",
     )
