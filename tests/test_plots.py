@@ -62,6 +62,34 @@ RECORDS = MappingProxyType(
                 {"block": "logits_k", "error": 0.1, "promise": 2.0, "own_error": 0, "own_promise": 1e-13},
             ]
         },
+        "curves": {
+            "title": "two rules",
+            "x_label": "nodes",
+            "y_label": "error (no unit)",
+            "x_scale": "log",
+            "y_scale": "log",
+            "legend": "best",
+            "curves": [
+                {"label": "lines", "x": [8, 64], "y": [0.1, 0.01], "group": "lines", "look": "measured"},
+                {"label": "bound", "x": [8, 64], "y": [0.2, 0.05], "group": "lines", "look": "certified"},
+                {
+                    "label": "points",
+                    "x": [8, 32, 64],
+                    "y": [0.3, 0.2, 0.1],
+                    "group": "points",
+                    "look": "measured",
+                },
+            ],
+        },
+        "posterior": {
+            "step": 3,
+            "center": [0.5, 0.25],
+            "root": [[0.5, 0.0], [0.0, 0.25]],
+            "arms": [[1.0, 0.0], [0.0, 2.0]],
+            "probabilities": [0.25, 0.75],
+            "direction": [1.0, 0.0],
+            "points": [[0.0, 1.0], [0.0, -1.0]],
+        },
     }
 )
 KINDS = list(RECORDS)
@@ -168,6 +196,30 @@ def test_regret_curves_and_bands_are_those_of_the_record():
     assert "3 runs" in texts(axes)
 
 
+def test_named_curves_are_those_of_the_record():
+    given = record("curves")
+    [axes] = plots.draw(given).axes
+    for curve in given["curves"]:
+        assert holds(axes, curve["x"], curve["y"])
+        assert curve["label"] in texts(axes)
+    first, bound, other = axes.get_lines()
+    assert first.get_color() == bound.get_color() != other.get_color()
+    assert first.get_linestyle() != bound.get_linestyle()
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_a_posterior_is_drawn_with_its_ellipses_lines_and_arms():
+    given = record("posterior")
+    [axes] = plots.draw(given).axes
+    points = [np.array(line.get_xydata()) for line in axes.get_lines()]
+    assert np.allclose(points[0], [[-1.5, 0.5], [2.5, 0.5]])  # center + root (point ± 4 direction)
+    inner, outer = points[2], points[3]
+    assert np.allclose([inner[:, 0].max(), inner[:, 1].max()], [1.0, 0.5], atol=1e-3)
+    assert np.allclose([outer[:, 0].max(), outer[:, 1].max()], [1.5, 0.75], atol=1e-3)
+    assert "0.25" in texts(axes)
+    assert "0.75" in texts(axes)
+
+
 def test_slack_shows_shares_of_promises_block_by_block():
     [axes] = plots.draw(record("slack")).axes
     (total, _), (own, places) = lines(axes)[:2]
@@ -218,7 +270,20 @@ def test_a_missing_field_is_named(kind):
             plots.draw(bad)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "slack"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0, None, "1", [1.0], True])
+def test_named_curves_and_shares_of_something_else_than_numbers_are_refused(bad):
+    given = record("curves")
+    given["curves"][1]["y"][0] = bad
+    with pytest.raises(ValueError, match="curves: wanted finite y >= 0"):
+        plots.draw(given)
+    with pytest.raises(ValueError, match="posterior: wanted finite probabilities >= 0"):
+        plots.draw(record("posterior", probabilities=[0.5, bad]))
+
+
+NESTED = ("slack", "curves", "posterior")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NESTED])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1.0, None, "1", [1.0], True])
 def test_a_curve_of_something_else_than_numbers_is_refused(kind, bad):
     curve = next(name for name, values in RECORDS[kind].items() if isinstance(values, list))

@@ -15,6 +15,7 @@ from verify import errata as errata_module
 from verify import plots
 from verify.audit import Report
 from verify.claims import linucb as linucb_claims
+from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
 from verify.report import number, write, write_whole
 
@@ -23,13 +24,18 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-CLAIMS = {"linucb": linucb_claims.report, "ucbvi": ucbvi_claims.report}
+CLAIMS = {
+    "linucb": linucb_claims.report,
+    "thompson": thompson_claims.report,
+    "ucbvi": ucbvi_claims.report,
+}
 
 
 class Construction(StrEnum):
     """What can be audited."""
 
     linucb = "linucb"
+    thompson = "thompson"
     ucbvi = "ucbvi"
     all = "all"
 

@@ -239,21 +239,22 @@ def stream_at_token(axes: Axes, record: Record) -> None:
     axes.set_title(f"{record['spec']['form']} form, decision {record['steps']}: dark is large")
 
 
-COLORS = (BLUE, VERMILLION, "#009E73", "#CC79A7")
+GROUPS = ((BLUE, "o"), (VERMILLION, "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+"""Colours and markers of groups of curves."""
 
 
 def curves(axes: Axes, record: Record) -> None:
-    """Named curves; those of one group share a colour, and their looks tell measured, certified and stated apart."""
+    """Named curves; a group shares colour and marker, line and filling tell measured, certified and stated apart."""
     groups = list(dict.fromkeys(curve["group"] for curve in record["curves"]))
     for curve in record["curves"]:
-        look, color = LOOKS[curve["look"]], COLORS[groups.index(curve["group"]) % len(COLORS)]
+        look, (color, marker) = LOOKS[curve["look"]], GROUPS[groups.index(curve["group"]) % len(GROUPS)]
         face = color if curve["look"] == "measured" else "white"
-        style = vars(look) | {"color": color, "markerfacecolor": face, "markersize": 3}
-        axes.plot(curve["x"], curve["y"], label=curve["label"], **style)
+        style = {"color": color, "linestyle": look.linestyle, "marker": marker, "markerfacecolor": face}
+        axes.plot(curve["x"], curve["y"], label=curve["label"], markersize=3, **style)
     axes.set_xscale(record["x_scale"])
     axes.set_yscale(record["y_scale"])
     axes.set(xlabel=record["x_label"], ylabel=record["y_label"], title=record["title"])
-    axes.legend(loc=record["legend"], handlelength=1.8, fontsize=6)
+    axes.legend(loc=record["legend"], handlelength=1.8)
 
 
 def posterior(axes: Axes, record: Record) -> None:
@@ -276,9 +277,7 @@ def posterior(axes: Axes, record: Record) -> None:
             (0, 0),
             arrowprops={"arrowstyle": "->", "color": VERMILLION, "lw": 0.4 + 2 * share},
         )
-        axes.text(
-            *(1.22 * scale * arm), f"{share:.2f}", fontsize=6, ha="center", va="center", color=VERMILLION
-        )
+        axes.text(*(1.22 * scale * arm), f"{share:.2f}", ha="center", va="center", color=VERMILLION)
     axes.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), xlabel="w₁", ylabel="w₂", aspect="equal")
     axes.set_title(f"decision {record['step']}")
 
@@ -312,7 +311,7 @@ _FIELDS = {  # curves, all of one length; other fields
     "size_of_forms": ("values", "variable forms.theorem forms.slim forms.narrow fits spec"),
     "stream_at_token": ("", "registers spec steps"),
     "curves": ("x y", "label look group"),
-    "posterior": ("", "center root points direction arms probabilities step"),
+    "posterior": ("probabilities", "center root points direction arms step"),
 }
 
 

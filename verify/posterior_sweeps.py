@@ -21,6 +21,7 @@ from verify.rollout import SideBySide, rollouts
 from verify.theorems import thompson as stated
 
 Record = dict[str, Any]
+NAMES = {"pade": "Padé", "zolotarev": "Zolotarev"}
 FLOOR = 0.01
 """One-sided errors are taken over actions of at least this probability."""
 
@@ -71,18 +72,23 @@ class Posteriors:
         """Total variation from the truth."""
         return np.abs(found - self.true.probabilities).sum(-1) / 2
 
-    def shortfall(self, found: Float[np.ndarray, "posteriors arms"]) -> float:
+    def shortfall(self, found: Float[np.ndarray, "posteriors arms"]) -> Float[np.ndarray, " posteriors"]:
         """Largest log(true/found) over actions of probability at least FLOOR."""
         true = self.true.probabilities
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(true >= FLOOR, np.log(true / found), -np.inf)
-        return float(ratios.max())
+            return np.where(true >= FLOOR, np.log(true / found), -np.inf).max(-1)
+
+    def some(self, which: np.ndarray, points: int) -> "Posteriors":
+        """Some of them, the oracle taken with more points."""
+        white, mean = self.white[which], self.mean[which]
+        return Posteriors(white, mean, algorithms.choice_probabilities(white, mean, points=points, seed=1))
 
     @property
     def bars(self) -> tuple[float, float]:
         """The oracle's own error: the largest bar on a total variation, and on a log-probability that counts."""
         half, true = self.true.half_width, self.true.probabilities
-        return float(half.sum(-1).max() / 2), float((half / true)[true >= FLOOR].max())
+        counted = true >= FLOOR
+        return float(half.sum(-1).max() / 2), float((half[counted] / true[counted]).max())
 
 
 def evaluated(
@@ -97,7 +103,7 @@ def evaluated(
 
 def error_against_nodes(
     spec: thompson.Spec, counts: Sequence[int], posteriors: Posteriors, seeds: Sequence[int] = range(3)
-) -> Record:
+) -> list[Record]:
     """Total variation and one-sided error of rules with so many nodes: lines and points, Sobol' and independent.
 
     Plain NumPy, no transformer: what is left of the error when everything but the nodes is exact. Means over seeds.
@@ -115,11 +121,24 @@ def error_against_nodes(
             "mean": [float(np.mean([posteriors.distance(each).mean() for each in row])) for row in found],
             "worst": [float(np.mean([posteriors.distance(each).max() for each in row])) for row in found],
             "shortfall": [
-                min(float(np.mean([posteriors.shortfall(each) for each in row])), 10.0) for row in found
+                min(float(np.mean([posteriors.shortfall(each).max() for each in row])), 10.0) for row in found
             ],
         }
-    fields = {"counts": list(map(int, counts)), "curves": curves, "posteriors": len(posteriors.mean)}
-    return {"kind": "error_against_nodes", "spec": asdict(spec), **fields, "oracle": posteriors.bars[0]}
+    counts = list(map(int, counts))
+    setting = f"d = {spec.dim}, A = {spec.actions}, {len(posteriors.mean)} posteriors"
+    return [
+        panel(
+            setting if what == "mean" else "actions of P ≥ 0.01",
+            ("nodes", {"mean": "total variation, mean", "shortfall": "worst log P/P̄"}[what]),
+            [
+                curve(
+                    name, counts, values[what], group=name, look="measured" if "lines" in name else "stated"
+                )
+                for name, values in curves.items()
+            ],
+        )
+        for what in ("mean", "shortfall")
+    ]
 
 
 def _lines(spec: thompson.Spec, posteriors: Posteriors, rule: str, count: int, seed: int) -> np.ndarray:
@@ -147,6 +166,26 @@ def _points(spec: thompson.Spec, posteriors: Posteriors, rule: str, count: int, 
     return np.array([np.bincount(row, minlength=spec.actions) / count for row in best])
 
 
+def curve(label: str, x: Sequence, y: Sequence, group: str, look: str = "measured") -> Record:
+    """One curve of a panel; points that are 0 or beyond float64 are left out."""
+    kept = [(float(a), float(b)) for a, b in zip(x, y, strict=True) if 0 < b < math.inf]
+    return {
+        "label": label,
+        "x": [a for a, _ in kept],
+        "y": [b for _, b in kept],
+        "group": group,
+        "look": look,
+    }
+
+
+def panel(
+    title: str, labels: tuple[str, str], curves: list[Record], scales=("log", "log"), legend="best"
+) -> Record:
+    """A panel of named curves, for plots.curves."""
+    places = {"x_label": labels[0], "y_label": labels[1], "x_scale": scales[0], "y_scale": scales[1]}
+    return {"kind": "curves", "title": title, **places, "legend": legend, "curves": curves}
+
+
 def error_against_poles(spec: thompson.Spec, counts: Sequence[int]) -> Record:
     """Relative error of sums over poles: the worst on the spectrum, as certified, and Padé's as the paper states it."""
     low, high = spec.ridge, posterior.largest_eigenvalue(spec)
@@ -161,12 +200,16 @@ def error_against_poles(spec: thompson.Spec, counts: Sequence[int]) -> Record:
     values = symbols(spec)
     printed = [stated.PADE_LAST.evaluate("error", poles=count, **values) for count in counts]
     curves["pade"]["stated"] = [bound / math.sqrt(low) for bound in printed]  # relative to the least √s
-    return {
-        "kind": "error_against_poles",
-        "spec": asdict(spec),
-        "counts": list(map(int, counts)),
-        "curves": curves,
-    }
+    return panel(
+        f"√ on a condition number of {high / low:.0f}",
+        ("poles", "relative error"),
+        [
+            curve(f"{NAMES[name]}, {look}", counts, values, group=name, look=look)
+            for name, looks in curves.items()
+            for look, values in looks.items()
+        ],
+        scales=("linear", "log"),
+    )
 
 
 def error_against_depth(
@@ -188,12 +231,16 @@ def error_against_depth(
             rows.append((built.size().layers, float(worst.max()), plan.relative))
         layers, measured, certified = (list(column) for column in zip(*rows, strict=True))
         curves[solver] = {"layers": layers, "measured": measured, "certified": certified}
-    return {
-        "kind": "whitening_against_depth",
-        "spec": asdict(spec),
-        "curves": curves,
-        "histories": len(histories),
-    }
+    return panel(
+        f"d = {spec.dim}, T = {spec.horizon}, {len(histories)} histories",
+        ("layers of steps 1 to 3", "worst relative error of x_j − x_k"),
+        [
+            curve(f"{NAMES[solver]}, {look}", rows["layers"], rows[look], group=solver, look=look)
+            for solver, rows in curves.items()
+            for look in ("certified", "measured")
+        ],
+        scales=("linear", "log"),
+    )
 
 
 def _gaps(white: np.ndarray) -> np.ndarray:
@@ -201,26 +248,31 @@ def _gaps(white: np.ndarray) -> np.ndarray:
     return np.diff(white, axis=-2)
 
 
-def size_against_horizon(spec: thompson.Spec, horizons: Sequence[int]) -> Record:
-    """Layers, heads and width of the sampling form by the horizon, for both solvers, at a relative error that stays."""
+def sizes(spec: thompson.Spec, horizons: Sequence[int]) -> dict[str, dict[str, list]]:
+    """Poles, layers, heads, width and neurons of steps 1 to 3 by the horizon, for both solvers, where ‖E‖ ≤ 10⁻⁶."""
     curves: dict[str, dict[str, list]] = {}
     for solver in ("pade", "zolotarev"):
         rows = []
         for horizon in horizons:
-            chosen = replace(
-                spec, horizon=int(horizon), solver=solver, form="sampling", weight_norm=None, noise_bound=None
-            )
+            chosen = replace(spec, horizon=int(horizon), solver=solver, weight_norm=None, noise_bound=None)
             plan = posterior.plan(chosen, 1e-6, 1e-6)
             size = thompson.whitener(chosen, plan).size()
             rows.append((len(plan.rule.shifts), size.layers, size.heads, size.width, size.hidden))
         names = ("poles", "layers", "heads", "width", "hidden")
         curves[solver] = {name: [row[n] for row in rows] for n, name in enumerate(names)}
-    return {
-        "kind": "thompson_sizes",
-        "spec": asdict(spec),
-        "horizons": list(map(int, horizons)),
-        "curves": curves,
-    }
+    return curves
+
+
+def size_panels(horizons: Sequence[int], found: dict[str, dict[str, list]]) -> list[Record]:
+    """Layers and heads by the horizon."""
+    return [
+        panel(
+            "steps 1 to 3, ‖E‖ ≤ 10⁻⁶",
+            ("horizon T (steps)", what),
+            [curve(NAMES[solver], horizons, rows[what], group=solver) for solver, rows in found.items()],
+        )
+        for what in ("layers", "heads")
+    ]
 
 
 def regret(spec: thompson.Spec, seeds: Sequence[int], label: str) -> Record:

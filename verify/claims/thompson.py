@@ -69,8 +69,8 @@ def report(
     progress("10,000 steps with the same draws")
     verdicts += _sampling()
     progress("sweeps over nodes, poles, depth and horizon")
-    records = _sweeps()
-    verdicts += _orders(records["sizes"][0])
+    records, sizes = _sweeps()
+    verdicts += _orders(sizes)
     progress("the transformer acts")
     records["regret"] = [posterior_sweeps.regret(ACTING, range(30), "Gaussian prior")]
     verdicts += _regret(records["regret"][0])
@@ -155,7 +155,11 @@ def _policy() -> Iterator[Verdict]:
     truth = posterior_sweeps.Posteriors.along(MAIN, histories, steps)
     built = thompson.build(MAIN)
     found = posterior_sweeps.evaluated(built, histories, steps)
-    distance, (bar, log_bar) = truth.distance(found), truth.bars
+    distance, bar = truth.distance(found), truth.bars[0]
+    shortfall = truth.shortfall(found)
+    worst = np.argsort(shortfall)[-5:]
+    closer = truth.some(worst, 2**17)
+    largest = max(float(np.sort(shortfall)[-6]), float(closer.shortfall(found[worst]).max()))
     rule = nodes.Rule.of(MAIN)
     ideal = algorithms.along_lines(truth.white, truth.mean, rule.direction, rule.nodes @ rule.basis.T)
     certified = built.blocks[-2].promise.own.error * MAIN.actions + MAIN.actions * float(MAIN.truncation or 0)
@@ -171,9 +175,9 @@ def _policy() -> Iterator[Verdict]:
         f"{title}: log TS − log TF where TS ≥ {FLOOR:g}",
         "Theorem 10",
         "size",
-        truth.shortfall(found),
+        largest,
         0.1,
-        note=f"oracle within {log_bar:.1g}",
+        note=f"the five worst against an oracle within {closer.bars[1]:.1g}; other seeds of the nodes reach 0.05 to 0.12",
     )
     counted = ideal >= FLOOR
     yield Verdict(
@@ -237,22 +241,25 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
     )
 
 
-def _sweeps() -> dict[str, list[dict]]:
+def _sweeps() -> tuple[dict[str, list[dict]], dict[str, dict[str, list]]]:
+    """Records for figures, and sizes by horizon."""
     histories = posterior_sweeps.runs(MAIN, 3) + posterior_sweeps.runs(MAIN, 3, seed=1, fixed=True)
     steps = np.unique(np.geomspace(1, MAIN.horizon, 10).astype(int)) - 1
     truth = posterior_sweeps.Posteriors.along(MAIN, histories, steps)
     shallow = thompson.Spec(dim=5, actions=3, horizon=50)
     plane = thompson.Spec(dim=2, actions=5, horizon=50, nodes=16, separation=0.3)
-    return {
-        "nodes": [posterior_sweeps.error_against_nodes(MAIN, NODES, truth)],
+    sizes = posterior_sweeps.sizes(MAIN, HORIZONS)
+    records = {
+        "nodes": posterior_sweeps.error_against_nodes(MAIN, NODES, truth),
         "poles": [posterior_sweeps.error_against_poles(MAIN, POLES)],
         "depth": [posterior_sweeps.error_against_depth(shallow, DEPTHS, posterior_sweeps.runs(shallow, 3))],
-        "sizes": [posterior_sweeps.size_against_horizon(MAIN, HORIZONS)],
+        "sizes": posterior_sweeps.size_panels(HORIZONS, sizes),
         "posterior": posterior_sweeps.picture(plane, [1, 6, 40]),
     }
+    return records, sizes
 
 
-def _orders(record: dict) -> Iterator[Verdict]:
+def _orders(sizes: dict[str, dict[str, list]]) -> Iterator[Verdict]:
     """Poles, layers and heads of the theorem's route: against its proof, and how they grow."""
     spec, plan = MAIN, posterior.plan(MAIN, 1e-6, 1e-6)
     built, reach = thompson.whitener(spec, plan), math.sqrt(spec.prior_variance) * spec.action_norm[1]
@@ -265,13 +272,12 @@ def _orders(record: dict) -> Iterator[Verdict]:
     ):
         stated = evaluate(theorem.at_event(formula), **values)
         yield Verdict(f"{title}: {what}", "Theorem 10, proof", "size", found, stated)
-    curves = record["curves"]
     for what, exponent in (("poles", 0.25), ("heads", 0.25), ("width", 0.25), ("layers", 0.5)):
-        fit = fit_power(record["horizons"], curves["pade"][what])
+        fit = fit_power(HORIZONS, sizes["pade"][what])
         note = f"95 % interval [{fit.low:.3f}, {fit.high:.3f}], T = 10 … 3,000; a fit, not a proof"
         claim = f"{what} in T, Padé, ‖E‖ ≤ 10⁻⁶"
         yield Verdict(claim, "Theorem 10", "order", fit.exponent, exponent, note=note)
-    fit = fit_power(np.log(record["horizons"]), curves["zolotarev"]["poles"])
+    fit = fit_power(np.log(HORIZONS), sizes["zolotarev"]["poles"])
     yield Verdict(
         "poles in log T, Zolotarev",
         PROJECT,
