@@ -20,12 +20,11 @@ paper's proof: the ridge estimate first, A⁻¹a_k after it.
 import bisect
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-from constructions import checks
 from constructions.assemble import assemble
 from constructions.block import Block, Bound
 from constructions.construction import Construction
+from constructions.linucb.spec import Spec, clip_radius
 from constructions.primitives import copying, descent, interpolation, product
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
@@ -35,61 +34,6 @@ ROOT_SHARE = 0.8
 
 SLACK = 1e-6
 """Part of the error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What to build.
-
-    Attributes:
-        dim: d, dimension of the action vectors.
-        actions: A, actions on offer at each step; the set may change from step to step.
-        horizon: T, the largest number of steps.
-        error: ε, bound on |log-probability error| of every action at every step.
-        solver: "gd" or "agd", in-context gradient descent, plain or accelerated.
-        ridge: λ.
-        exploration: α, weight of the confidence width.
-        temperature: τ of the softmax.
-        action_norm: (b_a, B_a), bounds on ‖a‖.
-        weight_norm: B_w, bound on ‖w*‖.
-        noise_bound: σ, bound on |noise|; rewards are at most B_a B_w + σ in size.
-        depth: "certified", the least depth whose certificate meets `error`, or "stated", that of the paper's proof.
-
-    The defaults are the setting of the paper's experiments: actions and weights in the cube [−1, 1]^5, noise within four
-    standard deviations of 1.5.
-
-    Raises:
-        ValueError: for values no transformer can be built for.
-    """
-
-    dim: int
-    actions: int
-    horizon: int
-    error: float = 1e-3
-    solver: descent.Solver = "agd"
-    ridge: float = 1.0
-    exploration: float = 1.0
-    temperature: float = 0.1
-    action_norm: tuple[float, float] = (0.5, math.sqrt(5))
-    weight_norm: float = math.sqrt(5)
-    noise_bound: float = 6.0
-    depth: Literal["certified", "stated"] = "certified"
-
-    def __post_init__(self):
-        for name in ("dim", "actions", "horizon"):
-            checks.whole(name, getattr(self, name))
-        for name in ("error", "ridge", "temperature"):
-            checks.number(name, getattr(self, name), positive=True)
-        for name in ("exploration", "weight_norm", "noise_bound"):
-            checks.number(name, getattr(self, name), positive=False)
-        checks.interval("action_norm", self.action_norm)
-        object.__setattr__(self, "action_norm", tuple(float(value) for value in self.action_norm))
-        checks.choice("solver", self.solver, ("gd", "agd"))
-        checks.choice("depth", self.depth, ("certified", "stated"))
-        if reward_bound(self) <= 0:
-            raise ValueError(
-                "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"
-            )
 
 
 @dataclass(frozen=True)
@@ -103,16 +47,6 @@ class Plan:
 
     loops: tuple[tuple[int, *tuple[str, ...]], ...]
     root_error: float
-
-
-def build(spec: Spec) -> Construction:
-    """The transformer for a spec, with its certificate.
-
-    >>> built = build(Spec(dim=2, actions=3, horizon=5, error=0.1))
-    >>> built.certificate <= 0.1
-    True
-    """
-    return assemble_plan(spec, plan(spec))
 
 
 def plan(spec: Spec) -> "Plan":
@@ -132,7 +66,7 @@ def estimator(spec: Spec, depth: int) -> Construction:
     ahead = spec.dim * (spec.solver == "agd")
     stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=ahead)
     block = _solve(spec, _method(spec), stream, "ridge", depth)
-    transformer = assemble(stream, BANDIT_INPUTS, [[block]], _clip_radius(spec, (block,)))
+    transformer = assemble(stream, BANDIT_INPUTS, [[block]], clip_radius(spec, (block,)))
     return Construction(spec, BanditTokens(stream, spec), (block,), transformer, block.promise.total.error)
 
 
@@ -221,7 +155,7 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     scores = _scores(spec, stream, [block for stage in solves for block in stage], plan, changes)
     stages = [*solves, *scores]
     blocks = tuple(block for stage in stages for block in stage)
-    transformer = assemble(stream, BANDIT_INPUTS, stages, _clip_radius(spec, blocks))
+    transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
     return Construction(
         spec, BanditTokens(stream, spec), blocks, transformer, 2 * blocks[-1].promise.total.error
     )
@@ -287,11 +221,3 @@ def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes
         bound=(high * estimate + alpha * (math.sqrt(largest) + root.promise.total.error)) / tau,
     )
     return [[mean, square], [root], [logits]]
-
-
-def _clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
-    """A power of two above the norm of every token at every layer: inputs and everything that blocks write."""
-    tokens = 2 * spec.horizon
-    inputs = [tokens, tokens**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], reward_bound(spec)]
-    norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
-    return 2.0 ** (1 + math.ceil(math.log2(norm)))

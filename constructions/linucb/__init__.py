@@ -1,0 +1,49 @@
+"""Soft LinUCB as a transformer: Theorem approx_smooth_linucb of arXiv 2310.08566 (Theorem 8), with weights, and shallower.
+
+by_descent.py   the theorem's route: Õ(√T) layers of in-context gradient descent, plain or accelerated
+by_newton.py    ours: O(log T) layers of Newton's iteration
+"""
+
+from constructions.construction import Construction
+from constructions.linucb import by_newton
+from constructions.linucb.by_descent import (
+    ROOT_SHARE,
+    SLACK,
+    Plan,
+    assemble_plan,
+    certified_plan,
+    estimator,
+    inherited_error,
+    plan,
+    stated_plan,
+    width_error,
+)
+from constructions.linucb.spec import Solver, Spec
+
+__all__ = [
+    "ROOT_SHARE",
+    "SLACK",
+    "Plan",
+    "Solver",
+    "Spec",
+    "assemble_plan",
+    "build",
+    "certified_plan",
+    "estimator",
+    "inherited_error",
+    "plan",
+    "stated_plan",
+    "width_error",
+]
+
+
+def build(spec: Spec) -> Construction:
+    """The transformer for a spec, with its certificate.
+
+    >>> built = build(Spec(dim=2, actions=3, horizon=5, error=0.1))
+    >>> built.certificate <= 0.1
+    True
+    >>> build(Spec(dim=2, actions=3, horizon=200, solver="newton")).size().layers
+    11
+    """
+    return by_newton.build(spec) if spec.solver == "newton" else assemble_plan(spec, plan(spec))

@@ -1,0 +1,223 @@
+"""Soft LinUCB in O(log T) layers: Newton's iteration in place of descent.
+
+    layer 1            A = λI + Σ a_j a_jᵀ and b = Σ r_j a_j, both also times i; arms times i
+    layers 2 … k+1     X ← c(2X − XAX)
+    layer k+2          heads: ⟨a_k, Xb⟩ and a_kᵀXa_k;  MLP: logits_k = (⟨a_k, Xb⟩ + α√(a_kᵀXa_k))/τ, √ by interpolation
+
+**Theorem.** X = A^{-1/2}(I + E)A^{-1/2} with ‖E‖ ≤ e_k (newton.py). For every history within the norm bounds, with
+ρ = B_aB_w + σ and ε_√ the interpolant's error,
+
+    |⟨a, Xb⟩ − ⟨a, w⟩|     ≤ ‖A^{-1/2}a‖ e_k ‖A^{-1/2}b‖ ≤ e_k (B_a/√λ) √(T−1) ρ
+    |√(aᵀXa) − √(aᵀA⁻¹a)|  ≤ (B_a/√λ)(1 − √(1 − e_k))
+    |log-probability error| ≤ (2/τ)(first + α(second + ε_√)).
+
+1/e_k = T_{2^k}(1/e_0), e_0 = (S − λ)/(S + λ), S = λ + (T − 1)B_a²: e_k ≤ 2 exp(−2^{k+1}/√κ), κ = S/λ, so that
+k = ⌈log₂(½√κ ln(2/e))⌉ steps reach e. In all k + 2 layers, at most max(4(d + 1) + 1, 2d² + 1, 2d(A + 1)) heads,
+D = 4d² + 3d + … = O(d² + dA) registers. The theorem has Õ(√T) layers.
+
+ε_√ takes what the iteration leaves of ε, at least ROOT_SHARE of it; an error that is squared at each step leaves nearly all.
+"""
+
+import math
+
+import numpy as np
+
+from constructions.assemble import assemble
+from constructions.block import Block, Bound, Promise, Step, signed_units
+from constructions.construction import Construction
+from constructions.links import Values, held, pick, read, tile
+from constructions.linucb.by_descent import ROOT_SHARE, SLACK, width_error
+from constructions.linucb.spec import Spec, clip_radius
+from constructions.primitives import copying, interpolation, newton
+from constructions.stream import Stream
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
+
+SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb"
+
+
+def largest_eigenvalue(spec: Spec) -> float:
+    """S."""
+    return spec.ridge + max(spec.horizon - 1, 1) * spec.action_norm[1] ** 2
+
+
+def mean_error(spec: Spec, error: float) -> float:
+    """Bound on |⟨a, Xb⟩ − ⟨a, w⟩| where ‖E‖ ≤ error."""
+    return error * spec.action_norm[1] * math.sqrt(max(spec.horizon - 1, 1) / spec.ridge) * reward_bound(spec)
+
+
+def inherited(spec: Spec, error: float) -> float:
+    """What ‖E‖ ≤ error adds to τ times a logit."""
+    return mean_error(spec, error) + spec.exploration * width_error(spec, error)
+
+
+def plan(spec: Spec) -> tuple[int, float, float]:
+    """The fewest steps that leave the square root its share; their e_k, and ε_√."""
+    budget = spec.error * spec.temperature / 2 * (1 - SLACK)
+    share = (1 - ROOT_SHARE) * budget if spec.exploration else budget
+    steps, largest = 1, largest_eigenvalue(spec)
+    while (
+        not (error := newton.inverse_errors(spec.ridge, largest, steps)[-1]) <= 0.5
+        or inherited(spec, error) > share
+    ):
+        steps += 1
+    root = (budget - inherited(spec, error)) / spec.exploration if spec.exploration else math.inf
+    return steps, error, root
+
+
+def build(spec: Spec) -> Construction:
+    """The transformer for a spec, with its certificate."""
+    steps, error, root_error = plan(spec)
+    dim, arms, tokens = spec.dim, spec.actions, 2 * spec.horizon
+    matrices = dict.fromkeys(("gram", "gram_times", "inverse"), dim * dim)
+    vectors = {"moment": dim, "moment_times": dim, "arms_times": arms * dim, "mean": arms, "square": arms}
+    stream = bandit_stream(dim, arms, **matrices, **vectors)
+    at, largest = stream.registers, largest_eigenvalue(spec)
+    equations = newton.normal_equations(
+        "normal equations",
+        SOURCE,
+        **{
+            name: at[name]
+            for name in ("action", "reward", "position", "gram", "gram_times", "moment", "moment_times")
+        },
+        ridge=spec.ridge,
+        action_max=spec.action_norm[1],
+        reward_max=reward_bound(spec),
+        horizon=spec.horizon,
+    )
+    times = copying.times_index(
+        "arms × i",
+        SOURCE,
+        what=(at["arms"],),
+        to=(at["arms_times"],),
+        position=at["position"],
+        bound=tokens * spec.action_norm[1],
+        tokens=tokens,
+    )
+    solved = newton.inverse(
+        "A⁻¹ by Newton",
+        SOURCE,
+        gram=at["gram"],
+        gram_times=at["gram_times"],
+        position=at["position"],
+        to=at["inverse"],
+        ridge=spec.ridge,
+        largest=largest,
+        steps=steps,
+        tokens=tokens,
+        action=at["action"],
+    )
+    mean, square = _scores(spec, stream, error, solved.promise.own.rounding)
+    logits = _logits(spec, stream, error, root_error, mean, square)
+    stages = [[equations, times], [solved], [mean, square], [logits]]
+    blocks = tuple(block for stage in stages for block in stage)
+    transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
+    return Construction(spec, BanditTokens(stream, spec), blocks, transformer, 2 * logits.promise.total.error)
+
+
+def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[Block, Block]:
+    """⟨a_k, Xb⟩ and a_kᵀXa_k: for each m, the m-th entry of Xb or Xa_k times that of a_k."""
+    at, dim, arms, high = stream.registers, spec.dim, spec.actions, spec.action_norm[1]
+    tokens, rewards = 2 * spec.horizon, reward_bound(spec)
+    right = math.sqrt(spec.horizon * largest_eigenvalue(spec)) * rewards
+    means, squares = [], []
+    for m in range(dim):
+        row, entries = read(at["inverse"].part(m, of=dim)), pick(at["arms"], np.arange(arms) * dim + m)
+        means += newton.own_products(
+            f"mean {m}",
+            row,
+            read(at["moment_times"]),
+            entries,
+            at["mean"],
+            at["position"],
+            2 / spec.ridge * tokens * right,
+        )
+        squares += newton.own_products(
+            f"square {m}",
+            tile(row, arms),
+            read(at["arms_times"]),
+            entries,
+            at["square"],
+            at["position"],
+            2 / spec.ridge * tokens * high,
+            arms,
+        )
+
+    def mean_truth(values: Values):
+        x, b, a = (held(values, at[name]) for name in ("inverse", "moment", "arms"))
+        solved = np.einsum("tmn,tn->tm", x.reshape(-1, dim, dim), b)
+        return np.einsum("tkm,tm->tk", a.reshape(-1, arms, dim), solved)
+
+    def square_truth(values: Values):
+        x, a = (
+            held(values, at["inverse"]).reshape(-1, dim, dim),
+            held(values, at["arms"]).reshape(-1, arms, dim),
+        )
+        return np.einsum("tkm,tmn,tkn->tk", a, x, a)
+
+    blocks = []
+    for name, heads, to, truth, size, total, gain in (
+        (
+            "mean ⟨a_k, w⟩",
+            means,
+            "mean",
+            mean_truth,
+            2 / spec.ridge * right * high,
+            mean_error(spec, error),
+            right * high,
+        ),
+        (
+            "square a_kᵀA⁻¹a_k",
+            squares,
+            "square",
+            square_truth,
+            2 / spec.ridge * high**2,
+            error * high**2 / spec.ridge,
+            high**2,
+        ),
+    ):
+        own = Bound(0.0, 2.0**-53 * 64 * dim * tokens * size)
+        promise = Promise("norm bounds", own, own + Bound(total, gain * rounding), 2 * math.sqrt(arms) * size)
+        blocks.append(Block(name, SOURCE, (Step(tuple(heads)),), at[to], truth, promise, groups=arms))
+    return blocks[0], blocks[1]
+
+
+def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: Block, square: Block) -> Block:
+    """(mean + α √square)/τ, in one MLP."""
+    at, tau, alpha = stream.registers, spec.temperature, spec.exploration
+    (low, high), one = spec.action_norm, stream["position"].part(2, of=3)
+    smallest, largest = low**2 / largest_eigenvalue(spec) * (1 - error), high**2 / spec.ridge * (1 + error)
+    units, own = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))], Bound(0.0)
+    carried = (1 / tau) * mean.promise.total
+    if alpha:
+        root_error = min(root_error, math.sqrt(largest))
+        root = interpolation.root(
+            "width",
+            SOURCE,
+            interpolation.square_root(smallest, largest, root_error * (1 - SLACK)),
+            error=root_error,
+            source=at["square"],
+            one=one,
+            to=at["logits"],
+            inherited=Bound(
+                width_error(spec, error), square.promise.total.rounding / (2 * math.sqrt(smallest))
+            ),
+        )
+        [neurons] = root.steps[0].units
+        writes = tuple(
+            (to, entries, unit, alpha / tau * weights) for to, entries, unit, weights in neurons.writes
+        )
+        units.append(type(neurons)(neurons.role, neurons.reads, writes))
+        own, carried = (alpha / tau) * root.promise.own, carried + (alpha / tau) * root.promise.total
+    else:
+        carried = carried + own
+
+    def truth(values: Values):
+        return (held(values, at["mean"]) + alpha * np.sqrt(np.maximum(held(values, at["square"]), 0.0))) / tau
+
+    size = (mean.promise.magnitude + alpha * math.sqrt(largest) * 2) / tau * math.sqrt(spec.actions)
+    own = own + Bound(0.0, 2.0**-53 * 8 * size)
+    carried = carried + Bound(0.0, 2.0**-53 * 8 * size)
+    promise = Promise(f"{smallest:.3g} ≤ square ≤ {largest:.3g}", own, carried, size)
+    return Block(
+        "logits", SOURCE, (Step((), tuple(units)),), at["logits"], truth, promise, groups=spec.actions
+    )

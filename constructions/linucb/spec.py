@@ -1,0 +1,79 @@
+"""What a soft LinUCB transformer is built for."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from constructions import checks
+from constructions.block import Block
+from constructions.tokens import reward_bound
+
+Solver = Literal["gd", "agd", "newton"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to build.
+
+    Attributes:
+        dim: d, dimension of the action vectors.
+        actions: A, actions on offer at each step; the set may change from step to step.
+        horizon: T, the largest number of steps.
+        error: ε, bound on |log-probability error| of every action at every step.
+        solver: "gd" or "agd", in-context gradient descent, plain or accelerated; "newton", Newton's iteration, whose depth
+            grows with log T.
+        ridge: λ.
+        exploration: α, weight of the confidence width.
+        temperature: τ of the softmax.
+        action_norm: (b_a, B_a), bounds on ‖a‖.
+        weight_norm: B_w, bound on ‖w*‖.
+        noise_bound: σ, bound on |noise|; rewards are at most B_a B_w + σ in size.
+        depth: "certified", the least depth whose certificate meets `error`, or "stated", that of the paper's proof.
+
+    The defaults are the setting of the paper's experiments: actions and weights in the cube [−1, 1]^5, noise within four
+    standard deviations of 1.5.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+    """
+
+    dim: int
+    actions: int
+    horizon: int
+    error: float = 1e-3
+    solver: Solver = "agd"
+    ridge: float = 1.0
+    exploration: float = 1.0
+    temperature: float = 0.1
+    action_norm: tuple[float, float] = (0.5, math.sqrt(5))
+    weight_norm: float = math.sqrt(5)
+    noise_bound: float = 6.0
+    depth: Literal["certified", "stated"] = "certified"
+
+    def __post_init__(self):
+        for name in ("dim", "actions", "horizon"):
+            checks.whole(name, getattr(self, name))
+        for name in ("error", "ridge", "temperature"):
+            checks.number(name, getattr(self, name), positive=True)
+        for name in ("exploration", "weight_norm", "noise_bound"):
+            checks.number(name, getattr(self, name), positive=False)
+        checks.interval("action_norm", self.action_norm)
+        object.__setattr__(self, "action_norm", tuple(float(value) for value in self.action_norm))
+        checks.choice("solver", self.solver, ("gd", "agd", "newton"))
+        checks.choice("depth", self.depth, ("certified", "stated"))
+        if self.depth == "stated" and self.solver == "newton":
+            raise ValueError(
+                "depth: wanted 'certified' for newton, of which the paper does not speak, got 'stated'"
+            )
+        if reward_bound(self) <= 0:
+            raise ValueError(
+                "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"
+            )
+
+
+def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
+    """A power of two above the norm of every token at every layer: inputs and everything that blocks write."""
+    tokens = 2 * spec.horizon
+    inputs = [tokens, tokens**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], reward_bound(spec)]
+    norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
+    return 2.0 ** (1 + math.ceil(math.log2(norm)))

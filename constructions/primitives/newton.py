@@ -1,0 +1,242 @@
+"""Newton's iteration on matrices, one attention layer a step: inverse and inverse square root.
+
+A head's score is bilinear in two registers and its value linear in a third, so one attention layer computes cubic forms of a
+token's own registers. For symmetric X and G, held row by row,
+
+    (XGX)[i, ·] = Σ_m ⟨X[i, ·], G[·, m]⟩ X[m, ·]:
+
+a signed pair of heads for each (i, m), with score ⟨X[i, ·], i·G[m, ·]⟩, which is i times the product, and value X[m, ·].
+The register i·G undoes the 1/i of attention; the gate B(j − i) keeps other tokens out. One more head, whose score is i at
+its own token, carries the linear part.
+
+**Normal equations.** Score i·a_j[m] on every past token j, value a_j: (1/i)Σ_j i a_j[m] a_j is row m of G = Σ a_j a_jᵀ, and
+with i² for i it is i times that. The rewards in place of a_j[m] give Σ r_j a_j. The MLP of the layer adds λ and iλ on the
+diagonal.
+
+**Inverse.** With A = λI + G and the eigenvalues of X₀A in [1 − e, 1 + e], X ← c(2X − XAX), c = 2/(2 − e²), has them in
+[1 − e', 1 + e'], e' = c − 1 = e²/(2 − e²): eigenvalues y go to c(1 − (1 − y)²) ∈ c[1 − e², 1]. From X₀ = 2/(λ + S) I, e₀ =
+(S − λ)/(S + λ) for every spectrum in [λ, S]. X_k = A^{-1/2}(I + E)A^{-1/2} with ‖E‖ ≤ e_k: e_k = 1/T_{2^k}(1/e₀), the best
+that any polynomial of its degree 2^k − 1 can do.
+
+**Inverse square root.** Y ← MY, Z ← MZ, M = (a/2)(3I − a²ZY), from Y = A/S, Z = I: Y stays ZA/S, so that Z alone is needed,
+M = (a/2)(3I − a²Z²A/S). With the eigenvalues of (ZY)^{1/2} in [l, h] and a² = 3/(h² + hl + l²), x ↦ (a/2)x(3 − a²x²) maps
+[l, h] on [l', 1 + …] with equal values at both ends. Z tends to √S A^{-1/2}.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
+from constructions.links import Link, Values, held, read, side_by_side, stack, tile
+from constructions.stream import Register
+
+
+def normal_equations(
+    name: str,
+    source: str,
+    *,
+    action: Register,
+    reward: Register,
+    position: Register,
+    gram: Register,
+    gram_times: Register,
+    moment: Register,
+    moment_times: Register,
+    ridge: float,
+    action_max: float,
+    reward_max: float,
+    horizon: int,
+) -> Block:
+    """The matrix and the right-hand side of the ridge problem, and both times i.
+
+    Claim: gram is λI + Σ a_j a_jᵀ, gram_times i times that, moment Σ r_j a_j, moment_times i times that.
+    Source: theorem ours, in place of Lemma approx_ridge of arXiv 2310.08566.
+    Reads: action, reward (0 on tokens without an action), position.
+    Writes: gram, gram_times, moment, moment_times.
+    Error: none.
+    Cost: 1 layer of 4(d + 1) heads and 2 neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(action=2, reward=1, g=4, ig=4, b=2, ib=2, position=3)
+    >>> names = dict(gram=s["g"], gram_times=s["ig"], moment=s["b"], moment_times=s["ib"])
+    >>> limits = dict(ridge=1.0, action_max=1.0, reward_max=1.0, horizon=4)
+    >>> registers = dict(action=s["action"], reward=s["reward"], position=s["position"])
+    >>> block = normal_equations("A, b", "", **registers, **names, **limits)
+    >>> sum(head.count for head in block.steps[0].heads)
+    12
+    """
+    place, dim = Position.of(position), action.size
+    key = stack(
+        read(action), read(reward)
+    )  # the same for all heads: they differ in the row that their query picks
+    heads = []
+    for factor, matrix, vector in ((place.index, gram, moment), (place.square, gram_times, moment_times)):
+        for sign in (1.0, -1.0):
+            rows = [_only(factor, row, dim + 1) for row in range(dim + 1)]
+            for queries, to in ((rows[:dim], matrix), (rows[dim:], vector)):
+                count = len(queries)
+                query, value = sign * stack(*queries), sign * tile(read(action), count)
+                heads.append(
+                    Head(f"{to.name} {'+' if sign > 0 else '−'}", query, tile(key, count), value, to, count)
+                )
+    corners = np.arange(dim) * (dim + 1)
+    writes = ((gram, 0), (gram_times, 1))
+    units = Units(
+        "diagonals",
+        stack(place.one, place.index),
+        tuple((to, corners, np.full(dim, unit), np.full(dim, ridge)) for to, unit in writes),
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        a, i = held(values, action), held(values, position)[:, :1]
+        matrix = matrices(a, ridge).reshape(len(a), -1)
+        vector = np.cumsum(a * held(values, reward), axis=0)
+        return np.concatenate([matrix, i * matrix, vector, i * vector], axis=1)
+
+    largest, tokens = ridge + horizon * action_max**2, 2 * horizon
+    right = math.sqrt(horizon) * reward_max * math.sqrt(largest)
+    size = tokens * math.hypot(largest * math.sqrt(dim), right)
+    own = Bound(0.0, UNIT * 4 * tokens * size)
+    to = (gram, gram_times, moment, moment_times)
+    return Block(
+        name, source, (Step(tuple(heads), (units,)),), to, truth, Promise("norm bounds", own, own, 2 * size)
+    )
+
+
+def _only(link: Link, row: int, height: int) -> Link:
+    """A link of one row as row number `row` of so many."""
+    return Link(link.rows + row, link.columns, link.weights, height, link.reads)
+
+
+def matrices(actions: Float[np.ndarray, "tokens dim"], ridge: float) -> Float[np.ndarray, "tokens dim dim"]:
+    """λI + Σ a_j a_jᵀ at every token."""
+    return ridge * np.eye(actions.shape[1]) + np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)
+
+
+def inverse_errors(ridge: float, largest: float, steps: int) -> list[float]:
+    """e_0, …, e_steps.
+
+    >>> [round(e, 6) for e in inverse_errors(1.0, 9.0, 3)]
+    [0.8, 0.470588, 0.124514, 0.007812]
+    """
+    errors = [(largest - ridge) / (largest + ridge)]
+    for _ in range(steps):
+        errors.append(errors[-1] ** 2 / (2 - errors[-1] ** 2))
+    return errors
+
+
+def own_products(
+    role: str,
+    left: Link,
+    right: Link,
+    value: Link,
+    to: Register,
+    position: Register,
+    bound: float,
+    count: int = 1,
+) -> tuple[Head, Head]:
+    """Signed families of heads that add ⟨left, right⟩/i · value, all of the token itself, each to its part of `to`.
+
+    `bound` bounds |⟨left at i, right at j⟩| for j ≤ i.
+    """
+    place, gate = Position.of(position), gate_size(bound)
+    gates = tile(stack(place.index, place.one), count)
+    key = side_by_side(count, right, tile(stack(-gate * place.one, gate * place.index), count))
+    plus, minus = (
+        Head(
+            f"{role} {'+' if sign > 0 else '−'}",
+            side_by_side(count, sign * left, gates),
+            key,
+            sign * value,
+            to,
+            count,
+        )
+        for sign in (1.0, -1.0)
+    )
+    return plus, minus
+
+
+def triple(
+    left: Register,
+    middle: Register,
+    right: Register,
+    to: Register,
+    position: Register,
+    scale: float,
+    bound: float,
+) -> tuple[Head, ...]:
+    """Heads that add scale · (LMR)/i to a matrix, M being symmetric.
+
+    For each m, the products of all rows of L with row m of M, times row m of R.
+    """
+    dim, heads = math.isqrt(to.size), []
+    for m in range(dim):
+        keys, values = (tile(read(register.part(m, of=dim)), dim) for register in (middle, right))
+        role = f"{left.name} {middle.name} {right.name} {m}"
+        heads += own_products(role, read(left), keys, scale * values, to, position, bound, dim)
+    return tuple(heads)
+
+
+def own_linear(role: str, value: Link, to: Register, position: Register) -> Head:
+    """A head that adds a linear map of the token itself: score i(j − i + 1), which is i at j = i and ≤ 0 before."""
+    place = Position.of(position)
+    query = stack(place.index, place.index - place.square)
+    return Head(role, query, stack(place.index, place.one), value, to)
+
+
+def diagonal(one: Link, dim: int) -> Link:
+    """A link of one row on the diagonal of a matrix, row by row."""
+    places = np.arange(dim) * (dim + 1)
+    return Link(places, np.repeat(one.columns, dim), np.repeat(one.weights, dim), dim * dim, one.reads)
+
+
+def inverse(
+    name: str,
+    source: str,
+    *,
+    gram: Register,
+    gram_times: Register,
+    position: Register,
+    to: Register,
+    ridge: float,
+    largest: float,
+    steps: int,
+    tokens: int,
+    action: Register,
+) -> Block:
+    """Newton's iteration for A⁻¹.
+
+    Claim: `to` becomes A^{-1/2}(I + E)A^{-1/2} with ‖E‖ ≤ e_steps.
+    Source: theorem ours, in place of Lemma approx_ridge of arXiv 2310.08566.
+    Reads: gram, gram_times, position; the truth is computed from action.  Writes: to.
+    Error: e_steps √d/λ, in Frobenius norm.
+    Cost: `steps` layers, the first of 1 head, as X₀ is a multiple of the identity, the others of 2d² + 1; no neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(action=2, g=4, ig=4, x=4, position=3)
+    >>> registers = dict(gram=s["g"], gram_times=s["ig"], to=s["x"], position=s["position"], action=s["action"])
+    >>> block = inverse("A⁻¹", "", ridge=1.0, largest=9.0, steps=5, tokens=8, **registers)
+    >>> len(block.steps), sum(head.count for head in block.steps[1].heads)
+    (5, 9)
+    """
+    dim, errors = action.size, inverse_errors(ridge, largest, steps)
+    start, scale = 2 / (ridge + largest), 1 + errors[1]
+    one = Position.of(position).one
+    first = 2 * scale * start * diagonal(one, dim) - scale * start**2 * read(gram)
+    layers = [Step((own_linear(f"{to.name} first", first, to, position),))]
+    for error in errors[2:]:
+        scale = 1 + error  # c
+        heads = triple(to, gram_times, to, to, position, -scale, 2 * tokens * largest / ridge)
+        layers.append(
+            Step((*heads, own_linear(f"{to.name} again", (2 * scale - 1) * read(to), to, position)))
+        )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        a = held(values, action)
+        return np.linalg.inv(matrices(a, ridge)).reshape(len(a), -1)
+
+    size = 2 * math.sqrt(dim) / ridge
+    own = Bound(errors[-1] * math.sqrt(dim) / ridge, UNIT * 64 * dim * largest / ridge * size)
+    return Block(name, source, tuple(layers), to, truth, Promise("spectrum in [λ, S]", own, own, 2 * size))
