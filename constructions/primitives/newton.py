@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
-from constructions.links import Link, Values, held, read, side_by_side, stack, tile
+from constructions.links import Link, Values, held, pick, read, side_by_side, stack, tile
 from constructions.stream import Register
 
 
@@ -240,3 +240,104 @@ def inverse(
     size = 2 * math.sqrt(dim) / ridge
     own = Bound(errors[-1] * math.sqrt(dim) / ridge, UNIT * 64 * dim * largest / ridge * size)
     return Block(name, source, tuple(layers), to, truth, Promise("spectrum in [λ, S]", own, own, 2 * size))
+
+
+def root_scales(ridge: float, largest: float, steps: int) -> list[tuple[float, float, float]]:
+    """(a, l, h) after each step: its scale, and bounds on the eigenvalues of (ZY)^{1/2}.
+
+    >>> [(round(low, 4), round(high, 4)) for _, low, high in root_scales(1.0, 9.0, 3)]
+    [(0.6651, 1.0), (0.9405, 1.0), (0.9986, 1.0)]
+    """
+    low, high, found = math.sqrt(ridge / largest), 1.0, []
+    for _ in range(steps):
+        scale = math.sqrt(3 / (high**2 + high * low + low**2))
+        ends = [scale / 2 * x * (3 - (scale * x) ** 2) for x in (low, high)]
+        low, high = min(ends), 1.0  # the largest value of x(3 − x²)/2 is 1, at x = 1
+        found.append((scale, low, high))
+    return found
+
+
+def root_error(ridge: float, largest: float, steps: int) -> float:
+    """‖E‖ of Z = √S A^{-1/2}(I + E), the last result scaled to lie evenly about 1."""
+    _, low, high = root_scales(ridge, largest, steps)[-1]
+    return (high - low) / (high + low)
+
+
+def inverse_root(
+    name: str,
+    source: str,
+    *,
+    gram: Register,
+    gram_times: Register,
+    position: Register,
+    to: Register,
+    partner: Register,
+    ridge: float,
+    largest: float,
+    steps: int,
+    tokens: int,
+    action: Register,
+) -> Block:
+    """The coupled iteration for A^{-1/2}.
+
+    Claim: `to` becomes √S A^{-1/2}(I + E) times (l + h)/2, a function of A, with ‖E‖ ≤ root_error; partner holds i·Y.
+    Source: theorem ours, in place of step 2 of the proof of Theorem approx_thompson_linear, arXiv 2310.08566.
+    Reads: gram, gram_times, position, to, partner; the truth is computed from action.  Writes: to, partner.
+    Error: root_error √(S/λ) √d times (l + h)/2, in Frobenius norm.
+    Cost: `steps` layers of 4d² + 2 heads at most; no neurons.
+
+    >>> from constructions.stream import Stream
+    >>> s = Stream.of(action=2, g=4, ig=4, z=4, y=4, position=3)
+    >>> registers = dict(gram=s["g"], gram_times=s["ig"], to=s["z"], partner=s["y"], position=s["position"])
+    >>> limits = dict(ridge=1.0, largest=9.0, steps=5, tokens=8, action=s["action"])
+    >>> block = inverse_root("A^{-1/2}", "", **registers, **limits)
+    >>> len(block.steps), sum(head.count for head in block.steps[1].heads)
+    (5, 18)
+    """
+    dim, scales, one = action.size, root_scales(ridge, largest, steps), Position.of(position).one
+    bound, layers = 4 * tokens * math.sqrt(largest / ridge), []
+    for number, (scale, _, _) in enumerate(scales):
+        linear, cubic = 1.5 * scale, -0.5 * scale**3
+        if not number:
+            root = linear * diagonal(one, dim) + cubic / largest * read(gram)
+            heads = (
+                own_linear(f"{to.name} first", root, to, position),
+                *_squared(gram_times, one, partner, position, cubic / largest**2, 2 * tokens * largest),
+                own_linear(f"{partner.name} first", linear / largest * read(gram_times), partner, position),
+            )
+        else:
+            heads = (
+                *triple(to, partner, to, to, position, cubic, bound),
+                own_linear(f"{to.name} again", (linear - 1) * read(to), to, position),
+                *triple(partner, to, partner, partner, position, cubic, bound),
+                own_linear(f"{partner.name} again", (linear - 1) * read(partner), partner, position),
+            )
+        layers.append(Step(heads))
+    _, low, high = scales[-1]
+    middle = (low + high) / 2
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        eigenvalues, basis = np.linalg.eigh(matrices(held(values, action), ridge))
+        scaled = middle * math.sqrt(largest) / np.sqrt(eigenvalues)
+        return ((basis * scaled[:, None]) @ basis.mT).reshape(len(basis), -1)
+
+    condition = largest / ridge
+    size = 2 * math.sqrt(dim * condition)
+    error = root_error(ridge, largest, steps) * middle * math.sqrt(dim * condition)
+    own = Bound(error, UNIT * 64 * dim * condition * size)
+    magnitude = math.hypot(2 * size, 2 * tokens * 2 * math.sqrt(dim))
+    return Block(name, source, tuple(layers), to, truth, Promise("spectrum in [λ, S]", own, own, magnitude))
+
+
+def _squared(
+    matrix: Register, one: Link, to: Register, position: Register, scale: float, bound: float
+) -> tuple[Head, ...]:
+    """Heads that add scale · M²/i to a matrix: for each m, entry m of every row times row m."""
+    dim, heads = math.isqrt(to.size), []
+    for m in range(dim):
+        entries = pick(matrix, np.arange(dim) * dim + m)
+        values = scale * tile(read(matrix.part(m, of=dim)), dim)
+        heads += own_products(
+            f"{matrix.name}² {m}", entries, tile(one, dim), values, to, position, bound, dim
+        )
+    return tuple(heads)

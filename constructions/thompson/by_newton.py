@@ -1,0 +1,203 @@
+"""Steps 1 to 3 in O(log T) layers: the coupled Newton iteration for Σ⁻¹ᐟ², and products.
+
+    layer 1            Σ = λ̃I + Σ a_j a_jᵀ and b = Σ r_j a_j, both also times i; arms times i
+    layers 2 … k+1     Z → √S Σ⁻¹ᐟ²
+    layer k+2          x_k = √(r/S) Z a_k,   v = Z b/√(rS)
+    then               y_k = ⟨x_k, v⟩
+
+**The certificate.** Z is a function of Σ (newton.py): x̂_k = (I + E) x_k and v̂ = (I + E) Σ⁻¹ᐟ²b/√r with one and the same E,
+‖E‖ ≤ ε_w. Differences of arms carry relative errors as in posterior.py, and with D = (I + E)² − I
+
+    |⟨x̂_j − x̂_k, v̂⟩ − ⟨a_j − a_k, μ⟩| = |⟨x_j − x_k, D Σ⁻¹ᐟ²b⟩|/√r ≤ ‖x_j − x_k‖ (2ε_w + ε_w²) Θ:
+
+ε of posterior.py is 2ε_w + ε_w².
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step
+from constructions.links import Link, Values, held, pick, read, tile
+from constructions.primitives import copying, newton, product
+from constructions.stream import Register, Stream
+from constructions.thompson import posterior
+from constructions.thompson.spec import Spec
+
+SOURCE = "theorem ours, in place of steps 1 to 3 of Theorem approx_thompson_linear"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices behind the linear algebra.
+
+    Attributes:
+        steps: k.
+        relative: ε_w, bound on ‖E‖.
+        residual: 2ε_w + ε_w².
+    """
+
+    steps: int
+    relative: float
+    residual: float
+
+
+def plan(spec: Spec, relative: float, residual: float) -> Plan:
+    """The fewest steps with ε_w ≤ relative and 2ε_w + ε_w² ≤ residual."""
+    steps, largest = 1, posterior.largest_eigenvalue(spec)
+    while True:
+        error = newton.root_error(spec.ridge, largest, steps)
+        if error <= relative and 2 * error + error**2 <= residual:
+            return Plan(steps, error, 2 * error + error**2)
+        steps += 1
+
+
+def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
+    """Names and sizes of the scratch registers."""
+    dim, arms = spec.dim, spec.actions
+    matrices = dict.fromkeys(("gram", "gram_times", "root", "partner"), dim * dim)
+    vectors = {"moment": dim, "moment_times": dim, "arms_times": arms * dim, "half": dim, "white": arms * dim}
+    return matrices | vectors
+
+
+def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
+    """The blocks that fill the registers `white` and `half`."""
+    at, tokens, largest = stream.registers, 2 * spec.horizon, posterior.largest_eigenvalue(spec)
+    names = ("action", "reward", "position", "gram", "gram_times", "moment", "moment_times")
+    equations = newton.normal_equations(
+        "normal equations",
+        SOURCE,
+        **{name: at[name] for name in names},
+        ridge=spec.ridge,
+        action_max=spec.action_norm[1],
+        reward_max=spec.reward_max,
+        horizon=spec.horizon,
+    )
+    times = copying.times_index(
+        "arms × i",
+        SOURCE,
+        what=(at["arms"],),
+        to=(at["arms_times"],),
+        position=at["position"],
+        bound=tokens * spec.action_norm[1],
+        tokens=tokens,
+    )
+    root = newton.inverse_root(
+        "Σ⁻¹ᐟ² by Newton",
+        SOURCE,
+        gram=at["gram"],
+        gram_times=at["gram_times"],
+        position=at["position"],
+        to=at["root"],
+        partner=at["partner"],
+        ridge=spec.ridge,
+        largest=largest,
+        steps=chosen.steps,
+        tokens=tokens,
+        action=at["action"],
+    )
+    _, low, high = newton.root_scales(spec.ridge, largest, chosen.steps)[-1]
+    scale = math.sqrt(spec.noise_variance / largest) * 2 / (low + high)
+    return [
+        [equations, times],
+        [root],
+        [_white(spec, stream, chosen, scale), _half(spec, stream, chosen, scale)],
+    ]
+
+
+def _times_root(
+    to: Register,
+    factors: list[Link],
+    root: Register,
+    position: Register,
+    scale: float,
+    bound: float,
+    count: int,
+) -> tuple[Head, ...]:
+    """Heads that add scale · Z v for `count` vectors v: for each m, the m-th entry of i·v times row m of Z."""
+    dim, heads = math.isqrt(root.size), []
+    one = Position.of(position).one
+    for m, entries in enumerate(factors):
+        values = scale * tile(read(root.part(m, of=dim)), count)
+        heads += newton.own_products(
+            f"{to.name} {m}", entries, tile(one, count), values, to, position, bound, count
+        )
+    return tuple(heads)
+
+
+def _white(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
+    """x_k."""
+    at, dim, arms, high = stream.registers, spec.dim, spec.actions, spec.action_norm[1]
+    factors = [pick(at["arms_times"], np.arange(arms) * dim + m) for m in range(dim)]
+    heads = _times_root(
+        at["white"], factors, at["root"], at["position"], scale, 2 * spec.horizon * high, arms
+    )
+    reach = math.sqrt(spec.prior_variance) * high
+    condition = posterior.largest_eigenvalue(spec) / spec.ridge
+    bound = Bound(chosen.relative * reach, UNIT * 256 * dim * condition * reach * math.sqrt(dim))
+    return Block(
+        "√r Σ^-0.5 a_k",
+        SOURCE,
+        (Step(heads),),
+        at["white"],
+        lambda values: posterior.powers(spec, values, -0.5),
+        Promise("norm bounds", bound, bound, 2 * math.sqrt(arms) * reach),
+        groups=arms,
+    )
+
+
+def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
+    """Σ⁻¹ᐟ² b/√r."""
+    at, dim = stream.registers, spec.dim
+    largest = posterior.largest_eigenvalue(spec)
+    factors = [pick(at["moment_times"], np.array([m])) for m in range(dim)]
+    size = math.sqrt(spec.horizon * largest) * spec.reward_max
+    heads = _times_root(
+        at["half"],
+        factors,
+        at["root"],
+        at["position"],
+        scale / spec.noise_variance,
+        2 * spec.horizon * size,
+        1,
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens dim"]:
+        a = held(values, at["action"])
+        eigenvalues, basis = np.linalg.eigh(newton.matrices(a, spec.ridge))
+        b = np.cumsum(a * held(values, at["reward"]), axis=0)
+        turned = np.einsum("tde,td->te", basis, b) / np.sqrt(spec.noise_variance * eigenvalues)
+        return np.einsum("tde,te->td", basis, turned)
+
+    theta = posterior.largest_ratio(spec)
+    rounding = UNIT * 256 * dim * 2 * spec.horizon * (largest / spec.ridge) ** 1.5 * theta
+    bound = Bound(chosen.relative * theta, rounding)
+    return Block(
+        "Σ^-0.5 b/√r",
+        SOURCE,
+        (Step(heads),),
+        at["half"],
+        truth,
+        Promise("norm bounds", bound, bound, 2 * theta),
+    )
+
+
+def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
+    """y_k = ⟨x_k, v⟩."""
+    promises = {block.outputs[0].name: block.promise for block in solved}
+    theta, reach = posterior.largest_ratio(spec), math.sqrt(spec.prior_variance) * spec.action_norm[1]
+    white, half = promises["white"].total, promises["half"].total
+    inherited = theta * white + reach * half + Bound(white.error * half.error)
+    return product.own_token(
+        "mean ⟨a_k, μ⟩",
+        SOURCE,
+        left=stream["half"],
+        right=stream["white"],
+        to=stream["mean"],
+        position=stream["position"],
+        tokens=2 * spec.horizon,
+        bound=2 * theta * 2 * reach,
+        inherited=inherited,
+    )
