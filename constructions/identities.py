@@ -19,7 +19,9 @@ In the first and third, p(i, i) is evaluated after equal powers of i have been a
 Change a weight and the head may lose its identity; it then takes another path, and the result is what the dense form gives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -70,6 +72,19 @@ class Chunk:
         """What keys and values read: all tokens."""
         return self.settled if settled else self.stream
 
+    def own(self, score: "PositionScore") -> Float[Tensor, " wanted"]:
+        """score(i, i) at the wanted tokens, worked out once for a chunk."""
+        return self._once(("own", score.print), lambda: score.own(self.index).to(self.stream))
+
+    def before(self, score: "PositionScore") -> Float[Tensor, " wanted"]:
+        """The largest score(i, j) for j < i at the wanted tokens, worked out once for a chunk."""
+        return self._once(("before", score.print), lambda: score.before(self.index).to(self.stream))
+
+    def _once(self, name: tuple, work: Callable[[], Tensor]) -> Tensor:
+        if name not in self.shared:
+            self.shared[name] = work()
+        return self.shared[name]
+
     def over_index(self, values: Float[Tensor, "*any wanted"]) -> Float[Tensor, "*any wanted"]:
         """Divide by the position i."""
         return values / self.index.to(values)
@@ -80,6 +95,11 @@ class PositionScore:
     """A score that is a polynomial in the positions: coefficients of (i, i², 1) ⊗ (j, j², 1)."""
 
     coefficients: Float[np.ndarray, "3 3"]
+
+    @cached_property
+    def print(self) -> bytes:
+        """The coefficients as a name."""
+        return self.coefficients.tobytes()
 
     def own(self, index: Float[Tensor, " wanted"]) -> Float[Tensor, " wanted"]:
         """p(i, i), equal powers of i added up first."""
@@ -111,7 +131,7 @@ class OwnToken:
     def __call__(self, chunk: Chunk, place: str) -> Move:
         """What these heads add to the stream."""
         if place not in chunk.shared:
-            chunk.shared[place] = (torch.relu(self.score.own(chunk.index)) / chunk.index).to(chunk.stream)
+            chunk.shared[place] = torch.relu(chunk.own(self.score)) / chunk.index.to(chunk.stream)
         return self.value.targets, self.value(chunk.stream) * chunk.shared[place]
 
     def cost(self, tokens: int) -> int:
@@ -152,9 +172,9 @@ class OwnProduct:
             chunk.shared[place] = keys[..., chunk.wanted], largest[..., chunk.wanted]
         keys, largest = chunk.shared[place]
         reach = self._reach(query, largest)
-        if not (reach + self.score.before(chunk.index).to(reach) <= 0).all():
+        if not (reach + chunk.before(self.score) <= 0).all():
             return None
-        scores = (query * keys).sum(1) + self.score.own(chunk.index).to(query)
+        scores = (query * keys).sum(1) + chunk.own(self.score)
         values = self.value(chunk.stream).unflatten(0, (self.heads, -1))
         return self.targets, (values * chunk.over_index(torch.relu(scores))[:, None]).flatten(0, 1)
 
