@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 from hypothesis import strategies as st
+from newton_cases import NEWTON
 from primitive_case import Case, Token, chunks, dot, entries, matrices, matrix, several, vectors
 from tabular_cases import TABULAR
 
@@ -271,6 +272,7 @@ CASES = [
     combine_case(),
     selection_case(3, 2),
     selection_case(2, 25),
+    *NEWTON,
     *TABULAR,
 ]
 

@@ -41,7 +41,7 @@ STAIRS = {  # within one floor
     "thompson": (
         {"spec", "quadrature"},
         {"posterior", "bernoulli_plan"},
-        {"nodes", "two_arms", "sampling", "bernoulli"},
+        {"by_newton", "nodes", "two_arms", "sampling", "bernoulli"},
         {"lines"},
         {"__init__"},
     ),

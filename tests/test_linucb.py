@@ -59,7 +59,8 @@ BAD_SPECS = [
     ({"action_norm": (1.0,)}, r"action_norm: wanted a pair \(smallest, largest\), got \(1.0,\)"),
     ({"action_norm": 1.0}, r"action_norm: wanted a pair \(smallest, largest\), got 1.0"),
     ({"action_norm": ("a", "b")}, "action_norm: wanted a finite number > 0, got 'a'"),
-    ({"solver": "newton"}, "solver: wanted 'gd' or 'agd', got 'newton'"),
+    ({"solver": "adam"}, "solver: wanted 'gd' or 'agd' or 'newton', got 'adam'"),
+    ({"solver": "newton", "depth": "stated"}, "depth: wanted 'certified' for newton, of which"),
     ({"depth": "deep"}, "depth: wanted 'certified' or 'stated', got 'deep'"),
     (
         {"weight_norm": 0.0, "noise_bound": 0.0},
@@ -207,19 +208,20 @@ def specs(draw, horizon=20, condition=LIMIT, error=1e-6, depths=("certified", "s
 
     T, largest = draw(st.integers(1, horizon)), draw(powers(0.1, 10.0))
     smallest_ridge = 2 * T * largest**2 / condition
+    depth = draw(st.sampled_from(depths))
     return Spec(
         dim=draw(st.integers(1, 4)),
         actions=draw(st.integers(1, 4)),
         horizon=T,
         error=draw(st.sampled_from([error, 1.0]) | powers(error, 100.0)),
-        solver=draw(st.sampled_from(["gd", "agd"])),
+        solver=draw(st.sampled_from(["gd", "agd"] if depth == "stated" else ["gd", "agd", "newton"])),
         ridge=draw(powers(smallest_ridge, 1e3)),
         exploration=draw(st.sampled_from([0.0, 1.0]) | powers(1e-6, 10.0)),
         temperature=draw(powers(0.05, 100.0)),
         action_norm=(largest * draw(st.sampled_from([1.0, 0.01]) | st.floats(0.05, 1.0)), largest),
         weight_norm=draw(st.sampled_from([0.0, 1.0])),
         noise_bound=draw(powers(0.01, 10.0)),
-        depth=draw(st.sampled_from(depths)),
+        depth=depth,
     )
 
 
@@ -387,7 +389,7 @@ def test_one_layer_less_would_not_do():
     """The certified depth is the least: one layer less, and the square root gets less than its share."""
     for spec in FIXED:
         [(depth, *_)] = linucb.plan(spec).loops
-        method = linucb._method(spec)
+        method = linucb.descent_method(spec)
         share = (1 - linucb.ROOT_SHARE if spec.exploration else 1) * spec.error * spec.temperature / 2
         assert linucb.inherited_error(spec, method, depth) <= share
         less = linucb.inherited_error(spec, method, depth - 1)

@@ -51,7 +51,7 @@ class Plan:
 
 def plan(spec: Spec) -> "Plan":
     """The depths and the error of the square root that a spec asks for."""
-    method = _method(spec)
+    method = descent_method(spec)
     return certified_plan(spec, method) if spec.depth == "certified" else stated_plan(spec, method)
 
 
@@ -65,12 +65,13 @@ def estimator(spec: Spec, depth: int) -> Construction:
     """
     ahead = spec.dim * (spec.solver == "agd")
     stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=ahead)
-    block = _solve(spec, _method(spec), stream, "ridge", depth)
+    block = _solve(spec, descent_method(spec), stream, "ridge", depth)
     transformer = assemble(stream, BANDIT_INPUTS, [[block]], clip_radius(spec, (block,)))
     return Construction(spec, BanditTokens(stream, spec), (block,), transformer, block.promise.total.error)
 
 
-def _method(spec: Spec) -> descent.Descent:
+def descent_method(spec: Spec) -> descent.Descent:
+    """Descent on the ridge problems of a spec."""
     return descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
 
 
@@ -150,7 +151,8 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
         width=arms,
     )
     solves = [
-        [_solve(spec, _method(spec), stream, name, depth) for name in names] for depth, *names in plan.loops
+        [_solve(spec, descent_method(spec), stream, name, depth) for name in names]
+        for depth, *names in plan.loops
     ]
     scores = _scores(spec, stream, [block for stage in solves for block in stage], plan, changes)
     stages = [*solves, *scores]
