@@ -41,7 +41,7 @@ STAIRS = {  # within one floor
         {"spec", "quadrature"},
         {"posterior", "bernoulli_plan"},
         {"nodes", "two_arms", "sampling", "bernoulli"},
-        {"lines"},
+        {"lines", "printed"},
         {"__init__"},
     ),
 }
