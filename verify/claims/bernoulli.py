@@ -31,7 +31,7 @@ SWEPT = MAIN
 """What exponents are fitted around."""
 HORIZONS = [25, 50, 100, 200, 400, 800, 1600]
 ERRORS = [0.1, 0.03, 0.01, 0.003, 0.001]
-ARMS = [2, 4, 8, 16, 32]
+ARMS = [4, 8, 16, 32, 64]
 RUNS = range(30)
 SOURCE = "ours, constructions/thompson/bernoulli.py"
 LEAST = 1e-6
