@@ -62,7 +62,8 @@ def whitened(spec: thompson.Spec, chosen: posterior.Plan, *, own_steps: bool) ->
     blocks = tuple(block for stage in stages for block in stage)
     inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
     transformer = assemble(stream, inputs, stages, thompson.clip_radius(spec, blocks))
-    tokens = BanditTokens(stream, spec, spec.separation, sampling.draw_norm(spec))
+    held = spec.separation, sampling.draw_norm(spec)
+    tokens = BanditTokens(stream, spec, *held)  # type: ignore[arg-type]  # norms left out are filled in
     return Construction(spec, tokens, blocks, transformer, math.inf)
 
 
