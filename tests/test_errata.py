@@ -1,18 +1,27 @@
 """Every erratum is confirmed, by formulas written out here as the paper prints them; a wrong repair would not be."""
 
+import math
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import chi2
 
+from constructions import thompson
 from constructions.history import EpisodeHistory
 from constructions.primitives import counting, lookup, maximum
+from constructions.thompson import posterior, printed
+from constructions.tokens import BanditTokens
 from constructions.ucbvi import Spec, theorem
-from verify import algorithms, errata
+from verify import algorithms, errata, theorems
+from verify.errata import thompson as errata_thompson
 from verify.errata import ucbvi
+from verify.strategies import battery
 from verify.sweeps import fit_power
+from verify.theorems import thompson_whole
 
 BY_NAME = {erratum.name: erratum for erratum in errata.ERRATA}
 
@@ -98,6 +107,47 @@ def printed_width() -> float:
     return fit_power(dims, dims + dims * np.sqrt(2 * dims / 100)).exponent
 
 
+def descend(slope: float, target: float, step: float, beta: float, depth: int) -> float:
+    """Accelerated descent on (slope/2)x² − target·x, from 0."""
+    last = point = ahead = 0.0
+    for _ in range(depth):
+        last, point = point, ahead - step * (slope * ahead - target)
+        ahead = point + beta * (point - last)
+    return point
+
+
+def printed_steps() -> float:
+    """x_1 at the first decision, where Σ = λ̃ = 1 and a_1 = 1: T = 5, B_a = r = 1, so μ = √10; step size 1/2, κ = 20."""
+    center, beta = np.sqrt(10), (np.sqrt(20) - 1) / (np.sqrt(20) + 1)
+    poles = int(np.ceil((10**0.25 / 4 + 1) * np.ceil(np.log(2 * np.sqrt(10) / 0.1))))
+    depth = int(np.ceil(2 * np.sqrt(20) * np.log(11 * 10 / (0.1 / poles))))
+    root = 1.0
+    for j in range(1, poles + 1):
+        angle = j * np.pi / (2 * poles + 1)
+        a, b = 2 / (2 * poles + 1) * np.sin(angle) ** 2, np.cos(angle) ** 2
+        root += descend((1 - b) * center + b, a * (1 - center), 0.5, beta, depth)
+    return descend(1.0, np.sqrt(center) * root, 0.5, beta, depth)
+
+
+def printed_separation() -> float:
+    """By how much η/2 exceeds η√r/√Σ with η = r = 1 and Σ = 1 + 4."""
+    return 0.5 - 1 / np.sqrt(5)
+
+
+def printed_shift_norms() -> float:
+    """Exponent of A in Σ‖V‖ of 2A heads of norm 1 and A of norm μ − λ̃; T = 10⁶, λ̃ = B_a = 1."""
+    arms = [2, 4, 8, 16]
+    return fit_power(arms, [count * (2 + np.sqrt(2e6) - 1) for count in arms]).exponent
+
+
+def printed_miss() -> float:
+    """P(χ²_10 ≥ (β/√r)²) − δ, β/√r as printed, for d = T = 10, r = 10⁻³, λ̃ = 10, δ = 1/(10√10)."""
+    failure = 1 / (10 * np.sqrt(10))
+    first = np.sqrt(2 * 1e-3 * 10 * np.log(40 / failure))
+    half = (first + np.sqrt(2 * np.log(2 / failure) + 10 * np.log(1 + 10 / 100))) ** 2 / 2
+    return np.exp(-half) * sum(half**k / math.factorial(k) for k in range(5)) - failure
+
+
 LITERAL = {
     "square-root interpolant": (3.0, printed_root(), 1e-12),
     "norm of the square roots": (0.0, printed_root_norms(), 0.03),
@@ -109,6 +159,10 @@ LITERAL = {
     "stage of the transitions": (0.5, printed_model(), 1e-12),
     "values of heads 6 to 10": (printed_count(1, -1, 2, 1, 2), printed_count(1, 0, 2, 1, 2), 1e-12),
     "norm of the look-ups": (0.0, printed_norms(), 0.03),
+    "step size of the poles": (1.0, printed_steps(), 1.0),
+    "separation of the arguments": (0.0, printed_separation(), 1e-5),
+    "norm of the shifted arms": (0.0, printed_shift_norms(), 1e-3),
+    "radius of the confidence ellipsoids": (0.0, printed_miss(), 1e-9),
 }
 """Wanted value, what the printed formula gives, and how close the two ways to compute it must be; exponents: the constants
 that other neurons add fade slowly."""
@@ -151,6 +205,29 @@ def _model(patch):
     patch.setattr(theorem, "_of_stage", lambda register, stage, spec: register.part(1, of=spec.horizon))
 
 
+def _steps(patch):
+    right = printed._system
+    patch.setattr(printed, "_system", lambda *a: right(*a[:-1], own_steps=False))
+
+
+def _separation(patch):
+    shorter = thompson_whole.SEPARATION_KEPT * theorems.horizon**0.5  # as if it did not shrink with T
+    patch.setattr(thompson_whole, "SEPARATION_KEPT", shorter)
+
+
+def _heads(patch):
+    right = printed.shifted
+    patch.setattr(printed, "shifted", lambda *a, together: right(*a))
+
+
+def _radius(patch):
+    patch.setattr(
+        errata_thompson,
+        "radius_without_the_root",
+        lambda values: theorems.evaluate(thompson_whole.CONFIDENCE_RADIUS, **values),
+    )
+
+
 WRONG = {
     "gate of the squares": _gate,
     "constant of count head 5": _constant,
@@ -158,6 +235,10 @@ WRONG = {
     "look-up of the rewards": _reward,
     "maximum over actions": _maximum,
     "stage of the transitions": _model,
+    "step size of the poles": _steps,
+    "separation of the arguments": _separation,
+    "norm of the shifted arms": _heads,
+    "radius of the confidence ellipsoids": _radius,
 }
 
 
@@ -224,3 +305,88 @@ def test_the_smaller_gate_would_do_and_the_printed_one_would_not():
 def test_unknown_literal_pieces_are_named():
     with pytest.raises(ValueError, match=r"literal: wanted some of .*'gate'.*, got \['bonus'\]"):
         theorem.build(Spec(states=1, actions=1, horizon=1, episodes=1), frozenset({"bonus"}))
+
+
+PLANE = thompson.Spec(dim=2, actions=3, horizon=6, form="sampling", error=0.05)
+
+
+def test_the_printed_route_with_own_steps_is_right():
+    """Histories of the battery, with the layers and poles that the paper prints: what its step 3 promises."""
+    chosen = errata_thompson.plan(PLANE, 0.1)
+    built = errata_thompson.whitened(replace(PLANE, form="policy"), chosen, own_steps=True)
+    together = ("duplicates", "collinear", "weak direction")  # families with arms that are the same
+    histories = [recipe.history(PLANE) for recipe in battery(PLANE) if recipe.family not in together]
+    true = np.stack([algorithms.thompson_values(PLANE, history).whitened for history in histories])
+    found = built.outputs(histories)[..., built.tokens.stream["white"].slice].reshape(true.shape)
+    assert np.linalg.norm(found - true, axis=-1).max() <= 0.1
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 10, 200])
+def test_own_steps_need_no_more_layers(horizon):
+    """Condition numbers of all poles are at most that of the estimate: the effect that the erratum claims."""
+    spec = replace(PLANE, horizon=horizon)
+    whole, (_, shares) = posterior.method(spec), printed.pade(20)
+    for share, shift in zip(shares, printed.plan(spec, 10, 20).rule.shifts, strict=True):
+        own = posterior.method(spec, float(shift))
+        slope = (1 - share) * printed.center(spec) + share * spec.ridge  # least eigenvalue of M_j
+        assert own.ridge * share == pytest.approx(slope)
+        assert own.condition <= whole.condition
+        assert own.residual(50) <= whole.residual(50)
+        literal = printed.method(spec, share, float(shift))
+        smooth = slope + share * spec.action_norm[1] ** 2 <= spec.action_norm[1] ** 2 + spec.ridge
+        assert math.isfinite(literal.residual(50)) == smooth
+        assert literal.momentum == whole.momentum
+
+
+def test_scores_are_wrong_with_the_printed_steps():
+    errors, own = {}, thompson.sampling.plan(errata_thompson.LONG)
+    drawn = errata_thompson.second_decisions()[:5]
+    true = np.array([algorithms.thompson_scores(errata_thompson.LONG, one)[-1] for one in drawn])
+    for steps in (False, True):
+        chosen = printed.plan(errata_thompson.LONG, own.depth, len(own.rule.shifts))
+        built = errata_thompson.whitened(errata_thompson.LONG, chosen, own_steps=steps)
+        found = built.outputs(drawn)[:, -1, built.tokens.stream["logits"].slice]
+        errors[steps] = np.abs(found - true).max()
+    assert errors[True] <= errata_thompson.LONG.error < 1e6 < errors[False]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_step_2a_gives_the_same_with_one_head_for_all_arms(together):
+    stream, transformer = errata_thompson.arguments(PLANE, together=together)
+    tokens = BanditTokens(stream, PLANE)
+    for recipe in battery(PLANE)[::7]:
+        history = recipe.history(PLANE)
+        found = transformer(torch.as_tensor(tokens.encode(history))).numpy()[
+            tokens.states(6), stream["shifted"].slice
+        ]
+        for step, arms in enumerate(history.contexts):
+            past = history.chosen[:step]
+            matrix = past.T @ past + (PLANE.ridge - printed.center(PLANE)) * np.eye(2)
+            np.testing.assert_allclose(found[step].reshape(arms.shape), arms @ matrix, atol=1e-10)
+    assert transformer.size().heads == (7 if together else 9)
+
+
+@pytest.mark.parametrize("horizon", [2, 20, 200])
+def test_the_repaired_separation_is_kept(horizon):
+    """On every history; and one arm for ever comes within a factor of √2 of it."""
+    spec, closest = replace(PLANE, horizon=horizon), math.inf
+    kept = theorems.evaluate(
+        thompson_whole.SEPARATION_KEPT / theorems.separation, **errata_thompson.symbols(spec)
+    )
+    for recipe in battery(spec):
+        history = recipe.history(spec)
+        white = algorithms.thompson_values(spec, history).whitened
+        apart, moved = (np.linalg.norm(np.diff(x, axis=1), axis=-1) for x in (history.contexts, white))
+        closest = min(closest, (moved[apart > 1e-9] / apart[apart > 1e-9]).min(initial=math.inf))
+    assert kept <= closest <= 1.5 * kept
+
+
+def test_the_chance_to_miss_is_what_draws_of_the_weights_show():
+    """200,000 weight vectors from the prior, against ten standard deviations."""
+    values = errata_thompson.RADIUS | {"failure": 1 / (10 * math.sqrt(10))}
+    radius, ridge = theorems.evaluate(thompson_whole.CONFIDENCE_RADIUS, **values), 10.0
+    weights = np.random.default_rng(0).normal(scale=math.sqrt(1e-4), size=(200_000, 10))
+    share = (math.sqrt(ridge) * np.linalg.norm(weights, axis=1) >= radius).mean()
+    wanted = errata_thompson.miss(radius, values["failure"], 10, 1e-3)
+    assert share == pytest.approx(wanted, abs=10 * math.sqrt(wanted * (1 - wanted) / 200_000))
+    assert chi2.sf(radius**2 / 1e-3, 10) == pytest.approx(wanted, abs=1e-9)

@@ -42,7 +42,7 @@ STAIRS = {  # within one floor
         {"spec", "quadrature"},
         {"posterior", "bernoulli_plan"},
         {"by_newton", "nodes", "two_arms", "sampling", "bernoulli"},
-        {"lines"},
+        {"lines", "printed"},
         {"__init__"},
     ),
 }

@@ -53,6 +53,8 @@ class Descent:
         ridge: λ.
         action_max: B_a.
         horizon: T; tokens run to 2T, of which at most T hold an action.
+        step: η, 1/(B_a² + λ) if left out. Nothing is promised of longer steps.
+        momentum_condition: the κ that β is made of, that of the problem if left out.
 
     >>> round(Descent("agd", ridge=1.0, action_max=2.0, horizon=10).residual(40), 6)
     0.073904
@@ -62,21 +64,23 @@ class Descent:
     ridge: float
     action_max: float
     horizon: int
+    step: float | None = None
+    momentum_condition: float | None = None
 
     @property
     def step_size(self) -> float:
         """η = 1/(B_a² + λ)."""
-        return 1 / (self.action_max**2 + self.ridge)
+        return self.step or 1 / (self.action_max**2 + self.ridge)
 
     @property
     def condition(self) -> float:
-        """κ = 2T(B_a² + λ)/λ."""
+        """κ = 2T/(ηλ) = 2T(B_a² + λ)/λ."""
         return 2 * self.horizon / (self.ridge * self.step_size)
 
     @property
     def momentum(self) -> float:
         """β, 0 for plain gradient descent."""
-        root = math.sqrt(self.condition)
+        root = math.sqrt(self.momentum_condition or self.condition)
         return (root - 1) / (root + 1) if self.solver == "agd" else 0.0
 
     def envelope(self, x: Float[np.ndarray, " points"], depth: int) -> Float[np.ndarray, " points"]:
@@ -90,7 +94,9 @@ class Descent:
         return radius**depth + radius ** (depth - 1) * (1 - beta) * q / 2 * turns
 
     def residual(self, depth: int) -> float:
-        """ε_depth = sup |e_depth| over [1/κ, 1]."""
+        """ε_depth = sup |e_depth| over [1/κ, 1]; ∞ for steps that may diverge."""
+        if self.step_size * (self.action_max**2 + self.ridge) > 1 + 1e-9:
+            return math.inf
         return float(self.envelope(np.array([1 / self.condition]), depth)[0])
 
     def reward_residual(self, depth: int) -> float:

@@ -13,7 +13,7 @@ finer rule errs by, which is the fourth power of it. Probabilities below 10⁻²
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from scipy.special import betainc, betaln
 
 from constructions.history import BanditHistory
@@ -61,15 +61,18 @@ def bernoulli_thompson_accuracy(
 
 
 class BernoulliThompsonDecoder:
-    """Thompson sampling one decision at a time, by drawing: what it returns is certain of the arm whose draw is largest."""
+    """Thompson sampling one decision at a time.
 
-    def __init__(self, spec: BernoulliThompsonParameters, generator: np.random.Generator):
+    By drawing, what it returns being certain of the arm whose draw is largest; without a generator, the log-probabilities.
+    """
+
+    def __init__(self, spec: BernoulliThompsonParameters, generator: np.random.Generator | None = None):
         whole("actions", spec.actions)
         self._generator, self._pending = generator, False
         self._wins, self._losses = np.zeros((2, spec.actions))
 
     def observe(self, context) -> Float[np.ndarray, " arms"]:
-        """Log of the one-hot vector of the arm whose posterior draw is largest.
+        """Log of the one-hot vector of the arm whose posterior draw is largest; without a generator, log-probabilities.
 
         Raises:
             ValueError: if the context is not a finite matrix of a row for each arm, or the decision before it has not been
@@ -81,6 +84,9 @@ class BernoulliThompsonDecoder:
         if arms != len(self._wins):
             raise ValueError(f"observe: wanted {len(self._wins)} arms, got {arms}")
         self._pending = True
+        if self._generator is None:
+            pairs = np.stack([self._wins, self._losses], axis=-1)[None]
+            return np.logaddexp.reduce(_integrands(pairs, int(pairs.sum()) + 1)[0], axis=-1)
         draws = self._generator.beta(self._wins + 1, self._losses + 1)
         with np.errstate(divide="ignore"):
             return np.log(np.arange(arms) == draws.argmax())
@@ -99,9 +105,11 @@ class BernoulliThompsonDecoder:
 
 
 def bernoulli_thompson_decoder(
-    spec: BernoulliThompsonParameters, generator: np.random.Generator
+    spec: BernoulliThompsonParameters, generator: np.random.Generator | None = None
 ) -> BernoulliThompsonDecoder:
     """Thompson sampling that draws: `.observe(context)` → log-probabilities 0 and −∞, `.record(action, reward)`.
+
+    Without a generator, `.observe` returns the log-probabilities of Thompson sampling.
 
     >>> from types import SimpleNamespace
     >>> policy = bernoulli_thompson_decoder(SimpleNamespace(actions=2), np.random.default_rng(0))
@@ -131,14 +139,18 @@ def _counts(
 def _terms(
     spec: BernoulliThompsonParameters, history: BanditHistory
 ) -> Float[np.ndarray, "steps arms nodes"]:
-    """Logarithms of the terms of the sum that is ∫ f_k Π_{j≠k} F_j; each posterior is computed once."""
+    """Logarithms of the terms of the sum that is ∫ f_k Π_{j≠k} F_j, at every step of a history."""
     whole("actions", spec.actions)
-    half = int(np.ceil(REACH * np.sqrt(history.steps + 20) / 0.3))
+    return _integrands(np.stack(_counts(spec.actions, history), axis=-1), history.steps)
+
+
+def _integrands(pairs: Real[np.ndarray, "steps arms 2"], steps: int) -> Float[np.ndarray, "steps arms nodes"]:
+    """The same from successes and failures, fewer than `steps` together; each posterior is computed once."""
+    half = int(np.ceil(REACH * np.sqrt(steps + 20) / 0.3))
     t = np.linspace(-REACH, REACH, 2 * half + 1)
     x = np.pi * np.sinh(t)
     log_u, log_v = -np.logaddexp(0, -x), -np.logaddexp(0, x)
     jacobian = np.log(np.pi * np.cosh(t) * (t[1] - t[0])) + log_u + log_v
-    pairs = np.stack(_counts(spec.actions, history), axis=-1)
     unique, which = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
     s, b = unique[:, 0, None], unique[:, 1, None]
     log_f = s * log_u + b * log_v - betaln(s + 1, b + 1)
@@ -146,5 +158,5 @@ def _terms(
         log_cdf = np.log(betainc(s + 1, b + 1, np.exp(log_u)))
     which = which.reshape(pairs.shape[:2])
     f, cdf = log_f[which], log_cdf[which]
-    others = np.stack([np.delete(cdf, k, axis=1).sum(axis=1) for k in range(spec.actions)], axis=1)
+    others = np.stack([np.delete(cdf, k, axis=1).sum(axis=1) for k in range(pairs.shape[1])], axis=1)
     return f + others + jacobian

@@ -6,6 +6,7 @@ policy      d = 5, A = 10, T = 200, 4,096 nodes: 200 posteriors of real runs aga
 sampling    the same draw, the same action, over 10,000 steps
 sizes       poles, layers and heads against Theorem 10's proof; exponents in T
 regret      the transformer acts; Theorem 11's bound with the constants of its proof
+bernoulli   Bernoulli arms (bernoulli.py)
 mutants     does the audit notice when one weight is wrong?
 """
 
@@ -23,6 +24,7 @@ from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
 from verify import algorithms, posterior_sweeps
 from verify.audit import Findings, Report, Verdict, measure, search, words
+from verify.claims import bernoulli
 from verify.claims.linucb import caught, slack_rows
 from verify.mutation import mutants
 from verify.posterior_sweeps import FLOOR, symbols
@@ -74,10 +76,14 @@ def report(
     progress("the transformer acts")
     records["regret"] = [posterior_sweeps.regret(ACTING, range(30), "Gaussian prior")]
     verdicts += _regret(records["regret"][0])
+    progress("Bernoulli arms")
+    counted, rows, played = bernoulli.verdicts(histories, progress)
+    verdicts += counted
+    records["regret"] += played["regret"]
     progress(f"auditing {trials} mutants")
     broken = mutants(built, algorithms.thompson, trials, seed=0)
     verdicts.append(caught(broken))
-    slack = slack_rows(built, findings) + slack_rows(lines, found)
+    slack = slack_rows(built, findings) + slack_rows(lines, found) + rows
     return Report(
         "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)",
         asdict(TWO),

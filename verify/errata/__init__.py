@@ -4,9 +4,9 @@ These are claims about published work. Each is demonstrated by running the liter
 side; if the literal one were right, the demonstration would say so.
 """
 
-from verify.errata import linucb, ucbvi
+from verify.errata import linucb, thompson, ucbvi
 from verify.errata.entry import Demonstration, Erratum
 
 __all__ = ["ERRATA", "Demonstration", "Erratum"]
 
-ERRATA: tuple[Erratum, ...] = (*linucb.ERRATA, *ucbvi.ERRATA)
+ERRATA: tuple[Erratum, ...] = (*linucb.ERRATA, *ucbvi.ERRATA, *thompson.ERRATA)

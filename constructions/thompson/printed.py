@@ -1,0 +1,163 @@
+"""Steps 2 and 3 as the paper prints them, for a demonstration: one system M_j for each pole, one step size for all.
+
+    step 2a     v_k = (Σ − μI) a_k, by 3A heads, or by 2A + 1 where one head serves all arms; then times i
+    step 2b     a_j M_j⁻¹ v_k by descent, M_j = (1 − b_j)μI + b_jΣ
+    step 2c     √r √Σ a_k ≈ √(rμ) [a_k + Σ_j a_j M_j⁻¹ v_k]
+    step 3      Σ⁻¹ of it
+
+With M_j = b_j(shift_j I + G), a gradient step of size η on (1/i)(½ xᵀM_j x − a_j xᵀv) is one of size b_jη on
+(1/i)(½ yᵀ(shift_j I + G)y − yᵀv) for x = (a_j/b_j) y: descent.py runs it unchanged, from the same zero.
+
+As printed η = 1/(B_a² + λ̃) for all. But ((1 − b_j)μI + b_jΣ)/i is not (B_a² + λ̃)-smooth at early tokens i, where μ, of order
+√T, has not yet been divided by much. `own_steps` has 1/(B_a² + shift_j) in place of b_jη, and the momentum of that.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed
+from constructions.links import Values, read, stack
+from constructions.primitives import copying, descent, rational
+from constructions.stream import Stream
+from constructions.thompson import posterior
+from constructions.thompson.posterior import SOURCE
+from constructions.thompson.spec import Spec
+
+ROOM = 2.0**400
+"""What the blocks may write: no clipping hides a divergence."""
+
+
+def plan(spec: Spec, depth: int, poles: int) -> posterior.Plan:
+    """The plan with so many layers of each descent and so many poles, around the printed centre."""
+    rule = rational.with_poles("pade", spec.ridge, largest(spec), poles)
+    return posterior.with_depth(spec, depth, rule)
+
+
+def largest(spec: Spec) -> float:
+    """T(B_a² + λ̃), the printed bound on the eigenvalues of Σ."""
+    return spec.horizon * (spec.action_norm[1] ** 2 + spec.ridge)
+
+
+def center(spec: Spec) -> float:
+    """μ = √(T λ̃ (B_a² + λ̃))."""
+    return math.sqrt(largest(spec) * spec.ridge)
+
+
+def pade(count: int) -> tuple[Float[np.ndarray, " poles"], Float[np.ndarray, " poles"]]:
+    """The numbers a_j and b_j.
+
+    >>> [x.round(6).tolist() for x in pade(1)]
+    [[0.5], [0.25]]
+    """
+    angle = np.arange(1, count + 1) * math.pi / (2 * count + 1)
+    return 2 / (2 * count + 1) * np.sin(angle) ** 2, np.cos(angle) ** 2
+
+
+def registers(spec: Spec, chosen: posterior.Plan) -> dict[str, int]:
+    """Names and sizes of the scratch registers."""
+    arms = spec.dim * spec.actions
+    return dict.fromkeys(("shifted_share", "shifted"), arms) | posterior.registers(spec, chosen)
+
+
+def stages(
+    spec: Spec, stream: Stream, chosen: posterior.Plan, *, own_steps: bool = False
+) -> list[list[Block]]:
+    """The blocks that fill the registers `estimate` and `white`, with the printed step size or with the poles' own."""
+    first = shifted(spec, stream)
+    _, b = pade(len(chosen.rule.shifts))
+    poles = [
+        _system(spec, stream, f"pole_{n}", chosen.depth, float(share), float(shift), own_steps)
+        for n, (share, shift) in enumerate(zip(b, chosen.rule.shifts, strict=True), 1)
+    ]
+    root = _root(spec, stream, chosen, poles)
+    last = posterior.inverse(spec, stream, "white", chosen.depth, vectors="root", source="3")
+    unknown = Bound(math.inf)
+    whole = replace(
+        last,
+        truth=lambda values: posterior.powers(spec, values, -0.5),
+        promise=Promise("none", unknown, unknown, ROOM),
+    )
+    return [[first], [posterior.estimate(spec, stream, chosen.depth), *poles], [root], [whole]]
+
+
+def shifted(spec: Spec, stream: Stream, *, together: bool = False) -> Block:
+    """Step 2a: (Σ − μI) a_k, each arm with a third head of its own, or one such head for all together."""
+    arms, share, place = stream["arms"], stream["shifted_share"], Position.of(stream["position"])
+    heads, offset = [], spec.ridge - center(spec)
+    gate_query = stack(place.one, -place.index, place.one)
+    gate_key = stack(place.one, place.one, place.index)
+    for k in range(spec.actions):
+        arm, to = (register.part(k, of=spec.actions) for register in (arms, share))
+        heads += signed(f"gram times arm {k}", read(arm), read(stream["action"]), read(stream["action"]), to)
+        if not together:
+            heads.append(Head(f"minus μ {k}", gate_query, gate_key, offset * read(arm), to))
+    if together:
+        heads.append(Head("minus μ", gate_query, gate_key, offset * read(arms), share))
+    steps = float(spec.horizon)
+    again = Head(
+        "times i",
+        stack(place.square, -steps * place.square, place.one),
+        stack(place.one, place.one, steps * place.square),
+        read(share),
+        stream["shifted"],
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        actions, vectors = values["action"], values["arms"].reshape(-1, spec.actions, spec.dim)
+        grams = np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)
+        return (vectors @ grams + offset * vectors).reshape(len(vectors), -1)
+
+    own = Bound(0.0, UNIT * 64 * spec.horizon**3 * spec.action_norm[1] ** 3)
+    promise = Promise("all arms within B_a", own, own, ROOM)
+    return Block(
+        "(Σ − μI) a_k",
+        SOURCE.format("2a"),
+        (Step(tuple(heads)), Step((again,))),
+        stream["shifted"],
+        truth,
+        promise,
+        groups=spec.actions,
+    )
+
+
+def method(spec: Spec, share: float, shift: float) -> descent.Descent:
+    """Descent as printed on the system of a pole: step size b_j/(B_a² + λ̃), momentum of 2T(B_a² + λ̃)/λ̃."""
+    whole = posterior.method(spec)
+    return replace(whole, ridge=shift, step=share * whole.step_size, momentum_condition=whole.condition)
+
+
+def _system(
+    spec: Spec, stream: Stream, name: str, depth: int, share: float, shift: float, own_steps: bool
+) -> Block:
+    """Step 2b for one pole: (shift_j I + G)⁻¹ v_k."""
+    chosen = posterior.method(spec, shift) if own_steps else method(spec, share, shift)
+    block = descent.inverse(
+        chosen,
+        depth,
+        action=stream["action"],
+        vectors=stream["shifted"],
+        position=stream["position"],
+        point=stream[name],
+        ahead=stream[f"{name}_ahead"],
+        norm=spec.action_norm[1] * largest(spec),
+        name=name.replace("_", " "),
+        source=SOURCE.format("2b"),
+    )
+    return replace(block, promise=replace(block.promise, magnitude=ROOM))
+
+
+def _root(spec: Spec, stream: Stream, chosen: posterior.Plan, poles: list[Block]) -> Block:
+    """Step 2c."""
+    a, b = pade(len(poles))
+    scale = math.sqrt(spec.noise_variance * center(spec))
+    terms = [(scale * float(x), block.outputs[0]) for x, block in zip(a / b, poles, strict=True)]
+    return copying.combine(
+        "√r Σ^0.5 a_k",
+        SOURCE.format("2c"),
+        terms=((scale, stream["arms"]), *terms),
+        to=stream["root"],
+        bound=ROOM,
+    )
