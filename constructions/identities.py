@@ -59,6 +59,7 @@ class Chunk:
         wanted: which tokens of the chunk they are.
         state: what the tokens before the chunk left behind; brought up to date by the groups.
         shared: what groups with settled keys have computed for this chunk.
+        scores: what positions score at the wanted tokens.
     """
 
     settled: Stream
@@ -67,6 +68,7 @@ class Chunk:
     wanted: Int[Tensor, " wanted"]
     state: State
     shared: dict
+    scores: dict = field(default_factory=dict)
 
     def seen(self, settled: bool) -> Stream:
         """What keys and values read: all tokens."""
@@ -81,9 +83,9 @@ class Chunk:
         return self._once(("before", score.print), lambda: score.before(self.index).to(self.stream))
 
     def _once(self, name: tuple, work: Callable[[], Tensor]) -> Tensor:
-        if name not in self.shared:
-            self.shared[name] = work()
-        return self.shared[name]
+        if name not in self.scores:
+            self.scores[name] = work()
+        return self.scores[name]
 
     def over_index(self, values: Float[Tensor, "*any wanted"]) -> Float[Tensor, "*any wanted"]:
         """Divide by the position i."""
