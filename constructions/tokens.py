@@ -1,353 +1,234 @@
-"""Step 4 for any number of arms: the policy integrated along fixed lines, in place of an assumption of existence.
+"""Histories as tokens, and back: the embedding and extraction of arXiv 2310.08566, Appendix C.1.
 
-Write z ~ N(0, I_d) as z = E n + s e with a fixed direction e, a basis E of what is orthogonal to it, n ~ N(0, I_{d−1}) and
-s ~ N(0, 1). On the line of a node n the score of arm k is α_k + sβ_k, α_k = ⟨x_k, En⟩ + y_k, β_k = ⟨x_k, e⟩, so that k wins
-exactly for s between
+Step t becomes two tokens. The state token 2t−1 holds the action vectors on offer, the action token 2t the vector that was
+chosen and its reward; both hold the position (i, i², 1). Everything else starts at zero.
 
-    lo_k = max over j with β_j < β_k of b_kj,    hi_k = min over j with β_j > β_k of b_jk,    b_kj = (α_j − α_k)/(β_k − β_j),
+    state   [ 0 ; 0 ; a_{t,1} … a_{t,A} ; 0 … ; i, i², 1 ]      action   [ a_t ; r_t ; 0 … ; i, i², 1 ]
 
-and P(k | n) = [Φ(hi_k) − Φ(lo_k)]₊. The mean over N nodes, which stand in the weights, is P̄_k: one direction is integrated
-exactly, the others by scrambled Sobol' points or by independent ones. b_kj is ⟨B_kj, (n, 1)⟩ with N-free vectors
-B_kj = c_kj(Eᵀ(x_j − x_k), y_j − y_k), c_kj = 1/(β_k − β_j): A(A−1) divisions a token, not N times as many.
-
-    layer 1       MLP: pos_kj = relu(β_k − β_j), and near_kj, the same cut off at δ
-    layer 2       MLP: c_kj from pos_kj by interpolation; ∓M(1 − g_kj), g_kj = 1 where near_kj ≥ δ₀: bounds that do not apply
-    layer 3       heads: B_kj, own-token score i c_kj, value (Eᵀ(x_j − x_k), y_j − y_k)
-    layers 3 …    MLP: max and min of A − 1 numbers for each arm and node, by max(p, q) = q + relu(p − q)
-    then          MLP: lo and hi cut off at ±C; min(lo, hi); Φ by interpolation and the mean over nodes: p̂_k
-    then          MLP: logits = log(p̂_k ∨ η₁) by interpolation
-
-**The certificate.** Say that e tells the arms apart if |⟨x_k − x_j, e⟩| ≥ ζ‖x_k − x_j‖ and ≥ δ for every pair. Then, with
-ε_w, ε and Θ of posterior.py, Z ≥ ‖n‖ for all nodes and ε_c the relative error of 1/x,
-
-    |b̂ − b| ≤ |b| r + h,   r = (1 + ε_c)/(1 − ε_w/ζ) − 1,   h = (1 + r)(ε_w Z + εΘ)/ζ,
-    |p̂_k − P̄_k| ≤ ε_p = 2[ε_Φ + Φ(−C) + r/4 + 2h/5],
-
-as |x|φ(x) ≤ 1/4 and φ ≤ 2/5; max and min are 1-Lipschitz. For every arm with P̄_k ≥ floor, both ways,
-
-    |log TF_k − log P̄_k| ≤ −log(1 − ε_p/floor) + 2ε_log + max(log(1 + A(ε_p + η₁)), −log(1 − Aε_p)).
-
-So much is deterministic. What holds with a probability over direction and nodes, for a history fixed before they are drawn,
-is in nodes.py.
+A stream with a register `draw` is for a policy that is handed its randomness: its state tokens hold a standard normal vector.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import ndtr, ndtri
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
-from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
-from constructions.primitives import interpolation, maximum
-from constructions.stream import Register, Stream
-from constructions.thompson import posterior
-from constructions.thompson.nodes import APART, Rule, resolution
-from constructions.thompson.spec import FLOOR, Spec
+from constructions.history import BanditHistory, EpisodeHistory
+from constructions.stream import Stream
 
-SOURCE = "Theorem approx_thompson_linear, step 4, lines"
-ZONE = 1e-3
-"""δ₀ as a part of δ."""
+ROUNDING = 1e-9
+"""Relative room left for rounding when norms are compared with their bounds."""
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The choices behind the weights.
+@runtime_checkable
+class BanditSpec(Protocol):
+    """What the tokens of a linear bandit need to know of a specification: dimensions and norm bounds."""
+
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+    @property
+    def actions(self) -> int: ...  # noqa: D102
+    @property
+    def horizon(self) -> int: ...  # noqa: D102
+    @property
+    def action_norm(self) -> tuple[float, float]: ...  # noqa: D102
+    @property
+    def weight_norm(self) -> float: ...  # noqa: D102
+    @property
+    def noise_bound(self) -> float: ...  # noqa: D102
+
+
+def bandit_stream(dim: int, actions: int, **scratch: int) -> Stream:
+    """The paper's token layout with named scratch registers."""
+    return Stream.of(action=dim, reward=1, arms=actions * dim, logits=actions, **scratch, position=3)
+
+
+BANDIT_INPUTS = frozenset({"action", "reward", "arms", "position"})
+"""The registers that tokens fill."""
+
+
+History = BanditHistory | EpisodeHistory
+"""What a policy may have seen."""
+
+
+@runtime_checkable
+class Tokens(Protocol):
+    """What a construction needs of its input contract; `states`, `before` and chunks as in BanditTokens."""
+
+    @property
+    def stream(self) -> Stream: ...  # noqa: D102
+    @property
+    def spec(self) -> Any: ...  # noqa: D102
+    @property
+    def decisions(self) -> int: ...  # noqa: D102
+    @property
+    def longest(self) -> int: ...  # noqa: D102
+    def states(self, steps: int) -> Int[np.ndarray, " steps"]: ...  # noqa: D102
+    def before(self, steps: int) -> int: ...  # noqa: D102
+    def encode(self, history: Any) -> Float[np.ndarray, "tokens width"]: ...  # noqa: D102
+    def observed(self, contexts: list) -> np.ndarray: ...  # noqa: D102
+    def state_chunk(self, decision: int, contexts: np.ndarray) -> np.ndarray: ...  # noqa: D102
+    def action_chunk(  # noqa: D102
+        self, decision: int, contexts: np.ndarray, actions: list, rewards: list
+    ) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class BanditTokens:
+    """One input contract for every linear-bandit transformer.
 
     Attributes:
-        rule: direction and nodes.
-        algebra: the linear algebra.
-        cut: C.
-        inverse: interpolant of 1/x from δ on.
-        normal: interpolant of Φ(x − C) on [0, 2C], level beyond.
-        logarithm: interpolant of log from η₁ on.
-        probability: ε_p.
-        error: the certificate.
+        stream: a stream made by `bandit_stream`.
+        spec: the dimensions and norm bounds that histories are held to.
+        separation: the least distance between different actions on offer.
+        draw_norm: the largest norm of a draw, for streams with a register `draw`.
     """
 
-    rule: Rule
-    algebra: posterior.Plan
-    cut: float
-    inverse: interpolation.Interpolant
-    normal: interpolation.Interpolant
-    logarithm: interpolation.Interpolant
-    probability: float
-    error: float
+    stream: Stream
+    spec: BanditSpec
+    separation: float = 0.0
+    draw_norm: float = math.inf
 
+    @property
+    def decisions(self) -> int:
+        """The largest number of decisions."""
+        return self.spec.horizon
 
-def plan(spec: Spec) -> Plan:
-    """Shares of the error that leave most of it to Φ, which has neurons for each arm and node."""
-    rule, arms, wanted = Rule.of(spec), spec.actions, float(spec.error or 0) * (1 - 1e-6)
-    log_error, cut_off = wanted / 20, float(spec.truncation or 0)
+    @property
+    def longest(self) -> int:
+        """The largest number of tokens."""
+        return 2 * self.spec.horizon
 
-    def whole(probability: float) -> float:
-        total = max(math.log1p(arms * (probability + cut_off)), -math.log1p(-arms * probability))
-        return -math.log1p(-probability / FLOOR) + 2 * log_error + total
+    def states(self, steps: int) -> Int[np.ndarray, " steps"]:
+        """Which tokens of a history hold states; policies are read there, from the register `logits`."""
+        return 2 * np.arange(steps)
 
-    if whole(0.0) >= wanted:
-        raise ValueError(
-            f"truncation: wanted one that leaves room within error = {wanted:g}, got {cut_off:g}"
+    def encode(self, history: BanditHistory) -> Float[np.ndarray, "tokens width"]:
+        """The token matrix of a history of t steps: 2t − 1 tokens, the pending state last.
+
+        Raises:
+            ValueError: if the history is not admissible for the spec.
+        """
+        self.check(history)
+        tokens = np.zeros((2 * history.steps - 1, self.stream.width))
+        tokens[self.states(history.steps), self.stream["arms"].slice] = history.contexts.reshape(
+            history.steps, -1
         )
-    low, high = 0.0, min(FLOOR, 0.5 / arms)
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if whole(middle) <= wanted else (low, middle)
-    budget = low / 2  # for one end of the interval
-    cut = -float(ndtri(0.02 * budget))
-    spread, shift = 0.4 * budget, 0.05 * budget
-    longest = float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0))
-    theta = posterior.largest_ratio(spec)
-    algebra = posterior.plan(spec, APART * shift / 4 / max(longest, 1.0), APART * shift / 4 / theta)
-    inverse = interpolation.power(1.0, resolution(spec), 2 * _reach(spec), spread)
-    relative = (1 + spread) / (1 - algebra.relative / APART) - 1
-    drift = (1 + relative) * (algebra.relative * longest + algebra.residual * theta) / APART
-    normal_error = budget - float(ndtr(-cut)) - relative / 4 - 0.4 * drift
-    normal = normal_interpolant(cut, normal_error)
-    logarithm = interpolation.walk(math.log, lambda x: -1 / x**2, cut_off, 1.5, log_error)
-    return Plan(rule, algebra, cut, inverse, normal, logarithm, low, whole(low))
+        if history.draws is not None:
+            tokens[self.states(history.steps), self.stream["draw"].slice] = history.draws
+        tokens[1::2, self.stream["action"].slice] = history.chosen
+        tokens[1::2, self.stream["reward"].slice] = history.rewards[:, None]
+        tokens[:, self.stream["position"].slice] = position(np.arange(1, len(tokens) + 1))
+        return tokens
 
+    def before(self, steps: int) -> int:
+        """The number of tokens before those that come with decision number `steps`."""
+        return 2 * steps - 2
 
-def _reach(spec: Spec) -> float:
-    """Bound on ‖x_k‖."""
-    return math.sqrt(spec.prior_variance) * spec.action_norm[1] * (1 + 1e-3)
+    @property
+    def drawn(self) -> int:
+        """1 if state tokens hold a draw, else 0."""
+        return int("draw" in self.stream.registers)
 
+    def observed(self, contexts: list) -> Float[np.ndarray, "batch rows dim"]:
+        """Contexts that were handed over one by one, checked; with draws, pairs (context, draw), the draw a last row."""
+        if self.drawn:
+            histories = [BanditHistory([one], [], [], [draw]) for one, draw in map(_pair, contexts)]
+        else:
+            histories = [BanditHistory([one], [], []) for one in contexts]
+        for history in histories:
+            self.check(history)
+        rows = [[h.contexts[0]] if h.draws is None else [h.contexts[0], h.draws] for h in histories]
+        return np.stack([np.concatenate(parts) for parts in rows])
 
-def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
-    """Φ(x − cut) on [0, 2 cut] within an error, level beyond: knots from the middle outwards.
+    def state_chunk(
+        self, decision: int, contexts: Float[np.ndarray, "batch rows dim"]
+    ) -> Float[np.ndarray, "batch 1 width"]:
+        """The tokens that come with decision number `decision` (from 1), the state token last."""
+        chunk = np.zeros((len(contexts), 1, self.stream.width))
+        arms = self.spec.actions
+        chunk[:, 0, self.stream["arms"].slice] = contexts[:, :arms].reshape(len(contexts), -1)
+        if self.drawn:
+            chunk[:, 0, self.stream["draw"].slice] = contexts[:, arms]
+        chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision - 1]))
+        return chunk
 
-    |Φ''(t)| = |t|φ(t) is largest at ±1. The chord leaves Φ by at most h² max |t|φ(t)/8: twice the error, of which the shift by
-    ∓error takes half; in the two middle
-    pieces, where the shift begins, by the error alone.
+    def action_chunk(
+        self, decision: int, contexts: Float[np.ndarray, "batch rows dim"], actions: list, rewards: list
+    ) -> Float[np.ndarray, "batch 1 width"]:
+        """The token that records what was done at that decision."""
+        members = zip(contexts[:, : self.spec.actions], actions, rewards, strict=True)
+        pairs = [BanditHistory([context, context], [arm], [gain]) for context, arm, gain in members]
+        gains = np.concatenate([pair.rewards for pair in pairs])
+        self.check_rewards(gains)
+        chunk = np.zeros((len(pairs), 1, self.stream.width))
+        chunk[:, 0, self.stream["action"].slice] = [pair.chosen[0] for pair in pairs]
+        chunk[:, 0, self.stream["reward"].slice] = gains[:, None]
+        chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision]))
+        return chunk
 
-    >>> f = normal_interpolant(4.0, 1e-3)
-    >>> x = np.linspace(0, 9, 9999)
-    >>> len(f.slopes), bool(abs(f(x) - ndtr(np.minimum(x, 8) - 4)).max() <= 1e-3)
-    (23, True)
-    """
-    half = [0.0]
-    while half[-1] < cut:
-        start, allowed = half[-1], error if len(half) == 1 else 2 * error
-        low, high = 0.0, cut - start
-        for _ in range(60):
-            step = (low + high) / 2
-            at = min(max(1.0, start), start + step)
-            bend = at * math.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
-            low, high = (step, high) if step**2 * bend / 8 <= allowed else (low, step)
-        half.append(cut if high >= cut - start else start + low)
-        if len(half) > interpolation.MOST_KNOTS:
+    def check(self, history: BanditHistory) -> None:
+        """Hold a history to the assumptions of the theorem; the error names the first one that fails."""
+        spec = self.spec
+        if history.steps > spec.horizon:
+            raise ValueError(f"history: wanted at most horizon = {spec.horizon} steps, got {history.steps}")
+        self.check_context(history.contexts)
+        self.check_rewards(history.rewards)
+        if (history.draws is not None) != bool(self.drawn):
+            wanted, got = ("draws", "none") if self.drawn else ("no draws", "some")
+            raise ValueError(f"history: wanted {wanted} for this form, got {got}")
+        if history.draws is not None:
+            norms = np.linalg.norm(history.draws, axis=1)
+            if not norms.max() <= self.draw_norm:
+                raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")
+
+    def check_context(self, contexts: Float[np.ndarray, "*steps arms dim"]) -> None:
+        """Wanted: A finite vectors of dimension d with b_a ≤ ‖a‖ ≤ B_a."""
+        spec, (low, high) = self.spec, self.spec.action_norm
+        if contexts.shape[-2:] != (spec.actions, spec.dim):
+            got = " × ".join(map(str, contexts.shape[-2:]))
+            raise ValueError(f"contexts: wanted {spec.actions} actions of dimension {spec.dim}, got {got}")
+        norms = np.linalg.norm(contexts, axis=-1)
+        bad = ~((norms >= low * (1 - ROUNDING)) & (norms <= high * (1 + ROUNDING)))
+        if bad.any():
             raise ValueError(
-                f"Φ: wanted an error that {interpolation.MOST_KNOTS:,} knots can reach, got {error:g}"
+                f"contexts: wanted action norms in [{low:g}, {high:g}], got {norms[bad][0]:g} at "
+                f"index {tuple(int(i) for i in np.argwhere(bad)[0])}"
             )
-    right = np.array(half)
-    knots = np.concatenate([-right[:0:-1], right])
-    values = ndtr(knots) + np.sign(knots) * error
-    return interpolation.Interpolant(np.append(knots + cut, 2 * cut + 1), np.append(values, values[-1]))
+        if self.separation:
+            apart = np.linalg.norm(contexts[..., :, None, :] - contexts[..., None, :, :], axis=-1)
+            apart[..., range(spec.actions), range(spec.actions)] = math.inf
+            if apart.min() < self.separation * (1 - ROUNDING):
+                index = tuple(int(i) for i in np.argwhere(apart == apart.min())[0])
+                raise ValueError(
+                    f"contexts: wanted actions at least {self.separation:g} apart, got {apart.min():g} at index {index}"
+                )
+
+    def check_rewards(self, rewards: Float[np.ndarray, "*any"]) -> None:
+        """Wanted: finite rewards with |r| ≤ B_a B_w + σ."""
+        bound = reward_bound(self.spec)
+        bad = ~(np.abs(rewards) <= bound * (1 + ROUNDING))
+        if np.any(bad):
+            raise ValueError(
+                f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:g}, got {np.asarray(rewards)[bad][0]:g}"
+            )
 
 
-def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
-    """Names and sizes of the scratch registers."""
-    arms, pairs = spec.actions, spec.actions * (spec.actions - 1)
-    lines = arms * len(chosen.rule.nodes)
-    sizes = {"mean": arms, "ahead": pairs, "near": pairs, "inverse": pairs}
-    sizes |= {"slopes": pairs * (spec.dim - 1), "low_offset": pairs, "high_offset": pairs}
-    for number, size in enumerate(_levels(2 * lines, arms - 1)):
-        sizes[f"level_{number}"] = size
-    return sizes | {"low": lines, "high": lines, "probability": arms}
+def _pair(member) -> tuple:
+    """A context and a draw."""
+    if not isinstance(member, tuple | list) or len(member) != 2:
+        raise ValueError("observe: wanted a context and a draw, got no draw")
+    return tuple(member)
 
 
-def _levels(groups: int, count: int) -> list[int]:
-    """Sizes of the registers of the maximum of so many numbers in each group."""
-    sizes = []
-    while count > 1:
-        sizes.append(groups * (count // 2))
-        count = math.ceil(count / 2)
-    return sizes
+def position(index: np.ndarray) -> Float[np.ndarray, "tokens 3"]:
+    """pos_i = (i, i², 1)."""
+    index = index.astype(np.float64)
+    return np.stack([index, index**2, np.ones_like(index)], axis=-1)
 
 
-def stages(spec: Spec, stream: Stream, chosen: Plan, mean: Block) -> list[list[Block]]:
-    """The layers after those of posterior.py; `mean` is ⟨a_k, μ̂⟩."""
-    lines, bound = _lines(spec, stream, chosen), Bound(chosen.probability)
-    logits = interpolation.function(
-        "log P",
-        SOURCE,
-        chosen.logarithm,
-        of=lambda p: np.log(np.maximum(p, float(spec.truncation or 0))),
-        error=float(spec.error or 0) / 20,
-        source=stream["probability"],
-        one=stream["position"].part(2, of=3),
-        to=stream["logits"],
-        inherited=(1 / float(spec.truncation or 1)) * (bound + Bound(0.0, lines.promise.total.rounding)),
-    )
-    return [[mean], [lines], [logits]]
-
-
-def _lines(spec: Spec, stream: Stream, chosen: Plan) -> Block:
-    """One lemma: from x_k and y_k to the mean over nodes of the exact probabilities along their lines."""
-    rule, at = chosen.rule, stream.registers
-    delta, theta, reach = resolution(spec), posterior.largest_ratio(spec), 2 * _reach(spec)
-    farthest = reach * (float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0)) + theta) * (1 + 1e-3)
-    beyond = gate_size(4 * farthest / delta + 4 * chosen.cut)  # M
-    gate = gate_size(4 / delta * 2 * spec.horizon)
-    one = read(at["position"].part(2, of=3))
-    first, second = _pairs(spec.actions)
-    ahead = _differences(at["white"], second, first, rule.direction[:, None])  # β_k − β_j
-    steps = [
-        Step(
-            (),
-            (
-                _relu("slope ahead", ahead, at["ahead"]),
-                _clipped("slope near 0", ahead, at["near"], one, delta),
-            ),
-        ),
-        Step((), (_inverse(spec, stream, chosen), _offsets(stream, one, beyond, delta * ZONE))),
-        Step((_moves(stream, rule, first, second, gate),), ()),
-    ]
-    steps += _tree(spec, stream, chosen, one)
-    if not steps[3].heads and not steps[2].units:  # attention, then the first units, in one layer
-        steps[2:4] = [Step(steps[2].heads, steps[3].units)]
-
-    def truth(values: Values) -> Float[np.ndarray, "tokens arms"]:
-        white = values["white"].reshape(len(values["white"]), spec.actions, spec.dim)
-        return rule.policy(white, values["mean"])
-
-    slack = UNIT * (chosen.cut * reach * 4 * gate * 2 * spec.horizon + 8 * len(steps) * beyond)
-    own, total = Bound(chosen.probability, slack), Bound(chosen.probability, slack + 1e-6)
-    size = math.sqrt(spec.actions * len(rule.nodes))
-    magnitude = 4 * size * beyond * math.sqrt(spec.actions) * len(steps)
-    promise = Promise("direction tells the arms apart", own, total, magnitude)
-    return Block("P by lines", SOURCE, tuple(steps), at["probability"], truth, promise)
-
-
-def _pairs(arms: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """All ordered pairs k ≠ j, by k."""
-    first, second = np.divmod(np.arange(arms * arms), arms)
-    keep = first != second
-    return first[keep], second[keep]
-
-
-def _differences(register: Register, minus: np.ndarray, plus: np.ndarray, directions: np.ndarray) -> Link:
-    """The coordinates of v_plus − v_minus along directions, pair by pair."""
-    dim, count = directions.shape
-    rows = (np.arange(len(plus) * count)[:, None] + np.zeros(dim, int)).ravel()
-    weights = np.tile(directions.T.ravel(), len(plus))
-
-    def columns(vectors: np.ndarray) -> np.ndarray:
-        return (np.repeat(vectors * dim, count)[:, None] + np.arange(dim)).ravel() + register.start
-
-    names, height = frozenset({register.name}), len(plus) * count
-    return Link(rows, columns(plus), weights, height, names) - Link(
-        rows, columns(minus), weights, height, names
-    )
-
-
-def _relu(role: str, reads: Link, to: Register) -> Units:
-    """Add relu(reads) to a register."""
-    entries = np.arange(reads.height)
-    return Units(role, reads, ((to, entries, entries, np.ones(len(entries))),))
-
-
-def _clipped(role: str, reads: Link, to: Register, one: Link, high: float) -> Units:
-    """Add reads cut off at 0 and at `high` to a register."""
-    size = reads.height
-    both = stack(reads, reads - high * repeat_rows(one, size))
-    return Units(
-        role, both, ((to, np.tile(np.arange(size), 2), np.arange(2 * size), np.repeat([1.0, -1.0], size)),)
-    )
-
-
-def _inverse(spec: Spec, stream: Stream, chosen: Plan) -> Units:
-    return interpolation.neurons(
-        "1/slope",
-        chosen.inverse,
-        source=read(stream["ahead"]),
-        one=stream["position"].part(2, of=3),
-        to=stream["inverse"],
-    )
-
-
-def _offsets(stream: Stream, one: Link, beyond: float, zone: float) -> Units:
-    """−M(1 − g) on lower ends and M(1 − g) on upper ends."""
-    near, low, high = stream["near"], stream["low_offset"], stream["high_offset"]
-    size = near.size
-    reads = stack(read(near), read(near) - zone * repeat_rows(one, size), one)
-    entries = np.tile(np.arange(size), 3)
-    neurons = np.concatenate([np.arange(2 * size), np.full(size, 2 * size)])
-    weights = np.repeat([beyond / zone, -beyond / zone, -beyond], size)
-    return Units(
-        "ends that do not apply",
-        reads,
-        ((low, entries, neurons, weights), (high, entries, neurons, -weights)),
-    )
-
-
-def _moves(stream: Stream, rule: Rule, first: np.ndarray, second: np.ndarray, gate: float) -> Head:
-    """c_kj (Eᵀ(x_j − x_k), y_j − y_k), the last entry twice."""
-    place, pairs = Position.of(stream["position"]), len(first)
-    apart = _differences(stream["white"], first, second, rule.basis)
-    gap = _differences(stream["mean"], first, second, np.ones((1, 1)))
-    gates = tile(stack(place.index, place.one), pairs)
-    key = stack(place.index, -gate * place.one, gate * place.index)
-    to = tuple(stream[name] for name in ("slopes", "low_offset", "high_offset") if name in stream.registers)
-    parts = [link for link in (apart, gap, gap) if link.height]
-    return Head(
-        "ends of intervals",
-        side_by_side(pairs, read(stream["inverse"]), gates),
-        tile(key, pairs),
-        side_by_side(pairs, *parts),
-        to,
-        pairs,
-    )
-
-
-def _tree(spec: Spec, stream: Stream, chosen: Plan, one: Link) -> list[Step]:
-    """From the ends of intervals to p̂."""
-    arms, nodes = spec.actions, len(chosen.rule.nodes)
-    groups, number, steps = 2 * arms * nodes, 0, []
-    numbers = _candidates(stream, chosen.rule, arms)
-    while numbers.height > groups:
-        left, right, _ = maximum.halves(groups, numbers.height // groups)
-        excess = stream[f"level_{number}"]
-        difference = maximum.rows(numbers, left) - maximum.rows(numbers, right)
-        steps.append(Step((), (_relu(f"level {number}", difference, excess),)))
-        numbers, number = maximum.after_attention(numbers, groups, read(excess)), number + 1
-    low, high, lines = stream["low"], stream["high"], arms * nodes
-    ones = chosen.cut * repeat_rows(one, lines)
-    lower, upper = (maximum.rows(numbers, np.arange(lines) + side * lines) for side in (0, 1))
-    steps.append(Step((), (_relu("lower ends", lower + ones, low), _relu("upper ends", ones - upper, high))))
-    entries = np.arange(lines)
-    empty = Units("empty intervals", read(low) - read(high), ((low, entries, entries, -np.ones(lines)),))
-    return [*steps, Step((), (empty,)), Step((), _mean(stream, chosen, arms, nodes))]
-
-
-def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:
-    """Numbers whose largest is lo_k, and whose largest is −hi_k: for each side, node and arm, one for each other arm."""
-    nodes, rest = rule.nodes.shape
-    first, second = _pairs(arms)
-    mirrored = np.lexsort((first, second))  # pairs (j, k) in the order of k, then j
-    sides = []
-    for sign, order, name in ((1.0, np.arange(len(first)), "low_offset"), (-1.0, mirrored, "high_offset")):
-        pair = np.tile(order, nodes)
-        height = len(pair)
-        offset = Link(
-            np.arange(height), stream[name].start + pair, np.full(height, sign), height, frozenset({name})
-        )
-        if rest:
-            columns = stream["slopes"].start + pair[:, None] * rest + np.arange(rest)
-            weights = sign * np.repeat(rule.nodes, len(order), axis=0)
-            rows = np.repeat(np.arange(height), rest)
-            offset += Link(rows, columns.ravel(), weights.ravel(), height, frozenset({"slopes"}))
-        sides.append(offset)
-    return stack(*sides)
-
-
-def _mean(stream: Stream, chosen: Plan, arms: int, nodes: int) -> tuple[Units, Units]:
-    """p̂_k += (1/N) Σ over nodes of Φ(hi_k) − Φ(lo_k)."""
-    one, to = stream["position"].part(2, of=3), stream["probability"]
-    entries = np.tile(np.arange(arms), nodes)
-
-    def part(name: str, scale: float) -> Units:
-        normal, source = interpolation.scaled(chosen.normal, scale), read(stream[name])
-        return interpolation.neurons(f"Φ of {name}", normal, source=source, one=one, to=to, entries=entries)
-
-    return part("high", 1 / nodes), part("low", -1 / nodes)
+def reward_bound(spec: BanditSpec) -> float:
+    """B_a B_w + σ: the largest reward that the assumptions allow."""
+    return spec.action_norm[1] * spec.weight_norm + spec.noise_bound
