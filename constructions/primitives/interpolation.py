@@ -64,6 +64,13 @@ class Interpolant:
         return float((np.abs(self.weights) * reach).sum() + np.abs(self.values[-1 if self.left else 0]))
 
     @property
+    def at_zero(self) -> float:
+        """What the neurons make of 0, which tokens without an argument hold: beyond the knots they go straight on or stay."""
+        if self.left and self.knots[0] > 0:
+            return float(self.values[0] - self.slopes[0] * self.knots[0])
+        return float(self(np.zeros(1))[0])
+
+    @property
     def slopes(self) -> Float[np.ndarray, " pieces"]:
         """s_j on [x_j, x_{j+1}]."""
         return np.diff(self.values) / np.diff(self.knots)
@@ -263,7 +270,7 @@ def function(
         return of(np.concatenate([sign * x for sign in signs], axis=1))
 
     own = Bound(error, UNIT * (len(interpolant.knots) + 4) * interpolant.size)
-    magnitude = math.sqrt(to.size) * float(np.abs(interpolant.values).max())
+    magnitude = math.sqrt(to.size) * max(float(np.abs(interpolant.values).max()), abs(interpolant.at_zero))
     units = neurons(name, interpolant, source=reads, one=one, to=to, changes=changes)
     return Block(
         name=name,

@@ -9,7 +9,7 @@ With u = a_1 − a_2, P(1) = Φ(t), P(2) = Φ(−t), t = ⟨u, μ⟩/√(r uᵀ�
     layer n+4          heads: ps;                                        MLP: w = (3 − r ps)/2
     layer n+5          heads: t = vw, one Newton step better than v;      MLP: log Φ(±t) by interpolation
 
-**The certificate.** q̂ lies within a factor 1 ± ε of q, and |m̂ − m| ≤ √q εΘ (posterior.py). If s = (1 + η)/√(rq̂), then
+**The certificate.** q̂ lies within a factor 1 ± ε of q, and |m̂ − m| ≤ √(rq) εΘ (posterior.py). If s = (1 + η)/√(rq̂), then
 sw = (1 + η)(1 − η − η²/2)/√(rq̂) = (1 − 3η²/2 − η³/2)/√(rq̂). With η ≤ η₀ and |t| ≤ Θ,
 
     |t̂ − t| ≤ ε_t = Θ[(1 + ε)(1 + 2η₀²)/√(1 − ε) − 1],
@@ -18,7 +18,8 @@ log Φ has slopes of size at most |x| + √(2/π) for x ≤ 0 and less beyond, a
 
     |log-probability error| ≤ 2[ε_Φ + ε_t(Θ + ε_t + √(2/π))].
 
-It holds for both arms at every step, though Φ(−Θ) may be 10⁻⁹⁰⁰⁰. The neurons: log(q_max/q_min)/√η₀ for 1/√q, Θ/√ε_Φ for
+Tokens without arms have q = 0, where the interpolant of 1/√ goes on to 3/2 of its largest value: products must stay silent
+across tokens with that too. It holds for both arms at every step, though Φ(−Θ) may be 10⁻⁹⁰⁰⁰. The neurons: log(q_max/q_min)/√η₀ for 1/√q, Θ/√ε_Φ for
 log Φ.
 """
 
@@ -159,13 +160,14 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         inherited=Bound(relative * longest, longest / (2 * low) * variance.promise.total.rounding),
     )
     drift = (1 + eta) * (1 + relative) - 1
+    across = 1.5 * longest  # also where there are no arms
     root_rounding = inverse_root.promise.total.rounding
     first = own(
         "uᵀΣ⁻¹u · 1/√",
         "variance",
         "inverse_root",
         "first",
-        most * longest,
+        most * across,
         drift * math.sqrt(most / r),
         most * root_rounding,
     )
@@ -174,7 +176,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         "gap",
         "inverse_root",
         "scaled",
-        high * estimate * longest,
+        high * estimate * across,
         drift * size,
         high * estimate * root_rounding,
     )
@@ -183,7 +185,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         "first",
         "inverse_root",
         "square",
-        2 * math.sqrt(most / r) * longest,
+        2 * math.sqrt(most / r) * across,
         3 * drift / r,
         first.promise.total.rounding * longest,
     )
