@@ -5,7 +5,8 @@ chosen and its reward; both hold the position (i, i², 1). Everything else start
 
     state   [ 0 ; 0 ; a_{t,1} … a_{t,A} ; 0 … ; i, i², 1 ]      action   [ a_t ; r_t ; 0 … ; i, i², 1 ]
 
-A stream with a register `draw` is for a policy that is handed its randomness: its state tokens hold a standard normal vector.
+A stream with a register `draw` is for a policy that is handed its randomness: state tokens then hold a standard normal
+vector.
 """
 
 import math

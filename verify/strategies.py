@@ -1,8 +1,8 @@
 """Histories that try to break a construction.
 
 A `Recipe` is a few words and numbers from which one history follows; Hypothesis draws, aims and shrinks recipes, and a
-recipe in a report is a witness that anyone can rebuild. Every history stays within the norm bounds of the spec, and keeps arms
-apart where the spec has a `separation`.
+recipe in a report is a witness that anyone can rebuild. Every history stays within the norm bounds of the spec, and keeps
+arms apart where the spec has a `separation`.
 """
 
 from collections.abc import Iterator
@@ -121,10 +121,16 @@ def apart(
     placed: list[np.ndarray] = []
     for number, arm in enumerate(arms):
         places = _line(arm, separation, norms) if len(arm) == 1 else _circle(arm, separation)
-        free = (x for x in places if all(np.linalg.norm(x - other) >= separation for other in placed))
+        free = (
+            x
+            for x in places
+            if all(np.linalg.norm(x - other) >= separation * (1 - 1e-12) for other in placed)
+        )
         found = next(free, None)
         if found is None:
-            raise ValueError(f"separation: wanted {len(arms)} arms {separation:g} apart, got room for {number}")
+            raise ValueError(
+                f"separation: wanted {len(arms)} arms {separation:g} apart, got room for {number}"
+            )
         placed.append(found)
     return np.array(placed)
 

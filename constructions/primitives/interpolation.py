@@ -65,7 +65,7 @@ class Interpolant:
 
     @property
     def at_zero(self) -> float:
-        """What the neurons make of 0, which tokens without an argument hold: beyond the knots they go straight on or stay."""
+        """What neurons make of 0, as held by tokens without an argument: beyond the knots they go straight on, or stay."""
         if self.left and self.knots[0] > 0:
             return float(self.values[0] - self.slopes[0] * self.knots[0])
         return float(self(np.zeros(1))[0])

@@ -54,7 +54,7 @@ def _lines(spec: Spec) -> Construction:
     stream = bandit_stream(spec.dim, spec.actions, **scratch)
     stages = posterior.stages(spec, stream, plan.algebra)
     mean = sampling.mean_product(spec, stream, [block for stage in stages for block in stage])
-    stages += lines.stages(spec, stream, plan, mean)
+    stages += lines.stages(spec, stream, plan, stages[-1][0], mean)
     return _construction(spec, stream, stages, plan.error, nodes.chance(spec))
 
 
