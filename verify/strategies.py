@@ -116,7 +116,7 @@ def apart(
         ValueError: if an arm finds no place.
 
     >>> apart(np.ones((2, 2)), 0.1, (0.5, 2.0)).round(4).tolist()
-    [[1.0, 1.0], [0.9466, 1.0508]]
+    [[1.0, 1.0], [1.0682, 0.9268]]
     """
     placed: list[np.ndarray] = []
     for number, arm in enumerate(arms):

@@ -22,8 +22,8 @@ It holds for both arms at every step, though Φ(−Θ) may be 10⁻⁹⁰⁰⁰.
 log Φ. Tokens without arms have q = 0, where the interpolant of 1/√ goes on to 3/2 of its largest value: products must stay
 silent across tokens with that too.
 
-**Rounding** is carried along relative to ‖u‖, as q may be as small as η²/λ_max: the descent is linear in u, so what it rounds
-shrinks with u, and only the gates of own-token products leave something absolute, which is divided by the least q. What
+**Rounding** is carried along relative to ‖u‖, as q may be as small as η²/λ_max: the descent is linear in u, so that what it
+rounds shrinks with u, and only the gates of own-token products leave something absolute, divided by the least q. What
 rounding does to q and s cancels in p s, as p is computed from both.
 """
 
