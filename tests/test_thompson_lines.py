@@ -95,8 +95,10 @@ def test_lines_keep_their_promises(spec, data):
 @every_spec
 def test_rounding_stays_below_the_promise(spec):
     """Else a real error could hide in it."""
-    [promise] = [block.promise for block in built(spec).blocks if block.name == "P by lines"]
-    assert promise.own.rounding <= promise.total.rounding <= 0.02 * promise.total.error
+    [block] = [block for block in built(spec).blocks if block.name == "P by lines"]
+    own, total = block.promise.own, block.promise.total
+    assert own.rounding <= total.rounding <= 0.02 * total.error
+    assert block.groups == spec.actions  # each p̂_k is within ε_p, not their norm
 
 
 def test_arms_that_never_win_are_held_at_the_truncation():
