@@ -161,3 +161,8 @@ def test_curvature_of_the_logarithm_of_the_normal_distribution(x):
 def test_bad_interpolants_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("make", [rational.pade, rational.zolotarev])
+def test_one_pole_is_enough_for_little(make):
+    assert len(make(1.0, 1.5, 0.3).shifts) == 1

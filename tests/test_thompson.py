@@ -137,6 +137,8 @@ def test_rounding_is_bounded_far_below_the_error():
             construction.blocks[-1].promise.total.rounding
             <= 0.05 * construction.certificate / separation**0.3
         )
+        [root] = [block for block in construction.blocks if block.outputs[0].name == "inverse_root"]
+        assert root.promise.total.rounding <= 1e-2 * root.promise.total.error
 
 
 def literal(construction, history, model=None) -> np.ndarray:

@@ -139,6 +139,14 @@ def test_the_mean_over_nodes_is_unbiased(rule, count):
     assert (error <= 4.5 * found.std(0) / math.sqrt(300) + half).all()
 
 
+@pytest.mark.parametrize("rule", ["sobol", "random"])
+def test_nodes_are_standard_normal(rule):
+    """Mean and covariance, each within 4.5 standard errors of 4,096 independent ones."""
+    found = Rule.of(replace(BASE, dim=3, nodes=4096, rule=rule)).nodes
+    assert np.abs(found.mean(0)).max() <= 4.5 / 64
+    assert np.abs(np.cov(found.T) - np.eye(2)).max() <= 4.5 * math.sqrt(2) / 64
+
+
 def test_sobol_points_converge_to_the_oracle():
     """At about 1/N, not 1/√N; and within the error bar and the distance that is left to chance."""
     odds, half = truth()
