@@ -193,6 +193,8 @@ class Decoder:
         if self._decisions >= tokens.decisions:
             raise ValueError(f"decoder: wanted at most {tokens.decisions} decisions, got one more")
         members = self._members("context", context)
+        if draw is not None and not getattr(tokens, "drawn", 0):
+            raise ValueError("observe: wanted no draw for this form, got one")
         if draw is not None:
             members = list(zip(members, self._members("draw", draw), strict=True))
         contexts = tokens.observed(members)

@@ -183,7 +183,7 @@ class BanditTokens:
             raise ValueError(f"history: wanted {wanted} for this form, got {got}")
         if history.draws is not None:
             norms = np.linalg.norm(history.draws, axis=1)
-            if not norms.max() <= self.draw_norm:
+            if not norms.max() <= self.draw_norm * (1 + ROUNDING):
                 raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")
 
     def check_context(self, contexts: Float[np.ndarray, "*steps arms dim"]) -> None:

@@ -198,6 +198,31 @@ def logarithms_case(high: float, error: float) -> Case:
     )
 
 
+def function_case(name: str, curve: interpolation.Interpolant, of, error: float, signs=(1.0,)) -> Case:
+    """Between the first and the last knot, for every sign."""
+    stream = Stream.of(x=2, one=1, bystander=1, out=2 * len(signs))
+    registers = {"source": stream["x"], "one": stream["one"], "to": stream["out"]}
+    block = interpolation.function(
+        "values", "", curve, of=np.vectorize(of), error=error, signs=signs, **registers
+    )
+    low, high = curve.knots[[0, -1]]
+    middles = (curve.knots[1:] + curve.knots[:-1]) / 2
+    number = st.floats(low, high) | st.sampled_from([*curve.knots, *middles])
+    tokens = matrices(stream, 3, x=st.lists(number, min_size=2, max_size=2), one=st.just([1.0]))
+    return Case(
+        f"interpolation.function {name}",
+        stream,
+        block,
+        tokens,
+        (1, 0, 2 * len(signs) * (len(curve.knots) - 1) + 1),
+        lambda past: [of(float(sign * x)) for sign in signs for x in past[-1]["x"]],
+        (matrix(stream, [{"x": [low, high], "one": 1}, {"x": middles[[0, -1]], "one": 1}]),),
+    )
+
+
+FALLING = interpolation.walk(lambda x: math.exp(-x), lambda x: math.exp(-x), -2.0, 2.0, 1e-3)
+
+
 def shift_case(offset: int) -> Case:
     stream = Stream.of(x=2, bystander=1, out=2, position=3)
     registers = {"what": stream["x"], "to": stream["out"], "position": stream["position"]}
@@ -268,6 +293,14 @@ CASES = [
     exponentials_case((0.3, 0.5, 0.2), 0.0, 0.1),
     logarithms_case(1.0, 1e-3),
     logarithms_case(2.0, 0.1),
+    function_case("1/x", interpolation.power(1.0, 0.1, 4.0, 0.01), lambda x: 1 / x, 0.01 / 0.1),
+    function_case(
+        "1/(3√x)",
+        interpolation.scaled(interpolation.power(0.5, 1e-4, 9.0, 1e-3), 1 / 3),
+        lambda x: 1 / (3 * math.sqrt(x)),
+        1e-3 * 100 / 3,
+    ),
+    function_case("exp(∓x)", FALLING, lambda x: math.exp(-x), 1e-3, (1.0, -1.0)),
     *(shift_case(offset) for offset in (0, 1, 3, 12)),
     combine_case(),
     selection_case(3, 2),

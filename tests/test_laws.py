@@ -197,7 +197,7 @@ def test_inverse_is_right_within_a_factor_along_each_vector(case):
 def test_the_table_has_every_primitive():
     names = {case.name.split()[0] for case in CASES}
     wanted = """
-        descent.ridge descent.inverse product.own_token interpolation.root selection.by_one_hot
+        descent.ridge descent.inverse product.own_token interpolation.root interpolation.function selection.by_one_hot
         copying.shift copying.combine copying.previous_step copying.times_index
         counting.by_ramps counting.by_stage lookup.quotients lookup.table lookup.one_hot
         maximum.over_groups clipping.between envelope.exponentials envelope.logarithms

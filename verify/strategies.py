@@ -1,9 +1,11 @@
 """Histories that try to break a construction.
 
 A `Recipe` is a few words and numbers from which one history follows; Hypothesis draws, aims and shrinks recipes, and a
-recipe in a report is a witness that anyone can rebuild. Every history stays within the norm bounds of the spec.
+recipe in a report is a witness that anyone can rebuild. Every history stays within the norm bounds of the spec, and keeps
+arms apart where the spec has a `separation`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +53,9 @@ class Recipe:
         norms = self._norms(spec, generator)
         directions, arms = self._directions(spec, norms, generator)
         contexts = directions * norms[..., None]
+        separation = getattr(spec, "separation", 0.0)
+        if separation:
+            contexts = np.stack([apart(arms, separation, spec.action_norm) for arms in contexts])
         chosen = contexts[np.arange(self.steps), arms]
         rewards = self._rewards(spec, chosen, generator)
         return BanditHistory(contexts, arms[:-1], rewards[:-1])
@@ -100,6 +105,57 @@ class Recipe:
             "alternating": np.where(np.arange(steps) % 2, bound, -bound),
             "random": generator.uniform(-bound, bound, steps),
         }[self.rewards]
+
+
+def apart(
+    arms: Float[np.ndarray, "arms dim"], separation: float, norms: tuple[float, float]
+) -> Float[np.ndarray, "arms dim"]:
+    """The same arms, those too close to an earlier one moved: turned in a plane at their norm, on a line along it.
+
+    Raises:
+        ValueError: if an arm finds no place.
+
+    >>> apart(np.ones((2, 2)), 0.1, (0.5, 2.0)).round(4).tolist()
+    [[1.0, 1.0], [1.0682, 0.9268]]
+    """
+    placed: list[np.ndarray] = []
+    for number, arm in enumerate(arms):
+        places = _line(arm, separation, norms) if len(arm) == 1 else _circle(arm, separation)
+        free = (
+            x
+            for x in places
+            if all(np.linalg.norm(x - other) >= separation * (1 - 1e-12) for other in placed)
+        )
+        found = next(free, None)
+        if found is None:
+            raise ValueError(
+                f"separation: wanted {len(arms)} arms {separation:g} apart, got room for {number}"
+            )
+        placed.append(found)
+    return np.array(placed)
+
+
+def _circle(arm: Float[np.ndarray, " dim"], separation: float) -> Iterator[np.ndarray]:
+    """The arm, then turned by more and more in the plane with the axis that it is farthest from."""
+    norm, axis = np.linalg.norm(arm), np.eye(len(arm))[np.abs(arm).argmin()]
+    across = norm * _unit(axis - (axis @ arm) * arm / norm**2)
+    angle = 2 * np.arcsin(min(1.0, separation * (1 + 1e-3) / (2 * norm)))
+    yield arm
+    for turn in range(1, 1 + int(np.pi / angle)):
+        for signed in (turn * angle, -turn * angle):
+            yield np.cos(signed) * arm + np.sin(signed) * across
+
+
+def _line(
+    arm: Float[np.ndarray, " 1"], separation: float, norms: tuple[float, float]
+) -> Iterator[np.ndarray]:
+    """The arm, then places from either end of the norms, on its side of 0 first."""
+    low, high = norms
+    yield arm
+    for side in (arm / np.abs(arm), -arm / np.abs(arm)):
+        for step in range(1 + int((high - low) / (separation * (1 + 1e-3)))):
+            yield side * (low + step * separation * (1 + 1e-3))
+            yield side * (high - step * separation * (1 + 1e-3))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

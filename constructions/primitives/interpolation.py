@@ -64,6 +64,13 @@ class Interpolant:
         return float((np.abs(self.weights) * reach).sum() + np.abs(self.values[-1 if self.left else 0]))
 
     @property
+    def at_zero(self) -> float:
+        """What neurons make of 0, as held by tokens without an argument: beyond the knots they go straight on, or stay."""
+        if self.left and self.knots[0] > 0:
+            return float(self.values[0] - self.slopes[0] * self.knots[0])
+        return float(self(np.zeros(1))[0])
+
+    @property
     def slopes(self) -> Float[np.ndarray, " pieces"]:
         """s_j on [x_j, x_{j+1}]."""
         return np.diff(self.values) / np.diff(self.knots)
@@ -134,15 +141,19 @@ def power(exponent: float, low: float, high: float, spread: float) -> Interpolan
     The chord over [x, gx] is above by at most (g−1)²p(p+1)/8 · x^-p; that is to be 2·spread·(gx)^-p.
 
     >>> power(0.5, 1e-3, 1e3, 1e-3).knots.size
-    128
+    106
     """
     if not 0 < low < high or not 0 < spread < 1 or not exponent > 0:
         raise ValueError(
             f"power: wanted 0 < low < high, spread in (0, 1) and exponent > 0, got {low}, {high}, {spread}, {exponent}"
         )
     step = 4 * math.sqrt(spread / (exponent * (exponent + 1)))  # of g g^{p/2}
-    growth = (1 + step) ** (1 / (1 + exponent / 2))  # (g − 1)g^{p/2} ≤ g^{1 + p/2} − 1
-    count = math.ceil(math.log(high / low) / math.log(growth)) + 1
+    shorter, longer = 0.0, step  # g − 1
+    for _ in range(60):
+        middle = (shorter + longer) / 2
+        enough = middle * (1 + middle) ** (exponent / 2) <= step
+        shorter, longer = (middle, longer) if enough else (shorter, middle)
+    count = math.ceil(math.log(high / low) / math.log1p(shorter)) + 1
     if count > MOST_KNOTS:
         raise ValueError(f"power: wanted a spread that {MOST_KNOTS:,} knots can reach, got {spread:g}")
     knots = np.geomspace(low, high, count)
@@ -263,7 +274,7 @@ def function(
         return of(np.concatenate([sign * x for sign in signs], axis=1))
 
     own = Bound(error, UNIT * (len(interpolant.knots) + 4) * interpolant.size)
-    magnitude = math.sqrt(to.size) * float(np.abs(interpolant.values).max())
+    magnitude = math.sqrt(to.size) * max(float(np.abs(interpolant.values).max()), abs(interpolant.at_zero))
     units = neurons(name, interpolant, source=reads, one=one, to=to, changes=changes)
     return Block(
         name=name,

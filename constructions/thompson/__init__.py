@@ -4,6 +4,15 @@ posterior.py   steps 1 to 3: the posterior mean and √r Σ⁻¹ᐟ² a_k
 two_arms.py    step 4 for two arms: log Φ of one ratio, certified
 lines.py       step 4 for more: integrated along fixed lines, certified but for the choice of the lines
 sampling.py    the posterior sample itself, for a draw supplied in the state token
+
+**Sizes**, with n the depth of a descent, m poles, P = A(A − 1), and I and F the pieces of the interpolants of 1/x and Φ:
+
+    two arms    layers n + 5;  heads 6;  registers 8d + 14
+    sampling    layers n + 2, pade 2n + 2;  heads 3 + m(2A + 1);  registers D₀ + d + 2A
+    lines       layers n + 7 + ⌈log₂(A − 1)⌉, pade another n;  heads max(3 + m(2A + 1), P);
+                registers D₀ + (d + 4)P + 2A(A − 1)N + 2A;  neurons max(P(I + 2) + 2, 2ANF + 2), or those of log or the poles
+
+with D₀ = 3d + 4 + A(d + 1) + (2m + 1)Ad, pade another 2Ad. m grows as T^{1/4} (pade) or log T, n as √T.
 """
 
 import math
@@ -67,7 +76,7 @@ def _lines(spec: Spec) -> Construction:
     stream = bandit_stream(spec.dim, spec.actions, **scratch)
     stages = posterior.stages(spec, stream, plan.algebra)
     mean = sampling.mean_product(spec, stream, [block for stage in stages for block in stage])
-    stages += lines.stages(spec, stream, plan, mean)
+    stages += lines.stages(spec, stream, plan, stages[-1][0], mean)
     return _construction(spec, stream, stages, plan.error, nodes.chance(spec))
 
 

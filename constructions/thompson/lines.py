@@ -59,7 +59,7 @@ class Plan:
         rule: direction and nodes.
         algebra: the linear algebra.
         cut: C.
-        inverse: interpolant of 1/x from δ on.
+        inverse: interpolant of 1/x from δ(1 − ε_w/ζ) on.
         normal: interpolant of Φ(x − C) on [0, 2C], level beyond.
         logarithm: interpolant of log from η₁ on.
         probability: ε_p.
@@ -99,7 +99,8 @@ def plan(spec: Spec) -> Plan:
     longest = float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0))
     theta = posterior.largest_ratio(spec)
     algebra = posterior.plan(spec, APART * shift / 4 / max(longest, 1.0), APART * shift / 4 / theta)
-    inverse = interpolation.power(1.0, resolution(spec), 2 * _reach(spec), spread)
+    least = resolution(spec) * (1 - algebra.relative / APART)  # of slopes as they are computed
+    inverse = interpolation.power(1.0, least, 2 * _reach(spec), spread)
     relative = (1 + spread) / (1 - algebra.relative / APART) - 1
     drift = (1 + relative) * (algebra.relative * longest + algebra.residual * theta) / APART
     normal_error = budget - float(ndtr(-cut)) - relative / 4 - 0.4 * drift
@@ -164,9 +165,9 @@ def _levels(groups: int, count: int) -> list[int]:
     return sizes
 
 
-def stages(spec: Spec, stream: Stream, chosen: Plan, mean: Block) -> list[list[Block]]:
-    """The layers after those of posterior.py; `mean` is ⟨a_k, μ̂⟩."""
-    lines, bound = _lines(spec, stream, chosen), Bound(chosen.probability)
+def stages(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) -> list[list[Block]]:
+    """The layers after those of posterior.py; `white` holds x̂_k and `mean` is ⟨a_k, μ̂⟩."""
+    lines, bound = _lines(spec, stream, chosen, white, mean), Bound(chosen.probability)
     logits = interpolation.function(
         "log P",
         SOURCE,
@@ -181,11 +182,12 @@ def stages(spec: Spec, stream: Stream, chosen: Plan, mean: Block) -> list[list[B
     return [[mean], [lines], [logits]]
 
 
-def _lines(spec: Spec, stream: Stream, chosen: Plan) -> Block:
+def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) -> Block:
     """One lemma: from x_k and y_k to the mean over nodes of the exact probabilities along their lines."""
     rule, at = chosen.rule, stream.registers
     delta, theta, reach = resolution(spec), posterior.largest_ratio(spec), 2 * _reach(spec)
-    farthest = reach * (float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0)) + theta) * (1 + 1e-3)
+    longest = float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0))
+    farthest = reach * (longest + theta) * (1 + 1e-3)
     beyond = gate_size(4 * farthest / delta + 4 * chosen.cut)  # M
     gate = gate_size(4 / delta * 2 * spec.horizon)
     one = read(at["position"].part(2, of=3))
@@ -210,12 +212,32 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan) -> Block:
         white = values["white"].reshape(len(values["white"]), spec.actions, spec.dim)
         return rule.policy(white, values["mean"])
 
-    slack = UNIT * (chosen.cut * reach * 4 * gate * 2 * spec.horizon + 8 * len(steps) * beyond)
-    own, total = Bound(chosen.probability, slack), Bound(chosen.probability, slack + 1e-6)
+    slack, inherited = _rounding(spec, chosen, beyond, gate, white.promise, mean.promise)
+    own, total = (Bound(chosen.probability, extra) for extra in (slack, slack + inherited))
     size = math.sqrt(spec.actions * len(rule.nodes))
     magnitude = 4 * size * beyond * math.sqrt(spec.actions) * len(steps)
+    magnitude += 4 * (1 + reach) / delta * math.sqrt(len(first))  # c_kj and B_kj, at most 2/δ times reach
     promise = Promise("direction tells the arms apart", own, total, magnitude)
-    return Block("P by lines", SOURCE, tuple(steps), at["probability"], truth, promise)
+    return Block("P by lines", SOURCE, tuple(steps), at["probability"], truth, promise, groups=spec.actions)
+
+
+def _rounding(
+    spec: Spec, chosen: Plan, beyond: float, gate: float, white: Promise, mean: Promise
+) -> tuple[float, float]:
+    """What rounding does to p̂_k: here, and by what it did to x̂ and ŷ before.
+
+    Ends of intervals that matter are at most C, so that α_j − α_k = b/c is at most C·reach. To such an end add: the rounding
+    of c by interpolation and by the gate, times b/c; of M(1 − g), from a difference of numbers 1/ZONE times M; and of sums
+    with numbers as large as M. φ ≤ 2/5 and two ends give 4/5 of it.
+    """
+    delta, reach, nodes = resolution(spec), 2 * _reach(spec), chosen.rule.nodes
+    longest = float(np.linalg.norm(nodes, axis=1).max(initial=0.0))
+    inverse, normal, levels = chosen.inverse, chosen.normal, 4 + math.ceil(math.log2(spec.actions))
+    slopes = (len(inverse.knots) + 4) * inverse.size + 8 * gate * 2 * spec.horizon
+    ends = chosen.cut * reach * slopes + (4 / ZONE + 8 * levels + spec.dim) * beyond
+    sums = 2 * (len(normal.knots) + len(nodes) + 4) * normal.size
+    carried = (2 * white.total.rounding * (longest + chosen.cut) + 2 * mean.total.rounding) / delta
+    return UNIT * (0.8 * ends + sums), 0.8 * 2 * carried
 
 
 def _pairs(arms: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:

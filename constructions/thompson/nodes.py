@@ -70,7 +70,8 @@ class Chance:
     Attributes:
         untold: bound on the probability that the direction fails to tell the arms of one decision apart.
         variance: bound on N times the variance of P̄_k, which is unbiased: 1/4 for independent nodes, that times the largest
-            gain coefficient 2^{t+d−2} for scrambled Sobol' points (Pan and Owen 2023), a worst case far from what is seen.
+            gain coefficient 2^{t+d−2} for scrambled Sobol' points (Pan and Owen 2023), a worst case far from what is seen;
+            0 in one dimension.
         nodes: N.
         independent: whether nodes are independent, so that Hoeffding's inequality holds.
     """
@@ -82,6 +83,10 @@ class Chance:
 
     def distance(self, failure: float) -> float:
         """|P̄_k − P(k)| of one arm at one decision is at most this but with probability `failure`."""
+        if not 0 < failure < 1:
+            raise ValueError(f"failure: wanted a probability in (0, 1), got {failure!r}")
+        if not self.variance:
+            return 0.0
         chebyshev = math.sqrt(self.variance / (self.nodes * failure))
         hoeffding = math.sqrt(math.log(2 / failure) / (2 * self.nodes))
         return min(1.0, hoeffding if self.independent else chebyshev)
@@ -90,10 +95,13 @@ class Chance:
 def chance(spec: Spec) -> Chance:
     """The part of the certificate that nodes leave to chance.
 
-    ⟨v, e⟩/‖v‖ has a density of at most √(d/2π), and arms are `separation` apart.
+    |⟨v, e⟩|/‖v‖ is at most s with a probability of at most 2s√(d/2π), and arms are `separation` apart. In one dimension
+    e = ±1, and there is nothing to sample.
     """
     pairs, density = spec.actions * (spec.actions - 1) / 2, math.sqrt(spec.dim / (2 * math.pi))
     share = max(APART, resolution(spec) / (spec.separation * contraction(spec)))
+    if spec.dim == 1:
+        return Chance(float(share > 1), 0.0, 1, False)
     degrees = np.repeat(np.arange(9), [2, 0, 1, 2, 2, 6, 6, 18, 16])[
         : spec.dim - 1
     ]  # of Sobol's primitive polynomials
@@ -102,8 +110,7 @@ def chance(spec: Spec) -> Chance:
         gain = 1.0
     elif spec.dim > 54 or spec.nodes & (spec.nodes - 1):
         gain = float(spec.nodes)  # no better than one node
-    untold = min(1.0, pairs * 2 * density * share) if spec.dim > 1 else 0.0
-    return Chance(untold, gain / 4, spec.nodes, spec.rule == "random")
+    return Chance(min(1.0, pairs * 2 * density * share), gain / 4, spec.nodes, spec.rule == "random")
 
 
 def contraction(spec: Spec) -> float:

@@ -32,7 +32,7 @@ class Spec:
         nodes: N, lines in R^d along which the policy is integrated, for more than two arms.
         rule: "sobol", scrambled Sobol' points as nodes, best in powers of two, or "random", independent ones.
         seed: of direction and nodes.
-        truncation: η₁, probabilities below are taken for it; None stands for 10⁻³/A.
+        truncation: η₁, probabilities below are taken for it, at most 1/A, with nodes at most 0.01; None stands for 10⁻³/A.
         action_norm: (b_a, B_a), bounds on ‖a‖.
         separation: η, bound on ‖a_j − a_k‖ of different actions on offer.
         failure: δ₀, probability left to histories beyond the two next bounds.
@@ -98,9 +98,17 @@ class Spec:
             object.__setattr__(self, name, value)
         for name in ("error", "truncation", "weight_norm", "noise_bound"):
             checks.number(name, getattr(self, name), positive=name in ("error", "truncation"))
-        if not 0 < (self.truncation or 0) <= 1 / self.actions:
+        most = min(1 / self.actions, FLOOR) if self.lines else 1 / self.actions
+        if not 0 < (self.truncation or 0) <= most:
+            raise ValueError(f"truncation: wanted at most {most:g}, got {self.truncation!r}")
+        if not 0 < self.ridge < math.inf:
             raise ValueError(
-                f"truncation: wanted at most 1/A = {1 / self.actions:g}, got {self.truncation!r}"
+                f"noise_variance / prior_variance: wanted a finite ratio > 0, got {self.ridge!r} from "
+                f"{self.noise_variance!r} and {self.prior_variance!r}"
+            )
+        if self.reward_max <= 0:
+            raise ValueError(
+                "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"
             )
 
     @property

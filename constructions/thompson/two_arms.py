@@ -9,7 +9,7 @@ With u = a_1 − a_2, P(1) = Φ(t), P(2) = Φ(−t), t = ⟨u, μ⟩/√(r uᵀ�
     layer n+4          heads: ps;                                        MLP: w = (3 − r ps)/2
     layer n+5          heads: t = vw, one Newton step better than v;      MLP: log Φ(±t) by interpolation
 
-**The certificate.** q̂ lies within a factor 1 ± ε of q, and |m̂ − m| ≤ √q εΘ (posterior.py). If s = (1 + η)/√(rq̂), then
+**The certificate.** q̂ lies within a factor 1 ± ε of q, and |m̂ − m| ≤ √(rq) εΘ (posterior.py). If s = (1 + η)/√(rq̂), then
 sw = (1 + η)(1 − η − η²/2)/√(rq̂) = (1 − 3η²/2 − η³/2)/√(rq̂). With η ≤ η₀ and |t| ≤ Θ,
 
     |t̂ − t| ≤ ε_t = Θ[(1 + ε)(1 + 2η₀²)/√(1 − ε) − 1],
@@ -19,14 +19,19 @@ log Φ has slopes of size at most |x| + √(2/π) for x ≤ 0 and less beyond, a
     |log-probability error| ≤ 2[ε_Φ + ε_t(Θ + ε_t + √(2/π))].
 
 It holds for both arms at every step, though Φ(−Θ) may be 10⁻⁹⁰⁰⁰. The neurons: log(q_max/q_min)/√η₀ for 1/√q, Θ/√ε_Φ for
-log Φ.
+log Φ. Tokens without arms have q = 0, where the interpolant of 1/√ goes on to 3/2 of its largest value: products must stay
+silent across tokens with that too.
+
+**Rounding** is carried along relative to ‖u‖, as q may be as small as η²/λ_max: the descent is linear in u, so that what it
+rounds shrinks with u, and only the gates of own-token products leave something absolute, divided by the least q. What
+rounding does to q and s cancels in p s, as p is computed from both.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import erfcx, log_ndtr
 
 from constructions.block import Block, Bound
 from constructions.primitives import copying, descent, interpolation, product
@@ -127,7 +132,6 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
             inherited=Bound(error, rounding),
         )
 
-    gap_error = mean.promise.total.rounding * high
     gap = own(
         "gap ⟨u, μ⟩",
         "estimate",
@@ -135,7 +139,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         "gap",
         high * estimate,
         high * mean.promise.total.error,
-        gap_error,
+        high * mean.promise.total.rounding,
     )
     variance = own(
         "variance uᵀΣ⁻¹u",
@@ -146,6 +150,13 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         epsilon * most,
         high * solved.promise.total.rounding,
     )
+    steepness = math.sqrt(posterior.largest_eigenvalue(spec))  # of ‖u‖ in √q
+    apart = difference.promise.total.rounding / spec.separation  # rounding of u, relative
+    shake = variance.promise.own.rounding / low + steepness**2 * solved.promise.total.rounding / high
+    shake += 2 * apart * steepness / math.sqrt(spec.ridge)  # rounding of q, relative
+    gap_shake = gap.promise.own.rounding * longest + steepness / math.sqrt(r) * (
+        mean.promise.total.rounding + apart * estimate
+    )  # of m, relative to √(rq)
     relative = (1 + epsilon) / math.sqrt(1 - epsilon) - 1  # of what a factor 1 ± ε on q does to m/√q
     inverse_root = interpolation.function(
         "1/√(r uᵀΣ⁻¹u)",
@@ -156,36 +167,37 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         source=at["variance"],
         one=units,
         to=at["inverse_root"],
-        inherited=Bound(relative * longest, longest / (2 * low) * variance.promise.total.rounding),
+        inherited=Bound(relative * longest, longest * shake),
     )
     drift = (1 + eta) * (1 + relative) - 1
-    root_rounding = inverse_root.promise.total.rounding
+    across = 1.5 * longest  # also where there are no arms
+    root_shake = inverse_root.promise.own.rounding * math.sqrt(r * most)
     first = own(
         "uᵀΣ⁻¹u · 1/√",
         "variance",
         "inverse_root",
         "first",
-        most * longest,
+        most * across,
         drift * math.sqrt(most / r),
-        most * root_rounding,
+        2 * math.sqrt(most / r) * (shake + root_shake),
     )
     scaled = own(
         "ratio, first try",
         "gap",
         "inverse_root",
         "scaled",
-        high * estimate * longest,
+        high * estimate * across,
         drift * size,
-        high * estimate * root_rounding,
+        2 * (gap_shake + size * (shake + root_shake)),
     )
     square = own(
         "its square",
         "first",
         "inverse_root",
         "square",
-        2 * math.sqrt(most / r) * longest,
+        2 * math.sqrt(most / r) * across,
         3 * drift / r,
-        first.promise.total.rounding * longest,
+        4 / r * (first.promise.own.rounding / math.sqrt(low / r) + root_shake),
     )
     correction = copying.combine(
         "Newton's correction", SOURCE, terms=((1.5, units), (-r / 2, at["square"])), to=at["correction"], bound=4.0,
@@ -198,7 +210,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         "ratio",
         4 * (theta + 1),
         chosen.ratio,
-        4 * scaled.promise.total.rounding,
+        2 * scaled.promise.total.rounding + 2 * (size + 1) * correction.promise.total.rounding,
     )
     return [
         [difference],
@@ -236,5 +248,5 @@ def curvature(x: float) -> float:
     >>> round(curvature(0.0), 6), curvature(-30.0) > -1
     (-0.63662, True)
     """
-    mills = math.exp(-(x**2) / 2 - 0.5 * math.log(2 * math.pi) - float(log_ndtr(x)))
+    mills = math.sqrt(2 / math.pi) / float(erfcx(-x / math.sqrt(2)))  # as exp(−x²/2) and Φ cancel far out
     return -min(max(mills * (x + mills), 0.0), 1.0)
