@@ -41,8 +41,9 @@ STAIRS = {  # within one floor
     "thompson": (
         {"spec", "quadrature"},
         {"posterior", "bernoulli_plan"},
-        {"by_newton", "nodes", "two_arms", "sampling", "bernoulli"},
-        {"lines", "printed"},
+        {"by_newton", "nodes", "two_arms", "bernoulli", "printed"},
+        {"algebra"},
+        {"lines", "sampling"},
         {"__init__"},
     ),
 }

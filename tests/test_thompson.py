@@ -364,7 +364,7 @@ BAD_SPECS = [
     ({"truncation": 0.6}, "truncation: wanted at most 0.5, got 0.6"),
     ({"actions": 3, "truncation": 0.02}, "truncation: wanted at most 0.01, got 0.02"),
     ({"truncation": -1.0}, "truncation: wanted a finite number > 0, got -1.0"),
-    ({"solver": "newton"}, "solver: wanted 'pade' or 'zolotarev', got 'newton'"),
+    ({"solver": "newton"}, "solver: wanted 'pade' or 'zolotarev' for the policy"),
     ({"form": "other"}, "form: wanted 'policy' or 'sampling', got 'other'"),
     ({"rule": 3}, "rule: wanted 'sobol' or 'random', got 3"),
     ({"seed": True}, "seed: wanted an integer >= 0, got True"),

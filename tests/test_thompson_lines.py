@@ -225,7 +225,7 @@ def test_lines_have_the_size_of_the_docstring(solver, dim, arms, count):
     size, plan = build(spec).size(), lines.plan(spec)
     depth, poles, pairs = plan.algebra.depth, len(plan.algebra.rule.shifts), arms * (arms - 1)
     again = solver == "pade"
-    assert size.layers == (1 + again) * depth + 7 + math.ceil(math.log2(arms - 1))
+    assert size.layers == (1 + again) * depth + 6 + math.ceil(math.log2(arms - 1))
     assert size.heads == max(3 + poles * (2 * arms + 1), pairs)
     base = 3 * dim + 4 + arms * (dim + 1) + (2 * poles + 1 + 2 * again) * arms * dim
     assert size.width == base + (dim + 4) * pairs + 2 * pairs * len(nodes.Rule.of(spec).nodes) + 2 * arms

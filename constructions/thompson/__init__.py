@@ -1,6 +1,7 @@
 """Thompson sampling as a transformer: Theorem approx_thompson_linear of arXiv 2310.08566 (Theorem 10), with weights.
 
-posterior.py   steps 1 to 3: the posterior mean and √r Σ⁻¹ᐟ² a_k
+posterior.py   steps 1 to 3: the posterior mean and √r Σ⁻¹ᐟ² a_k, by descent over poles
+by_newton.py   the same in O(log T) layers, by Newton's iteration
 two_arms.py    step 4 for two arms: log Φ of one ratio, certified
 lines.py       step 4 for more: integrated along fixed lines, certified but for the choice of the lines
 sampling.py    the posterior sample itself, for a draw supplied in the state token
@@ -9,10 +10,11 @@ sampling.py    the posterior sample itself, for a draw supplied in the state tok
 
     two arms    layers n + 5;  heads 6;  registers 8d + 14
     sampling    layers n + 2, pade 2n + 2;  heads 3 + m(2A + 1);  registers D₀ + d + 2A
-    lines       layers n + 7 + ⌈log₂(A − 1)⌉, pade another n;  heads max(3 + m(2A + 1), P);
+    lines       layers n + 6 + ⌈log₂(A − 1)⌉, pade another n;  heads max(3 + m(2A + 1), P);
                 registers D₀ + (d + 4)P + 2A(A − 1)N + 2A;  neurons max(P(I + 2) + 2, 2ANF + 2), or those of log or the poles
 
 with D₀ = 3d + 4 + A(d + 1) + (2m + 1)Ad, pade another 2Ad. m grows as T^{1/4} (pade) or log T, n as √T.
+For "newton" with k steps: layers k + 4 (sampling), k + 7 + ⌈log₂(A − 1)⌉ (lines); k grows with log T.
 """
 
 import math
@@ -21,7 +23,8 @@ from constructions.assemble import assemble
 from constructions.block import Block
 from constructions.construction import Construction
 from constructions.stream import Stream
-from constructions.thompson import bernoulli, lines, nodes, posterior, sampling, two_arms
+from constructions.thompson import bernoulli, by_newton, lines, nodes, posterior, sampling, two_arms
+from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
@@ -45,14 +48,14 @@ def build(spec: Spec | BernoulliSpec) -> Construction:
     return _lines(spec)
 
 
-def whitener(spec: Spec, plan: posterior.Plan) -> Construction:
+def whitener(spec: Spec, plan: posterior.Plan | by_newton.Plan) -> Construction:
     """Steps 1 to 3 alone: the whitened arms in the register `white`; the logits stay zero.
 
     Its certificate is a bound on ‖x̂_k − x_k‖.
     """
-    stream = bandit_stream(spec.dim, spec.actions, **posterior.registers(spec, plan))
-    stages = posterior.stages(spec, stream, plan)
-    return _construction(spec, stream, stages, stages[-1][-1].promise.total.error)
+    stream = bandit_stream(spec.dim, spec.actions, **route(spec).registers(spec, plan))
+    stages = route(spec).stages(spec, stream, plan)
+    return _construction(spec, stream, stages, stages[-1][0].promise.total.error)
 
 
 def _two_arms(spec: Spec) -> Construction:
@@ -63,19 +66,19 @@ def _two_arms(spec: Spec) -> Construction:
 
 def _sampling(spec: Spec) -> Construction:
     plan = sampling.plan(spec)
-    scratch = {"draw": spec.dim} | posterior.registers(spec, plan) | sampling.registers(spec)
+    scratch = {"draw": spec.dim} | route(spec).registers(spec, plan) | sampling.registers(spec)
     stream = bandit_stream(spec.dim, spec.actions, **scratch)
-    stages = posterior.stages(spec, stream, plan)
-    stages += sampling.stages(spec, stream, plan, [block for stage in stages for block in stage])
+    stages = route(spec).stages(spec, stream, plan)
+    stages += sampling.stages(spec, stream, [block for stage in stages for block in stage])
     return _construction(spec, stream, stages, stages[-1][0].promise.total.error)
 
 
 def _lines(spec: Spec) -> Construction:
     plan = lines.plan(spec)
-    scratch = posterior.registers(spec, plan.algebra) | lines.registers(spec, plan)
+    scratch = route(spec).registers(spec, plan.algebra) | lines.registers(spec, plan)
     stream = bandit_stream(spec.dim, spec.actions, **scratch)
-    stages = posterior.stages(spec, stream, plan.algebra)
-    mean = sampling.mean_product(spec, stream, [block for stage in stages for block in stage])
+    stages = route(spec).stages(spec, stream, plan.algebra)
+    mean = route(spec).mean_product(spec, stream, [block for stage in stages for block in stage])
     stages += lines.stages(spec, stream, plan, stages[-1][0], mean)
     return _construction(spec, stream, stages, plan.error, nodes.chance(spec))
 

@@ -172,7 +172,8 @@ def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
         return np.einsum("tde,te->td", basis, turned)
 
     theta = posterior.largest_ratio(spec)
-    rounding = UNIT * 256 * dim * 2 * spec.horizon * (largest / spec.ridge) ** 1.5 * theta
+    condition = largest / spec.ridge
+    rounding = UNIT * 64 * dim * (condition**1.5 + 2 * spec.horizon * math.sqrt(condition)) * theta
     bound = Bound(chosen.relative * theta, rounding)
     return Block(
         "Σ^-0.5 b/√r",

@@ -11,10 +11,12 @@ exactly, the others by scrambled Sobol' points or by independent ones. b_kj is �
 B_kj = c_kj(Eᵀ(x_j − x_k), y_j − y_k), c_kj = 1/(β_k − β_j): A(A−1) divisions a token, not N times as many.
 
     layer 1       MLP: pos_kj = relu(β_k − β_j), and near_kj, the same cut off at δ
-    layer 2       MLP: c_kj from pos_kj by interpolation; ∓M(1 − g_kj), g_kj = 1 where near_kj ≥ δ₀: bounds that do not apply
+    layer 2       heads: y_k;  MLP: c_kj from pos_kj by interpolation, and ∓M(1 − g_kj), g_kj = 1 where near_kj ≥ δ₀: the
+                  bounds that do not apply
     layer 3       heads: B_kj, own-token score i c_kj, value (Eᵀ(x_j − x_k), y_j − y_k)
     layers 3 …    MLP: max and min of A − 1 numbers for each arm and node, by max(p, q) = q + relu(p − q)
-    then          MLP: lo and hi cut off at ±C; min(lo, hi); Φ by interpolation and the mean over nodes: p̂_k
+    then          MLP: hi + C and lo + C, cut off at 0, less relu(lo − hi): where lo > hi the two are equal, or both below 0
+    then          MLP: Φ(· − C) by interpolation, constant below 0, and the mean over nodes: p̂_k
     then          MLP: logits = log(p̂_k ∨ η₁) by interpolation
 
 **The certificate.** Say that e tells the arms apart if |⟨x_k − x_j, e⟩| ≥ ζ‖x_k − x_j‖ and ≥ δ for every pair. Then, with
@@ -42,12 +44,13 @@ from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Ste
 from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
 from constructions.primitives import interpolation, maximum
 from constructions.stream import Register, Stream
-from constructions.thompson import posterior
+from constructions.thompson import by_newton, posterior
+from constructions.thompson.algebra import route
 from constructions.thompson.nodes import APART, Rule, resolution
 from constructions.thompson.spec import FLOOR, Spec
 
 SOURCE = "Theorem approx_thompson_linear, step 4, lines"
-ZONE = 1e-3
+ZONE = 0.1
 """δ₀ as a part of δ."""
 
 
@@ -67,7 +70,7 @@ class Plan:
     """
 
     rule: Rule
-    algebra: posterior.Plan
+    algebra: posterior.Plan | by_newton.Plan
     cut: float
     inverse: interpolation.Interpolant
     normal: interpolation.Interpolant
@@ -98,7 +101,7 @@ def plan(spec: Spec) -> Plan:
     spread, shift = 0.4 * budget, 0.05 * budget
     longest = float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0))
     theta = posterior.largest_ratio(spec)
-    algebra = posterior.plan(spec, APART * shift / 4 / max(longest, 1.0), APART * shift / 4 / theta)
+    algebra = route(spec).plan(spec, APART * shift / 4 / max(longest, 1.0), APART * shift / 4 / theta)
     least = resolution(spec) * (1 - algebra.relative / APART)  # of slopes as they are computed
     inverse = interpolation.power(1.0, least, 2 * _reach(spec), spread)
     relative = (1 + spread) / (1 - algebra.relative / APART) - 1
@@ -179,7 +182,29 @@ def stages(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
         to=stream["logits"],
         inherited=(1 / float(spec.truncation or 1)) * (bound + Bound(0.0, lines.promise.total.rounding)),
     )
-    return [[mean], [lines], [logits]]
+    return [[_slopes(spec, stream, chosen, white)], [mean], [lines], [logits]]
+
+
+def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
+    """Of every pair, how much steeper one arm is along e than the other, and the same cut off at δ."""
+    at, delta, one = stream.registers, resolution(spec), read(stream["position"].part(2, of=3))
+    first, second = _pairs(spec.actions)
+    ahead = _differences(at["white"], second, first, chosen.rule.direction[:, None])  # β_k − β_j
+    units = (
+        _relu("slope ahead", ahead, at["ahead"]),
+        _clipped("slope near 0", ahead, at["near"], one, delta),
+    )
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens ends"]:
+        slopes = values["white"].reshape(len(values["white"]), spec.actions, spec.dim) @ chosen.rule.direction
+        found = np.maximum(slopes[:, first] - slopes[:, second], 0.0)
+        return np.concatenate([found, np.minimum(found, delta)], axis=1)
+
+    reach, pairs = 2 * _reach(spec), len(first)
+    own = Bound(0.0, UNIT * 4 * (spec.dim + 2) * reach)
+    promise = Promise("any", own, own + 2 * white.promise.total, 2 * reach * math.sqrt(pairs))
+    steps = (Step((), units),)
+    return Block("slopes along e", SOURCE, steps, (at["ahead"], at["near"]), truth, promise, groups=2 * pairs)
 
 
 def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) -> Block:
@@ -192,21 +217,12 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
     gate = gate_size(4 / delta * 2 * spec.horizon)
     one = read(at["position"].part(2, of=3))
     first, second = _pairs(spec.actions)
-    ahead = _differences(at["white"], second, first, rule.direction[:, None])  # β_k − β_j
+    moves, levels = _moves(stream, rule, first, second, gate), _tree(spec, stream, chosen, one)
     steps = [
-        Step(
-            (),
-            (
-                _relu("slope ahead", ahead, at["ahead"]),
-                _clipped("slope near 0", ahead, at["near"], one, delta),
-            ),
-        ),
         Step((), (_inverse(spec, stream, chosen), _offsets(stream, one, beyond, delta * ZONE))),
-        Step((_moves(stream, rule, first, second, gate),), ()),
+        Step((moves,), levels[0].units),
+        *levels[1:],
     ]
-    steps += _tree(spec, stream, chosen, one)
-    if not steps[3].heads and not steps[2].units:  # attention, then the first units, in one layer
-        steps[2:4] = [Step(steps[2].heads, steps[3].units)]
 
     def truth(values: Values) -> Float[np.ndarray, "tokens arms"]:
         white = values["white"].reshape(len(values["white"]), spec.actions, spec.dim)
@@ -335,10 +351,10 @@ def _tree(spec: Spec, stream: Stream, chosen: Plan, one: Link) -> list[Step]:
     low, high, lines = stream["low"], stream["high"], arms * nodes
     ones = chosen.cut * repeat_rows(one, lines)
     lower, upper = (maximum.rows(numbers, np.arange(lines) + side * lines) for side in (0, 1))
-    steps.append(Step((), (_relu("lower ends", lower + ones, low), _relu("upper ends", ones - upper, high))))
     entries = np.arange(lines)
-    empty = Units("empty intervals", read(low) - read(high), ((low, entries, entries, -np.ones(lines)),))
-    return [*steps, Step((), (empty,)), Step((), _mean(stream, chosen, arms, nodes))]
+    empty = Units("empty intervals", lower + upper, ((low, entries, entries, -np.ones(lines)),))
+    ends = (_relu("lower ends", lower + ones, low), empty, _relu("upper ends", ones - upper, high))
+    return [*steps, Step((), ends), Step((), _mean(stream, chosen, arms, nodes))]
 
 
 def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:

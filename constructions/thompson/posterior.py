@@ -33,7 +33,7 @@ from jaxtyping import Float
 
 from constructions.block import Block, Bound, Promise
 from constructions.links import Values
-from constructions.primitives import copying, descent, rational
+from constructions.primitives import copying, descent, product, rational
 from constructions.stream import Stream
 from constructions.thompson.spec import Spec
 
@@ -220,4 +220,21 @@ def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) 
         name="√r Σ^-0.5 a_k",
         truth=lambda values: powers(spec, values, -0.5),
         promise=replace(block.promise, own=bound, total=bound),
+    )
+
+
+def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
+    """⟨a_k, μ̂⟩."""
+    [promise] = [block.promise for block in solved if block.outputs[0].name == "estimate"]
+    high, largest = spec.action_norm[1], math.sqrt(spec.prior_variance) * largest_ratio(spec)
+    return product.own_token(
+        "mean ⟨a_k, μ⟩",
+        SOURCE.format(3),
+        left=stream["estimate"],
+        right=stream["arms"],
+        to=stream["mean"],
+        position=stream["position"],
+        tokens=2 * spec.horizon,
+        bound=high * 2 * largest,
+        inherited=high * promise.total,
     )

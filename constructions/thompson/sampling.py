@@ -11,7 +11,8 @@ import math
 from constructions.block import Block
 from constructions.primitives import copying, product
 from constructions.stream import Stream
-from constructions.thompson import posterior
+from constructions.thompson import by_newton, posterior
+from constructions.thompson.algebra import route
 from constructions.thompson.spec import Spec
 
 SOURCE = "Theorem approx_thompson_linear, sampling form (ours)"
@@ -22,12 +23,12 @@ def draw_norm(spec: Spec) -> float:
     return math.sqrt(spec.dim) + 8.0
 
 
-def plan(spec: Spec) -> posterior.Plan:
+def plan(spec: Spec) -> posterior.Plan | by_newton.Plan:
     """Half of the error for either term."""
     half, high = float(spec.error or 0) / 2 * (1 - 1e-6), spec.action_norm[1]
     relative = min(half / (math.sqrt(spec.prior_variance) * high * draw_norm(spec)), 0.5)
     residual = min(half / (high * math.sqrt(spec.prior_variance) * posterior.largest_ratio(spec)), 0.5)
-    return posterior.plan(spec, relative, residual)
+    return route(spec).plan(spec, relative, residual)
 
 
 def registers(spec: Spec) -> dict[str, int]:
@@ -35,8 +36,8 @@ def registers(spec: Spec) -> dict[str, int]:
     return {"mean": spec.actions, "noise": spec.actions}
 
 
-def stages(spec: Spec, stream: Stream, chosen: posterior.Plan, solved: list[Block]) -> list[list[Block]]:
-    """The last two layers; `solved` are the blocks of posterior.py."""
+def stages(spec: Spec, stream: Stream, solved: list[Block]) -> list[list[Block]]:
+    """The last two layers; `solved` are the blocks of steps 1 to 3."""
     mean, noise = products(spec, stream, solved)
     bound = mean.promise.magnitude + noise.promise.magnitude
     logits = copying.combine(
@@ -54,7 +55,7 @@ def products(spec: Spec, stream: Stream, solved: list[Block]) -> tuple[Block, Bl
     """⟨a_k, μ̂⟩ and ⟨x_k, z⟩."""
     by_output = {block.outputs[0].name: block.promise for block in solved}
     common = {"position": stream["position"], "tokens": 2 * spec.horizon}
-    mean = mean_product(spec, stream, solved)
+    mean = route(spec).mean_product(spec, stream, solved)
     largest = 2 * math.sqrt(spec.prior_variance) * spec.action_norm[1]
     noise = product.own_token(
         "noise ⟨x_k, z⟩",
@@ -67,20 +68,3 @@ def products(spec: Spec, stream: Stream, solved: list[Block]) -> tuple[Block, Bl
         **common,
     )
     return mean, noise
-
-
-def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
-    """⟨a_k, μ̂⟩."""
-    [promise] = [block.promise for block in solved if block.outputs[0].name == "estimate"]
-    high, largest = spec.action_norm[1], math.sqrt(spec.prior_variance) * posterior.largest_ratio(spec)
-    return product.own_token(
-        "mean ⟨a_k, μ⟩",
-        posterior.SOURCE.format(3),
-        left=stream["estimate"],
-        right=stream["arms"],
-        to=stream["mean"],
-        position=stream["position"],
-        tokens=2 * spec.horizon,
-        bound=high * 2 * largest,
-        inherited=high * promise.total,
-    )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from constructions import checks
 
-Solver = Literal["pade", "zolotarev"]
+Solver = Literal["pade", "zolotarev", "newton"]
 Form = Literal["policy", "sampling"]
 
 FLOOR = 0.01
@@ -24,7 +24,8 @@ class Spec:
         error: ε. With two arms, bound on |log-probability error|. With more, on the one-sided log-probability error of
             every action of probability at least 0.01, apart from that of the nodes. For form "sampling", on the error of
             every sampled score, in units of reward. None stands for 10⁻³, and for 0.05 where there are nodes.
-        solver: how A⁻¹ᐟ² is approached: "pade", the theorem's route, or "zolotarev", by fewer poles and in half the depth.
+        solver: how A⁻¹ᐟ² is approached: "pade", the theorem's route, or "zolotarev", by fewer poles and in half the depth;
+            "newton", by Newton's iteration, whose depth grows with log T (not for the policy of two arms).
         form: "policy", log-probabilities; "sampling", the scores ⟨a_k, w̃⟩ of the posterior sample that a standard normal
             draw in the state token stands for.
         prior_variance: λ; w* ~ N(0, λI).
@@ -73,7 +74,9 @@ class Spec:
         for name in ("prior_variance", "noise_variance", "separation", "failure"):
             checks.number(name, getattr(self, name), positive=True)
         checks.interval("action_norm", self.action_norm)
-        checks.choice("solver", self.solver, ("pade", "zolotarev"))
+        checks.choice("solver", self.solver, ("pade", "zolotarev", "newton"))
+        if self.solver == "newton" and self.actions == 2 and self.form == "policy":
+            raise ValueError("solver: wanted 'pade' or 'zolotarev' for the policy of two arms, got 'newton'")
         checks.choice("form", self.form, ("policy", "sampling"))
         checks.choice("rule", self.rule, ("sobol", "random"))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:

@@ -58,7 +58,7 @@ def whitened(spec: thompson.Spec, chosen: posterior.Plan, *, own_steps: bool) ->
     stream = bandit_stream(spec.dim, spec.actions, **drawn, **printed.registers(spec, chosen))
     stages = printed.stages(spec, stream, chosen, own_steps=own_steps)
     if drawn:
-        stages += sampling.stages(spec, stream, chosen, [block for stage in stages for block in stage])
+        stages += sampling.stages(spec, stream, [block for stage in stages for block in stage])
     blocks = tuple(block for stage in stages for block in stage)
     inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
     transformer = assemble(stream, inputs, stages, thompson.clip_radius(spec, blocks))

@@ -1,0 +1,11 @@
+"""Which route steps 1 to 3 take: descent over poles, or Newton's iteration."""
+
+from types import ModuleType
+
+from constructions.thompson import by_newton, posterior
+from constructions.thompson.spec import Spec
+
+
+def route(spec: Spec) -> ModuleType:
+    """The module that has plan, registers, stages and mean_product for a spec's solver."""
+    return by_newton if spec.solver == "newton" else posterior
