@@ -22,6 +22,7 @@ BASE = Spec(dim=2, actions=3, horizon=3, error=0.3, solver="zolotarev", nodes=4,
 SPECS = [
     BASE,
     replace(BASE, solver="pade", error=0.1),
+    replace(BASE, solver="newton", error=0.1),
     replace(BASE, dim=3, actions=4, rule="random", nodes=3),
     replace(BASE, dim=1, actions=5, nodes=9),
     replace(BASE, nodes=1, error=0.9, truncation=0.01),

@@ -14,7 +14,7 @@ sampling.py    the posterior sample itself, for a draw supplied in the state tok
                 registers D₀ + (d + 4)P + 2A(A − 1)N + 2A;  neurons max(P(I + 2) + 2, 2ANF + 2), or those of log or the poles
 
 with D₀ = 3d + 4 + A(d + 1) + (2m + 1)Ad, pade another 2Ad. m grows as T^{1/4} (pade) or log T, n as √T.
-For "newton" with k steps: layers k + 4 (sampling), k + 7 + ⌈log₂(A − 1)⌉ (lines); k grows with log T.
+For "newton" with k steps: layers k + 3 (sampling), k + 6 + ⌈log₂(A − 1)⌉ (lines); k grows with log T.
 """
 
 import math
