@@ -249,7 +249,12 @@ def curves(axes: Axes, record: Record) -> None:
     for curve in record["curves"]:
         look, (color, marker) = LOOKS[curve["look"]], GROUPS[groups.index(curve["group"]) % len(GROUPS)]
         face = color if curve["look"] == "measured" else "white"
-        style = {"color": color, "linestyle": look.linestyle, "marker": marker, "markerfacecolor": face}
+        style: dict[str, Any] = {
+            "color": color,
+            "linestyle": look.linestyle,
+            "marker": marker,
+            "markerfacecolor": face,
+        }
         axes.plot(curve["x"], curve["y"], label=curve["label"], markersize=3, **style)
     axes.set_xscale(record["x_scale"])
     axes.set_yscale(record["y_scale"])
@@ -277,7 +282,8 @@ def posterior(axes: Axes, record: Record) -> None:
             (0, 0),
             arrowprops={"arrowstyle": "->", "color": VERMILLION, "lw": 0.4 + 2 * share},
         )
-        axes.text(*(1.22 * scale * arm), f"{share:.2f}", ha="center", va="center", color=VERMILLION)
+        place = 2.7 * arm / np.linalg.norm(arm)
+        axes.text(place[0], place[1], f"{share:.2f}", ha="center", va="center", color=VERMILLION)
     axes.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), xlabel="w₁", ylabel="w₂", aspect="equal")
     axes.set_title(f"decision {record['step']}")
 

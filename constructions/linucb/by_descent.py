@@ -20,6 +20,7 @@ paper's proof: the ridge estimate first, A⁻¹a_k after it.
 import bisect
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from constructions.assemble import assemble
 from constructions.block import Block, Bound
@@ -72,7 +73,7 @@ def estimator(spec: Spec, depth: int) -> Construction:
 
 def descent_method(spec: Spec) -> descent.Descent:
     """Descent on the ridge problems of a spec."""
-    return descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)
+    return descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)  # type: ignore[arg-type]
 
 
 def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
@@ -164,7 +165,11 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
 
 
 def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth: int) -> Block:
-    registers = {"action": stream["action"], "position": stream["position"], "point": stream[name]}
+    registers: dict[str, Any] = {
+        "action": stream["action"],
+        "position": stream["position"],
+        "point": stream[name],
+    }
     ahead = stream.registers.get(f"{name}_ahead")
     if name == "inverse":
         return descent.inverse(method, depth, vectors=stream["arms"], ahead=ahead, **registers)

@@ -93,7 +93,8 @@ def _construction(
     blocks = tuple(block for stage in stages for block in stage)
     drawn = "draw" in stream.registers
     inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
-    tokens = BanditTokens(stream, spec, spec.separation, sampling.draw_norm(spec))
+    draw_norm = sampling.draw_norm(spec)
+    tokens = BanditTokens(stream, spec, spec.separation, draw_norm)  # type: ignore[arg-type]  # None is filled in
     transformer = assemble(stream, inputs, stages, clip_radius(spec, blocks))
     return Construction(spec, tokens, blocks, transformer, certificate, chance)
 

@@ -87,7 +87,7 @@ def registers(spec: Spec) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
     vectors = ("difference", "estimate", "estimate_ahead", "solved", "solved_ahead")
     scalars = ("gap", "variance", "inverse_root", "first", "scaled", "square", "correction", "ratio")
-    return dict.fromkeys(vectors, spec.dim) | dict.fromkeys(scalars, 1)
+    return {**dict.fromkeys(vectors, spec.dim), **dict.fromkeys(scalars, 1)}
 
 
 def extremes(spec: Spec, residual: float) -> tuple[float, float]:
