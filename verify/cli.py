@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import torch
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -211,23 +213,28 @@ def sweep(
     if as_json:
         print(json.dumps(saved))
     else:
-        Console().print(_layers(saved["layers"]))
+        Console().print(*_layers(saved["layers"]))
     for line in failed:
         print(f"failed: {line['key']}: {line['reason']}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
 
-def _layers(rows: list[dict]) -> Table:
-    """Layers by T, for the terminal."""
-    horizons = sorted({horizon for row in rows for horizon in row["layers"]})
-    table = Table("", "", "", title=f"Layers, ε = {frontier.TABLE_ERROR:g}")
-    for horizon in horizons:
-        table.add_column(f"T = {horizon:,}", justify="right")
-    for row in rows:
-        counts = (number(row["layers"].get(horizon)) for horizon in horizons)
-        table.add_row(row["algorithm"], row["route"], row["solver"], *counts)
-    return table
+def _layers(rows: list[dict]) -> Iterator[Table]:
+    """Layers by powers of ten of T, for the terminal."""
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        own = [row for row in rows if row["algorithm"] == algorithm]
+        found = sorted({horizon for row in own for horizon in row["layers"]})
+        decades = [horizon for horizon in found if str(horizon).rstrip("0") == "1"]
+        title = f"{algorithm}: layers by T, ε = {frontier.TABLE_ERROR:g}"
+        table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        table.add_column("T", no_wrap=True)
+        for horizon in decades:
+            table.add_column(f"{horizon:,}", justify="right")
+        for row in own:
+            name = row["route"] if row["solver"] == "theorem" else f"{row['route']}, {row['solver']}"
+            table.add_row(name, *(number(row["layers"].get(horizon)) for horizon in decades))
+        yield table
 
 
 def _fail(message: str) -> NoReturn:

@@ -219,7 +219,7 @@ def layers_by_horizon(records: Iterable[Record], error: float = TABLE_ERROR) -> 
 
 
 def panels(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """A figure for each algorithm, for plots.draw: layers against T, and error against layers × stored weights."""
+    """A figure for each algorithm, for plots.draw: layers against T, and error against weights, every layer written out."""
     figures: dict[str, list[Record]] = {}
     for algorithm in dict.fromkeys(record["algorithm"] for record in records):
         own = [record for record in records if record["algorithm"] == algorithm]
@@ -228,13 +228,14 @@ def panels(records: Sequence[Record]) -> dict[str, list[Record]]:
             for solver, rows in _by_solver(one for one in own if one["error"] == TABLE_ERROR)
         ]
         at_one = [one for one in own if one["horizon"] == ERROR_HORIZON and one["stored"]]
-        errors = [
-            curve(f"{solver}, {look}", _written_out(rows), _column(rows, name), solver, look)
-            for solver, rows in _by_solver(at_one)
-            for name, look in (("certificate", "certified"), ("measured", "measured"))
-            if all(row[name] for row in rows)
-        ]
-        labels = ("horizon T (steps)", "layers"), ("layers × stored weights", "worst error")
+        errors, named = [], set()
+        for solver, rows in _by_solver(at_one):
+            for name, look in (("certificate", "certified"), ("measured", "measured")):
+                if len(rows) > 1 and all(row[name] for row in rows):
+                    label = "" if look in named else look  # the panel beside names the solvers
+                    errors.append(curve(label, _column(rows, "dense"), _column(rows, name), solver, look))
+                    named.add(look)
+        labels = ("horizon T (steps)", "layers"), ("weights of all layers, dense", "worst error")
         titles = f"{algorithm}, ε = {TABLE_ERROR:g}", f"T = {ERROR_HORIZON}"
         drawn = zip(titles, labels, (depth, errors), strict=True)
         figures[algorithm] = [panel(title, names, curves) for title, names, curves in drawn if curves]
@@ -245,16 +246,13 @@ def _look(solver: str) -> str:
     return "stated" if solver == "theorem" else "measured"
 
 
-def _written_out(rows: Sequence[Record]) -> list[int]:
-    return [row["layers"] * row["stored"] for row in rows]
-
-
 def _column(rows: Sequence[Record], name: str) -> list:
     return [row[name] for row in rows]
 
 
 def _by_solver(records: Iterable[Record]) -> list[tuple[str, list[Record]]]:
+    """The theorem last, so that the others have the same colours where it is left out."""
     rows: dict[str, list[Record]] = {}
     for record in records:
         rows.setdefault(record["solver"], []).append(record)
-    return list(rows.items())
+    return sorted(rows.items(), key=lambda pair: pair[0] == "theorem")

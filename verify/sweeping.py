@@ -251,7 +251,8 @@ def _outcomes(
     }
     while waiting:
         try:
-            ready = distributed.wait(list(waiting), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
+            with client.as_current():
+                ready = distributed.wait(list(waiting), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             ready = ()
             if client.status == "running" and not client.nthreads():
