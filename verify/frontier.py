@@ -124,7 +124,8 @@ def evaluate(configuration: Configuration) -> Record:
     record = asdict(configuration) | {"depth": configuration.depth}
     if configuration.solver == "theorem":
         return record | _theorem(configuration)
-    built = (linucb if configuration.algorithm == "linucb" else thompson).build(configuration.spec())
+    spec = configuration.spec()
+    built = linucb.build(spec) if isinstance(spec, linucb.Spec) else thompson.build(spec)
     size, bound = built.size(), built.blocks[-1].promise.total
     sizes = {
         name: int(getattr(size, name)) for name in ("layers", "heads", "width", "hidden", "stored", "dense")

@@ -38,6 +38,7 @@ ATTEMPTS = 3
 """How often a configuration may take its worker process with it."""
 PATIENCE = 10
 """Seconds that a scheduler may take to answer, or to find a worker."""
+AGAIN = "the same command goes on from here"
 
 
 def sweep(
@@ -203,6 +204,7 @@ def on_cluster(address: str) -> Runner:
     def run(function: Function, tasks: Sequence[Task]) -> Generator[str, None, None]:
         distributed = _distributed()
         with _client(distributed, address) as client:
+            _check_workers(client, function)
             blamed = []
             for task, text in _outcomes(distributed, client, function, tasks):
                 if text is None:
@@ -230,7 +232,7 @@ def _client(distributed: Any, address: str) -> Iterator[Any]:
     """A client of a scheduler that answers and has a worker."""
     try:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # Dask has no one kind of error for this
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"--dask: wanted the address of a scheduler, got {address}: {reason}") from None
     with client:
@@ -239,6 +241,15 @@ def _client(distributed: Any, address: str) -> Iterator[Any]:
         except TimeoutError:
             raise ValueError(f"--dask: wanted a scheduler with workers, got none at {address}") from None
         yield client
+
+
+def _check_workers(client: Any, function: Function) -> None:
+    """Import what workers will run: a worker that is handed what it lacks does not raise but closes."""
+    try:
+        for name in (__name__, function.__module__):
+            client.run(eval, f"__import__({name!r}) and None")
+    except ImportError as error:
+        raise ValueError(f"--dask: wanted weightwright installed where the workers are: {error}") from None
 
 
 def _outcomes(
@@ -253,22 +264,23 @@ def _outcomes(
         try:
             with client.as_current():
                 ready = distributed.wait(list(waiting), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
+            for future in ready:
+                text = _text(distributed, future)
+                yield waiting.pop(future), text
         except TimeoutError:
-            ready = ()
             if client.status == "running" and not client.nthreads():
-                raise ValueError(
-                    "--dask: the last worker is gone; the same command goes on from here"
-                ) from None
+                raise ValueError(f"--dask: the last worker is gone; {AGAIN}") from None
         except futures.CancelledError:
-            raise ValueError("--dask: the scheduler is gone; the same command goes on from here") from None
-        for future in ready:
-            task, text = waiting.pop(future), None
-            try:
-                text = future.result()
-            except distributed.scheduler.KilledWorker:
-                pass
-            except Exception as error:
-                raise ValueError(
-                    f"--dask: workers cannot run this: {type(error).__name__}: {error}"
-                ) from error
-            yield task, text
+            raise ValueError(f"--dask: the scheduler is gone; {AGAIN}") from None
+
+
+def _text(distributed: Any, future: Any) -> str | None:
+    """The line of a task that has ended, None where Dask gave up."""
+    try:
+        return future.result(timeout=PATIENCE)  # which may be lost again with its worker
+    except distributed.scheduler.KilledWorker:
+        return None
+    except (TimeoutError, futures.CancelledError):
+        raise
+    except Exception as error:
+        raise ValueError(f"--dask: workers cannot run this: {type(error).__name__}: {error}") from error
