@@ -197,7 +197,7 @@ def test_two_sweeps_do_not_share_a_file_nor_two_tasks_a_key(tmp_path):
         sweeping.sweep(moody, [("n2", 2), ("n2", 3)], path, nothing)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "udp://127.0.0.1:1", ""])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", ""])
 def test_a_bad_address_is_one_clear_line(address, tmp_path, monkeypatch):
     monkeypatch.setattr(sweeping, "PATIENCE", 1)
     with pytest.raises(ValueError, match="--dask: wanted the address of a scheduler, got") as caught:
