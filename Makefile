@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify test check lint types bench nightly lock clean
+.PHONY: verify test check lint types bench sweep nightly lock clean
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports
@@ -24,6 +24,9 @@ bench: $(READY)  ## ratios of evaluation times, measured side by side
 	$(BIN)/python -m benchmarks.evaluation --out reports
 	$(BIN)/python -m benchmarks.episodes --out reports
 	$(BIN)/python -m benchmarks.compilers --out reports
+
+sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
+	$(BIN)/weightwright sweep --out reports/sweep
 
 nightly: $(READY)  ## the slow and exhaustive checks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20

@@ -1,18 +1,22 @@
-"""The command line: weightwright verify | plot | errata."""
+"""The command line: weightwright verify | plot | errata | sweep."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import torch
 import typer
+from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from verify import errata as errata_module
-from verify import plots
+from verify import frontier, plots, sweeping
 from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
@@ -37,6 +41,14 @@ class Construction(StrEnum):
     linucb = "linucb"
     thompson = "thompson"
     ucbvi = "ucbvi"
+    all = "all"
+
+
+class Swept(StrEnum):
+    """What can be swept."""
+
+    linucb = "linucb"
+    thompson = "thompson"
     all = "all"
 
 
@@ -150,6 +162,79 @@ def errata(as_json: Json = False, out: Out = None) -> None:
         Console().print(table)
     if not all(record["confirmed"] for record in records):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: weightwright sweep --algorithm linucb --quick --dask tcp://10.0.0.1:8786")
+def sweep(
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler that runs; else processes."),
+    ] = None,
+    out: Out = Path("reports/sweep"),
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = os.cpu_count() or 1,
+    algorithm: Annotated[Swept, typer.Option(help="What to sweep.")] = Swept.all,
+    quick: Annotated[bool, typer.Option("--quick", help="Four horizons, one error.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every solver's depth, size and error, by horizon and error; a sweep that was killed goes on where it was.
+
+    Writes results.jsonl, records.json and figures. Exit status 1 if a configuration fails.
+    """
+    names = [name for name in frontier.SOLVERS if algorithm.value in (name, "all")]
+    tasks = [(one.key, one) for one in frontier.configurations(names, quick)]
+    run = sweeping.in_processes(workers) if dask is None else sweeping.on_cluster(dask)
+    out = out or Path()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        shown = bar.add_task("sweep", total=None)
+
+        def tell(done: int, failed: int, whole: int) -> None:
+            text = f"sweep, {failed} failed" if failed else "sweep"
+            bar.update(shown, completed=done, total=whole, description=text)
+
+        lines = list(sweeping.sweep(frontier.evaluate, tasks, out / "results.jsonl", run, tell).values())
+    rows = [line["record"] for line in lines if line["status"] == "done"]
+    failed = [line for line in lines if line["status"] == "failed"]
+    failed += [
+        {"key": line["key"], "reason": "measured ≤ certified does not hold"}
+        for line in lines
+        if line["status"] == "done" and line["record"]["holds"] is False
+    ]
+    saved = {"rows": rows, "failed": failed, "layers": frontier.layers_by_horizon(rows)}
+    saved["records"] = frontier.panels(rows)
+    write_whole(out / "records.json", json.dumps(saved, indent=1))
+    for name, panels in saved["records"].items():
+        plots.save(plots.draw(*panels), out, name)
+    if as_json:
+        print(json.dumps(saved))
+    else:
+        Console().print(*_layers(saved["layers"]))
+    for line in failed:
+        print(f"failed: {line['key']}: {line['reason']}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _layers(rows: list[dict]) -> Iterator[Table]:
+    """Layers by powers of ten of T, for the terminal."""
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        own = [row for row in rows if row["algorithm"] == algorithm]
+        found = sorted({horizon for row in own for horizon in row["layers"]})
+        decades = [horizon for horizon in found if str(horizon).rstrip("0") == "1"]
+        title = f"{algorithm}: layers by T, ε = {frontier.TABLE_ERROR:g}"
+        table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        table.add_column("T", no_wrap=True)
+        for horizon in decades:
+            table.add_column(f"{horizon:,}", justify="right")
+        for row in own:
+            name = row["route"] if row["solver"] == "theorem" else f"{row['route']}, {row['solver']}"
+            table.add_row(name, *(number(row["layers"].get(horizon)) for horizon in decades))
+        yield table
 
 
 def _fail(message: str) -> NoReturn:
