@@ -104,7 +104,8 @@ def second_decisions() -> list[BanditHistory]:
 def _steps_in_place() -> str:
     """The second decision of the whole sampling form: scores and actions."""
     drawn, own = second_decisions(), sampling.plan(LONG)
-    chosen, texts = printed.plan(LONG, own.depth, len(own.rule.shifts))  # type: ignore[union-attr]  # LONG is by Padé, []
+    texts = []
+    chosen = printed.plan(LONG, own.depth, len(own.rule.shifts))  # type: ignore[union-attr]  # LONG is by Padé
     true = np.array([algorithms.thompson_scores(LONG, one)[-1] for one in drawn])
     for own_steps in (False, True):
         built = whitened(LONG, chosen, own_steps=own_steps)
