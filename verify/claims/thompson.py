@@ -84,16 +84,17 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(built, algorithms.thompson, trials, seed=0)
     verdicts.append(caught([mutant for mutant in broken if "no output" not in mutant.reason]))
-    slack = slack_rows(built, findings) + slack_rows(lines, found) + rows
-    slack = [row for row in slack if row["block"] not in _MANY]
+    parts = {"two_arms": slack_rows(built, findings), "lines": slack_rows(lines, found), "bernoulli": rows}
+    parts = {name: [row for row in part if row["block"] not in _MANY] for name, part in parts.items()}
+    records |= {f"slack_{name}": [{"kind": "slack", "rows": part}] for name, part in parts.items()}
     return Report(
         "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)",
         asdict(TWO),
         asdict(built.size()),
         verdicts,
-        slack,
+        [row for part in parts.values() for row in part],
         [asdict(mutant) for mutant in broken],
-        records | {"slack": [{"kind": "slack", "rows": slack}]},
+        records,
     )
 
 
