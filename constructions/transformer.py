@@ -235,7 +235,7 @@ class Transformer(nn.Module):
             heads=max(heads, default=0),
             width=self.width,
             hidden=max(hidden, default=0),
-            norm=max((_layer_norm(layer) for layer in layers), default=0.0),
+            norm=float(max((_layer_norm(layer) for layer in layers), default=0.0)),
             stored=sum(parameter.numel() for parameter in self.parameters()),
             dense=self.dense_weights(),
         )
