@@ -210,7 +210,8 @@ def test_a_bad_address_on_the_command_line(tmp_path):
     code = (
         f"import sys; sys.argv = {words}; from verify import cli, sweeping; sweeping.PATIENCE = 1; cli.main()"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert shown.returncode == 2
     said = [line for line in shown.stderr.splitlines() if not line.startswith("sweep ")]
     assert len(said) == 1

@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import uuid
 from collections import deque
@@ -230,7 +231,9 @@ def _distributed() -> Any:
 @contextmanager
 def _client(distributed: Any, address: str) -> Iterator[Any]:
     """A client of a scheduler that answers and has a worker."""
-    try:
+    try:  # that somebody listens is asked first: a client that finds nobody may keep its process from ending
+        place = distributed.comm.addressing.get_address_host_port(address)
+        socket.create_connection(place, timeout=PATIENCE).close()
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except Exception as error:  # Dask has no one kind of error for this
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
