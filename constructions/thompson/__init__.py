@@ -1,10 +1,10 @@
 """Thompson sampling as a transformer: Theorem approx_thompson_linear of arXiv 2310.08566 (Theorem 10), with weights.
 
-posterior.py   steps 1 to 3: the posterior mean and √r Σ⁻¹ᐟ² a_k, by descent over poles
-by_newton.py   the same in O(log T) layers, by Newton's iteration
-two_arms.py    step 4 for two arms: log Φ of one ratio, certified
-lines.py       step 4 for more: integrated along fixed lines, certified but for the choice of the lines
-sampling.py    the posterior sample itself, for a draw supplied in the state token
+    posterior.py   steps 1 to 3: the posterior mean and √r Σ⁻¹ᐟ² a_k, by descent over poles
+    by_newton.py   the same in O(log T) layers, by Newton's iteration
+    two_arms.py    step 4 for two arms: log Φ of one ratio, certified
+    lines.py       step 4 for more: integrated along fixed lines, certified but for the choice of the lines
+    sampling.py    the posterior sample itself, for a draw supplied in the state token
 
 **Sizes**, with n the depth of a descent, m poles, P = A(A − 1), and I and F the pieces of the interpolants of 1/x and Φ:
 
