@@ -5,6 +5,7 @@
     two_arms.py    step 4 for two arms: log Φ of one ratio, certified
     lines.py       step 4 for more: integrated along fixed lines, certified but for the choice of the lines
     sampling.py    the posterior sample itself, for a draw supplied in the state token
+    bernoulli.py   Bernoulli arms with Beta posteriors, certified for every arm
 
 **Sizes**, with n the depth of a descent, m poles, P = A(A − 1), and I and F the pieces of the interpolants of 1/x and Φ:
 
