@@ -234,12 +234,16 @@ def own_heads(
     *,
     signs: tuple[float, ...] = (1.0, -1.0),
     scale: float = 1.0,
+    value: Link | None = None,
+    count: int | None = None,
 ) -> tuple[Head, ...]:
-    """Heads that add scale · ⟨left_k, right_k⟩ to entry k of `to`, a family for each sign.
+    """Heads that add scale · ⟨left_k, right_k⟩ to part k of `to`, a family for each sign.
 
-    Left and right hold the vectors one after the other. One sign is enough for products ≥ 0.
+    Left and right hold `count` vectors one after the other, as many as `to` has entries if left out. One sign is enough
+    for products ≥ 0. With a value, it is value_k · ⟨left_k, right_k⟩/i that is added, instead of the product itself.
     """
-    place, count = Position.of(position), to.size
+    place, count = Position.of(position), count or to.size
+    value = tile(place.index, count) if value is None else value
     gates = tile(stack(place.index, place.one), count)
     key = side_by_side(count, right, tile(stack(-gate * place.one, gate * place.index), count))
     return tuple(
@@ -247,7 +251,7 @@ def own_heads(
             f"{role} {'+' if sign > 0 else '−'}",
             side_by_side(count, sign * left, gates),
             key,
-            sign * scale * tile(place.index, count),
+            sign * scale * value,
             to,
             count,
         )

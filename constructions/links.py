@@ -20,6 +20,11 @@ def held(values: Values, register: Register) -> Float[np.ndarray, "tokens size"]
     return values[register.name][:, register.offset : register.offset + register.size]
 
 
+def grams(actions: Float[np.ndarray, "tokens dim"], ridge: float) -> Float[np.ndarray, "tokens dim dim"]:
+    """What the tokens up to each one add up to: ridge · I + Σ_{j≤i} a_j a_jᵀ."""
+    return ridge * np.eye(actions.shape[1]) + np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)
+
+
 @dataclass(frozen=True, eq=False)
 class Link:
     """A sparse matrix from the stream to `height` rows: row `rows[n]` reads entry `columns[n]` times `weights[n]`."""

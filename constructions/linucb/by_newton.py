@@ -23,7 +23,7 @@ import math
 import numpy as np
 
 from constructions.assemble import assemble
-from constructions.block import Block, Bound, Promise, Step, signed_units
+from constructions.block import UNIT, Block, Bound, Promise, Step, Units, gate_size, own_heads, signed_units
 from constructions.construction import Construction
 from constructions.links import Values, held, pick, read, tile
 from constructions.linucb.by_descent import ROOT_SHARE, SLACK, width_error
@@ -122,24 +122,24 @@ def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[
     means, squares = [], []
     for m in range(dim):
         row, entries = read(at["inverse"].part(m, of=dim)), pick(at["arms"], np.arange(arms) * dim + m)
-        means += newton.own_products(
+        means += own_heads(
             f"mean {m}",
             row,
             read(at["moment_times"]),
-            entries,
             at["mean"],
             at["position"],
-            2 / spec.ridge * tokens * right,
+            gate_size(2 / spec.ridge * tokens * right),
+            value=entries,
+            count=1,
         )
-        squares += newton.own_products(
+        squares += own_heads(
             f"square {m}",
             tile(row, arms),
             read(at["arms_times"]),
-            entries,
             at["square"],
             at["position"],
-            2 / spec.ridge * tokens * high,
-            arms,
+            gate_size(2 / spec.ridge * tokens * high),
+            value=entries,
         )
 
     def mean_truth(values: Values):
@@ -175,7 +175,7 @@ def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[
             high**2,
         ),
     ):
-        own = Bound(0.0, 2.0**-53 * 64 * dim * tokens * size)
+        own = Bound(0.0, UNIT * 64 * dim * tokens * size)
         promise = Promise("norm bounds", own, own + Bound(total, gain * rounding), 2 * math.sqrt(arms) * size)
         blocks.append(Block(name, SOURCE, (Step(tuple(heads)),), at[to], truth, promise, groups=arms))
     return blocks[0], blocks[1]
@@ -206,17 +206,15 @@ def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: B
         writes = tuple(
             (to, entries, unit, alpha / tau * weights) for to, entries, unit, weights in neurons.writes
         )
-        units.append(type(neurons)(neurons.role, neurons.reads, writes))
+        units.append(Units(neurons.role, neurons.reads, writes))
         own, carried = (alpha / tau) * root.promise.own, carried + (alpha / tau) * root.promise.total
-    else:
-        carried = carried + own
 
     def truth(values: Values):
         return (held(values, at["mean"]) + alpha * np.sqrt(np.maximum(held(values, at["square"]), 0.0))) / tau
 
     size = (mean.promise.magnitude + alpha * math.sqrt(largest) * 2) / tau * math.sqrt(spec.actions)
-    own = own + Bound(0.0, 2.0**-53 * 8 * size)
-    carried = carried + Bound(0.0, 2.0**-53 * 8 * size)
+    own = own + Bound(0.0, UNIT * 8 * size)
+    carried = carried + Bound(0.0, UNIT * 8 * size)
     promise = Promise(f"{smallest:.3g} ≤ square ≤ {largest:.3g}", own, carried, size)
     return Block(
         "logits", SOURCE, (Step((), tuple(units)),), at["logits"], truth, promise, groups=spec.actions

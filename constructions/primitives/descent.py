@@ -38,7 +38,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed, signed_units
-from constructions.links import Link, Values, blank, read, stack
+from constructions.links import Link, Values, blank, grams, read, stack
 from constructions.stream import Register
 
 Solver = Literal["gd", "agd"]
@@ -150,7 +150,7 @@ def ridge(
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         targets = np.cumsum(values[action.name] * values[reward.name], axis=0)
-        return np.linalg.solve(_gram(values[action.name], method.ridge), targets[..., None])[..., 0]
+        return np.linalg.solve(grams(values[action.name], method.ridge), targets[..., None])[..., 0]
 
     largest, seen = (
         largest_estimate(method.ridge, n, reward_max) for n in (method.horizon, method.horizon - 1)
@@ -208,7 +208,7 @@ def inverse(
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         columns = values[vectors.name].reshape(-1, count, action.size).transpose(0, 2, 1)
-        solved = np.linalg.solve(_gram(values[action.name], method.ridge), columns)
+        solved = np.linalg.solve(grams(values[action.name], method.ridge), columns)
         return solved.transpose(0, 2, 1).reshape(-1, vectors.size)
 
     largest = (norm or method.action_max) / method.ridge
@@ -256,7 +256,3 @@ def _momentum(method: Descent, point: Register, ahead: Register | None):
             f"momentum {point.name}", read(ahead) - read(point), (point, 1.0), (ahead, method.momentum)
         ),
     )
-
-
-def _gram(actions: Float[np.ndarray, "tokens dim"], ridge: float) -> Float[np.ndarray, "tokens dim dim"]:
-    return ridge * np.eye(actions.shape[1]) + np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)

@@ -28,8 +28,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
-from constructions.links import Link, Values, held, pick, read, side_by_side, stack, tile
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size, own_heads
+from constructions.links import Link, Values, grams, held, pick, read, stack, tile
 from constructions.stream import Register
 
 
@@ -91,7 +91,7 @@ def normal_equations(
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         a, i = held(values, action), held(values, position)[:, :1]
-        matrix = matrices(a, ridge).reshape(len(a), -1)
+        matrix = grams(a, ridge).reshape(len(a), -1)
         vector = np.cumsum(a * held(values, reward), axis=0)
         return np.concatenate([matrix, i * matrix, vector, i * vector], axis=1)
 
@@ -110,11 +110,6 @@ def _only(link: Link, row: int, height: int) -> Link:
     return Link(link.rows + row, link.columns, link.weights, height, link.reads)
 
 
-def matrices(actions: Float[np.ndarray, "tokens dim"], ridge: float) -> Float[np.ndarray, "tokens dim dim"]:
-    """λI + Σ a_j a_jᵀ at every token."""
-    return ridge * np.eye(actions.shape[1]) + np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)
-
-
 def inverse_errors(ridge: float, largest: float, steps: int) -> list[float]:
     """e_0, …, e_steps.
 
@@ -125,37 +120,6 @@ def inverse_errors(ridge: float, largest: float, steps: int) -> list[float]:
     for _ in range(steps):
         errors.append(errors[-1] ** 2 / (2 - errors[-1] ** 2))
     return errors
-
-
-def own_products(
-    role: str,
-    left: Link,
-    right: Link,
-    value: Link,
-    to: Register,
-    position: Register,
-    bound: float,
-    count: int = 1,
-) -> tuple[Head, Head]:
-    """Signed families of heads that add ⟨left, right⟩/i · value, all of the token itself, each to its part of `to`.
-
-    `bound` bounds |⟨left at i, right at j⟩| for j ≤ i.
-    """
-    place, gate = Position.of(position), gate_size(bound)
-    gates = tile(stack(place.index, place.one), count)
-    key = side_by_side(count, right, tile(stack(-gate * place.one, gate * place.index), count))
-    plus, minus = (
-        Head(
-            f"{role} {'+' if sign > 0 else '−'}",
-            side_by_side(count, sign * left, gates),
-            key,
-            sign * value,
-            to,
-            count,
-        )
-        for sign in (1.0, -1.0)
-    )
-    return plus, minus
 
 
 def triple(
@@ -175,7 +139,9 @@ def triple(
     for m in range(dim):
         keys, values = (tile(read(register.part(m, of=dim)), dim) for register in (middle, right))
         role = f"{left.name} {middle.name} {right.name} {m}"
-        heads += own_products(role, read(left), keys, scale * values, to, position, bound, dim)
+        heads += own_heads(
+            role, read(left), keys, to, position, gate_size(bound), value=scale * values, count=dim
+        )
     return tuple(heads)
 
 
@@ -235,7 +201,7 @@ def inverse(
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         a = held(values, action)
-        return np.linalg.inv(matrices(a, ridge)).reshape(len(a), -1)
+        return np.linalg.inv(grams(a, ridge)).reshape(len(a), -1)
 
     size = 2 * math.sqrt(dim) / ridge
     own = Bound(errors[-1] * math.sqrt(dim) / ridge, UNIT * 64 * dim * largest / ridge * size)
@@ -317,7 +283,7 @@ def inverse_root(
     middle = (low + high) / 2
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        eigenvalues, basis = np.linalg.eigh(matrices(held(values, action), ridge))
+        eigenvalues, basis = np.linalg.eigh(grams(held(values, action), ridge))
         scaled = middle * math.sqrt(largest) / np.sqrt(eigenvalues)
         return ((basis * scaled[:, None]) @ basis.mT).reshape(len(basis), -1)
 
@@ -337,7 +303,6 @@ def _squared(
     for m in range(dim):
         entries = pick(matrix, np.arange(dim) * dim + m)
         values = scale * tile(read(matrix.part(m, of=dim)), dim)
-        heads += own_products(
-            f"{matrix.name}² {m}", entries, tile(one, dim), values, to, position, bound, dim
-        )
+        role, ones = f"{matrix.name}² {m}", tile(one, dim)
+        heads += own_heads(role, entries, ones, to, position, gate_size(bound), value=values, count=dim)
     return tuple(heads)

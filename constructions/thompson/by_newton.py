@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step
-from constructions.links import Link, Values, held, pick, read, tile
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
+from constructions.links import Link, Values, grams, held, pick, read, tile
 from constructions.primitives import copying, newton, product
 from constructions.stream import Register, Stream
 from constructions.thompson import posterior
@@ -121,9 +121,8 @@ def _times_root(
     one = Position.of(position).one
     for m, entries in enumerate(factors):
         values = scale * tile(read(root.part(m, of=dim)), count)
-        heads += newton.own_products(
-            f"{to.name} {m}", entries, tile(one, count), values, to, position, bound, count
-        )
+        role, ones, gate = f"{to.name} {m}", tile(one, count), gate_size(bound)
+        heads += own_heads(role, entries, ones, to, position, gate, value=values, count=count)
     return tuple(heads)
 
 
@@ -166,7 +165,7 @@ def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
 
     def truth(values: Values) -> Float[np.ndarray, "tokens dim"]:
         a = held(values, at["action"])
-        eigenvalues, basis = np.linalg.eigh(newton.matrices(a, spec.ridge))
+        eigenvalues, basis = np.linalg.eigh(grams(a, spec.ridge))
         b = np.cumsum(a * held(values, at["reward"]), axis=0)
         turned = np.einsum("tde,td->te", basis, b) / np.sqrt(spec.noise_variance * eigenvalues)
         return np.einsum("tde,te->td", basis, turned)

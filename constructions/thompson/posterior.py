@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.block import Block, Bound, Promise
-from constructions.links import Values
+from constructions.links import Values, grams
 from constructions.primitives import copying, descent, product, rational
 from constructions.stream import Stream
 from constructions.thompson.spec import Spec
@@ -170,8 +170,7 @@ def inverse(
 def powers(spec: Spec, values: Values, power: float) -> Float[np.ndarray, "tokens size"]:
     """√r Σ^power a_k for all arms, from eigenvalues: what steps 2 and 3 claim."""
     actions, arms = values["action"], values["arms"]
-    grams = np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)
-    eigenvalues, basis = np.linalg.eigh(grams)
+    eigenvalues, basis = np.linalg.eigh(grams(actions, 0.0))
     scales = math.sqrt(spec.noise_variance) * (spec.ridge + np.maximum(eigenvalues, 0.0)) ** power
     turned = arms.reshape(len(arms), -1, spec.dim) @ basis
     return ((turned * scales[:, None]) @ basis.mT).reshape(arms.shape)

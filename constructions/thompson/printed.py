@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed
-from constructions.links import Values, read, stack
+from constructions.links import Values, grams, read, stack
 from constructions.primitives import copying, descent, rational
 from constructions.stream import Stream
 from constructions.thompson import posterior
@@ -107,8 +107,7 @@ def shifted(spec: Spec, stream: Stream, *, together: bool = False) -> Block:
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         actions, vectors = values["action"], values["arms"].reshape(-1, spec.actions, spec.dim)
-        grams = np.cumsum(actions[:, :, None] * actions[:, None, :], axis=0)
-        return (vectors @ grams + offset * vectors).reshape(len(vectors), -1)
+        return (vectors @ grams(actions, 0.0) + offset * vectors).reshape(len(vectors), -1)
 
     own = Bound(0.0, UNIT * 64 * spec.horizon**3 * spec.action_norm[1] ** 3)
     promise = Promise("all arms within B_a", own, own, ROOM)
