@@ -4,6 +4,7 @@ Blocks of one stage run side by side in the same layers; stages follow one anoth
 and the next begins with units alone, the two share a layer (attention first, then MLP), as the paper counts.
 """
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -42,6 +43,12 @@ def assemble(
     return Transformer(
         [_layer(step, repeat, stream.width) for step, repeat in runs], stream.width, clip_radius
     )
+
+
+def clip_radius(inputs: Sequence[float], blocks: Sequence[Block]) -> float:
+    """A power of two above the norm of every token at every layer: of the inputs' norms and of all that blocks write."""
+    norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
+    return 2.0 ** (1 + math.ceil(math.log2(norm)))
 
 
 def check(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase
 from jaxtyping import Float
 
+from constructions.block import Block
 from constructions.construction import Construction, Probe
 from constructions.tokens import History
 from verify import strategies
@@ -134,6 +135,21 @@ class Worst:
             for name in ("error", "relative", "own_error")
         }
         return replace(self if self.ratio >= other.ratio else other, **larger)
+
+
+def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) -> Verdict:
+    """The verdict on a block's promise, errors of its inputs included, from the worst that a search found."""
+    return Verdict(
+        claim,
+        block.source,
+        "bound",
+        worst.error,
+        stated,
+        block.promise.total.error,
+        rounding=block.promise.total.rounding,
+        relative=worst.relative,
+        witness=words(worst.recipe),
+    )
 
 
 @dataclass(frozen=True)

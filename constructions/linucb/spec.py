@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from constructions import checks
+from constructions import assemble, checks
 from constructions.block import Block
 from constructions.tokens import reward_bound
 
@@ -75,5 +75,4 @@ def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
     """A power of two above the norm of every token at every layer: inputs and everything that blocks write."""
     tokens = 2 * spec.horizon
     inputs = [tokens, tokens**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], reward_bound(spec)]
-    norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
-    return 2.0 ** (1 + math.ceil(math.log2(norm)))
+    return assemble.clip_radius(inputs, blocks)

@@ -20,7 +20,7 @@ For "newton" with k steps: layers k + 3 (sampling), k + 6 + ⌈log₂(A − 1)�
 
 import math
 
-from constructions.assemble import assemble
+from constructions import assemble
 from constructions.block import Block
 from constructions.construction import Construction
 from constructions.stream import Stream
@@ -30,7 +30,7 @@ from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
-__all__ = ["BernoulliSpec", "Spec", "build", "whitener"]
+__all__ = ["BernoulliSpec", "Spec", "build", "complete", "whitener"]
 
 
 def build(spec: Spec | BernoulliSpec) -> Construction:
@@ -56,13 +56,13 @@ def whitener(spec: Spec, plan: posterior.Plan | by_newton.Plan) -> Construction:
     """
     stream = bandit_stream(spec.dim, spec.actions, **route(spec).registers(spec, plan))
     stages = route(spec).stages(spec, stream, plan)
-    return _construction(spec, stream, stages, stages[-1][0].promise.total.error)
+    return complete(spec, stream, stages, stages[-1][0].promise.total.error)
 
 
 def _two_arms(spec: Spec) -> Construction:
     plan = two_arms.plan(spec)
     stream = bandit_stream(spec.dim, 2, **two_arms.registers(spec))
-    return _construction(spec, stream, two_arms.stages(spec, stream, plan), plan.error)
+    return complete(spec, stream, two_arms.stages(spec, stream, plan), plan.error)
 
 
 def _sampling(spec: Spec) -> Construction:
@@ -71,7 +71,7 @@ def _sampling(spec: Spec) -> Construction:
     stream = bandit_stream(spec.dim, spec.actions, **scratch)
     stages = route(spec).stages(spec, stream, plan)
     stages += sampling.stages(spec, stream, [block for stage in stages for block in stage])
-    return _construction(spec, stream, stages, stages[-1][0].promise.total.error)
+    return complete(spec, stream, stages, stages[-1][0].promise.total.error)
 
 
 def _lines(spec: Spec) -> Construction:
@@ -81,22 +81,23 @@ def _lines(spec: Spec) -> Construction:
     stages = route(spec).stages(spec, stream, plan.algebra)
     mean = route(spec).mean_product(spec, stream, [block for stage in stages for block in stage])
     stages += lines.stages(spec, stream, plan, stages[-1][0], mean)
-    return _construction(spec, stream, stages, plan.error, nodes.chance(spec))
+    return complete(spec, stream, stages, plan.error, nodes.chance(spec))
 
 
-def _construction(
+def complete(
     spec: Spec,
     stream: Stream,
     stages: list[list[Block]],
     certificate: float,
     chance: nodes.Chance | None = None,
 ) -> Construction:
+    """A construction from its stages."""
     blocks = tuple(block for stage in stages for block in stage)
     drawn = "draw" in stream.registers
     inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
     draw_norm = sampling.draw_norm(spec)
     tokens = BanditTokens(stream, spec, spec.separation, draw_norm)  # type: ignore[arg-type]  # None is filled in
-    transformer = assemble(stream, inputs, stages, clip_radius(spec, blocks))
+    transformer = assemble.assemble(stream, inputs, stages, clip_radius(spec, blocks))
     return Construction(spec, tokens, blocks, transformer, certificate, chance)
 
 
@@ -105,4 +106,4 @@ def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
     steps = 2 * spec.horizon
     inputs = [steps, steps**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], spec.reward_max]
     inputs.append(sampling.draw_norm(spec))
-    return 2.0 ** (1 + math.ceil(math.log2(math.hypot(*inputs, *(b.promise.magnitude for b in blocks)))))
+    return assemble.clip_radius(inputs, blocks)

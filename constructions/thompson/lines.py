@@ -42,7 +42,7 @@ from scipy.special import ndtr, ndtri
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
 from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
-from constructions.primitives import interpolation, maximum
+from constructions.primitives import clipping, interpolation, maximum
 from constructions.stream import Register, Stream
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
@@ -187,12 +187,12 @@ def stages(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
 
 def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
     """Of every pair, how much steeper one arm is along e than the other, and the same cut off at δ."""
-    at, delta, one = stream.registers, resolution(spec), read(stream["position"].part(2, of=3))
+    at, delta, one = stream.registers, resolution(spec), stream["position"].part(2, of=3)
     first, second = _pairs(spec.actions)
     ahead = _differences(at["white"], second, first, chosen.rule.direction[:, None])  # β_k − β_j
     units = (
         _relu("slope ahead", ahead, at["ahead"]),
-        _clipped("slope near 0", ahead, at["near"], one, delta),
+        clipping.units("slope near 0", ahead, at["near"], one, delta),
     )
 
     def truth(values: Values) -> Float[np.ndarray, "tokens ends"]:
@@ -282,15 +282,6 @@ def _relu(role: str, reads: Link, to: Register) -> Units:
     """Add relu(reads) to a register."""
     entries = np.arange(reads.height)
     return Units(role, reads, ((to, entries, entries, np.ones(len(entries))),))
-
-
-def _clipped(role: str, reads: Link, to: Register, one: Link, high: float) -> Units:
-    """Add reads cut off at 0 and at `high` to a register."""
-    size = reads.height
-    both = stack(reads, reads - high * repeat_rows(one, size))
-    return Units(
-        role, both, ((to, np.tile(np.arange(size), 2), np.arange(2 * size), np.repeat([1.0, -1.0], size)),)
-    )
 
 
 def _inverse(spec: Spec, stream: Stream, chosen: Plan) -> Units:

@@ -121,8 +121,8 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
     ]
     solved = [estimate(spec, stream, chosen.depth), *poles]
     if spec.solver == "zolotarev":
-        return [solved, [whitened(spec, stream, chosen, poles)]]
-    root = _root(spec, stream, chosen, poles)
+        return [solved, [_combined(spec, stream, chosen, poles, "white", -0.5)]]
+    root = _combined(spec, stream, chosen, poles, "root", 0.5)
     return [solved, [root], [_whitened_by_descent(spec, stream, chosen, root)]]
 
 
@@ -177,7 +177,7 @@ def powers(spec: Spec, values: Values, power: float) -> Float[np.ndarray, "token
 
 
 def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: str, power: float) -> Block:
-    """√r times the sum over poles, which is close to Σ^power a_k."""
+    """Step 2c: √r times the sum over poles, which is close to Σ^power a_k."""
     scale, low = math.sqrt(spec.noise_variance), spec.action_norm[1]
     rule = chosen.rule
     terms = [(scale * float(w), block.outputs[0]) for w, block in zip(rule.weights, poles, strict=True)]
@@ -195,16 +195,6 @@ def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: 
     return replace(
         block, truth=lambda values: powers(spec, values, power), promise=promise, groups=spec.actions
     )
-
-
-def _root(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block]) -> Block:
-    """Step 2c: √r Σ¹ᐟ² a_k."""
-    return _combined(spec, stream, chosen, poles, "root", 0.5)
-
-
-def whitened(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block]) -> Block:
-    """x_k, straight from the poles."""
-    return _combined(spec, stream, chosen, poles, "white", -0.5)
 
 
 def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) -> Block:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from constructions import checks
+from constructions.tokens import reward_bound
 
 Solver = Literal["pade", "zolotarev", "newton"]
 Form = Literal["policy", "sampling"]
@@ -117,7 +118,7 @@ class Spec:
     @property
     def reward_max(self) -> float:
         """B_a B_w + σ."""
-        return self.action_norm[1] * float(self.weight_norm or 0) + float(self.noise_bound or 0)
+        return reward_bound(self)  # type: ignore[arg-type]  # norms left out are filled in
 
     @property
     def lines(self) -> bool:

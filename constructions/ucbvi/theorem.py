@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from constructions.assemble import assemble
+from constructions.assemble import assemble, clip_radius
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.construction import Construction
 from constructions.episode_tokens import EPISODE_INPUTS, EpisodeTokens, episode_stream
@@ -102,8 +102,7 @@ def construct(spec: Spec, stream: Stream, stages: list[list[Block]]) -> Construc
     """Assemble, with a clip radius above the norm of every token at every layer."""
     blocks = tuple(block for stage in stages for block in stage)
     inputs = [spec.tokens, spec.tokens**2, spec.episodes, spec.horizon + 1, 2]
-    norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
-    transformer = assemble(stream, EPISODE_INPUTS, stages, 2.0 ** (1 + math.ceil(math.log2(norm))))
+    transformer = assemble(stream, EPISODE_INPUTS, stages, clip_radius(inputs, blocks))
     return Construction(spec, EpisodeTokens(stream, spec), blocks, transformer, 0.0)
 
 

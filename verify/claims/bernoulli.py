@@ -19,7 +19,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson.bernoulli_plan import Plan, plan
 from verify import algorithms, bernoulli_strategies
-from verify.audit import SEARCH, Findings, Recipe, Verdict, search, words
+from verify.audit import SEARCH, Findings, Recipe, Verdict, kept, search, words
 from verify.claims.linucb import NOTES, slack_rows
 from verify.environments import bernoulli_bandit
 from verify.rollout import SideBySide, rollouts
@@ -84,21 +84,7 @@ def verdicts(
     few = max(1, histories // 20)
     progress(f"Bernoulli arms: {few} histories, block by block")
     findings = search(built, None, few, source=bernoulli_strategies)
-    for block in built.blocks:
-        worst = findings.blocks[block.name]
-        found.append(
-            Verdict(
-                f"Bernoulli arms: {block.name}",
-                block.source,
-                "bound",
-                worst.error,
-                None,
-                block.promise.total.error,
-                rounding=block.promise.total.rounding,
-                relative=worst.relative,
-                witness=words(worst.recipe),
-            )
-        )
+    found += [kept(f"Bernoulli arms: {b.name}", b, findings.blocks[b.name]) for b in built.blocks]
     found += [*_sizes(built), *_orders()]
     progress("Bernoulli arms: the transformer acts")
     record, played = regret(built, RUNS)

@@ -20,7 +20,7 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.primitives.descent import Solver
 from verify import algorithms, environments, sweeps
-from verify.audit import Findings, Report, Verdict, measure, search, shrink, words
+from verify.audit import Findings, Report, Verdict, kept, measure, search, shrink, words
 from verify.mutation import Mutant, mutants
 from verify.strategies import battery
 from verify.theorems import lemmas
@@ -111,18 +111,10 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         "inverse times arms": theorem.STEP_2_DEPTH if spec.solver == "agd" else None,
     }
     for block in built.blocks:
-        worst, formula = findings.blocks[block.name], formulas.get(block.name)
-        yield Verdict(
-            f"{block.name}: error after {depth} descent layers",
-            block.source,
-            "bound",
-            worst.error,
-            formula.evaluate("error", **values) if formula else None,
-            block.promise.total.error,
-            rounding=block.promise.total.rounding,
-            relative=worst.relative,
-            witness=words(worst.recipe),
-        )
+        formula = formulas.get(block.name)
+        stated = formula.evaluate("error", **values) if formula else None
+        claim = f"{block.name}: error after {depth} descent layers"
+        yield kept(claim, block, findings.blocks[block.name], stated)
 
 
 def _sizes(built: Construction) -> Iterator[Verdict]:

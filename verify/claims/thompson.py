@@ -23,7 +23,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
 from verify import algorithms, posterior_sweeps
-from verify.audit import Findings, Report, Verdict, measure, search, words
+from verify.audit import Findings, Report, Verdict, kept, measure, search
 from verify.claims import bernoulli
 from verify.claims.linucb import caught, slack_rows
 from verify.mutation import mutants
@@ -125,18 +125,7 @@ def _searched(built: Construction, findings: Findings, what: str) -> Iterator[Ve
     for block in built.blocks:
         if block.name in _MANY:
             continue
-        worst = findings.blocks[block.name]
-        yield Verdict(
-            f"{what}: {block.name}",
-            block.source,
-            "bound",
-            worst.error,
-            None,
-            block.promise.total.error,
-            rounding=block.promise.total.rounding,
-            relative=worst.relative,
-            witness=words(worst.recipe),
-        )
+        yield kept(f"{what}: {block.name}", block, findings.blocks[block.name])
 
 
 def _two_arms(spec: thompson.Spec) -> Verdict:

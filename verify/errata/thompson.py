@@ -17,7 +17,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.stream import Stream
 from constructions.thompson import posterior, printed, sampling
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
+from constructions.tokens import BANDIT_INPUTS, bandit_stream
 from constructions.transformer import Transformer
 from verify import algorithms
 from verify.audit import ORDER_WINDOW
@@ -59,12 +59,7 @@ def whitened(spec: thompson.Spec, chosen: posterior.Plan, *, own_steps: bool) ->
     stages = printed.stages(spec, stream, chosen, own_steps=own_steps)
     if drawn:
         stages += sampling.stages(spec, stream, [block for stage in stages for block in stage])
-    blocks = tuple(block for stage in stages for block in stage)
-    inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
-    transformer = assemble(stream, inputs, stages, thompson.clip_radius(spec, blocks))
-    held = spec.separation, sampling.draw_norm(spec)
-    tokens = BanditTokens(stream, spec, *held)  # type: ignore[arg-type]  # norms left out are filled in
-    return Construction(spec, tokens, blocks, transformer, math.inf)
+    return thompson.complete(spec, stream, stages, math.inf)
 
 
 def opposite(spec: thompson.Spec, steps: int) -> BanditHistory:
