@@ -18,7 +18,9 @@ from constructions.primitives import rational
 from constructions.thompson import nodes, posterior
 from verify import algorithms, environments, theorems
 from verify.rollout import SideBySide, rollouts
+from verify.sweeps import side_by_side
 from verify.theorems import thompson as stated
+from verify.theorems import thompson_whole
 
 Record = dict[str, Any]
 NAMES = {"pade": "Padé", "zolotarev": "Zolotarev"}
@@ -290,31 +292,15 @@ def regret(spec: thompson.Spec, seeds: Sequence[int], label: str) -> Record:
         rollouts(stages, each, [np.random.default_rng([17, seed, 2]) for seed in seeds])
         for each in (acting, true)
     ]
-    pairs = list(zip(*played, strict=True))
-    totals = np.cumsum([[run.regret for run in pair] for pair in pairs], axis=-1)
-    (own, other), (spread, other_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
-    differ = np.array([one.actions != two.actions for one, two in pairs])
-    curves = {"built": own, "true": other, "built_deviation": spread, "true_deviation": other_spread}
-    fields = asdict(spec) | {"name": "Thompson sampling"}
     return {
         "kind": "regret",
-        "spec": fields,
+        "spec": asdict(spec) | {"name": "Thompson sampling"},
         "label": label,
-        **curves,
-        "steps": list(range(1, len(own) + 1)),
+        **side_by_side(*played),
         "seeds": list(map(int, seeds)),
-        "differing": int(differ.sum()),
-        "decisions": int(differ.size),
         "layers": built.size().layers,
-        "bound": theorems.evaluate(theorem_11(), **symbols(spec)),
+        "bound": theorems.evaluate(thompson_whole.REGRET, **symbols(spec)),
     }
-
-
-def theorem_11():
-    """The regret bound with the constants of its proof."""
-    from verify.theorems import thompson_whole
-
-    return thompson_whole.REGRET
 
 
 @dataclass(frozen=True, eq=False)

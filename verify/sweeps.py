@@ -23,7 +23,7 @@ from constructions.primitives import descent, interpolation
 from constructions.stream import Stream
 from constructions.tokens import reward_bound
 from verify import algorithms, theorems
-from verify.rollout import Environment, SideBySide, rollouts
+from verify.rollout import Environment, Rollout, SideBySide, rollouts
 from verify.theorems import lemmas
 from verify.theorems import linucb as stated
 
@@ -199,17 +199,21 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
     stages = [environment(np.random.default_rng(seed)) for seed in seeds]
     players: list[Any] = [built.decoder(len(seeds)), SideBySide([algorithms.decoder(spec) for _ in seeds])]
     played = [rollouts(stages, each, [np.random.default_rng([n, 1]) for n in seeds]) for each in players]
-    runs = list(zip(*played, strict=True))
-    wrong = [run.log_probabilities - algorithms.linucb(spec, run.history) for run, _ in runs]
-    totals = np.cumsum([[run.regret for run in pair] for pair in runs], axis=-1)
-    (own, true), (spread, true_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
-    differ = [one.actions != other.actions for one, other in runs]
-    curves = {"built": own, "true": true, "built_deviation": spread, "true_deviation": true_spread}
-    curves |= {"steps": list(range(1, len(own) + 1)), "seeds": list(map(int, seeds))}
-    counts = {"differing": int(np.sum(differ)), "decisions": np.size(differ), "layers": built.size().layers}
+    wrong = [run.log_probabilities - algorithms.linucb(spec, run.history) for run in played[0]]
+    curves = side_by_side(*played) | {"seeds": list(map(int, seeds)), "layers": built.size().layers}
     errors = {"measured": float(np.abs(wrong).max()), "certified": built.certificate, "stated": spec.error}
     rounding = 2 * built.blocks[-1].promise.total.rounding
-    return _record("regret", spec, label=label, **curves, **counts, **errors, rounding=rounding)
+    return _record("regret", spec, label=label, **curves, **errors, rounding=rounding)
+
+
+def side_by_side(built: Sequence[Rollout], true: Sequence[Rollout]) -> Record:
+    """Cumulative regret of two players, run by run: means and deviations, and the decisions on which they differ."""
+    totals = np.cumsum([[one.regret, other.regret] for one, other in zip(built, true, strict=True)], axis=-1)
+    (own, other), (spread, other_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
+    differ = [one.actions != two.actions for one, two in zip(built, true, strict=True)]
+    curves = {"built": own, "true": other, "built_deviation": spread, "true_deviation": other_spread}
+    counts = {"differing": int(np.sum(differ)), "decisions": int(np.size(differ))}
+    return curves | counts | {"steps": list(range(1, len(own) + 1))}
 
 
 def _stated_layers(spec: linucb.Spec) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from verify.audit import SEARCH, Findings, Recipe, Verdict, kept, search, words
 from verify.claims.linucb import NOTES, slack_rows
 from verify.environments import bernoulli_bandit
 from verify.rollout import SideBySide, rollouts
-from verify.sweeps import fit_power
+from verify.sweeps import fit_power, side_by_side
 
 MAIN = thompson.BernoulliSpec(actions=5, horizon=200, error=0.01)
 SMALL = thompson.BernoulliSpec(actions=3, horizon=40, error=0.01)
@@ -255,30 +255,21 @@ def regret(built: Construction, seeds: Sequence[int]) -> tuple[dict, Excess]:
         rollouts(stages, each, [np.random.default_rng([23, seed, 1]) for seed in seeds])
         for each in (built.decoder(len(seeds)), true)
     ]
-    pairs = list(zip(*played, strict=True))
-    totals = np.cumsum([[run.regret for run in pair] for pair in pairs], axis=-1)
-    (own, other), (spread, other_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
-    apart = totals[:, 0, -1] - totals[:, 1, -1]
-    differ = np.array([one.actions != two.actions for one, two in pairs])
+    ours, others = played
+    apart = np.array([one.regret.sum() - two.regret.sum() for one, two in zip(ours, others, strict=True)])
     record = {
         "kind": "regret",
         "spec": asdict(spec)
         | {"name": "Thompson sampling", "dim": spec.dim, "setting": f"A = {spec.actions}"},
         "label": "Bernoulli arms",
-        "built": own,
-        "true": other,
-        "built_deviation": spread,
-        "true_deviation": other_spread,
-        "steps": list(range(1, len(own) + 1)),
+        **side_by_side(ours, others),
         "seeds": list(map(int, seeds)),
-        "differing": int(differ.sum()),
-        "decisions": int(differ.size),
         "layers": built.size().layers,
         "difference": float(apart.mean()),
         "difference_error": float(apart.std(ddof=1) / math.sqrt(len(seeds))),
         "bound": math.sqrt(spec.actions * spec.horizon * math.log(spec.actions) / 2),
     }
-    histories = [run.history for pair in pairs for run in pair]
+    histories = [run.history for pair in zip(ours, others, strict=True) for run in pair]
     return record, excess(built, histories, [None] * len(histories))
 
 
