@@ -1,0 +1,259 @@
+"""Training: one loop for algorithm distillation and decision pretraining, which differ in their labels only.
+
+    loss = mean over trajectories and decisions of −log TF(label | D_{t−1}, s_t)
+
+AdamW, a linear warm-up, a plateau and a linear descent to 0. A step adds up the gradients of small parts of its batch, which stay
+in the cache: the same gradient, several times as fast as the whole batch at once. Under `torchrun` every process takes its
+share of each batch.
+
+Source: arXiv 2310.08566, section 3 (the pretraining loss) and section 5; the optimiser is that of the paper's code, its
+schedule ours.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch import distributed as processes
+from torch.nn import functional
+
+from constructions import checks
+from verify.training import checkpoint
+from verify.training.model import Attending, Shape, TrainedTransformer
+from verify.training.policy import Player, Trained
+from verify.training.recipes import RECIPES, Batch, Recipe, batch, draw_tasks, player
+from verify.training.tasks import play
+
+PART = 3200
+"""Tokens whose gradients are computed at a time on a CPU."""
+HELD_OUT = 2**32
+"""Seed of the problems that regret is measured on; training seeds are below."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a trained model depends on.
+
+    Attributes:
+        recipe: what is learnt.
+        steps: optimiser steps.
+        batch: trajectories in each.
+        seed: of initial weights and data, in 0..2³²−1.
+        rate: the largest learning rate.
+        warmup: the share of the steps in which the rate rises.
+        descent: the share of the steps, the last ones, in which it falls to 0.
+        decay: AdamW's weight decay.
+        clip: gradients are scaled to this norm at most.
+        layers: L.
+        heads: M.
+        width: D.
+        attention: "relu" or "softmax".
+
+    Raises:
+        ValueError: for values that nothing can be trained with.
+    """
+
+    recipe: Recipe
+    steps: int = 10_000
+    batch: int = 64
+    seed: int = 0
+    rate: float = 2e-3
+    warmup: float = 0.02
+    descent: float = 0.3
+    decay: float = 1e-4
+    clip: float = 1.0
+    layers: int = 8
+    heads: int = 4
+    width: int = 32
+    attention: Attending = "relu"
+
+    def __post_init__(self):
+        for name in ("steps", "batch", "layers", "heads", "width"):
+            checks.whole(name, getattr(self, name))
+        for name in ("rate", "clip"):
+            checks.number(name, getattr(self, name), positive=True)
+        for name in ("warmup", "descent", "decay"):
+            checks.number(name, getattr(self, name), positive=False)
+        if not 0 <= self.seed < HELD_OUT:
+            raise ValueError(f"seed: wanted an integer in 0..2³²−1, got {self.seed}")
+        _ = self.shape
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the model."""
+        inputs = self.recipe.tokens.stream.width
+        sizes = (self.layers, self.heads, self.width, self.attention)
+        return Shape(inputs, self.recipe.actions, self.recipe.longest, *sizes)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step in 0..steps−1."""
+        rise = (step + 1) / max(self.warmup * self.steps, 1)
+        fall = (self.steps - step) / max(self.descent * self.steps, 1)
+        return self.rate * min(rise, fall, 1.0)
+
+    def model(self) -> TrainedTransformer:
+        """The model before the first step."""
+        return TrainedTransformer(self.shape, torch.Generator().manual_seed(self.seed))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is told after each step: steps done, the loss, and the curve so far."""
+
+    step: int
+    loss: float
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def from_record(settings: dict) -> Run:
+    """A run from the settings in a checkpoint."""
+    return Run(**settings | {"recipe": Recipe(**settings["recipe"])})
+
+
+def train(
+    run: Run,
+    folder: Path,
+    *,
+    resume: bool = False,
+    every: int = 200,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    source: Callable[[Run, int], Batch] | None = None,
+) -> TrainedTransformer:
+    """Train, from the start or from the folder's checkpoint; returns the model after the last step.
+
+    Args:
+        run: what to train.
+        folder: gets `checkpoint.safetensors`, and at the end `model.safetensors` without the optimiser.
+        resume: go on from the checkpoint in the folder, if there is one; the outcome is that of an uninterrupted run.
+        every: steps between checkpoints, at which regret is measured too.
+        tell: told after every step.
+        source: batch number n of a run; by default they are made on the spot.
+
+    Raises:
+        ValueError: if the checkpoint is damaged or of another run, or there is one and `resume` is not set.
+    """
+    path = folder / "checkpoint.safetensors"
+    with _processes() as (rank, world, device):
+        model = run.model().to(device)
+        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=run.decay, fused=True)
+        done, curve = _begin(run, path, model, optimizer, resume)
+        losses: list[float] = []
+        for step in range(done, run.steps):
+            data = source(run, step) if source else batch(run.recipe, run.seed, step, run.batch)
+            for group in optimizer.param_groups:
+                group["lr"] = run.rate_at(step)
+            losses.append(_step(run, model, optimizer, data, rank, world))
+            if (step + 1) % every == 0 or step + 1 == run.steps:
+                row = {"step": step + 1, "loss": float(np.mean(losses)), **regrets(run.recipe, model)}
+                curve, losses = [*curve, row], []
+                if rank == 0:
+                    checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)
+            tell(Progress(step + 1, losses[-1] if losses else curve[-1]["loss"], curve))
+        if rank == 0:
+            checkpoint.save(folder / "model.safetensors", model, None, run.steps, asdict(run), curve)
+    return model
+
+
+def load(path: Path) -> Trained:
+    """A trained model from a checkpoint, with or without its optimiser.
+
+    Raises:
+        ValueError: if the file is damaged or none of ours.
+    """
+    tensors, step, settings, _ = checkpoint.load(path)
+    run = from_record(settings)
+    model = run.model()
+    checkpoint.restore(path, tensors, model, None, step)
+    return Trained(run.recipe, model)
+
+
+def regrets(recipe: Recipe, model: TrainedTransformer, size: int = 200) -> dict[str, float]:
+    """Mean cumulative regret at the horizon of the model and of those it is compared with, on the same held-out problems."""
+    generator = np.random.default_rng([HELD_OUT, 0])
+    problems = draw_tasks(recipe, generator, size)
+    true = "linucb" if recipe.problem == "linear" else "ucb" if recipe.player == "ucb" else "thompson"
+    players = {
+        "trained": Player(model, recipe, problems),
+        "greedy": Player(model, recipe, problems, greedy=True),
+        true: player(true, problems, generator),
+        "empirical": player("empirical", problems, generator),
+    }
+    found = {name: play(problems, one).actions for name, one in players.items()}
+    return {name: float(problems.regret(actions).sum(axis=1).mean()) for name, actions in found.items()}
+
+
+def _begin(
+    run: Run, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, resume: bool
+) -> tuple[int, list]:
+    """Steps done and the curve of the checkpoint, whose tensors are put in place; 0 and nothing if there is none."""
+    if not path.exists():
+        return 0, []
+    if not resume:
+        raise ValueError(f"{path}: wanted no checkpoint there, or --resume to go on from it, got one")
+    tensors, done, settings, curve = checkpoint.load(path)
+    kept = from_record(settings)
+    if replace(kept, steps=run.steps) != run or done > run.steps:
+        raise ValueError(f"{path}: wanted a checkpoint of {run}, got one of {kept} after {done} steps")
+    checkpoint.restore(path, tensors, model, optimizer, done)
+    return done, curve
+
+
+def _step(
+    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, data: Batch, rank: int, world: int
+) -> float:
+    """One optimiser step; returns the loss before it, of the whole batch."""
+    device = next(model.parameters()).device
+    states = torch.as_tensor(run.recipe.states, device=device)
+    mine = slice(rank, None, world)
+    tokens, labels = (torch.as_tensor(array[mine], device=device) for array in (data.tokens, data.labels))
+    part = max(1, PART // tokens.shape[1]) if device.type == "cpu" else max(len(tokens), 1)
+    optimizer.zero_grad(set_to_none=False)
+    total = torch.zeros((), device=device)
+    for some, wanted in zip(tokens.split(part), labels.split(part), strict=True):
+        logits = model(some, states).flatten(0, 1)
+        loss = functional.cross_entropy(logits, wanted.flatten(), reduction="sum") / data.labels.size
+        loss.backward()
+        total += loss.detach()
+    _add_up(model, total, world)
+    nn.utils.clip_grad_norm_(model.parameters(), run.clip)
+    optimizer.step()
+    return float(total)
+
+
+def _add_up(model: nn.Module, total: Tensor, world: int) -> None:
+    """Gradients and loss of all processes."""
+    if world > 1:
+        for value in (total, *(parameter.grad for parameter in model.parameters())):
+            processes.all_reduce(value)
+
+
+@contextmanager
+def _processes() -> Iterator[tuple[int, int, torch.device]]:
+    """Rank, number of processes and device: those of `torchrun`, or one process and the GPU if there is one."""
+    gpu = torch.cuda.is_available()
+    if not processes.is_torchelastic_launched():
+        yield 0, 1, torch.device("cuda" if gpu else "cpu")
+        return
+    processes.init_process_group("nccl" if gpu else "gloo")
+    rank = processes.get_rank()
+    device = torch.device("cuda", rank % torch.cuda.device_count()) if gpu else torch.device("cpu")
+    try:
+        yield rank, processes.get_world_size(), device
+    finally:
+        processes.destroy_process_group()
+
+
+def named(recipe: str, horizon: int | None = None, **settings) -> Run:
+    """A run of a recipe by name, at its own horizon or another.
+
+    >>> named("ad-linucb", horizon=50, steps=10).recipe.longest
+    99
+    """
+    checks.choice("recipe", recipe, tuple(RECIPES))
+    chosen = RECIPES[recipe]
+    return Run(chosen if horizon is None else replace(chosen, horizon=horizon), **settings)

@@ -1,0 +1,71 @@
+"""Causal ReLU attention, fast: the scores of a block of queries at a time, and computed again on the way back.
+
+Σ_{j≤i} relu(⟨q_i, k_j⟩/i) v_j is the paper's head, as i > 0 may be taken into the query. Nothing of size tokens² is kept: a
+block of scores stays in the cache from its making to its use. Channels come before tokens, so that every product has long
+rows; at 8 channels and 400 tokens this is three to four times as fast as the other order.
+
+Source: arXiv 2310.08566, Definition 1.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+BLOCK = 32
+"""Queries in a block."""
+
+
+def relu_attention(
+    queries: Float[Tensor, "slices channels queries"],
+    keys: Float[Tensor, "slices channels tokens"],
+    values: Float[Tensor, "slices channels tokens"],
+    places: Int[Tensor, " queries"],
+) -> Float[Tensor, "slices channels queries"]:
+    """(1/i) Σ_{j≤i} relu(⟨q_i, k_j⟩) v_j for the queries of the tokens i = places + 1, in ascending order.
+
+    >>> one = torch.ones(1, 1, 3)
+    >>> relu_attention(one, one, torch.tensor([[[1.0, 2.0, 6.0]]]), torch.arange(3))  # means over the past
+    tensor([[[1.0000, 1.5000, 3.0000]]])
+    """
+    return _ReLUAttention.apply(queries / (places + 1), keys, values, places)  # type: ignore[return-value]
+
+
+def _blocks(places: Int[Tensor, " queries"], dtype: torch.dtype) -> Iterator[tuple[slice, int, int, Tensor]]:
+    """Queries, how many keys all of them see, how many some of them see, and who of these sees which: 1 or 0."""
+    for part in torch.arange(len(places)).split(BLOCK):
+        rows = slice(int(part[0]), int(part[-1]) + 1)
+        own = places[rows]
+        first, last = int(own[0]), int(own[-1]) + 1
+        seen = torch.arange(first, last, device=places.device)[:, None] <= own
+        yield rows, first, last, seen.to(dtype)
+
+
+class _ReLUAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(queries, keys, values, places)
+        result = torch.empty_like(queries)
+        for rows, first, last, seen in _blocks(places, queries.dtype):
+            scores = torch.bmm(keys[:, :, :last].mT, queries[:, :, rows]).relu_()  # (slices, keys, block)
+            scores[:, first:] *= seen
+            result[:, :, rows] = torch.bmm(values[:, :, :last], scores)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, values, places = ctx.saved_tensors
+        [gradient] = gradients
+        to_queries, to_keys, to_values = (torch.zeros_like(part) for part in (queries, keys, values))
+        for rows, first, last, seen in _blocks(places, queries.dtype):
+            query, key, coming = queries[:, :, rows], keys[:, :, :last], gradient[:, :, rows]
+            scores = torch.bmm(key.mT, query).relu_()
+            scores[:, first:] *= seen
+            to_values[:, :, :last] += torch.bmm(coming, scores.mT)
+            slopes = torch.bmm(values[:, :, :last].mT, coming)
+            torch.ops.aten.threshold_backward.grad_input(slopes, scores, 0, grad_input=slopes)
+            to_queries[:, :, rows] = torch.bmm(key, slopes)
+            to_keys[:, :, :last] += torch.bmm(query, slopes.mT)
+        return to_queries, to_keys, to_values, None

@@ -1,0 +1,79 @@
+"""Checkpoints: safetensors only, whole or not at all.
+
+A file holds the weights, both moments of AdamW and, as JSON in its metadata, the settings of the run, the number of steps
+done and the curves so far. There is no state of random numbers to keep: initial weights and every batch are functions of
+the seed and the step.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FORMAT = "weightwright training 1"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, step: int, settings: dict, curve: list
+) -> None:
+    """Write beside the final name and move there, so that a kill leaves the checkpoint before; folders are made if need be."""
+    tensors = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
+    for name, parameter in model.named_parameters() if optimizer else ():
+        for moment in MOMENTS:
+            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]  # type: ignore[union-attr]
+    metadata = {"format": FORMAT, "step": str(step), "settings": json.dumps(settings), "curve": json.dumps(curve)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(path.suffix + ".part")
+    save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, scratch, metadata)
+    with scratch.open("rb") as file:
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:
+    """Tensors by name, steps done, settings and curve.
+
+    Raises:
+        ValueError: if the file is missing, torn, or none of ours.
+    """
+    wanted = f"{path}: wanted a checkpoint written by `weightwright train`"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"{wanted}, got format {metadata.get('format')!r}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        parts = (json.loads(metadata[name]) for name in ("step", "settings", "curve"))
+        return tensors, *parts  # type: ignore[return-value]
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
+
+
+def restore(
+    path: Path, tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer | None, step: int
+) -> None:
+    """Put weights, and moments if there is an optimizer, where they belong.
+
+    Raises:
+        ValueError: if a tensor is missing, has another shape, or is not finite.
+    """
+    for name, parameter in model.named_parameters():
+        found = {}
+        for kind in ("weights", *(MOMENTS if optimizer else ())):
+            value = tensors.get(f"{kind}.{name}")
+            good = value is not None and value.shape == parameter.shape and bool(value.isfinite().all())
+            if not good:
+                got = None if value is None else tuple(value.shape)
+                shape = tuple(parameter.shape)
+                raise ValueError(f"{path}: wanted {kind}.{name}, finite, of shape {shape}, got {got}")
+            found[kind] = value.to(parameter.device)
+        with torch.no_grad():
+            parameter.copy_(found.pop("weights"))
+        if optimizer is not None:
+            optimizer.state[parameter] = {"step": torch.tensor(float(step)), **found}

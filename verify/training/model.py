@@ -1,0 +1,177 @@
+"""The transformer that is trained: the paper's, with its experiments' LayerNorm and learned read-in and read-out.
+
+    h = W_in [token; positions scaled] + p_i
+    h ← LN(h + Σ_m (1/i) Σ_{j≤i} relu(⟨Q_m h_i, K_m h_j⟩) V_m h_j),     h ← LN(h + W2 relu(W1 h)),      logits = A h
+
+Tokens are those of `constructions.tokens` and `constructions.episode_tokens`, the same that built transformers read. Heads share
+the width, as in GPT-2: Q_m and K_m have width/heads rows, and V_m the rank width/heads. With attention="softmax" the weights
+of a head are softmax_{j≤i}(⟨q_i, k_j⟩/√rank) instead.
+
+Source: arXiv 2310.08566, section 5 and Definitions 1 to 3.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from constructions import checks
+from verify.training.attention import relu_attention
+
+Attending = Literal["relu", "softmax"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a trained transformer; the defaults are the paper's.
+
+    Attributes:
+        inputs: entries of a token.
+        actions: A, the logits of a state token.
+        tokens: the most tokens that it can read.
+        layers: L.
+        heads: M, a divisor of the width.
+        width: D, entries of a token inside.
+        attention: "relu", as the paper defines it, or "softmax".
+
+    Raises:
+        ValueError: if a size is not an integer ≥ 1, the heads do not divide the width, or there is no such attention.
+    """
+
+    inputs: int
+    actions: int
+    tokens: int
+    layers: int = 8
+    heads: int = 4
+    width: int = 32
+    attention: Attending = "relu"
+
+    def __post_init__(self):
+        for name in ("inputs", "actions", "tokens", "layers", "heads", "width"):
+            checks.whole(name, getattr(self, name))
+        checks.choice("attention", self.attention, ("relu", "softmax"))
+        if self.width % self.heads:
+            raise ValueError(f"heads: wanted a divisor of width = {self.width}, got {self.heads}")
+
+
+@dataclass
+class Memory:
+    """Keys and values that one block has computed so far, for decoding one step at a time."""
+
+    keys: Float[Tensor, "slices channels tokens"] | None = None
+    values: Float[Tensor, "slices channels tokens"] | None = None
+
+    def extend(self, keys: Tensor, values: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Everything up to now, and where the new tokens stand in it."""
+        if self.keys is not None and self.values is not None:
+            index = index + self.keys.shape[2]
+            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        self.keys, self.values = keys, values
+        return keys, values, index
+
+
+class Block(nn.Module):
+    """One attention and one MLP layer, each with its residual and LayerNorm."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        width = shape.width
+        self.heads, self.attention = shape.heads, shape.attention
+        self.query_key_value = nn.Parameter(torch.empty(3 * width, width))
+        self.output = nn.Linear(width, width, bias=False)
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        self.after_attention, self.after_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "batch tokens width"],
+        places: Int[Tensor, " queries"] | None = None,
+        memory: "Memory | None" = None,
+    ) -> Float[Tensor, "batch queries width"]:
+        """The block at the tokens in `places`, or at all; with a memory, at tokens that follow those remembered."""
+        batch, count, width = tokens.shape
+        parts = torch.matmul(self.query_key_value, tokens.mT)  # (batch, 3 width, tokens)
+        query, key, value = (part.reshape(-1, width // self.heads, count) for part in parts.split(width, 1))
+        index = torch.arange(count, device=tokens.device) if places is None else places
+        if places is not None:
+            tokens, query = tokens[:, places], query[:, :, places]
+        if memory is not None:
+            key, value, index = memory.extend(key, value, index)
+        if self.attention == "relu":
+            moved = relu_attention(query, key, value, index)
+        else:
+            seen = torch.arange(key.shape[2], device=tokens.device) <= index[:, None]
+            moved = functional.scaled_dot_product_attention(query.mT, key.mT, value.mT, seen).mT
+        return self.rest(tokens, moved.reshape(batch, width, -1).mT)
+
+    def rest(self, tokens: Float[Tensor, "*batch width"], moved: Float[Tensor, "*batch width"]) -> Tensor:
+        """What follows once the heads have moved their values: token by token."""
+        tokens = self.after_attention(tokens + self.output(moved))
+        return self.after_mlp(tokens + self.second(torch.relu(self.first(tokens))))
+
+
+class TrainedTransformer(nn.Module):
+    """Tokens to logits. Weights are drawn from the generator; parameters are in float32.
+
+    >>> model = TrainedTransformer(Shape(inputs=12, actions=2, tokens=9), torch.Generator().manual_seed(0))
+    >>> model(torch.zeros(3, 9, 12), torch.arange(0, 9, 2)).shape
+    torch.Size([3, 5, 2])
+    """
+
+    scale: Tensor
+
+    def __init__(self, shape: Shape, generator: torch.Generator):
+        super().__init__()
+        self.shape = shape
+        self.read_in = nn.Linear(shape.inputs, shape.width, bias=False)
+        self.positions = nn.Parameter(torch.empty(shape.tokens, shape.width))
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.read_out = nn.Linear(shape.width, shape.actions)
+        scale = torch.ones(shape.inputs)
+        scale[-3:-1] = torch.tensor([1 / shape.tokens, 1 / shape.tokens**2])
+        self.register_buffer("scale", scale, persistent=False)
+        with torch.no_grad():
+            for name, weight in self.named_parameters():
+                if weight.dim() == 2:
+                    spread = 0.02 if name == "positions" else weight.shape[1] ** -0.5
+                    weight.normal_(0, spread, generator=generator)
+                elif name.endswith("bias"):
+                    weight.zero_()
+
+    @property
+    def stored_blocks(self) -> list[Block]:
+        """The blocks as a list."""
+        return list(self.blocks)  # type: ignore[arg-type]
+
+    def embed(self, tokens: Float[Tensor, "*batch tokens inputs"], first: int = 0) -> Tensor:
+        """Tokens as the first block reads them; `first` is the place of the first of them."""
+        count = tokens.shape[-2]
+        if tokens.shape[-1] != self.shape.inputs or first + count > self.shape.tokens:
+            wanted = f"at most {self.shape.tokens} tokens of {self.shape.inputs} entries"
+            raise ValueError(f"tokens: wanted {wanted}, got shape {tuple(tokens.shape)} from {first} on")
+        return self.read_in(tokens * self.scale) + self.positions[first : first + count]
+
+    def forward(
+        self, tokens: Float[Tensor, "batch tokens inputs"], states: Int[Tensor, " steps"]
+    ) -> Float[Tensor, "batch steps actions"]:
+        """Logits at the state tokens, whose places are `states`, ascending; only these are queried in the last layer."""
+        hidden = self.embed(tokens)
+        for number, block in enumerate(self.stored_blocks, 1):
+            hidden = block(hidden, states if number == self.shape.layers else None)
+        return self.read_out(hidden)
+
+    def advance(
+        self, tokens: Float[Tensor, "batch chunk inputs"], memories: list[Memory]
+    ) -> Float[Tensor, "batch actions"]:
+        """Logits at the last of a few tokens that follow those which `memories`, one a block, have taken in.
+
+        The same as `forward` on all tokens, but for rounding.
+        """
+        past = 0 if memories[0].keys is None else memories[0].keys.shape[2]
+        hidden = self.embed(tokens, past)
+        for block, memory in zip(self.stored_blocks, memories, strict=True):
+            hidden = block(hidden, memory=memory)
+        return self.read_out(hidden[:, -1])

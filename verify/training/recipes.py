@@ -1,0 +1,162 @@
+"""What a transformer is trained on: problems, who plays them, and the two kinds of labels.
+
+Algorithm distillation labels every step with the action that the expert took there, the expert being who plays. Decision
+pretraining labels every step with the optimal arm, whoever plays; approximate decision pretraining, with the arm that looks
+best at the end of the trajectory. Batch number n of a seed is a function of (recipe, seed, n) alone: it needs no state, so
+a run that is resumed goes on with the very batches that it would have had.
+
+Source: arXiv 2310.08566, sections 3.3, 5 and Proposition 7.
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from constructions import checks
+from constructions.tokens import BanditTokens, bandit_stream, position
+from verify.training import players, tasks
+from verify.training.tasks import Player, Tasks, Trajectories, play
+
+Labels = Literal["expert", "optimal", "estimate"]
+Problem = Literal["linear", "bernoulli"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train.
+
+    Attributes:
+        problem: "linear", the paper's linear bandits, or "bernoulli".
+        player: who makes the trajectories: "linucb", "ucb", "thompson", or "mixed", half uniform and half Thompson.
+        labels: "expert", "optimal" or "estimate".
+        dim: d; for Bernoulli arms, A.
+        actions: A.
+        horizon: T, decisions in a trajectory.
+        noise: standard deviation of the rewards of linear bandits.
+    """
+
+    problem: Problem
+    player: str
+    labels: Labels
+    dim: int
+    actions: int
+    horizon: int = 200
+    noise: float = 1.5
+
+    def __post_init__(self):
+        for name in ("dim", "actions", "horizon"):
+            checks.whole(name, getattr(self, name))
+        checks.choice("problem", self.problem, ("linear", "bernoulli"))
+        checks.choice("player", self.player, ("linucb", "ucb", "thompson", "mixed"))
+        checks.choice("labels", self.labels, ("expert", "optimal", "estimate"))
+        checks.number("noise", self.noise, positive=False)
+        if self.problem == "bernoulli" and self.dim != self.actions:
+            raise ValueError(f"dim: wanted {self.actions}, one for each Bernoulli arm, got {self.dim}")
+
+    @property
+    def tokens(self) -> BanditTokens:
+        """How histories become tokens: the contract of built transformers, with no bound on norms."""
+        spec = SimpleNamespace(
+            dim=self.dim,
+            actions=self.actions,
+            horizon=self.horizon,
+            action_norm=(0.0, np.inf),
+            weight_norm=np.inf,
+            noise_bound=np.inf,
+        )
+        stream = bandit_stream(self.dim, self.actions)
+        return BanditTokens(stream, spec, bernoulli=self.problem == "bernoulli")
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a trajectory, 2T − 1: nobody reads what followed the last decision."""
+        return 2 * self.horizon - 1
+
+    @property
+    def states(self) -> Int[np.ndarray, " steps"]:
+        """Where decisions are read."""
+        return self.tokens.states(self.horizon)
+
+
+RECIPES = {
+    "ad-linucb": Recipe("linear", "linucb", "expert", dim=5, actions=10),
+    "dpt-bernoulli": Recipe("bernoulli", "mixed", "optimal", dim=5, actions=5),
+    "ad-ucb": Recipe("bernoulli", "ucb", "expert", dim=5, actions=5),
+    "ad-thompson": Recipe("bernoulli", "thompson", "expert", dim=5, actions=5),
+    "dpt-estimate": Recipe("linear", "linucb", "estimate", dim=5, actions=10),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Training data: tokens as float32, shape (batch, 2T − 1, entries), and a label for every decision."""
+
+    tokens: Float[np.ndarray, "batch tokens entries"]
+    labels: Int[np.ndarray, "batch steps"]
+
+
+def draw_tasks(recipe: Recipe, generator: np.random.Generator, size: int) -> Tasks:
+    """Fresh problems of a recipe."""
+    if recipe.problem == "linear":
+        sizes = (recipe.horizon, recipe.dim, recipe.actions)
+        return tasks.linear_tasks(generator, size, *sizes, recipe.noise)
+    return tasks.bernoulli_tasks(generator, size, recipe.horizon, recipe.actions)
+
+
+def player(name: str, problems: Tasks, generator: np.random.Generator) -> Player:
+    """A player by name; "mixed" is uniform in every other bandit and Thompson in the rest."""
+    if name == "thompson":
+        return players.Thompson(problems, generator)
+    if name == "mixed":
+        thompson = players.Thompson(problems, generator)
+        return players.Mixed(np.arange(len(problems.means)) % 2 == 0, players.Uniform(problems), thompson)
+    known = {
+        "linucb": players.LinUCB,
+        "ucb": players.UCB,
+        "empirical": players.EmpiricalMean,
+        "uniform": players.Uniform,
+    }
+    if name not in known:
+        raise ValueError(f"player: wanted one of {', '.join((*known, 'thompson', 'mixed'))}, got {name!r}")
+    return known[name](problems)
+
+
+def labels(
+    recipe: Recipe, problems: Tasks, seen: Trajectories, final: Float[np.ndarray, "batch arms"] | None = None
+) -> Int[np.ndarray, "batch steps"]:
+    """What each decision should have been; `final` are the means as estimated at the end, for "estimate"."""
+    if recipe.labels == "expert":
+        return seen.actions
+    best = problems.best if recipe.labels == "optimal" or final is None else final.argmax(axis=1)
+    return np.repeat(best[:, None], recipe.horizon, axis=1)
+
+
+def encode(recipe: Recipe, problems: Tasks, seen: Trajectories) -> Float[np.ndarray, "batch tokens entries"]:
+    """The token matrices of a batch of trajectories, in float32."""
+    stream = recipe.tokens.stream
+    tokens = np.zeros((len(seen.actions), recipe.longest, stream.width), np.float32)
+    tokens[:, ::2, stream["arms"].slice] = problems.arms.reshape(len(tokens), 1, -1)
+    tokens[:, 1::2, stream["action"].slice] = np.take_along_axis(
+        problems.arms, seen.actions[:, :-1, None], axis=1
+    )
+    tokens[:, 1::2, stream["reward"].start] = seen.rewards[:, :-1]
+    tokens[:, :, stream["position"].slice] = position(np.arange(1, recipe.longest + 1))
+    return tokens
+
+
+def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
+    """Batch `number` of a seed.
+
+    >>> one = batch(RECIPES["dpt-bernoulli"], seed=0, number=7, size=4)
+    >>> one.tokens.shape, one.labels.shape
+    ((4, 399, 39), (4, 200))
+    """
+    generator = np.random.default_rng([seed, number])
+    problems = draw_tasks(recipe, generator, size)
+    playing = player(recipe.player, problems, generator)
+    seen = play(problems, playing)
+    final = getattr(playing, "mean", None)
+    return Batch(encode(recipe, problems, seen), labels(recipe, problems, seen, final))
