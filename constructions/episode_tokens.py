@@ -81,13 +81,13 @@ class EpisodeTokens:
         """
         self.check(history)
         stream, states = self.stream, self.states(history.steps)
-        tokens = self._blank(1 + np.arange(states[-1] + 1))
+        tokens = self.blank(1 + np.arange(states[-1] + 1))
         tokens[states, stream["state"].start + history.states] = 1
         tokens[states[:-1] + 1, stream["action"].start + history.actions] = 1
         tokens[states[:-1] + 1, stream["reward"].start] = history.rewards
         return tokens
 
-    def _blank(self, index: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
+    def blank(self, index: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
         """Tokens number `index` (from 1) with nothing but their place."""
         length = 2 * self.spec.horizon + 1
         episode, within = (index - 1) // length, (index - 1) % length
@@ -108,7 +108,7 @@ class EpisodeTokens:
     ) -> Float[np.ndarray, "batch chunk width"]:
         """The tokens that come with decision number `decision` (from 1), an empty one before it if an episode has ended."""
         index = np.arange(self.before(decision), self.states(decision)[-1] + 1) + 1
-        chunk = np.repeat(self._blank(index)[None], len(contexts), axis=0)
+        chunk = np.repeat(self.blank(index)[None], len(contexts), axis=0)
         chunk[np.arange(len(contexts)), -1, self.stream["state"].start + contexts] = 1
         return chunk
 
@@ -121,7 +121,7 @@ class EpisodeTokens:
             np.concatenate([getattr(pair, name) for pair in pairs]) for name in ("actions", "rewards")
         )
         _within("actions", taken, self.spec.actions)
-        chunk = np.repeat(self._blank(self.states(decision)[-1:] + 2)[None], len(contexts), axis=0)
+        chunk = np.repeat(self.blank(self.states(decision)[-1:] + 2)[None], len(contexts), axis=0)
         chunk[np.arange(len(contexts)), 0, self.stream["action"].start + taken] = 1
         chunk[:, 0, self.stream["reward"].start] = gains
         return chunk

@@ -25,14 +25,11 @@ from torch.nn import functional
 from constructions import checks
 from verify.training import checkpoint
 from verify.training.model import Attending, Shape, TrainedTransformer
-from verify.training.policy import Player, Trained
-from verify.training.recipes import RECIPES, Batch, Recipe, batch, draw_tasks, player
-from verify.training.tasks import play
+from verify.training.policy import HELD_OUT, Trained, regrets
+from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch
 
 PART = 3200
 """Tokens whose gradients are computed at a time on a CPU."""
-HELD_OUT = 2**32
-"""Seed of the problems that regret is measured on; training seeds are below."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,8 @@ class Run:
         warmup: the share of the steps in which the rate rises.
         descent: the share of the steps, the last ones, in which it falls to 0.
         decay: AdamW's weight decay.
+        momentum: AdamW's averaging of gradients.
+        memory: AdamW's averaging of their squares.
         clip: gradients are scaled to this norm at most.
         layers: L.
         heads: M.
@@ -66,6 +65,8 @@ class Run:
     warmup: float = 0.02
     descent: float = 0.3
     decay: float = 1e-4
+    momentum: float = 0.9
+    memory: float = 0.99
     clip: float = 1.0
     layers: int = 8
     heads: int = 4
@@ -77,7 +78,7 @@ class Run:
             checks.whole(name, getattr(self, name))
         for name in ("rate", "clip"):
             checks.number(name, getattr(self, name), positive=True)
-        for name in ("warmup", "descent", "decay"):
+        for name in ("warmup", "descent", "decay", "momentum", "memory"):
             checks.number(name, getattr(self, name), positive=False)
         if not 0 <= self.seed < HELD_OUT:
             raise ValueError(f"seed: wanted an integer in 0..2³²−1, got {self.seed}")
@@ -112,7 +113,8 @@ class Progress:
 
 def from_record(settings: dict) -> Run:
     """A run from the settings in a checkpoint."""
-    return Run(**settings | {"recipe": Recipe(**settings["recipe"])})
+    kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
+    return Run(**settings | {"recipe": kind(**settings["recipe"])})
 
 
 def train(
@@ -140,7 +142,7 @@ def train(
     path = folder / "checkpoint.safetensors"
     with _processes() as (rank, world, device):
         model = run.model().to(device)
-        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=run.decay, fused=True)
+        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=run.decay, betas=(run.momentum, run.memory), fused=True)
         done, curve = _begin(run, path, model, optimizer, resume)
         losses: list[float] = []
         for step in range(done, run.steps):
@@ -149,7 +151,7 @@ def train(
                 group["lr"] = run.rate_at(step)
             losses.append(_step(run, model, optimizer, data, rank, world))
             if (step + 1) % every == 0 or step + 1 == run.steps:
-                row = {"step": step + 1, "loss": float(np.mean(losses)), **regrets(run.recipe, model)}
+                row = {"step": step + 1, "loss": float(np.mean(losses)), **regrets(Trained(run.recipe, model))}
                 curve, losses = [*curve, row], []
                 if rank == 0:
                     checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)
@@ -170,21 +172,6 @@ def load(path: Path) -> Trained:
     model = run.model()
     checkpoint.restore(path, tensors, model, None, step)
     return Trained(run.recipe, model)
-
-
-def regrets(recipe: Recipe, model: TrainedTransformer, size: int = 200) -> dict[str, float]:
-    """Mean cumulative regret at the horizon of the model and of those it is compared with, on the same held-out problems."""
-    generator = np.random.default_rng([HELD_OUT, 0])
-    problems = draw_tasks(recipe, generator, size)
-    true = "linucb" if recipe.problem == "linear" else "ucb" if recipe.player == "ucb" else "thompson"
-    players = {
-        "trained": Player(model, recipe, problems),
-        "greedy": Player(model, recipe, problems, greedy=True),
-        true: player(true, problems, generator),
-        "empirical": player("empirical", problems, generator),
-    }
-    found = {name: play(problems, one).actions for name, one in players.items()}
-    return {name: float(problems.regret(actions).sum(axis=1).mean()) for name, actions in found.items()}
 
 
 def _begin(
@@ -208,7 +195,7 @@ def _step(
 ) -> float:
     """One optimiser step; returns the loss before it, of the whole batch."""
     device = next(model.parameters()).device
-    states = torch.as_tensor(run.recipe.states, device=device)
+    states = torch.as_tensor(run.recipe.places, device=device)
     mine = slice(rank, None, world)
     tokens, labels = (torch.as_tensor(array[mine], device=device) for array in (data.tokens, data.labels))
     part = max(1, PART // tokens.shape[1]) if device.type == "cpu" else max(len(tokens), 1)
@@ -256,4 +243,8 @@ def named(recipe: str, horizon: int | None = None, **settings) -> Run:
     """
     checks.choice("recipe", recipe, tuple(RECIPES))
     chosen = RECIPES[recipe]
-    return Run(chosen if horizon is None else replace(chosen, horizon=horizon), **settings)
+    if horizon is not None:
+        if not isinstance(chosen, BanditRecipe):
+            raise ValueError(f"horizon: wanted none for {recipe}, whose episodes fix it, got {horizon}")
+        chosen = replace(chosen, horizon=horizon)
+    return Run(chosen, **settings)

@@ -57,20 +57,21 @@ class Shape:
             raise ValueError(f"heads: wanted a divisor of width = {self.width}, got {self.heads}")
 
 
-@dataclass
 class Memory:
     """Keys and values that one block has computed so far, for decoding one step at a time."""
 
-    keys: Float[Tensor, "slices channels tokens"] | None = None
-    values: Float[Tensor, "slices channels tokens"] | None = None
+    def __init__(self, tokens: int):
+        self._tokens, self.count = tokens, 0
+        self._keys = self._values = torch.empty(0)
 
     def extend(self, keys: Tensor, values: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Everything up to now, and where the new tokens stand in it."""
-        if self.keys is not None and self.values is not None:
-            index = index + self.keys.shape[2]
-            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
-        self.keys, self.values = keys, values
-        return keys, values, index
+        if not self.count:
+            self._keys, self._values = keys.new_empty(2, *keys.shape[:2], self._tokens)
+        index, new = index + self.count, slice(self.count, self.count + keys.shape[2])
+        self._keys[:, :, new], self._values[:, :, new] = keys, values
+        self.count = new.stop
+        return self._keys[:, :, : self.count], self._values[:, :, : self.count], index
 
 
 class Block(nn.Module):
@@ -100,10 +101,13 @@ class Block(nn.Module):
             tokens, query = tokens[:, places], query[:, :, places]
         if memory is not None:
             key, value, index = memory.extend(key, value, index)
-        if self.attention == "relu":
+        seen = torch.arange(key.shape[2], device=tokens.device) <= index[:, None]
+        if self.attention == "relu" and memory is None:
             moved = relu_attention(query, key, value, index)
+        elif self.attention == "relu":  # few queries: their scores as rows
+            scores = torch.bmm(query.mT / (index + 1)[:, None], key).relu_().mul_(seen)
+            moved = torch.bmm(scores, value.mT).mT
         else:
-            seen = torch.arange(key.shape[2], device=tokens.device) <= index[:, None]
             moved = functional.scaled_dot_product_attention(query.mT, key.mT, value.mT, seen).mT
         return self.rest(tokens, moved.reshape(batch, width, -1).mT)
 
@@ -146,6 +150,11 @@ class TrainedTransformer(nn.Module):
         """The blocks as a list."""
         return list(self.blocks)  # type: ignore[arg-type]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.read_in.weight.device
+
     def embed(self, tokens: Float[Tensor, "*batch tokens inputs"], first: int = 0) -> Tensor:
         """Tokens as the first block reads them; `first` is the place of the first of them."""
         count = tokens.shape[-2]
@@ -163,6 +172,10 @@ class TrainedTransformer(nn.Module):
             hidden = block(hidden, states if number == self.shape.layers else None)
         return self.read_out(hidden)
 
+    def memories(self) -> list[Memory]:
+        """Nothing remembered yet, for each block."""
+        return [Memory(self.shape.tokens) for _ in self.blocks]
+
     def advance(
         self, tokens: Float[Tensor, "batch chunk inputs"], memories: list[Memory]
     ) -> Float[Tensor, "batch actions"]:
@@ -170,8 +183,7 @@ class TrainedTransformer(nn.Module):
 
         The same as `forward` on all tokens, but for rounding.
         """
-        past = 0 if memories[0].keys is None else memories[0].keys.shape[2]
-        hidden = self.embed(tokens, past)
+        hidden = self.embed(tokens, memories[0].count)
         for block, memory in zip(self.stored_blocks, memories, strict=True):
             hidden = block(hidden, memory=memory)
         return self.read_out(hidden[:, -1])

@@ -1,4 +1,4 @@
-"""A trained transformer as a policy: on whole histories, one decision at a time, and playing many bandits at once."""
+"""A trained transformer as a policy: on whole histories, one decision at a time, and playing many problems at once."""
 
 from dataclasses import dataclass
 
@@ -6,66 +6,139 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from constructions.history import BanditHistory
-from constructions.tokens import position
+from constructions.history import BanditHistory, EpisodeHistory
+from verify.training import mdps
 from verify.training.model import Memory, TrainedTransformer
-from verify.training.recipes import Recipe
-from verify.training.tasks import Tasks
+from verify.training.recipes import BanditRecipe, Recipe, action_tokens, draw_mdps, draw_tasks, expert, player
+from verify.training.tasks import play
 
-
-class Player:
-    """Plays a batch of bandits by its probabilities, which the tasks' uniforms turn into arms; or the likeliest arm."""
-
-    def __init__(self, model: TrainedTransformer, recipe: Recipe, tasks: Tasks, greedy: bool = False):
-        self._model, self._stream, self._tasks, self._greedy = model, recipe.tokens.stream, tasks, greedy
-        self._memories = [Memory() for _ in model.stored_blocks]
-        self._recorded: np.ndarray | None = None
-
-    def choose(self, step: int) -> Int[np.ndarray, " batch"]:
-        """One arm for each bandit."""
-        chunk = self._blank(2 * step + 1)
-        chunk[:, 0, self._stream["arms"].slice] = self._tasks.arms.reshape(len(chunk), -1)
-        if self._recorded is not None:
-            chunk = np.concatenate([self._recorded, chunk], axis=1)
-        device = self._model.read_in.weight.device
-        with torch.no_grad():
-            logits = self._model.advance(torch.as_tensor(chunk, device=device), self._memories)
-        if self._greedy:
-            return logits.argmax(dim=1).numpy(force=True)
-        cumulated = logits.double().softmax(dim=1).cumsum(dim=1).numpy(force=True)
-        level = self._tasks.uniforms[:, step, None] * cumulated[:, -1:]
-        return (cumulated <= level).sum(axis=1)
-
-    def record(self, arms: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
-        """Kept for the next step, which takes it in."""
-        past = self._memories[0].keys
-        chunk = self._blank(1 if past is None else past.shape[2] + 1)
-        chunk[:, 0, self._stream["action"].slice] = self._tasks.arms[np.arange(len(arms)), arms]
-        chunk[:, 0, self._stream["reward"].start] = rewards
-        self._recorded = chunk
-
-    def _blank(self, index: int) -> Float[np.ndarray, "batch 1 entries"]:
-        chunk = np.zeros((len(self._tasks.means), 1, self._stream.width), np.float32)
-        chunk[:, 0, self._stream["position"].slice] = position(np.array([index]))
-        return chunk
+HELD_OUT = 2**32
+"""Seed of the problems that regret is measured on; training seeds are below."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trained transformer with what it was trained on; the interface of built constructions."""
+    """A trained transformer with what it was trained on; it answers as built constructions do."""
 
     recipe: Recipe
     model: TrainedTransformer
 
-    def log_probabilities(self, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
+    def log_probabilities(self, history: BanditHistory | EpisodeHistory) -> Float[np.ndarray, "steps actions"]:
         """The policy at every step of a history, in one pass.
 
         Raises:
             ValueError: if the history is not one of the recipe's problems, or longer than its horizon.
         """
-        tokens = torch.as_tensor(self.recipe.tokens.encode(history)[None], dtype=torch.float32)
-        states = torch.as_tensor(self.recipe.tokens.states(history.steps))
-        device = self.model.read_in.weight.device
+        tokens = self.recipe.tokens
+        encoded = torch.as_tensor(tokens.encode(history)[None], dtype=torch.float32)  # type: ignore[arg-type]
+        places = torch.as_tensor(tokens.states(history.steps))
         with torch.no_grad():
-            logits = self.model(tokens.to(device), states.to(device))[0].double()
+            logits = self.model(encoded.to(self.model.device), places.to(self.model.device))[0].double()
         return logits.log_softmax(dim=1).numpy(force=True)
+
+    def decoder(self, batch: int | None = None) -> "Decoder":
+        """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep."""
+        return Decoder(self, batch)
+
+
+class Decoder:
+    """Incremental decoding: observe a context or state, get log-probabilities, record what was done and received."""
+
+    def __init__(self, trained: Trained, batch: int | None = None):
+        self._tokens, self._model, self._batch = trained.recipe.tokens, trained.model, batch
+        self._memories = self._model.memories()
+        self._decisions, self._contexts, self._recorded = 0, None, None
+
+    def observe(self, context) -> Float[np.ndarray, "*batch actions"]:
+        """Log-probabilities of the actions of the next step.
+
+        Raises:
+            ValueError: if the decision before it has not been recorded, or the context is not one of the recipe's.
+        """
+        if self._contexts is not None:
+            raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
+        self._contexts = self._tokens.observed(list(context) if self._batch else [context])
+        self._decisions += 1
+        chunk = self._tokens.state_chunk(self._decisions, self._contexts)
+        policy = advance(self._model, self._recorded, chunk, self._memories)
+        return policy if self._batch else policy[0]
+
+    def record(self, action, reward) -> None:
+        """Take down what was done and received; the next step takes it in.
+
+        Raises:
+            ValueError: if nothing was observed, or the action or reward is out of range.
+        """
+        if self._contexts is None:
+            raise ValueError("decoder: wanted observe(context) first, got record")
+        actions, rewards = np.atleast_1d(action).tolist(), np.atleast_1d(reward).tolist()
+        self._recorded = self._tokens.action_chunk(self._decisions, self._contexts, actions, rewards)
+        self._contexts = None
+
+
+class Player:
+    """Plays many problems in lockstep: by its probabilities, which uniforms turn into actions, or the likeliest action."""
+
+    def __init__(
+        self,
+        trained: Trained,
+        uniforms: Float[np.ndarray, "batch steps"],
+        arms: Float[np.ndarray, "batch arms dim"] | None = None,
+        greedy: bool = False,
+    ):
+        self._trained, self._uniforms, self._contexts, self._greedy = trained, uniforms, arms, greedy
+        self._memories = trained.model.memories()
+        self._decision, self._recorded = 0, None
+
+    def choose(self, step: int, states: Int[np.ndarray, " batch"] | None = None) -> Int[np.ndarray, " batch"]:
+        """One action for each problem."""
+        if states is not None:
+            self._contexts = states
+        self._decision = step + 1
+        chunk = self._trained.recipe.tokens.state_chunk(self._decision, self._contexts)  # type: ignore[arg-type]
+        policy = np.exp(advance(self._trained.model, self._recorded, chunk, self._memories))
+        return policy.argmax(axis=1) if self._greedy else mdps.inverse(policy, self._uniforms[:, step])
+
+    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
+        """Kept for the next step, which takes it in."""
+        self._recorded = action_tokens(
+            self._trained.recipe, self._decision, self._contexts, actions, rewards
+        )
+
+
+def advance(
+    model: TrainedTransformer, recorded: np.ndarray | None, chunk: np.ndarray, memories: list[Memory]
+) -> Float[np.ndarray, "batch actions"]:
+    """Log-probabilities at the last of the tokens recorded and then those of the chunk."""
+    chunk = chunk if recorded is None else np.concatenate([recorded, chunk], axis=1)
+    with torch.no_grad():
+        logits = model.advance(torch.as_tensor(chunk, dtype=torch.float32).to(model.device), memories)
+    return logits.double().log_softmax(dim=1).numpy(force=True)
+
+
+def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
+    """Mean cumulative regret at the horizon, of the model and of those that it is compared with, on held-out problems.
+
+    "trained" draws from the model's probabilities, "greedy" takes their largest; all meet the same problems and rewards.
+    """
+    recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0])
+    if isinstance(recipe, BanditRecipe):
+        problems = draw_tasks(recipe, generator, size)
+        true = {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[recipe.problem]
+        others = {name: player(name, problems, generator) for name in (true, "empirical")}
+        own = {
+            name: Player(trained, problems.uniforms, problems.arms, name == "greedy")
+            for name in ("trained", "greedy")
+        }
+        played = {name: problems.regret(play(problems, one).actions) for name, one in (own | others).items()}
+    else:
+        processes = draw_mdps(recipe, generator, size)
+        chosen = {
+            "trained": Player(trained, processes.uniforms),
+            "greedy": Player(trained, processes.uniforms, greedy=True),
+            "ucbvi": expert(recipe, processes),
+        }
+        played = {
+            name: processes.regret(mdps.play_episodes(processes, one)) for name, one in chosen.items()
+        }
+    return {name: float(regret.sum(axis=1).mean()) for name, regret in played.items()}

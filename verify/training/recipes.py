@@ -17,7 +17,11 @@ from jaxtyping import Float, Int
 
 from constructions import checks
 from constructions.tokens import BanditTokens, bandit_stream, position
-from verify.training import players, tasks
+from constructions import ucbvi
+from constructions.episode_tokens import EpisodeTokens, episode_stream
+from verify.algorithms import ucbvi_bonus
+from verify.training import mdps, players, tasks
+from verify.training.mdps import MDPs, Visits
 from verify.training.tasks import Player, Tasks, Trajectories, play
 
 Labels = Literal["expert", "optimal", "estimate"]
@@ -25,8 +29,8 @@ Problem = Literal["linear", "bernoulli"]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One way to train.
+class BanditRecipe:
+    """Bandits to train on.
 
     Attributes:
         problem: "linear", the paper's linear bandits, or "bernoulli".
@@ -76,17 +80,65 @@ class Recipe:
         return 2 * self.horizon - 1
 
     @property
-    def states(self) -> Int[np.ndarray, " steps"]:
+    def places(self) -> Int[np.ndarray, " steps"]:
         """Where decisions are read."""
         return self.tokens.states(self.horizon)
 
 
-RECIPES = {
-    "ad-linucb": Recipe("linear", "linucb", "expert", dim=5, actions=10),
-    "dpt-bernoulli": Recipe("bernoulli", "mixed", "optimal", dim=5, actions=5),
-    "ad-ucb": Recipe("bernoulli", "ucb", "expert", dim=5, actions=5),
-    "ad-thompson": Recipe("bernoulli", "thompson", "expert", dim=5, actions=5),
-    "dpt-estimate": Recipe("linear", "linucb", "estimate", dim=5, actions=10),
+@dataclass(frozen=True)
+class EpisodeRecipe:
+    """Algorithm distillation of UCB-VI on decision processes drawn at random.
+
+    Attributes:
+        states: S.
+        actions: A.
+        episode: H, decisions in an episode.
+        episodes: K.
+        exploration: factor on UCB-VI's bonus; at this size the paper's bonus would hide all that is learnt.
+    """
+
+    states: int = 3
+    actions: int = 3
+    episode: int = 3
+    episodes: int = 30
+    exploration: float = 0.02
+
+    @property
+    def spec(self) -> ucbvi.Spec:
+        """UCB-VI at temperature 1/K."""
+        sizes = (self.states, self.actions, self.episode, self.episodes)
+        return ucbvi.Spec(*sizes, exploration=self.exploration)
+
+    @property
+    def horizon(self) -> int:
+        """T = KH."""
+        return self.episode * self.episodes
+
+    @property
+    def tokens(self) -> EpisodeTokens:
+        """How histories become tokens: the contract of built transformers."""
+        return EpisodeTokens(episode_stream(self.spec), self.spec)
+
+    @property
+    def places(self) -> Int[np.ndarray, " steps"]:
+        """Where decisions are read."""
+        return self.tokens.states(self.horizon)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a trajectory, up to the last state."""
+        return int(self.places[-1]) + 1
+
+
+Recipe = BanditRecipe | EpisodeRecipe
+
+RECIPES: dict[str, Recipe] = {
+    "ad-linucb": BanditRecipe("linear", "linucb", "expert", dim=5, actions=10),
+    "dpt-bernoulli": BanditRecipe("bernoulli", "mixed", "optimal", dim=5, actions=5),
+    "ad-ucb-bernoulli": BanditRecipe("bernoulli", "ucb", "expert", dim=5, actions=5),
+    "ad-thompson-bernoulli": BanditRecipe("bernoulli", "thompson", "expert", dim=5, actions=5),
+    "dpt-approximate": BanditRecipe("linear", "linucb", "estimate", dim=5, actions=10),
+    "ad-ucbvi": EpisodeRecipe(),
 }
 
 
@@ -98,7 +150,7 @@ class Batch:
     labels: Int[np.ndarray, "batch steps"]
 
 
-def draw_tasks(recipe: Recipe, generator: np.random.Generator, size: int) -> Tasks:
+def draw_tasks(recipe: BanditRecipe, generator: np.random.Generator, size: int) -> Tasks:
     """Fresh problems of a recipe."""
     if recipe.problem == "linear":
         sizes = (recipe.horizon, recipe.dim, recipe.actions)
@@ -125,7 +177,7 @@ def player(name: str, problems: Tasks, generator: np.random.Generator) -> Player
 
 
 def labels(
-    recipe: Recipe, problems: Tasks, seen: Trajectories, final: Float[np.ndarray, "batch arms"] | None = None
+    recipe: BanditRecipe, problems: Tasks, seen: Trajectories, final: Float[np.ndarray, "batch arms"] | None = None
 ) -> Int[np.ndarray, "batch steps"]:
     """What each decision should have been; `final` are the means as estimated at the end, for "estimate"."""
     if recipe.labels == "expert":
@@ -134,7 +186,7 @@ def labels(
     return np.repeat(best[:, None], recipe.horizon, axis=1)
 
 
-def encode(recipe: Recipe, problems: Tasks, seen: Trajectories) -> Float[np.ndarray, "batch tokens entries"]:
+def encode(recipe: BanditRecipe, problems: Tasks, seen: Trajectories) -> Float[np.ndarray, "batch tokens entries"]:
     """The token matrices of a batch of trajectories, in float32."""
     stream = recipe.tokens.stream
     tokens = np.zeros((len(seen.actions), recipe.longest, stream.width), np.float32)
@@ -147,6 +199,48 @@ def encode(recipe: Recipe, problems: Tasks, seen: Trajectories) -> Float[np.ndar
     return tokens
 
 
+def draw_mdps(recipe: EpisodeRecipe, generator: np.random.Generator, size: int) -> MDPs:
+    """Fresh processes of a recipe."""
+    sizes = (recipe.states, recipe.actions, recipe.episode, recipe.episodes)
+    return mdps.random_mdps(generator, size, *sizes)
+
+
+def expert(recipe: EpisodeRecipe, processes: MDPs) -> mdps.UCBVI:
+    """Soft UCB-VI."""
+    return mdps.UCBVI(processes, ucbvi_bonus(recipe.spec), recipe.spec.tau)
+
+
+def encode_episodes(recipe: EpisodeRecipe, seen: Visits) -> Float[np.ndarray, "batch tokens entries"]:
+    """The token matrices of a batch of episodes, in float32."""
+    stream, places = recipe.tokens.stream, recipe.places
+    tokens = np.repeat(recipe.tokens.blank(np.arange(1, recipe.longest + 1))[None], len(seen.states), axis=0)
+    rows, done = np.arange(len(tokens))[:, None], places[:-1] + 1
+    tokens[rows, places, stream["state"].start + seen.states] = 1
+    tokens[rows, done, stream["action"].start + seen.actions[:, :-1]] = 1
+    tokens[:, done, stream["reward"].start] = seen.rewards[:, :-1]
+    return tokens.astype(np.float32)
+
+
+def action_tokens(
+    recipe: Recipe,
+    decision: int,
+    contexts: np.ndarray | None,
+    actions: Int[np.ndarray, " batch"],
+    rewards: Float[np.ndarray, " batch"],
+) -> Float[np.ndarray, "batch 1 entries"]:
+    """The tokens that record decision number `decision` (from 1) of many problems; `action_chunk` of trusted input."""
+    stream, rows = recipe.tokens.stream, np.arange(len(actions))
+    if isinstance(recipe, EpisodeRecipe):
+        chunk = np.repeat(recipe.tokens.blank(recipe.places[[decision - 1]] + 2)[None], len(actions), axis=0)
+        chunk[rows, 0, stream["action"].start + actions] = 1
+    else:
+        chunk = np.zeros((len(actions), 1, stream.width))
+        chunk[:, 0, stream["action"].slice] = contexts[rows, actions]  # type: ignore[index]
+        chunk[:, 0, stream["position"].slice] = position(np.array([2 * decision]))
+    chunk[:, 0, stream["reward"].start] = rewards
+    return chunk
+
+
 def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     """Batch `number` of a seed.
 
@@ -155,8 +249,11 @@ def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     ((4, 399, 39), (4, 200))
     """
     generator = np.random.default_rng([seed, number])
+    if isinstance(recipe, EpisodeRecipe):
+        processes = draw_mdps(recipe, generator, size)
+        visits = mdps.play_episodes(processes, expert(recipe, processes))
+        return Batch(encode_episodes(recipe, visits), visits.actions)
     problems = draw_tasks(recipe, generator, size)
     playing = player(recipe.player, problems, generator)
     seen = play(problems, playing)
-    final = getattr(playing, "mean", None)
-    return Batch(encode(recipe, problems, seen), labels(recipe, problems, seen, final))
+    return Batch(encode(recipe, problems, seen), labels(recipe, problems, seen, getattr(playing, "mean", None)))
