@@ -142,7 +142,9 @@ def train(
     path = folder / "checkpoint.safetensors"
     with _processes() as (rank, world, device):
         model = run.model().to(device)
-        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=run.decay, betas=(run.momentum, run.memory), fused=True)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), weight_decay=run.decay, betas=(run.momentum, run.memory), fused=True
+        )
         done, curve = _begin(run, path, model, optimizer, resume)
         losses: list[float] = []
         for step in range(done, run.steps):
@@ -151,7 +153,11 @@ def train(
                 group["lr"] = run.rate_at(step)
             losses.append(_step(run, model, optimizer, data, rank, world))
             if (step + 1) % every == 0 or step + 1 == run.steps:
-                row = {"step": step + 1, "loss": float(np.mean(losses)), **regrets(Trained(run.recipe, model))}
+                row = {
+                    "step": step + 1,
+                    "loss": float(np.mean(losses)),
+                    **regrets(Trained(run.recipe, model)),
+                }
                 curve, losses = [*curve, row], []
                 if rank == 0:
                     checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)

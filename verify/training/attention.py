@@ -35,8 +35,8 @@ def relu_attention(
 
 def _blocks(places: Int[Tensor, " queries"], dtype: torch.dtype) -> Iterator[tuple[slice, int, int, Tensor]]:
     """Queries, how many keys all of them see, how many some of them see, and who of these sees which: 1 or 0."""
-    for part in torch.arange(len(places)).split(BLOCK):
-        rows = slice(int(part[0]), int(part[-1]) + 1)
+    for start in range(0, len(places), BLOCK):
+        rows = slice(start, start + BLOCK)
         own = places[rows]
         first, last = int(own[0]), int(own[-1]) + 1
         seen = torch.arange(first, last, device=places.device)[:, None] <= own

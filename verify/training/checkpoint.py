@@ -20,14 +20,24 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, step: int, settings: dict, curve: list
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    step: int,
+    settings: dict,
+    curve: list,
 ) -> None:
     """Write beside the final name and move there, so that a kill leaves the checkpoint before; folders are made if need be."""
     tensors = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
     for name, parameter in model.named_parameters() if optimizer else ():
         for moment in MOMENTS:
             tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]  # type: ignore[union-attr]
-    metadata = {"format": FORMAT, "step": str(step), "settings": json.dumps(settings), "curve": json.dumps(curve)}
+    metadata = {
+        "format": FORMAT,
+        "step": str(step),
+        "settings": json.dumps(settings),
+        "curve": json.dumps(curve),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(path.suffix + ".part")
     save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, scratch, metadata)
@@ -48,7 +58,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise ValueError(f"{wanted}, got format {metadata.get('format')!r}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         parts = (json.loads(metadata[name]) for name in ("step", "settings", "curve"))
         return tensors, *parts  # type: ignore[return-value]
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
@@ -56,7 +66,11 @@ def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:
 
 
 def restore(
-    path: Path, tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer | None, step: int
+    path: Path,
+    tensors: dict[str, Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    step: int,
 ) -> None:
     """Put weights, and moments if there is an optimizer, where they belong.
 

@@ -23,7 +23,9 @@ class Trained:
     recipe: Recipe
     model: TrainedTransformer
 
-    def log_probabilities(self, history: BanditHistory | EpisodeHistory) -> Float[np.ndarray, "steps actions"]:
+    def log_probabilities(
+        self, history: BanditHistory | EpisodeHistory
+    ) -> Float[np.ndarray, "steps actions"]:
         """The policy at every step of a history, in one pass.
 
         Raises:
@@ -101,9 +103,7 @@ class Player:
 
     def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
         """Kept for the next step, which takes it in."""
-        self._recorded = action_tokens(
-            self._trained.recipe, self._decision, self._contexts, actions, rewards
-        )
+        self._recorded = action_tokens(self._trained.recipe, self._decision, self._contexts, actions, rewards)
 
 
 def advance(
@@ -124,7 +124,9 @@ def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0])
     if isinstance(recipe, BanditRecipe):
         problems = draw_tasks(recipe, generator, size)
-        true = {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[recipe.problem]
+        true = {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[
+            recipe.problem
+        ]
         others = {name: player(name, problems, generator) for name in (true, "empirical")}
         own = {
             name: Player(trained, problems.uniforms, problems.arms, name == "greedy")
@@ -138,7 +140,5 @@ def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
             "greedy": Player(trained, processes.uniforms, greedy=True),
             "ucbvi": expert(recipe, processes),
         }
-        played = {
-            name: processes.regret(mdps.play_episodes(processes, one)) for name, one in chosen.items()
-        }
+        played = {name: processes.regret(mdps.play_episodes(processes, one)) for name, one in chosen.items()}
     return {name: float(regret.sum(axis=1).mean()) for name, regret in played.items()}

@@ -177,7 +177,10 @@ def player(name: str, problems: Tasks, generator: np.random.Generator) -> Player
 
 
 def labels(
-    recipe: BanditRecipe, problems: Tasks, seen: Trajectories, final: Float[np.ndarray, "batch arms"] | None = None
+    recipe: BanditRecipe,
+    problems: Tasks,
+    seen: Trajectories,
+    final: Float[np.ndarray, "batch arms"] | None = None,
 ) -> Int[np.ndarray, "batch steps"]:
     """What each decision should have been; `final` are the means as estimated at the end, for "estimate"."""
     if recipe.labels == "expert":
@@ -186,7 +189,9 @@ def labels(
     return np.repeat(best[:, None], recipe.horizon, axis=1)
 
 
-def encode(recipe: BanditRecipe, problems: Tasks, seen: Trajectories) -> Float[np.ndarray, "batch tokens entries"]:
+def encode(
+    recipe: BanditRecipe, problems: Tasks, seen: Trajectories
+) -> Float[np.ndarray, "batch tokens entries"]:
     """The token matrices of a batch of trajectories, in float32."""
     stream = recipe.tokens.stream
     tokens = np.zeros((len(seen.actions), recipe.longest, stream.width), np.float32)
@@ -256,4 +261,6 @@ def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     problems = draw_tasks(recipe, generator, size)
     playing = player(recipe.player, problems, generator)
     seen = play(problems, playing)
-    return Batch(encode(recipe, problems, seen), labels(recipe, problems, seen, getattr(playing, "mean", None)))
+    return Batch(
+        encode(recipe, problems, seen), labels(recipe, problems, seen, getattr(playing, "mean", None))
+    )

@@ -1,0 +1,383 @@
+"""Training: data against the true algorithms, the model against the definition, runs against their interruption."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from constructions.history import BanditHistory, EpisodeHistory
+from constructions.transformer import DenseTransformer
+from verify import algorithms, train
+from verify.sampling import draw
+from verify.training import checkpoint, mdps, players, recipes, tasks
+from verify.training.attention import relu_attention
+from verify.training.model import Shape, TrainedTransformer
+from verify.training.policy import Player, Trained
+
+LINUCB = replace(recipes.RECIPES["ad-linucb"], horizon=30)
+BERNOULLI = replace(recipes.RECIPES["dpt-bernoulli"], horizon=30)
+EPISODES = recipes.EpisodeRecipe(states=3, actions=2, episode=3, episodes=8)
+SMALL = {"layers": 2, "heads": 2, "width": 8, "batch": 4}
+
+
+def drawn(recipe, size=6, seed=0):
+    """Problems of a recipe and what its player does in them."""
+    generator = np.random.default_rng(seed)
+    problems = recipes.draw_tasks(recipe, generator, size)
+    return problems, tasks.play(problems, recipes.player(recipe.player, problems, generator))
+
+
+def histories(problems, seen):
+    """Each member of a batch as a history of its own."""
+    for arms, actions, rewards in zip(problems.arms, seen.actions, seen.rewards, strict=True):
+        contexts = np.repeat(arms[None], len(actions), axis=0)
+        yield BanditHistory(contexts, actions[:-1], rewards[:-1])
+
+
+def test_linucb_in_lockstep_is_linucb():
+    problems, seen = drawn(LINUCB)
+    spec = SimpleNamespace(ridge=1.0, exploration=2.0, temperature=1.0)
+    for history, actions in zip(histories(problems, seen), seen.actions, strict=True):
+        assert (algorithms.linucb_values(spec, history).score.argmax(axis=1) == actions).all()
+
+
+def test_thompson_in_lockstep_draws_what_thompson_draws():
+    problems = tasks.bernoulli_tasks(np.random.default_rng(1), 1, 30, 4)
+    seen = tasks.play(problems, players.Thompson(problems, np.random.default_rng(2)))
+    policy = algorithms.bernoulli_thompson_decoder(SimpleNamespace(actions=4), np.random.default_rng(2))
+    for action, reward in zip(seen.actions[0], seen.rewards[0], strict=True):
+        assert policy.observe(np.eye(4)).argmax() == action
+        policy.record(action, reward)
+
+
+def test_counting_players_count():
+    """UCB and the empirical mean, each step from the whole history again."""
+    for name, bonus in (("ucb", 1.0), ("empirical", 0.0)):
+        problems, seen = drawn(replace(BERNOULLI, player="ucb", labels="expert"))
+        seen = tasks.play(problems, recipes.player(name, problems, np.random.default_rng()))
+        for actions, rewards in zip(seen.actions, seen.rewards, strict=True):
+            assert sorted(actions[:5]) == [0, 1, 2, 3, 4]
+            for step in range(5, 30):
+                past = [rewards[:step][actions[:step] == arm] for arm in range(5)]
+                scores = [pay.mean() + bonus / np.sqrt(len(pay)) for pay in past]
+                assert scores[actions[step]] == pytest.approx(max(scores), abs=1e-12)
+
+
+def test_ucbvi_in_lockstep_is_ucbvi():
+    processes = recipes.draw_mdps(EPISODES, np.random.default_rng(3), 5)
+    seen = mdps.play_episodes(processes, recipes.expert(EPISODES, processes))
+    for n in range(5):
+        history = EpisodeHistory(seen.states[n], seen.actions[n, :-1], seen.rewards[n, :-1], 3)
+        policy = np.exp(algorithms.ucbvi(EPISODES.spec, history))
+        assert np.ptp(policy, axis=1).max() > 0.2  # it has learnt something
+        for odds, uniform, action in zip(policy, processes.uniforms[n], seen.actions[n], strict=True):
+            assert draw(odds, uniform) == action
+
+
+def test_processes_move_and_lose_as_tables_say():
+    from verify.environments import TabularMDP
+
+    processes = recipes.draw_mdps(EPISODES, np.random.default_rng(4), 4)
+    seen = mdps.play_episodes(processes, recipes.expert(EPISODES, processes))
+    regret = processes.regret(seen)
+    for n in range(4):
+        mdp = TabularMDP(processes.initial[n], processes.transitions[n], processes.rewards[n])
+        for step, (state, action) in enumerate(
+            zip(seen.states[n].tolist(), seen.actions[n].tolist(), strict=True)
+        ):
+            stage = step % 3
+            assert regret[n, step] == pytest.approx(mdp.regret(stage, state, action), abs=1e-12)
+            assert seen.rewards[n, step] == mdp.rewards[stage, state, action]
+            before = (stage - 1, seen.states[n, step - 1], seen.actions[n, step - 1])
+            odds = mdp.transitions[before] if stage else mdp.initial
+            assert draw(odds, processes.moves[n, step]) == state
+
+
+def test_linear_rewards_and_regret_follow_the_means():
+    problems, seen = drawn(LINUCB)
+    means = np.take_along_axis(problems.means, seen.actions, axis=1)
+    np.testing.assert_allclose(seen.rewards - problems.noise, means, atol=1e-12)
+    assert (problems.regret(seen.actions) >= 0).all()
+    assert (problems.regret(np.repeat(problems.best[:, None], 30, axis=1)) == 0).all()
+
+
+def test_the_two_recipes_differ_in_their_labels_only():
+    expert, optimal, estimate = (
+        recipes.batch(replace(LINUCB, labels=kind), 0, 1, 6) for kind in ("expert", "optimal", "estimate")
+    )
+    problems, seen = drawn_of(LINUCB, 0, 1, 6)
+    assert (expert.tokens == optimal.tokens).all() and (expert.tokens == estimate.tokens).all()
+    assert (expert.labels == seen.actions).all()
+    assert (optimal.labels == problems.best[:, None]).all()
+    spec = SimpleNamespace(ridge=1.0, exploration=0.0, temperature=1.0)
+    for n in range(6):  # the ridge estimate after all T steps
+        contexts = np.repeat(problems.arms[n][None], 31, axis=0)
+        last = algorithms.linucb_values(spec, BanditHistory(contexts, seen.actions[n], seen.rewards[n])).mean[
+            -1
+        ]
+        assert (estimate.labels[n] == last.argmax()).all()
+
+
+def drawn_of(recipe, seed, number, size):
+    generator = np.random.default_rng([seed, number])
+    problems = recipes.draw_tasks(recipe, generator, size)
+    return problems, tasks.play(problems, recipes.player(recipe.player, problems, generator))
+
+
+def test_half_of_the_mixed_context_is_uniform():
+    problems, seen = drawn(replace(BERNOULLI, horizon=400), size=40)
+    best = (seen.actions == problems.best[:, None]).mean(axis=1)
+    assert abs(best[::2].mean() - 0.2) < 4 * np.sqrt(0.16 / 8000)  # four standard deviations
+    assert best[1::2].mean() > 0.5
+
+
+@pytest.mark.parametrize("recipe", [LINUCB, BERNOULLI, EPISODES], ids=lambda recipe: type(recipe).__name__)
+def test_tokens_are_those_of_built_transformers(recipe):
+    """The contract's own `encode` of every member, its last state token included."""
+    data = recipes.batch(recipe, 0, 5, 3)
+    generator = np.random.default_rng([0, 5])
+    if recipe is EPISODES:
+        processes = recipes.draw_mdps(recipe, generator, 3)
+        seen = mdps.play_episodes(processes, recipes.expert(recipe, processes))
+        members = [
+            EpisodeHistory(seen.states[n], seen.actions[n, :-1], seen.rewards[n, :-1], 3) for n in range(3)
+        ]
+    else:
+        members = list(histories(*drawn_of(recipe, 0, 5, 3)))
+    for tokens, history in zip(data.tokens, members, strict=True):
+        np.testing.assert_array_equal(tokens, recipe.tokens.encode(history).astype(np.float32))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 90))
+def test_relu_attention_is_the_definition(seed, count):
+    """Values and gradients against the formula written out, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    query, key, value = (torch.randn(2, 3, count, generator=generator).double() for _ in range(3))
+    places = torch.arange(count)[torch.rand(count, generator=generator) < 0.6]
+    parts = [query[:, :, places].clone(), key, value]
+    for part in parts:
+        part.requires_grad_()
+    scores = torch.relu(parts[0].mT @ parts[1])
+    seen = (torch.arange(count) <= places[:, None]) / (places[:, None] + 1)
+    literal = ((scores * seen) @ value.mT).mT
+    weights = torch.randn(literal.shape, generator=generator).double()
+    wanted = torch.autograd.grad((literal * weights).sum(), parts)
+    found = relu_attention(*parts, places)
+    torch.testing.assert_close(found, literal)
+    for one, other in zip(torch.autograd.grad((found * weights).sum(), parts), wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_block_is_the_literal_transformer_layer_with_layer_norm():
+    """Q_m and K_m padded to D × D, V_m = W_out V_m: `constructions.transformer` carries out the attention."""
+    shape = Shape(inputs=7, actions=2, tokens=9, layers=1, heads=2, width=6)
+    model = TrainedTransformer(shape, torch.Generator().manual_seed(0)).double()
+    block = model.stored_blocks[0]
+    for bias in (block.first.bias, block.second.bias):
+        torch.nn.init.zeros_(bias)
+    tokens = torch.randn(1, 9, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    rows = block.query_key_value.detach().reshape(3, 2, 3, 6)
+    query, key, value = (torch.nn.functional.pad(part, (0, 0, 0, 3)) for part in rows)
+    outward = block.output.weight.detach().reshape(6, 2, 3).permute(1, 0, 2)  # (heads, D, rank)
+    value = outward @ rows[2]
+    none = torch.zeros(0, 6, dtype=torch.float64)
+    attended = DenseTransformer.layer(tokens, query, key, value, none, none.T)
+    normed = block.after_attention(attended)
+    first, second = block.first.weight, block.second.weight
+    wanted = block.after_mlp(DenseTransformer.layer(normed, *torch.zeros(3, 0, 6, 6).double(), first, second))
+    torch.testing.assert_close(block(tokens), wanted)
+
+
+@pytest.mark.parametrize("attention", ["relu", "softmax"])
+@pytest.mark.parametrize("recipe", [LINUCB, EPISODES], ids=["bandits", "episodes"])
+def test_logits_depend_on_the_past_only(attention, recipe):
+    run = train.Run(recipe, attention=attention, **SMALL)
+    model, data = run.model(), torch.as_tensor(recipes.batch(recipe, 0, 0, 2).tokens)
+    places = torch.as_tensor(recipe.places)
+    before = model(data, places)
+    step = 11
+    data[:, places[step] + 1 :] += 1.0
+    after = model(data, places)
+    torch.testing.assert_close(after[:, : step + 1], before[:, : step + 1], rtol=0, atol=1e-5)
+    assert (after[:, step + 1 :] - before[:, step + 1 :]).abs().amax(dim=(0, 2)).min() > 1e-4
+
+
+@pytest.mark.parametrize("attention", ["relu", "softmax"])
+@pytest.mark.parametrize("recipe", [LINUCB, EPISODES], ids=["bandits", "episodes"])
+def test_decoding_step_by_step_is_the_whole_pass(attention, recipe):
+    trained = Trained(recipe, train.Run(recipe, attention=attention, **SMALL).model())
+    generator = np.random.default_rng(0)
+    if recipe is EPISODES:
+        processes = recipes.draw_mdps(recipe, generator, 2)
+        seen = mdps.play_episodes(processes, Player(trained, processes.uniforms))
+        history = EpisodeHistory(seen.states[0], seen.actions[0, :-1], seen.rewards[0, :-1], 3)
+        contexts, uniforms = history.states, processes.uniforms[0]
+    else:
+        problems = recipes.draw_tasks(recipe, generator, 2)
+        seen = tasks.play(problems, Player(trained, problems.uniforms, problems.arms))
+        history = next(histories(problems, seen))
+        contexts, uniforms = history.contexts, problems.uniforms[0]
+    decoder, policy = trained.decoder(), trained.log_probabilities(history)
+    for step, (context, row) in enumerate(zip(contexts, policy, strict=True)):
+        np.testing.assert_allclose(decoder.observe(context), row, atol=1e-4)  # float32
+        assert draw(np.exp(row), uniforms[step]) == seen.actions[0, step]
+        decoder.record(seen.actions[0, step], seen.rewards[0, step])
+
+
+def test_softmax_attention_is_another_model():
+    tokens, places = torch.as_tensor(recipes.batch(LINUCB, 0, 0, 1).tokens), torch.as_tensor(LINUCB.places)
+    relu, soft = (
+        train.Run(LINUCB, attention=kind, **SMALL).model()(tokens, places) for kind in ("relu", "softmax")
+    )
+    assert (relu - soft).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_learns(name, tmp_path):
+    """Over a few steps, on one batch again and again, the loss falls."""
+    short = {} if name == "ad-ucbvi" else {"horizon": 10}
+    run = train.named(name, steps=40, rate=1e-2, descent=0.0, **short, **SMALL)
+    losses = []
+    fixed = recipes.batch(run.recipe, 0, 0, 4)
+    tell = lambda progress: losses.append(progress.loss)  # noqa: E731
+    train.train(run, tmp_path, every=40, tell=tell, source=lambda run, step: fixed)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+SCRIPT = """
+import sys, time, torch
+from pathlib import Path
+from verify import train
+torch.set_num_threads(1)
+run = train.named("ad-linucb", horizon=8, steps=30, layers=2, heads=2, width=8, batch=4)
+def tell(progress):
+    print(progress.step, repr(progress.loss), flush=True)
+    if len(sys.argv) > 2: time.sleep(float(sys.argv[2]))
+train.train(run, Path(sys.argv[1]), resume=True, every=5, tell=tell)
+"""
+
+
+def in_one_go(folder):
+    """The losses of the script's run, here and uninterrupted."""
+    run, found = train.named("ad-linucb", horizon=8, steps=30, layers=2, heads=2, width=8, batch=4), {}
+    train.train(run, folder, every=5, tell=lambda progress: found.update({progress.step: progress.loss}))
+    return found
+
+
+def losses(text):
+    return {int(step): float(loss) for step, loss in (line.split() for line in text.splitlines())}
+
+
+def test_a_run_killed_and_resumed_ends_as_the_uninterrupted_one(tmp_path):
+    def start(*pause):
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), *pause]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    killed = start("0.05")
+    seen = []
+    while len(seen) < 13 and (line := killed.stdout.readline()):
+        seen.append(line)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    uninterrupted = in_one_go(tmp_path / "whole")
+    resumed = losses(start().communicate()[0])
+    assert min(resumed) in (6, 11, 16)  # at most one interval was lost
+    for step, loss in resumed.items():
+        assert loss == pytest.approx(uninterrupted[step], rel=1e-6)
+    ends = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, rtol=1e-6, atol=1e-7)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A short finished run."""
+    run = train.named("ad-linucb", horizon=5, steps=4, **SMALL)
+    train.train(run, tmp_path, every=2)
+    return run, tmp_path
+
+
+def test_damaged_and_foreign_checkpoints_are_one_clear_error(finished):
+    run, folder = finished
+    path = folder / "checkpoint.safetensors"
+    whole, tensors = path.read_bytes(), checkpoint.load(path)[0]
+    metadata = checkpoint_metadata(path)
+    for damaged in (b"", whole[:7], whole[:100], whole[:-1], b"x" * 400):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="wanted a checkpoint written by"):
+            train.train(run, folder, resume=True)
+    for metadata_then, tensors_then, wanted in (
+        ({"format": "another"}, tensors, "got format 'another'"),
+        ({}, tensors, "got format None"),
+        ({**metadata, "settings": "{"}, tensors, "JSONDecodeError"),
+        ({name: text for name, text in metadata.items() if name != "step"}, tensors, "KeyError"),
+        (
+            metadata,
+            {**tensors, "weights.positions": torch.zeros(2, 8)},
+            r"weights\.positions, finite, of shape",
+        ),
+        (metadata, {**tensors, "exp_avg.positions": tensors["exp_avg.positions"] * np.nan}, "finite"),
+        (metadata, {name: x for name, x in tensors.items() if "exp_avg_sq.read_out" not in name}, "None"),
+    ):
+        save_file(tensors_then, path, metadata_then)
+        with pytest.raises(ValueError, match=wanted):
+            train.train(run, folder, resume=True)
+    with pytest.raises(ValueError, match="No such file"):
+        train.load(folder / "nowhere.safetensors")
+
+
+def checkpoint_metadata(path):
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return file.metadata()
+
+
+def test_a_checkpoint_of_another_run_is_refused(finished):
+    run, folder = finished
+    with pytest.raises(ValueError, match="wanted no checkpoint there"):
+        train.train(run, folder)
+    with pytest.raises(ValueError, match="wanted a checkpoint of"):
+        train.train(replace(run, seed=1), folder, resume=True)
+    longer = replace(run, steps=6)  # the same run, to be gone on with
+    train.train(longer, folder, resume=True)
+    assert train.load(folder / "model.safetensors").model.shape == run.shape
+
+
+def test_what_is_loaded_is_what_was_trained(finished):
+    run, folder = finished
+    problems, seen = drawn(run.recipe, size=1)
+    history = next(histories(problems, seen))
+    rows = [
+        train.load(folder / name).log_probabilities(history)
+        for name in ("model.safetensors", "checkpoint.safetensors")
+    ]
+    np.testing.assert_array_equal(*rows)
+    kept, step, settings, curve = checkpoint.load(folder / "model.safetensors")
+    assert step == 4
+    assert train.from_record(settings) == run
+    assert [row["step"] for row in curve] == [2, 4]
+    assert not any(name.startswith("exp_avg") for name in kept)
+    assert not list(folder.glob("*.part"))
+
+
+def test_processes_that_share_a_batch_take_the_same_steps(tmp_path):
+    """`torchrun` with two processes against one."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    subprocess.run([*run, str(tmp_path / "two")], env=environment, check=True, capture_output=True)
+    in_one_go(tmp_path / "one")
+    two, one = (load_file(tmp_path / name / "model.safetensors") for name in ("two", "one"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
