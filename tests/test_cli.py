@@ -86,7 +86,7 @@ def test_an_erratum_whose_literal_form_is_right_is_not_confirmed(monkeypatch):
     assert CliRunner().invoke(cli.app, ["errata"]).exit_code == 1
 
 
-@pytest.mark.parametrize("command", ["verify", "plot", "errata", "sweep"])
+@pytest.mark.parametrize("command", ["verify", "plot", "errata", "sweep", "train"])
 def test_help_fits_a_screen_and_has_an_example(command):
     shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "100"})
     assert shown.exit_code == 0

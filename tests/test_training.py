@@ -1,5 +1,6 @@
 """Training: data against the true algorithms, the model against the definition, runs against their interruption."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,13 +14,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.transformer import DenseTransformer
-from verify import algorithms, train
+from verify import algorithms, cli, train
 from verify.sampling import draw
 from verify.training import checkpoint, mdps, players, recipes, tasks
 from verify.training.attention import relu_attention
+from verify.training.cache import cached
 from verify.training.model import Shape, TrainedTransformer
 from verify.training.policy import Player, Trained
 
@@ -115,7 +118,8 @@ def test_the_two_recipes_differ_in_their_labels_only():
         recipes.batch(replace(LINUCB, labels=kind), 0, 1, 6) for kind in ("expert", "optimal", "estimate")
     )
     problems, seen = drawn_of(LINUCB, 0, 1, 6)
-    assert (expert.tokens == optimal.tokens).all() and (expert.tokens == estimate.tokens).all()
+    for other in (optimal, estimate):
+        assert (expert.tokens == other.tokens).all()
     assert (expert.labels == seen.actions).all()
     assert (optimal.labels == problems.best[:, None]).all()
     spec = SimpleNamespace(ridge=1.0, exploration=0.0, temperature=1.0)
@@ -249,7 +253,7 @@ def test_every_recipe_learns(name, tmp_path):
     losses = []
     fixed = recipes.batch(run.recipe, 0, 0, 4)
     tell = lambda progress: losses.append(progress.loss)  # noqa: E731
-    train.train(run, tmp_path, every=40, tell=tell, source=lambda run, step: fixed)
+    train.train(run, tmp_path, every=40, tell=tell, source=lambda step: fixed)
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -381,3 +385,60 @@ def test_processes_that_share_a_batch_take_the_same_steps(tmp_path):
     two, one = (load_file(tmp_path / name / "model.safetensors") for name in ("two", "one"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_train_from_the_command_line(tmp_path):
+    """A few steps, resumed with a larger number of them, with a cache; then damage to the cache."""
+    options = [
+        "--horizon",
+        "6",
+        "--batch",
+        "4",
+        "--layers",
+        "1",
+        "--heads",
+        "2",
+        "--width",
+        "8",
+        "--every",
+        "2",
+        "--json",
+    ]
+    command = [
+        "train",
+        "ad-linucb",
+        *options,
+        "--out",
+        str(tmp_path / "run"),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+    first = CliRunner().invoke(cli.app, [*command, "--steps", "3"])
+    assert first.exit_code == 0, first.output
+    assert [row["step"] for row in json.loads(first.stdout)["curve"]] == [2, 3]
+    assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
+    assert json.loads((tmp_path / "run" / "curve.json").read_text()) == json.loads(first.stdout)["curve"]
+    manifest = (tmp_path / "cache" / "manifest.jsonl").read_text().splitlines()
+    assert json.loads(manifest[0])["seed"] == 0
+    assert [json.loads(line)["number"] for line in manifest[1:]] == [0, 1, 2]
+    again = CliRunner().invoke(cli.app, [*command, "--steps", "5", "--resume"])
+    assert [row["step"] for row in json.loads(again.stdout)["curve"]] == [2, 3, 4, 5]
+    (tmp_path / "cache" / "00000001.npz").write_bytes(b"damage")
+    damaged = CliRunner().invoke(cli.app, [*command[:-3], str(tmp_path / "other"), *command[-2:]])
+    assert "wanted the file of SHA-256" in str(damaged.exception)
+
+
+def test_a_cache_gives_the_very_batches(tmp_path):
+    run = train.named("dpt-bernoulli", horizon=5, **SMALL)
+    for _ in range(2):  # made, then read
+        get = cached(tmp_path, run.recipe, 7, 4)
+        made, wanted = get(3), recipes.batch(run.recipe, 7, 3, 4)
+        np.testing.assert_array_equal(made.tokens, wanted.tokens)
+        np.testing.assert_array_equal(made.labels, wanted.labels)
+    with pytest.raises(ValueError, match="wanted batches of"):
+        cached(tmp_path, run.recipe, 8, 4)
+    with (tmp_path / "manifest.jsonl").open("a") as file:
+        file.write('{"number": 4, "sha')  # torn by a kill: made again
+    get = cached(tmp_path, run.recipe, 7, 4)
+    np.testing.assert_array_equal(get(4).labels, recipes.batch(run.recipe, 7, 4, 4).labels)
+    cached(tmp_path, run.recipe, 7, 4)(4)

@@ -1,4 +1,4 @@
-"""The command line: weightwright verify | plot | errata | sweep."""
+"""The command line: weightwright verify | plot | errata | sweep | train."""
 
 import json
 import os
@@ -17,11 +17,14 @@ from rich.table import Table
 
 from verify import errata as errata_module
 from verify import frontier, plots, sweeping
+from verify import train as training
 from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
 from verify.report import number, write, write_whole
+from verify.training.cache import cached
+from verify.training.recipes import RECIPES
 
 app = typer.Typer(
     help="Transformers that provably carry out decision-making algorithms: built, certified, audited.",
@@ -218,6 +221,54 @@ def sweep(
         print(f"failed: {line['key']}: {line['reason']}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: weightwright train dpt-bernoulli --steps 8000 --out models/dpt --resume")
+def train(
+    recipe: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 10_000,
+    batch: Annotated[int, typer.Option(min=1, help="Trajectories in each.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of initial weights and data.")] = 0,
+    rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 2e-3,
+    short: Annotated[float, typer.Option(help="Share of steps on a quarter of the horizon.")] = 0.0,
+    horizon: Annotated[int | None, typer.Option(min=1, help="Decisions, if not the recipe's.")] = None,
+    layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 8,
+    heads: Annotated[int, typer.Option(min=1, help="Heads of each.")] = 4,
+    width: Annotated[int, typer.Option(min=1, help="Entries of a token inside.")] = 32,
+    softmax: Annotated[bool, typer.Option("--softmax", help="Softmax in place of ReLU attention.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
+    cache: Annotated[Path | None, typer.Option(help="Folder to keep the batches in.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Train by one of the paper's recipes: checkpoints, model, and curves of loss and regret. --out is models/RECIPE.
+
+    On the GPU if there is one; on several with torchrun. A killed run goes on with --resume, and ends as if it had not been.
+    """
+    sizes = {"layers": layers, "heads": heads, "width": width, "attention": "softmax" if softmax else "relu"}
+    settings = {"steps": steps, "batch": batch, "seed": seed, "rate": rate, "short": short, **sizes}
+    run = training.named(recipe, horizon, **settings)
+    source = None if cache is None else cached(cache, run.recipe, run.seed, run.batch)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    curve: list[dict[str, float]] = []
+    folder = out or Path("models") / recipe
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        shown = bar.add_task(recipe, total=steps)
+
+        def tell(now: training.Progress) -> None:
+            curve[:] = now.curve
+            regret = f", regret {number(curve[-1]['trained'])}" if curve else ""
+            bar.update(shown, completed=now.step, description=f"{recipe}: loss {now.loss:.3f}{regret}")
+
+        training.train(run, folder, resume=resume, every=every, tell=tell, source=source)
+    if as_json:
+        print(json.dumps({"model": str(folder / "model.safetensors"), "curve": curve}))
+    else:
+        table = Table("step", "loss", *[name for name in (curve or [{}])[-1] if name not in ("step", "loss")])
+        for row in curve[-5:]:
+            table.add_row(*map(number, row.values()))
+        Console().print(table, f"{folder / 'model.safetensors'}")
 
 
 def _layers(rows: list[dict]) -> Iterator[Table]:

@@ -2,19 +2,19 @@
 
     loss = mean over trajectories and decisions of −log TF(label | D_{t−1}, s_t)
 
-AdamW, a linear warm-up, a plateau and a linear descent to 0. A step adds up the gradients of small parts of its batch, which stay
-in the cache: the same gradient, several times as fast as the whole batch at once. Under `torchrun` every process takes its
-share of each batch.
+AdamW, a linear warm-up, a plateau and a linear descent to 0. A step adds up the gradients of small parts of its batch,
+which stay in the cache: the same gradient, sooner than from the whole batch at once. Under `torchrun` every process takes
+its share of each batch.
 
 Source: arXiv 2310.08566, section 3 (the pretraining loss) and section 5; the optimiser is that of the paper's code, its
 schedule ours.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import distributed as processes
 from torch.nn import functional
 
 from constructions import checks
-from verify.training import checkpoint
+from verify.training import checkpoint, curves
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.policy import HELD_OUT, Trained, regrets
 from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch
@@ -44,6 +44,8 @@ class Run:
         rate: the largest learning rate.
         warmup: the share of the steps in which the rate rises.
         descent: the share of the steps, the last ones, in which it falls to 0.
+        short: the share of the steps, the first ones, that see the first quarter of each trajectory only: cheap, and
+            what is to be learnt is learnt there.
         decay: AdamW's weight decay.
         momentum: AdamW's averaging of gradients.
         memory: AdamW's averaging of their squares.
@@ -64,6 +66,7 @@ class Run:
     rate: float = 2e-3
     warmup: float = 0.02
     descent: float = 0.3
+    short: float = 0.0
     decay: float = 1e-4
     momentum: float = 0.9
     memory: float = 0.99
@@ -78,7 +81,7 @@ class Run:
             checks.whole(name, getattr(self, name))
         for name in ("rate", "clip"):
             checks.number(name, getattr(self, name), positive=True)
-        for name in ("warmup", "descent", "decay", "momentum", "memory"):
+        for name in ("warmup", "descent", "short", "decay", "momentum", "memory"):
             checks.number(name, getattr(self, name), positive=False)
         if not 0 <= self.seed < HELD_OUT:
             raise ValueError(f"seed: wanted an integer in 0..2³²−1, got {self.seed}")
@@ -97,6 +100,10 @@ class Run:
         fall = (self.steps - step) / max(self.descent * self.steps, 1)
         return self.rate * min(rise, fall, 1.0)
 
+    def length_at(self, step: int) -> int:
+        """The number of decisions that a step in 0..steps−1 sees of each trajectory."""
+        return -(-self.recipe.horizon // 4) if step < self.short * self.steps else self.recipe.horizon
+
     def model(self) -> TrainedTransformer:
         """The model before the first step."""
         return TrainedTransformer(self.shape, torch.Generator().manual_seed(self.seed))
@@ -111,10 +118,10 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-def from_record(settings: dict) -> Run:
+def from_record(settings: dict[str, Any]) -> Run:
     """A run from the settings in a checkpoint."""
     kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
-    return Run(**settings | {"recipe": kind(**settings["recipe"])})
+    return Run(**{**settings, "recipe": kind(**settings["recipe"])})
 
 
 def train(
@@ -124,17 +131,18 @@ def train(
     resume: bool = False,
     every: int = 200,
     tell: Callable[[Progress], None] = lambda progress: None,
-    source: Callable[[Run, int], Batch] | None = None,
+    source: Callable[[int], Batch] | None = None,
 ) -> TrainedTransformer:
     """Train, from the start or from the folder's checkpoint; returns the model after the last step.
 
     Args:
         run: what to train.
-        folder: gets `checkpoint.safetensors`, and at the end `model.safetensors` without the optimiser.
+        folder: gets `checkpoint.safetensors`, `curve.json` and `curve.png`, and at the end `model.safetensors`, the
+            weights alone.
         resume: go on from the checkpoint in the folder, if there is one; the outcome is that of an uninterrupted run.
         every: steps between checkpoints, at which regret is measured too.
         tell: told after every step.
-        source: batch number n of a run; by default they are made on the spot.
+        source: the batch of a step; by default it is made on the spot.
 
     Raises:
         ValueError: if the checkpoint is damaged or of another run, or there is one and `resume` is not set.
@@ -148,20 +156,19 @@ def train(
         done, curve = _begin(run, path, model, optimizer, resume)
         losses: list[float] = []
         for step in range(done, run.steps):
-            data = source(run, step) if source else batch(run.recipe, run.seed, step, run.batch)
+            data = source(step) if source else batch(run.recipe, run.seed, step, run.batch)
+            data = data.first(run.recipe, run.length_at(step))
             for group in optimizer.param_groups:
                 group["lr"] = run.rate_at(step)
-            losses.append(_step(run, model, optimizer, data, rank, world))
+            loss = _step(model, optimizer, data, run, rank, world)
+            losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
-                row = {
-                    "step": step + 1,
-                    "loss": float(np.mean(losses)),
-                    **regrets(Trained(run.recipe, model)),
-                }
-                curve, losses = [*curve, row], []
+                mean = {"step": step + 1, "loss": float(np.mean(losses))}
+                curve, losses = [*curve, mean | regrets(Trained(run.recipe, model))], []
                 if rank == 0:
                     checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)
-            tell(Progress(step + 1, losses[-1] if losses else curve[-1]["loss"], curve))
+                    curves.write(folder, curve)
+            tell(Progress(step + 1, loss, curve))
         if rank == 0:
             checkpoint.save(folder / "model.safetensors", model, None, run.steps, asdict(run), curve)
     return model
@@ -197,11 +204,11 @@ def _begin(
 
 
 def _step(
-    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, data: Batch, rank: int, world: int
+    model: nn.Module, optimizer: torch.optim.Optimizer, data: Batch, run: Run, rank: int, world: int
 ) -> float:
     """One optimiser step; returns the loss before it, of the whole batch."""
     device = next(model.parameters()).device
-    states = torch.as_tensor(run.recipe.places, device=device)
+    states = torch.as_tensor(run.recipe.places[: data.labels.shape[1]], device=device)
     mine = slice(rank, None, world)
     tokens, labels = (torch.as_tensor(array[mine], device=device) for array in (data.tokens, data.labels))
     part = max(1, PART // tokens.shape[1]) if device.type == "cpu" else max(len(tokens), 1)

@@ -27,7 +27,7 @@ def save(
     settings: dict,
     curve: list,
 ) -> None:
-    """Write beside the final name and move there, so that a kill leaves the checkpoint before; folders are made if need be."""
+    """Write beside the final name and move there, so that a kill leaves the checkpoint before; makes folders if need be."""
     tensors = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
     for name, parameter in model.named_parameters() if optimizer else ():
         for moment in MOMENTS:
@@ -81,8 +81,7 @@ def restore(
         found = {}
         for kind in ("weights", *(MOMENTS if optimizer else ())):
             value = tensors.get(f"{kind}.{name}")
-            good = value is not None and value.shape == parameter.shape and bool(value.isfinite().all())
-            if not good:
+            if value is None or value.shape != parameter.shape or not bool(value.isfinite().all()):
                 got = None if value is None else tuple(value.shape)
                 shape = tuple(parameter.shape)
                 raise ValueError(f"{path}: wanted {kind}.{name}, finite, of shape {shape}, got {got}")

@@ -127,7 +127,7 @@ class UCBVI:
         self._processes, self._bonus, self._temperature = processes, bonus, temperature
         self._every = np.arange(len(processes.initial))
         self._moves = np.zeros_like(processes.transitions)
-        self._counts, self._earned = np.zeros((2, *processes.rewards.shape))
+        self._counts, self._earned = (np.zeros_like(processes.rewards) for _ in range(2))
         self._last: tuple | None = None
 
     def choose(self, step: int, states: Whole) -> Whole:

@@ -45,7 +45,7 @@ class _Counting:
     """Plays and pay of each arm."""
 
     def __init__(self, tasks: Tasks):
-        self._plays, self._pay = np.zeros((2, *tasks.means.shape))
+        self._plays, self._pay = (np.zeros_like(tasks.means) for _ in range(2))
 
     def record(self, arms: Arms, rewards: Pay) -> None:
         """Count."""
@@ -85,7 +85,8 @@ class Thompson(_Counting):
 
     def choose(self, step: int) -> Arms:
         """One draw for each bandit and arm."""
-        return self._generator.beta(self._pay + 1, self._plays - self._pay + 1).argmax(axis=1)
+        draws = self._generator.beta(self._pay + 1, self._plays - self._pay + 1)
+        return np.asarray(draws).argmax(axis=1)
 
 
 class Uniform:

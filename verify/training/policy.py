@@ -127,12 +127,12 @@ def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
         true = {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[
             recipe.problem
         ]
-        others = {name: player(name, problems, generator) for name in (true, "empirical")}
-        own = {
-            name: Player(trained, problems.uniforms, problems.arms, name == "greedy")
-            for name in ("trained", "greedy")
+        bandit_players = {
+            "trained": Player(trained, problems.uniforms, problems.arms),
+            "greedy": Player(trained, problems.uniforms, problems.arms, greedy=True),
+            **{name: player(name, problems, generator) for name in (true, "empirical")},
         }
-        played = {name: problems.regret(play(problems, one).actions) for name, one in (own | others).items()}
+        played = {name: problems.regret(play(problems, one).actions) for name, one in bandit_players.items()}
     else:
         processes = draw_mdps(recipe, generator, size)
         chosen = {

@@ -10,15 +10,14 @@ Source: arXiv 2310.08566, sections 3.3, 5 and Proposition 7.
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions import checks
-from constructions.tokens import BanditTokens, bandit_stream, position
-from constructions import ucbvi
+from constructions import checks, ucbvi
 from constructions.episode_tokens import EpisodeTokens, episode_stream
+from constructions.tokens import BanditTokens, bandit_stream, position
 from verify.algorithms import ucbvi_bonus
 from verify.training import mdps, players, tasks
 from verify.training.mdps import MDPs, Visits
@@ -63,7 +62,7 @@ class BanditRecipe:
     @property
     def tokens(self) -> BanditTokens:
         """How histories become tokens: the contract of built transformers, with no bound on norms."""
-        spec = SimpleNamespace(
+        spec: Any = SimpleNamespace(
             dim=self.dim,
             actions=self.actions,
             horizon=self.horizon,
@@ -149,6 +148,10 @@ class Batch:
     tokens: Float[np.ndarray, "batch tokens entries"]
     labels: Int[np.ndarray, "batch steps"]
 
+    def first(self, recipe: "Recipe", steps: int) -> "Batch":
+        """The first decisions only."""
+        return Batch(self.tokens[:, : recipe.places[steps - 1] + 1], self.labels[:, :steps])
+
 
 def draw_tasks(recipe: BanditRecipe, generator: np.random.Generator, size: int) -> Tasks:
     """Fresh problems of a recipe."""
@@ -212,7 +215,8 @@ def draw_mdps(recipe: EpisodeRecipe, generator: np.random.Generator, size: int) 
 
 def expert(recipe: EpisodeRecipe, processes: MDPs) -> mdps.UCBVI:
     """Soft UCB-VI."""
-    return mdps.UCBVI(processes, ucbvi_bonus(recipe.spec), recipe.spec.tau)
+    spec: Any = recipe.spec  # its temperature is a number once it is made
+    return mdps.UCBVI(processes, ucbvi_bonus(spec), spec.tau)
 
 
 def encode_episodes(recipe: EpisodeRecipe, seen: Visits) -> Float[np.ndarray, "batch tokens entries"]:
