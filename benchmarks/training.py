@@ -1,6 +1,6 @@
 """Training throughput beside the published experiment's network, same machine, same sizes, one after the other.
 
-The other network is restated from its description (ReLU attention over all 4(T+1) positions by einsum, one head of full width,
+The other network is restated from its description (ReLU attention by einsum, one head of full width whatever M says,
 LayerNorm after attention and MLP), not copied; its sizes are the paper's: 8 layers, width 32, T = 200. Each runs in a
 process of its own with the allocator settings given, and both in turns, so that a busy machine slows both alike.
 
@@ -43,6 +43,7 @@ class Published(nn.Module):
         self.register_buffer("mask", torch.ones(positions, positions).tril() / index[:, None])
 
     def forward(self, tokens):
+        """Logits at the state tokens."""
         count = tokens.shape[1]
         hidden = self.read_in(tokens) + self.positions(torch.arange(count))
         for layer, mlp in enumerate(self.mlps):
