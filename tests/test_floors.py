@@ -18,6 +18,9 @@ FLOORS = (
         "assemble",
         "tokens",
         "episode_tokens",
+        "chunks",
+        "own_token",
+        "matrices",
         "identities",
         "neurons",
         "pruning",
@@ -28,10 +31,13 @@ FLOORS = (
     {"linucb", "thompson", "ucbvi"},
 )
 WITHIN = [
+    "chunks",
+    "own_token",
+    "pruning",
+    "matrices",
     "identities",
     "neurons",
     "evaluate",
-    "pruning",
     "rewrite",
     "construction",
 ]  # one floor, in this order
@@ -41,8 +47,8 @@ STAIRS = {  # within one floor
     "thompson": (
         {"spec", "quadrature"},
         {"posterior", "bernoulli_plan"},
-        {"by_newton", "nodes", "two_arms", "bernoulli", "printed"},
-        {"algebra"},
+        {"by_newton", "nodes", "bernoulli", "printed"},
+        {"two_arms", "algebra"},
         {"lines", "sampling"},
         {"__init__"},
     ),
