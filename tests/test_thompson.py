@@ -73,7 +73,7 @@ def specs(draw):
         actions=2,
         horizon=horizon,
         error=draw(powers(0.01, 1.0)),
-        solver=draw(st.sampled_from(["pade", "zolotarev"])),
+        solver=draw(st.sampled_from(["pade", "zolotarev", "newton"])),
         prior_variance=variance / ridge,
         noise_variance=variance,
         action_norm=(low, largest),
@@ -332,6 +332,14 @@ def test_two_arms_have_the_size_of_the_docstring():
         assert (size.layers, size.heads, size.width) == (chosen.depth + 5, 6, 8 * spec.dim + 14)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 4])
+def test_two_arms_by_newton_have_the_size_of_the_docstring(dim):
+    spec = replace(TWO, dim=dim, solver="newton")
+    size, chosen = built(spec).size(), two_arms.plan(spec)
+    assert (size.layers, size.width) == (chosen.depth + 6, 4 * dim**2 + 9 * dim + 14)
+    assert size.heads == max(4 * dim + 5, 4 * dim**2 + 2)
+
+
 def base_width(spec: Spec, poles: int) -> int:
     d, A = spec.dim, spec.actions
     return 3 * d + 4 + A * (d + 1) + (2 * poles + 1) * A * d + 2 * A * d * (spec.solver == "pade")
@@ -375,7 +383,6 @@ BAD_SPECS = [
     ({"truncation": 0.6}, "truncation: wanted at most 0.5, got 0.6"),
     ({"actions": 3, "truncation": 0.02}, "truncation: wanted at most 0.01, got 0.02"),
     ({"truncation": -1.0}, "truncation: wanted a finite number > 0, got -1.0"),
-    ({"solver": "newton"}, "solver: wanted 'pade' or 'zolotarev' for the policy of two arms"),
     ({"solver": "agd"}, "solver: wanted 'pade' or 'zolotarev' or 'newton', got 'agd'"),
     ({"form": "other"}, "form: wanted 'policy' or 'sampling', got 'other'"),
     ({"rule": 3}, "rule: wanted 'sobol' or 'random', got 3"),

@@ -167,13 +167,14 @@ def inverse(
     )
 
 
-def powers(spec: Spec, values: Values, power: float) -> Float[np.ndarray, "tokens size"]:
-    """√r Σ^power a_k for all arms, from eigenvalues: what steps 2 and 3 claim."""
-    actions, arms = values["action"], values["arms"]
-    eigenvalues, basis = np.linalg.eigh(grams(actions, 0.0))
+def powers(
+    spec: Spec, values: Values, power: float, vectors: Float[np.ndarray, "tokens size"]
+) -> Float[np.ndarray, "tokens size"]:
+    """√r Σ^power times vectors, from eigenvalues: what steps 2 and 3 claim of the arms."""
+    eigenvalues, basis = np.linalg.eigh(grams(values["action"], 0.0))
     scales = math.sqrt(spec.noise_variance) * (spec.ridge + np.maximum(eigenvalues, 0.0)) ** power
-    turned = arms.reshape(len(arms), -1, spec.dim) @ basis
-    return ((turned * scales[:, None]) @ basis.mT).reshape(arms.shape)
+    turned = vectors.reshape(len(vectors), -1, spec.dim) @ basis
+    return ((turned * scales[:, None]) @ basis.mT).reshape(vectors.shape)
 
 
 def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: str, power: float) -> Block:
@@ -193,7 +194,10 @@ def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: 
     bound = Bound(error * largest, scale * sum(carried) + block.promise.own.rounding * math.sqrt(spec.dim))
     promise = Promise("all arms within B_a", bound, bound, math.sqrt(spec.actions) * 2 * largest)
     return replace(
-        block, truth=lambda values: powers(spec, values, power), promise=promise, groups=spec.actions
+        block,
+        truth=lambda values: powers(spec, values, power, values["arms"]),
+        promise=promise,
+        groups=spec.actions,
     )
 
 
@@ -207,7 +211,7 @@ def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) 
     return replace(
         block,
         name="√r Σ^-0.5 a_k",
-        truth=lambda values: powers(spec, values, -0.5),
+        truth=lambda values: powers(spec, values, -0.5, values["arms"]),
         promise=replace(block.promise, own=bound, total=bound),
     )
 
