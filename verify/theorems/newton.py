@@ -90,9 +90,7 @@ INVERSE_NEEDED: sympy.Expr = Min(
     error * temperature * sqrt(ridge) / (11 * action_max * (sqrt(STEPS) * REWARD_MAX + exploration)),
 )
 _WIDEST = action_max * sqrt(3 / (2 * ridge))  # of √(aᵀXa)
-PIECES: sympy.Expr = ceiling(
-    sqrt(1 + _WIDEST * exploration / (Rational(39, 100) * error * temperature)) / 2
-)
+PIECES: sympy.Expr = ceiling(sqrt(1 + _WIDEST * exploration / (Rational(39, 100) * error * temperature)) / 2)
 
 
 def _equations_norm(regular: sympy.Expr) -> sympy.Expr:
