@@ -219,6 +219,8 @@ THEOREM_C_THOMPSON = Statement(
     size={"layers": THEOREM_C.size["layers"].subs({temperature: 1, ridge: _RIDGE_B})},
 )
 
+COROLLARY = f"{_PAGE}, depth per decade"
+
 # Corollary D: Theorem A's layers are at most log₂3 times Theorem C's plus EXTRA, plus log₂ of EXCESS where that is above 1.
 MULTIPLE: sympy.Expr = log(3, 2)
 EXTRA: sympy.Expr = sympy.Integer(3)
