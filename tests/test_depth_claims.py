@@ -59,7 +59,7 @@ def test_depth_that_grows_too_fast_is_noticed(monkeypatch):
 
 
 def test_a_transformer_below_the_lower_bound_would_refute_it(monkeypatch):
-    deeper(monkeypatch, by_newton, lambda horizon: -5 * (horizon >= 100))
+    deeper(monkeypatch, by_newton, lambda horizon: -6 * (horizon >= 100))
     assert "polynomial method, least" in failing(depth.linucb_verdicts(SPEC))
 
 
