@@ -215,6 +215,24 @@ def test_the_inequalities_of_theorem_b(case):
     assert apart <= (2 * error + error**2) * reach * theta + rounding["mean"]
 
 
+# ---------------------------------------------------------------- norms
+
+
+@pytest.mark.parametrize("number", range(len(BUILT) + len(SAMPLERS)))
+def test_every_layer_has_the_norm_of_its_kind(number):
+    """The lists of Theorems A and B: the normal equations, the first step, the others, and what follows."""
+    built = (BUILT + SAMPLERS)[number]
+    values, layers = sizes(built.spec), built.transformer.stored_layers
+    kinds = newton.NORMS_A
+    if built in SAMPLERS:
+        values["draw_norm"], kinds = sampling.draw_norm(built.spec), newton.NORMS_B
+    ends = len(kinds) - 3
+    expected = [0, 1] + [2] * (len(layers) - 2 - ends) + list(range(3, 3 + ends))
+    for layer, kind in zip(layers, expected, strict=True):
+        norm = Transformer([layer], built.transformer.width, built.transformer.clip_radius).size().norm
+        assert norm <= evaluate(kinds[kind], **values), kind
+
+
 # ---------------------------------------------------------------- Lemma 7
 
 SMALL = dict(dim=2, actions=2, horizon=3, action_norm=(0.5, 2.0), weight_norm=1.0, noise_bound=1.0)

@@ -102,7 +102,7 @@ _X0 = 2 / (ridge + LARGEST)
 _SCORES = _ROUND * 4 * horizon / ridge * Max(sqrt(horizon * LARGEST) * REWARD_MAX, action_max)
 _FIRST = sqrt(Max(2, PIECES) + 1 + actions * PIECES * _WIDEST**4)
 _SECOND = sqrt(2 + exploration**2 * (LARGEST / action_min**2 + 4 * actions * _WIDEST**2)) / temperature
-NORM_A: sympy.Expr = Max(
+NORMS_A: tuple[sympy.Expr, ...] = (
     _equations_norm(ridge),
     _GOLDEN + 2 * _X0 * sqrt(_X0**2 + 4 * dim),
     4 * _ROUND * horizon * CONDITION + 4 * dim**2 + 3,
@@ -120,7 +120,7 @@ THEOREM_A = Statement(
         "heads": Max(4 * dim + 5, 2 * dim**2 + 1, 2 * dim * (actions + 1)),
         "width": 3 * dim**2 + 3 * dim + 2 * actions * dim + 3 * actions + 4,
         "hidden": 2 * actions + actions * PIECES + 1,
-        "norm": NORM_A,
+        "norm": Max(*NORMS_A),
     },
 )
 
@@ -145,6 +145,7 @@ _TIMES_B = (
     + 4 * dim * (actions * sqrt(noise_variance / _LARGEST_B) + 1 / sqrt(noise_variance * _LARGEST_B))
 )
 _PRODUCTS_B = Max(1, 2 * _ROUND * REACH * Max(2 * THETA, draw_norm)) + 4 * actions + 2 + sqrt(2)
+NORMS_B: tuple[sympy.Expr, ...] = (_equations_norm(_RIDGE_B), _FIRST_B, _STEP_B, _TIMES_B, _PRODUCTS_B)
 
 THEOREM_B = Statement(
     name="Theorem B, Thompson sampling, the sample itself",
@@ -157,7 +158,7 @@ THEOREM_B = Statement(
         "heads": Max(4 * dim + 5, 4 * dim**2 + 2, 2 * dim * (actions + 1), 4 * actions),
         "width": 4 * dim**2 + 5 * dim + 3 * actions * dim + 3 * actions + 4,
         "hidden": 2 * actions,
-        "norm": Max(_equations_norm(_RIDGE_B), _FIRST_B, _STEP_B, _TIMES_B, _PRODUCTS_B),
+        "norm": Max(*NORMS_B),
     },
 )
 
