@@ -13,7 +13,7 @@
 
 1/e_k = T_{2^k}(1/e_0), e_0 = (S − λ)/(S + λ), S = λ + (T − 1)B_a²: e_k ≤ 2 exp(−2^{k+1}/√κ), κ = S/λ, so that
 k = ⌈log₂(½√κ ln(2/e))⌉ steps reach e. In all k + 2 layers, at most max(4(d + 1) + 1, 2d² + 1, 2d(A + 1)) heads,
-D = 4d² + 3d + … = O(d² + dA) registers. The theorem has Õ(√T) layers.
+D = 3d² + 3d + 2Ad + 3A + 4 registers. The theorem has Õ(√T) layers. Every constant: docs/depth.md, Theorem A.
 
 ε_√ takes what the iteration leaves of ε, at least ROOT_SHARE of it; an error that is squared at each step leaves nearly all.
 """

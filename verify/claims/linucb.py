@@ -3,7 +3,7 @@
 main        dim 5, 10 arms, 50 steps, error 1e-3: searched histories, block by block
 lemma       the ridge lemma, gradient descent and accelerated, at the depth it states
 stated      the theorem's own depth at 200 steps
-newton      the same by Newton's iteration, in logarithmic depth
+newton      the same by Newton's iteration, in logarithmic depth (depth.py)
 orders      exponents of depth in T and of √ width in 1/error, fitted
 streams     the paper's set-up and a real data set; the transformer acts
 mutants     does the audit notice when one weight is wrong?
@@ -21,6 +21,7 @@ from constructions.construction import Construction
 from constructions.primitives.descent import Solver
 from verify import algorithms, environments, sweeps
 from verify.audit import Findings, Report, Verdict, kept, measure, search, shrink, words
+from verify.claims import depth
 from verify.mutation import Mutant, mutants
 from verify.strategies import battery
 from verify.theorems import lemmas
@@ -59,8 +60,8 @@ def report(
     verdicts += [verdict for solver in ("gd", "agd") for verdict in _lemma(replace(MAIN, solver=solver))]
     progress("the theorem's own depth at T = 200")
     verdicts += _stated()
-    progress("Newton's iteration at T = 200")
-    verdicts += _newton()
+    progress("Newton's iteration: the error at T = 200, sizes up to T = 10⁶")
+    verdicts += depth.linucb_verdicts(replace(STATED, solver="newton", depth="certified"))
     progress("sweeps over depth, width and horizon")
     records = _sweeps()
     verdicts += _orders(records)
@@ -180,39 +181,6 @@ def _stated() -> Iterator[Verdict]:
         rounding=rounding,
         witness=findings.witness,
     )
-
-
-def _newton() -> Iterator[Verdict]:
-    """Logarithmic depth: the error, block by block, and layers up to T = 10⁶ against the theorem's proof."""
-    spec = replace(STATED, solver="newton", depth="certified")
-    built, findings = linucb.build(spec), Findings()
-    tried = battery(spec)[::3]
-    for start in range(0, len(tried), 20):
-        findings = findings.merge(measure(built, algorithms.linucb, tried[start : start + 20]))
-    yield Verdict(
-        f"{_title(spec)}: |log-probability error|, {findings.histories} histories",
-        "theorem ours (by_newton.py)",
-        "bound",
-        findings.error,
-        spec.error,
-        built.certificate,
-        rounding=2 * built.blocks[-1].promise.total.rounding,
-        witness=findings.witness,
-    )
-    worst = max(findings.blocks.values(), key=lambda block: block.ratio)
-    yield Verdict(
-        f"{_title(spec)}: worst error over promise of a block",
-        "theorem ours (by_newton.py)",
-        "size",
-        worst.ratio,
-        1.0,
-        note=worst.probe.block,
-    )
-    for horizon in (200, 10_000, 1_000_000):
-        chosen = replace(spec, horizon=horizon)
-        layers = linucb.build(chosen).size().layers
-        stated = theorem.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(chosen))
-        yield Verdict(f"{_title(chosen)}: layers", "Theorem 8, proof", "size", layers, stated)
 
 
 def _peak_memory() -> float:
