@@ -48,7 +48,7 @@ def descent_case(what: str, solver: str, depth: int, ridge=1.0, norm=1.0, horizo
     """Ridge estimate or inverse; one more register and 2·dim neurons a system where the method is accelerated."""
     method, reward_max = descent.Descent(solver, ridge, norm, horizon), 3.0
     count = 1 if what == "ridge" else 2
-    size, ahead = count * dim, count * dim * (solver == "agd")
+    size, ahead = count * dim, count * dim * (solver != "gd")
     stream = Stream.of(action=dim, reward=1, arms=2 * dim, bystander=2, point=size, ahead=ahead, position=3)
     registers = {name: stream[name] for name in ("action", "position", "point")}
     registers["ahead"] = stream["ahead"] if ahead else None
@@ -282,7 +282,7 @@ CASES = [
     *(
         descent_case(what, solver, **stretch)
         for what in ("ridge", "inverse")
-        for solver, stretches in (("gd", STRETCHES[:3]), ("agd", STRETCHES))
+        for solver, stretches in (("gd", STRETCHES[:3]), ("agd", STRETCHES), ("chebyshev", STRETCHES))
         for stretch in stretches
     ),
     product_case(3, shared=True),
@@ -312,6 +312,6 @@ CASES = [
 DEEP = [
     descent_case(what, solver, depth, ridge=10.0, horizon=2, note=" converged")
     for what in ("ridge", "inverse")
-    for solver, depth in (("gd", 150), ("agd", 65))
+    for solver, depth in (("gd", 150), ("agd", 65), ("chebyshev", 30))
 ]
 """So deep that rounding alone is left of the promise."""

@@ -64,7 +64,7 @@ def estimator(spec: Spec, depth: int) -> Construction:
     >>> estimator(Spec(dim=2, actions=1, horizon=5, solver="gd"), depth=10).size().heads
     3
     """
-    ahead = spec.dim * (spec.solver == "agd")
+    ahead = spec.dim * (spec.solver != "gd")
     stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=ahead)
     block = _solve(spec, descent_method(spec), stream, "ridge", depth)
     transformer = assemble(stream, BANDIT_INPUTS, [[block]], clip_radius(spec, (block,)))
@@ -139,7 +139,7 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
 
 def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
-    dim, arms, accelerated = spec.dim, spec.actions, spec.solver == "agd"
+    dim, arms, accelerated = spec.dim, spec.actions, spec.solver != "gd"
     stream = bandit_stream(
         dim,
         arms,
