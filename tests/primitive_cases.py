@@ -16,7 +16,16 @@ from tabular_cases import TABULAR
 
 from constructions.block import EXACT
 from constructions.links import read
-from constructions.primitives import copying, descent, envelope, interpolation, product, selection
+from constructions.primitives import (
+    copying,
+    descent,
+    envelope,
+    interpolation,
+    product,
+    refinement,
+    selection,
+    series,
+)
 from constructions.stream import Stream
 
 # ---------------------------------------------------------------- exact oracles
@@ -220,6 +229,92 @@ def function_case(name: str, curve: interpolation.Interpolant, of, error: float,
     )
 
 
+def refinement_case(spread: float, steps: int, low: float, high: float) -> Case:
+    """0 among the arguments, where a rough inverse root may be anything up to the largest; both ends of the spread."""
+    longest, nearest = 12, 1.5 * (1 + spread) / math.sqrt(low)
+    stream = Stream.of(x=2, near=2, bystander=1, out=2, out_times=2, scratch=2, position=3)
+    block = refinement.root(
+        "roots",
+        "",
+        **{name: stream[name] for name in ("near", "position")},
+        of=stream["x"],
+        to=stream["out"],
+        to_times=stream["out_times"],
+        partner=stream["scratch"],
+        spread=spread,
+        steps=steps,
+        high=high,
+        nearest=nearest,
+        tokens=longest,
+    )
+
+    def start(row):  # near holds how rough it is, in units of the spread
+        x, off = np.array(row["x"], dtype=float), np.array(row["near"], dtype=float)
+        rough = (1 + spread * off) / np.sqrt(np.maximum(x, low))
+        return row | {"near": np.where(x > 0, rough, nearest * np.abs(off))}
+
+    def rule(rows):
+        return [start(row) for row in rows]
+
+    number = st.floats(low, high) | st.sampled_from([0.0, low, high])
+    tokens = matrices(stream, longest, rule, x=st.lists(number, min_size=2, max_size=2), near=entries(2))
+    ends = [{"x": [low, high], "near": [a, b]} for a in (-1, 1) for b in (-1, 1)]
+    before = [{"x": [0.0, 0.0], "near": [1.0, 1.0]}]
+    return Case(
+        f"refinement.root {spread:g} {steps}",
+        stream,
+        block,
+        tokens,
+        (1 + steps, 3, 0),
+        lambda past: [math.sqrt(x) for x in past[-1]["x"]],
+        (matrix(stream, rule(before + ends + before + ends)),),
+    )
+
+
+def series_case(name: str, curve: series.Series, truth) -> Case:
+    stream = Stream.of(x=2, bystander=1, out=2, scratch_t=2 * curve.stored, scratch_it=2, position=3)
+    registers = {"terms": stream["scratch_t"], "times": stream["scratch_it"], "to": stream["out"]}
+    block = series.function(
+        "values",
+        "",
+        curve,
+        truth=np.vectorize(truth),
+        of=stream["x"],
+        position=stream["position"],
+        tokens=8,
+        **registers,
+    )
+    middle = (curve.low + curve.high) / 2
+    number = st.floats(curve.low, curve.high) | st.sampled_from([curve.low, middle, curve.high])
+    tokens = matrices(stream, 8, x=st.lists(number, min_size=2, max_size=2))
+    even = np.linspace(curve.low, curve.high, 16).reshape(8, 2)
+    return Case(
+        f"series.function {name}",
+        stream,
+        block,
+        tokens,
+        (curve.layers, 7, 0),
+        lambda past: [truth(float(x)) for x in past[-1]["x"]],
+        (matrix(stream, [{"x": pair} for pair in even]),),
+    )
+
+
+SERIES = [
+    series_case(
+        f"exp {error:g}",
+        series.analytic(np.exp, -2.0, 1.0, ratio=6.0, largest=math.exp(4.13), error=error),
+        math.exp,
+    )
+    for error in (0.1, 1e-5)
+] + [
+    series_case(
+        f"1/x {error:g}",
+        series.analytic(lambda x: 1 / x, 0.5, 2.5, ratio=2.0, largest=1 / 0.25, error=error),
+        lambda x: 1 / x,
+    )
+    for error in (0.3, 1e-5)
+]
+
 FALLING = interpolation.walk(lambda x: math.exp(-x), lambda x: math.exp(-x), -2.0, 2.0, 1e-3)
 
 
@@ -305,6 +400,10 @@ CASES = [
     combine_case(),
     selection_case(3, 2),
     selection_case(2, 25),
+    refinement_case(0.1, 1, 0.01, 4.0),
+    refinement_case(1 / 16, 2, 1e-4, 5.0),
+    refinement_case(0.4, 4, 0.5, 1.0),
+    *SERIES,
     *NEWTON,
     *TABULAR,
 ]

@@ -392,7 +392,7 @@ def test_one_layer_less_would_not_do():
     for spec in FIXED:
         [(depth, *_)] = linucb.plan(spec).loops
         method = linucb.descent_method(spec)
-        share = (1 - linucb.ROOT_SHARE if spec.exploration else 1) * spec.error * spec.temperature / 2
+        share = (1 - linucb.root_share(spec) if spec.exploration else 1) * spec.error * spec.temperature / 2
         assert linucb.inherited_error(spec, method, depth) <= share
         less = linucb.inherited_error(spec, method, depth - 1)
         assert less > share * (1 - linucb.SLACK) or method.residual(depth - 1) > 0.5

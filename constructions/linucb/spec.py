@@ -30,6 +30,8 @@ class Spec:
         weight_norm: B_w, bound on ‖w*‖.
         noise_bound: σ, bound on |noise|; rewards are at most B_a B_w + σ in size.
         depth: "certified", the least depth whose certificate meets `error`, or "stated", that of the paper's proof.
+        root: how the square root of the confidence width is had: "interpolation", by an MLP of about error^{-1/2} neurons;
+            "products", by a few neurons and some layers of attention, whose number grows with log log 1/error.
 
     The defaults are the setting of the paper's experiments: actions and weights in the cube [−1, 1]^5, noise within four
     standard deviations of 1.5.
@@ -50,6 +52,7 @@ class Spec:
     weight_norm: float = math.sqrt(5)
     noise_bound: float = 6.0
     depth: Literal["certified", "stated"] = "certified"
+    root: Literal["interpolation", "products"] = "interpolation"
 
     def __post_init__(self):
         for name in ("dim", "actions", "horizon"):
@@ -62,6 +65,11 @@ class Spec:
         object.__setattr__(self, "action_norm", tuple(float(value) for value in self.action_norm))
         checks.choice("solver", self.solver, get_args(Solver))
         checks.choice("depth", self.depth, ("certified", "stated"))
+        checks.choice("root", self.root, ("interpolation", "products"))
+        if self.depth == "stated" and self.root != "interpolation":
+            raise ValueError(
+                f"root: wanted 'interpolation' at the depth of the paper's proof, got {self.root!r}"
+            )
         if self.depth == "stated" and self.solver not in ("gd", "agd"):
             raise ValueError(
                 f"depth: wanted 'certified' for {self.solver}, of which the paper does not speak, got 'stated'"

@@ -137,7 +137,8 @@ class Descent:
         """What the sum over all later steps makes of a unit error in one: κ, or 1/(1 − √β)² for "agd".
 
         For Chebyshev an error in the j-th iterate becomes T_j(σ)/T_k(σ) U_{k−j}(t) times itself, at most
-        2(k − j + 1)g^{k−j}, in all 2/(1 − g)²; and its gradient steps are up to (1 + β_k)(1 + 1/σ) ≤ 4 times as long, as are what they round.
+        2(k − j + 1)g^{k−j}, in all 2/(1 − g)². Gradient steps are up to (1 + β_k)(1 + 1/σ) ≤ 4 times as long, and so is
+        what they round.
         """
         if self.solver == "chebyshev":
             return 8 / (1 - self.momentum) ** 2
