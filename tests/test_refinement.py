@@ -1,4 +1,4 @@
-"""Functions by products: errors in fractions, and what they save."""
+"""Square roots by products: errors in fractions, and what they save."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -12,7 +12,7 @@ up to n: the last layer adds up the series. iT_2 comes from t² with value i² f
 
 **The certificate.** If |f| ≤ M within the ellipse with foci low and high whose semiaxes add up to ρ times (high − low)/2,
 the coefficients fall as 2Mρ^{−k}. Interpolation in n + 1 Chebyshev points puts each of those beyond n down on one before, or
-drops it: |p − f| ≤ 2 Σ_{k>n} 2Mρ^{−k} = 4Mρ^{−n}/(ρ − 1).
+drops it: |p − f| ≤ 2 Σ_{k>n} 2Mρ^{−k} = 4Mρ^{−n}/(ρ − 1). What rounding does to the coefficients comes on top.
 """
 
 import math
@@ -105,12 +105,33 @@ def analytic(
         raise ValueError(
             f"analytic: wanted low < high, ratio > 1 and largest > 0, got {low}, {high}, {ratio}, {largest}"
         )
-    spare = error - 2**10 * UNIT * largest  # the coefficients are rounded
-    if not spare > 0:
-        raise ValueError(f"analytic: wanted an error above {2**10 * UNIT * largest:.2g}, got {error}")
-    degree = max(1, math.ceil(math.log(4 * largest / (ratio - 1) / spare) / math.log(ratio)))
     middle, half = (low + high) / 2, (high - low) / 2
-    return Series(chebyshev.chebinterpolate(lambda t: function(middle + half * t), degree), low, high, error)
+    steepness = (
+        8 * ratio * (abs(low) + abs(high)) / (half * (ratio - 1) ** 2)
+    )  # M over the distance to the ellipse
+
+    def tail(degree: int) -> float:
+        return 4 * largest * ratio**-degree / (ratio - 1)
+
+    def rounding(degree: int) -> float:  # of values, where their arguments are rounded too, and of sums
+        return (degree + 1) * 2 * UNIT * largest * (24 + steepness)
+
+    degree = 1
+    while tail(degree) + rounding(degree) > error:
+        degree += 1
+        if rounding(degree) >= error:
+            raise ValueError(f"analytic: wanted an error that float64 can reach, got {error:g}")
+    values = np.asarray(function(middle + half * _cosines(degree)[1]), dtype=float)
+    coefficients = _cosines(degree) @ values * 2 / (degree + 1)
+    coefficients[0] /= 2
+    return Series(coefficients, low, high, error)
+
+
+def _cosines(degree: int) -> Float[np.ndarray, "terms points"]:
+    """T_k at the zeros of T_{degree+1}; angles are reduced as integers."""
+    points = degree + 1
+    turns = np.outer(np.arange(points), 2 * np.arange(points) + 1) % (4 * points)
+    return np.cos(turns * (np.pi / (2 * points)))
 
 
 def function(

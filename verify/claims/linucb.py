@@ -5,6 +5,7 @@ lemma       the ridge lemma, gradient descent and accelerated, at the depth it s
 stated      the theorem's own depth at 200 steps
 chebyshev   50 steps again, in half the layers of accelerated descent
 newton      200 steps by Newton's iteration, in logarithmic depth
+products    the square root of the width without neurons that grow as the error falls
 orders      exponents of depth in T and of √ width in 1/error, fitted
 streams     the paper's set-up and a real data set; the transformer acts
 mutants     does the audit notice when one weight is wrong?
@@ -30,6 +31,7 @@ from verify.theorems import linucb as theorem
 MAIN = linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3)
 STATED = replace(MAIN, horizon=200, depth="stated")
 HORIZONS: dict[Solver, list[int]] = {"agd": [10, 30, 100, 300, 1000, 3000], "gd": [10, 30, 100, 300, 1000]}
+ROOT_ERRORS = [1e-2, 1e-3, 1e-4, 1e-6, 1e-8]
 WIDTHS = [10.0**-n for n in np.arange(1.5, 6.1, 0.5)]
 DEPTHS: dict[Solver, list[int]] = {"gd": [2**n for n in range(15)], "agd": [2**n for n in range(11)]}
 
@@ -65,6 +67,7 @@ def report(
     progress("Newton's iteration at T = 200")
     newton = replace(STATED, solver="newton", depth="certified")
     verdicts += _ours(newton, "theorem ours (by_newton.py)", (200, 10_000, 1_000_000))
+    verdicts += _products(newton)
     progress("sweeps over depth, width and horizon")
     records = _sweeps()
     verdicts += _orders(records)
@@ -216,6 +219,37 @@ def _ours(spec: linucb.Spec, source: str, horizons: tuple[int, ...]) -> Iterator
         layers = linucb.build(chosen).size().layers
         stated = theorem.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(chosen))
         yield Verdict(f"{_title(chosen)}: layers", "Theorem 8, proof", "size", layers, stated)
+
+
+def _products(spec: linucb.Spec) -> Iterator[Verdict]:
+    """The square root by products: the error, neurons against 1/error, and the layers that products cost."""
+    spec, source = replace(spec, root="products"), "theorem ours (refinement.py)"
+    built = linucb.build(spec)
+    findings = measure(built, algorithms.linucb, battery(spec)[::6])
+    yield Verdict(
+        f"{_title(spec)}, root by products: |log-probability error|, {findings.histories} histories",
+        source,
+        "bound",
+        findings.error,
+        spec.error,
+        built.certificate,
+        rounding=2 * built.blocks[-1].promise.total.rounding,
+        witness=findings.witness,
+    )
+    sizes = {
+        root: [linucb.build(replace(spec, root=root, error=error)).size() for error in ROOT_ERRORS]
+        for root in ("interpolation", "products")
+    }
+    for root, found in sizes.items():
+        fit = asdict(sweeps.fit_power(1 / np.array(ROOT_ERRORS), [size.hidden for size in found]))
+        exponent, note = 0.5 * (root == "interpolation"), _fit_note(fit, ROOT_ERRORS, "error")
+        yield Verdict(
+            f"neurons in 1/error, root by {root}", source, "order", fit["exponent"], exponent, note=note
+        )
+    layers = [size.layers for size in sizes["products"]]
+    most = max(np.subtract(layers, [size.layers for size in sizes["interpolation"]]))
+    note = f"ε = {ROOT_ERRORS[0]:g} … {ROOT_ERRORS[-1]:g}: {', '.join(map(str, layers))} layers"
+    yield Verdict("layers more, root by products", source, "size", float(most), 4.0, note=note)
 
 
 def _peak_memory() -> float:
