@@ -7,6 +7,7 @@ The oracles are loops over the definitions in exact rational arithmetic and shar
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from hypothesis import strategies as st
@@ -313,6 +314,22 @@ SERIES = [
         lambda x: 1 / x,
     )
     for error in (0.3, 1e-5)
+]
+
+
+def last_term(degree: int, x: float) -> float:
+    """T_degree(x), in fractions."""
+    last, now = Fraction(1), Fraction(x)
+    for _ in range(degree - 1):
+        last, now = now, 2 * Fraction(x) * now - last
+    return float(now)
+
+
+SERIES += [
+    series_case(
+        f"T{degree}", series.Series(np.eye(degree + 1)[degree], -1.0, 1.0, 0.0), partial(last_term, degree)
+    )
+    for degree in (1, 6, 7, 18, 23)
 ]
 
 FALLING = interpolation.walk(lambda x: math.exp(-x), lambda x: math.exp(-x), -2.0, 2.0, 1e-3)

@@ -262,6 +262,14 @@ def test_growth_of_poles_and_depth():
         assert 0.5 <= np.polyfit(np.log10(horizons), np.log10(depth), 1)[0] <= 0.6
 
 
+def test_chebyshev_takes_half_the_layers():
+    """For the same poles, where the poles leave as much to the descent."""
+    for spec in (replace(DRAWN, horizon=200), replace(DRAWN, horizon=10_000)):
+        half, whole = (sampling.plan(replace(spec, solver=solver)) for solver in ("chebyshev", "zolotarev"))
+        assert len(half.rule.shifts) == len(whole.rule.shifts)
+        assert 0.4 < half.depth / whole.depth < 0.55
+
+
 # ---------------------------------------------------------------- sampling
 
 
