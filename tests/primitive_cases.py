@@ -418,6 +418,7 @@ CASES = [
     selection_case(3, 2),
     selection_case(2, 25),
     refinement_case(0.1, 1, 0.01, 4.0),
+    refinement_case(0.1, 1, 3.0, 4.0),
     refinement_case(1 / 16, 2, 1e-4, 5.0),
     refinement_case(0.4, 4, 0.5, 1.0),
     *SERIES,
