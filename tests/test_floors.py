@@ -42,7 +42,7 @@ WITHIN = [
     "construction",
 ]  # one floor, in this order
 STAIRS = {  # within one floor
-    "linucb": ({"spec"}, {"by_descent"}, {"by_newton"}, {"__init__"}),
+    "linucb": ({"spec"}, {"widths"}, {"by_descent"}, {"by_newton"}, {"__init__"}),
     "ucbvi": ({"spec"}, {"theorem"}, {"loop"}, {"slim", "narrow"}, {"__init__"}),
     "thompson": (
         {"spec", "quadrature"},

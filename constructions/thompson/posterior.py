@@ -5,6 +5,7 @@
                 layers … 2n+1     Σ⁻¹ of it
     zolotarev   layers 1 … n      the same with other, fewer poles
                 layer n+1         MLP: x_k as a sum over poles
+    chebyshev   the same as zolotarev with n halved: Chebyshev's semi-iteration in place of accelerated descent
 
 All poles are ridge problems with ridges shift_j ≥ λ̃ = r/λ, solved side by side (descent.py). The paper has them as systems
 M_j with one step size 1/(B_a² + λ̃) for all, with which descent diverges; here each has its own, 1/(B_a² + shift_j), and its
@@ -58,8 +59,9 @@ class Plan:
 
 
 def method(spec: Spec, ridge: float | None = None) -> descent.Descent:
-    """Accelerated descent on the problem with a ridge, λ̃ if left out."""
-    return descent.Descent("agd", ridge or spec.ridge, spec.action_norm[1], spec.horizon)
+    """Descent on the problem with a ridge, λ̃ if left out."""
+    solver = "chebyshev" if spec.solver == "chebyshev" else "agd"
+    return descent.Descent(solver, ridge or spec.ridge, spec.action_norm[1], spec.horizon)
 
 
 def largest_ratio(spec: Spec) -> float:
@@ -82,7 +84,8 @@ def least_depth(spec: Spec, enough) -> int:
 
 def plan(spec: Spec, relative: float, residual: float) -> Plan:
     """The least depth and the fewest poles with ε_w ≤ relative and ε ≤ residual."""
-    rule = getattr(rational, spec.solver)(spec.ridge, largest_eigenvalue(spec), relative / 4)
+    poles = rational.pade if spec.solver == "pade" else rational.zolotarev
+    rule = poles(spec.ridge, largest_eigenvalue(spec), relative / 4)
     depth = least_depth(spec, lambda epsilon: epsilon <= residual and _whole(spec, rule, epsilon) <= relative)
     return with_depth(spec, depth, rule)
 
@@ -120,7 +123,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         for n, shift in enumerate(chosen.rule.shifts, 1)
     ]
     solved = [estimate(spec, stream, chosen.depth), *poles]
-    if spec.solver == "zolotarev":
+    if spec.solver != "pade":
         return [solved, [_combined(spec, stream, chosen, poles, "white", -0.5)]]
     root = _combined(spec, stream, chosen, poles, "root", 0.5)
     return [solved, [root], [_whitened_by_descent(spec, stream, chosen, root)]]

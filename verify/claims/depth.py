@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from constructions import linucb, thompson
+from constructions.construction import Construction
 from constructions.thompson import nodes, sampling
 from constructions.transformer import Size
 from verify import algorithms, posterior_sweeps, sweeps
 from verify.audit import Findings, Verdict, measure
-from verify.strategies import battery
+from verify.strategies import Recipe, battery
 from verify.theorems import SIZES, Statement, evaluate, newton
 from verify.theorems import linucb as printed
 
@@ -43,7 +44,8 @@ class Built:
 
 def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
     """Soft LinUCB: the error at the spec's horizon, then sizes over HORIZONS and ERRORS."""
-    yield from _searched(spec)
+    title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}, ε={spec.error:g}"
+    yield from searched(title, linucb.build(spec), newton.THEOREM_A.source, battery(spec)[::3])
     for error in ERRORS:
         built = [_linucb(replace(spec, error=error, horizon=horizon)) for horizon in HORIZONS]
         title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, ε={error:g}"
@@ -134,22 +136,21 @@ def _corollary(title: str, built: list[Built]) -> Verdict:
     )
 
 
-def _searched(spec: linucb.Spec) -> Iterator[Verdict]:
-    """The error, and the worst block, over a battery of histories."""
-    built, findings, tried = linucb.build(spec), Findings(), battery(spec)[::3]
-    for start in range(0, len(tried), 20):
-        findings = findings.merge(measure(built, algorithms.linucb, tried[start : start + 20]))
-    title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}, ε={spec.error:g}"
+def searched(title: str, built: Construction, source: str, histories: list[Recipe]) -> Iterator[Verdict]:
+    """The error of a LinUCB construction, and its worst block, over some histories."""
+    findings = Findings()
+    for start in range(0, len(histories), 20):
+        findings = findings.merge(measure(built, algorithms.linucb, histories[start : start + 20]))
     yield Verdict(
         f"{title}: |log-probability error|, {findings.histories} histories",
-        newton.THEOREM_A.source,
+        source,
         "bound",
         findings.error,
-        spec.error,
+        built.spec.error,
         built.certificate,
         rounding=2 * built.blocks[-1].promise.total.rounding,
         witness=findings.witness,
     )
     worst = max(findings.blocks.values(), key=lambda block: block.ratio)
     claim = f"{title}: worst error over promise of a block"
-    yield Verdict(claim, newton.THEOREM_A.source, "size", worst.ratio, 1.0, note=worst.probe.block)
+    yield Verdict(claim, source, "size", worst.ratio, 1.0, note=worst.probe.block)
