@@ -33,6 +33,9 @@ from constructions.sparsity import (
 KNOTS = 3
 """So many neurons at least make a look-up."""
 
+BLOCK = 1024
+"""So many pieces of a look-up are worked out at a time, which bounds the memory that takes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lookups:
@@ -235,13 +238,18 @@ def _functions(
     rank = np.argsort(order)
     turn, scale, threshold = turn[order], scale[order], threshold[order]
     anchors = turn[[0, *range(len(turn))]]
-    bends = np.maximum(anchors[:, None] * scale + threshold, 0.0)  # (pieces, neurons)
-    bends[np.equal.outer(anchors, turn)] = 0.0  # exactly, at its own knot
-    above = np.arange(len(turn) + 1)[:, None] > np.arange(len(turn))  # the piece lies past the knot
-    active = np.where(scale > 0, above, ~above)
-    found = []
-    for number in range(place.max(initial=-1) + 1):
-        weights = np.zeros(len(order))
-        np.add.at(weights, rank[neuron[place == number]], weight[place == number])
-        found.append((number, bends @ weights, active @ (weights * scale)))
+    places = range(place.max(initial=-1) + 1)
+    weights = np.zeros((len(order), len(places)))  # (neurons, functions)
+    np.add.at(weights, (rank[neuron], place), weight)
+    values, slopes = (np.empty((len(anchors), len(places))) for _ in range(2))
+    for start in range(0, len(anchors), BLOCK):
+        at = anchors[start : start + BLOCK, None]
+        bends = np.maximum(at * scale + threshold, 0.0)  # (pieces, neurons)
+        bends[at == turn] = 0.0  # exactly, at its own knot
+        pieces = np.arange(start, start + len(at))
+        active = (pieces[:, None] > np.arange(len(turn))) == (
+            scale > 0
+        )  # the piece lies on the neuron's side of its knot
+        values[pieces], slopes[pieces] = bends @ weights, active @ (weights * scale[:, None])
+    found = [(number, values[:, number], slopes[:, number]) for number in places]
     return turn, anchors, found

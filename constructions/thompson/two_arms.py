@@ -94,11 +94,11 @@ def plan(spec: Spec) -> Plan:
 
 def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
-    vectors = dict.fromkeys(("difference", "estimate", "estimate_ahead", "solved", "solved_ahead"), spec.dim)
-    if spec.solver == "newton":
-        vectors = by_newton.registers(spec, difference=True)
+    names = ("difference", "estimate", "estimate_ahead", "solved", "solved_ahead")
+    newton = spec.solver == "newton"
+    vectors = by_newton.registers(spec, difference=True) if newton else dict.fromkeys(names, spec.dim)
     scalars = ("gap", "variance", "inverse_root", "first", "scaled", "square", "correction", "ratio")
-    return vectors | dict.fromkeys(scalars, 1)
+    return {**vectors, **dict.fromkeys(scalars, 1)}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 linucb      the error at one horizon, block by block; sizes against Theorem A, T = 10² … 10⁶
 thompson    the sample itself: sizes against Theorem B, the same horizons; along lines: sizes at one horizon
+rounding    what float64 and float32 add along the iteration, and where problems are too ill-conditioned
 both        layers per factor of 10 in T, and over the least that a polynomial method can have (Theorem C)
 """
 
@@ -17,9 +18,11 @@ from constructions import linucb, thompson
 from constructions.construction import Construction
 from constructions.thompson import nodes, sampling
 from constructions.transformer import Size
-from verify import algorithms, posterior_sweeps, sweeps
+from verify import algorithms, numerics, posterior_sweeps, sweeps
 from verify.audit import Findings, Verdict, measure
+from verify.frontier import hard_histories
 from verify.strategies import Recipe, battery
+from verify.sweeps import Record
 from verify.theorems import SIZES, Statement, evaluate, newton
 from verify.theorems import linucb as printed
 
@@ -27,6 +30,9 @@ HORIZONS = [10**n for n in range(2, 7)]
 ERRORS = (1e-3, 1e-6)
 PER_DECADE = 2
 """Layers that a factor of 10 in T may cost."""
+LONG = 10_000
+ROUNDED = (200, 10_000)
+RIDGES = [10.0**-n for n in range(0, 11, 2)]
 MOST = 3
 """Depth may be so many times the least of a polynomial method."""
 
@@ -47,6 +53,10 @@ def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
     title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}, ε={spec.error:g}"
     yield from searched(title, linucb.build(spec), newton.THEOREM_A.source, battery(spec)[::3])
     for error in ERRORS:
+        long = replace(spec, horizon=LONG, error=error)
+        title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, T={LONG:,}, ε={error:g}"
+        yield from searched(title, linucb.build(long), newton.THEOREM_A.source, battery(long)[::40], 1)
+    for error in ERRORS:
         built = [_linucb(replace(spec, error=error, horizon=horizon)) for horizon in HORIZONS]
         title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, ε={error:g}"
         yield from _held(title, built, newton.THEOREM_A, newton.THEOREM_C)
@@ -55,6 +65,28 @@ def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
         layers = printed.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(last))
         claim = f"{title}, T={last.horizon:,}: layers"
         yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers)
+
+
+def rounding(spec: linucb.Spec) -> tuple[list[Verdict], list[Record]]:
+    """What float64 and float32 do to the iteration, and to the policy as the ridge falls; and a figure of it."""
+    verdicts, source = [], "theorem ours (numerics.py)"
+    title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}"
+    for horizon in ROUNDED:
+        chosen = replace(spec, horizon=horizon)
+        along = numerics.along_the_iteration(chosen, hard_histories(chosen)[:2])
+        ratio = max(x / y for x, y in zip(along["float64"], along["bounds"], strict=True))
+        claim = f"{title}, T={horizon:,}: rounding of X_k over its bound, float64, worst step"
+        note = ", ".join(f"{x:.1e}" for x in along["float64"])
+        verdicts.append(Verdict(claim, source, "size", ratio, 1.0, note=f"k = 1, 2, …: {note}"))
+    chosen = replace(spec, root="products")
+    found = numerics.by_condition(chosen, RIDGES, hard_histories(chosen)[:2])
+    ratios = {name: np.divide(found[name], found["certified"]) for name in numerics.PRECISIONS}
+    lost = np.array(found["conditions"])[~(ratios["float32"] <= 1)]
+    span = f"κ = {found['conditions'][0]:.0e} … {found['conditions'][-1]:.0e}"
+    claim = f"{title}, T={spec.horizon}, {span}: error over certificate"
+    note = f"float64; in float32 from κ = {min(lost):.0e} on beyond it" if len(lost) else "float64"
+    verdicts.append(Verdict(claim, source, "size", float(ratios["float64"].max()), 1.0, note=note))
+    return verdicts, numerics.panels(along, found)
 
 
 def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Verdict]:
@@ -136,11 +168,13 @@ def _corollary(title: str, built: list[Built]) -> Verdict:
     )
 
 
-def searched(title: str, built: Construction, source: str, histories: list[Recipe]) -> Iterator[Verdict]:
-    """The error of a LinUCB construction, and its worst block, over some histories."""
+def searched(
+    title: str, built: Construction, source: str, histories: list[Recipe], together: int = 20
+) -> Iterator[Verdict]:
+    """The error of a LinUCB construction, and its worst block, over some histories, so many of them at a time."""
     findings = Findings()
-    for start in range(0, len(histories), 20):
-        findings = findings.merge(measure(built, algorithms.linucb, histories[start : start + 20]))
+    for start in range(0, len(histories), together):
+        findings = findings.merge(measure(built, algorithms.linucb, histories[start : start + together]))
     yield Verdict(
         f"{title}: |log-probability error|, {findings.histories} histories",
         source,

@@ -32,6 +32,7 @@ from verify.theorems import linucb as theorem
 MAIN = linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3)
 STATED = replace(MAIN, horizon=200, depth="stated")
 HORIZONS: dict[Solver, list[int]] = {"agd": [10, 30, 100, 300, 1000, 3000], "gd": [10, 30, 100, 300, 1000]}
+SOLVERS: tuple[Solver, ...] = ("chebyshev", "agd")
 ROOT_ERRORS = [1e-2, 1e-3, 1e-4, 1e-6, 1e-8]
 WIDTHS = [10.0**-n for n in np.arange(1.5, 6.1, 0.5)]
 DEPTHS: dict[Solver, list[int]] = {"gd": [2**n for n in range(15)], "agd": [2**n for n in range(11)]}
@@ -69,6 +70,9 @@ def report(
     newton = replace(STATED, solver="newton", depth="certified")
     verdicts += depth.linucb_verdicts(newton)
     verdicts += _products(newton)
+    progress("what rounding does to Newton's iteration")
+    rounded, panels = depth.rounding(newton)
+    verdicts += rounded
     progress("sweeps over depth, width and horizon")
     records = _sweeps()
     verdicts += _orders(records)
@@ -88,6 +92,7 @@ def report(
         records
         | {
             "regret": list(streams.values()),
+            "rounding": panels,
             "slack": [{"kind": "slack", "rows": slack_rows(built, findings)}],
         },
     )
@@ -196,10 +201,8 @@ def _chebyshev(spec: linucb.Spec) -> Iterator[Verdict]:
     yield from depth.searched(_title(spec), linucb.build(spec), source, battery(spec)[::6])
     for horizon in (spec.horizon, 200):
         chosen = replace(spec, horizon=horizon)
-        layers = [
-            linucb.build(replace(chosen, solver=solver)).size().layers for solver in ("chebyshev", "agd")
-        ]
-        yield Verdict(f"{_title(chosen)}: layers, against accelerated", source, "size", *layers)
+        ours, theirs = (linucb.build(replace(chosen, solver=solver)).size().layers for solver in SOLVERS)
+        yield Verdict(f"{_title(chosen)}: layers, against accelerated", source, "size", ours, theirs)
 
 
 def _products(spec: linucb.Spec) -> Iterator[Verdict]:
