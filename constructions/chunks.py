@@ -13,6 +13,9 @@ from torch import Tensor
 
 from constructions.sparsity import Sparse, Stream
 
+Wanted = slice | Int[Tensor, " wanted"]
+"""Which tokens are asked for."""
+
 
 @dataclass
 class State:
@@ -49,7 +52,7 @@ class Chunk:
     settled: Stream
     stream: Float[Tensor, "width batch wanted"]
     first: int
-    wanted: Int[Tensor, " wanted"]
+    wanted: "Wanted"
     state: State
     shared: dict
     places: "Places"
@@ -59,14 +62,17 @@ class Chunk:
         """What keys and values read: all tokens."""
         return self.settled if settled else self.stream
 
+    def pick(self, values: Float[Tensor, "*any tokens"]) -> Float[Tensor, "*any wanted"]:
+        """Of values for all tokens of the chunk, those of the wanted ones."""
+        return values[..., self.wanted]
+
     @cached_property
     def index(self) -> Float[Tensor, " wanted"]:
         """Position i of the wanted tokens, from 1, in float64."""
-        return (self._positions + 1).double()
-
-    @cached_property
-    def _positions(self) -> Int[Tensor, " wanted"]:
-        return self.wanted + self.first if self.first else self.wanted
+        last = self.first + self.settled.shape[-1]
+        return self.pick(
+            torch.arange(self.first + 1, last + 1, dtype=torch.float64, device=self.stream.device)
+        )
 
     def own(self, score: "PositionScore") -> Float[Tensor, " wanted"]:
         """score(i, i) at the wanted tokens."""
@@ -78,7 +84,8 @@ class Chunk:
 
     def _at(self, name: Hashable, work: Callable[[Tensor], Tensor]) -> Float[Tensor, " wanted"]:
         """What is known of all positions, at the wanted tokens, worked out once for a chunk."""
-        return self._once(name, lambda: self.places(name, work, self.stream).index_select(0, self._positions))
+        last = self.first + self.settled.shape[-1]
+        return self._once(name, lambda: self.pick(self.places(name, work, self.stream)[self.first : last]))
 
     def _once(self, name: Hashable, work: Callable[[], Any]) -> Any:
         if name not in self.found:

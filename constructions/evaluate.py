@@ -14,10 +14,10 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from constructions.chunks import Chunk, Places, State
+from constructions.chunks import Chunk, Places, State, Wanted, largest
 from constructions.identities import Gated, General, Group, Linear, OwnMatrix, OwnProduct, OwnToken
 from constructions.neurons import Neurons
 from constructions.sparsity import Stream
@@ -25,9 +25,6 @@ from constructions.transformer import Transformer, clip
 
 ROOM = 1e-3
 """Rounding that sums of squares are allowed before norms are taken one by one."""
-
-Wanted = slice | Int[Tensor, " wanted"]
-"""Which tokens are asked for."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +104,16 @@ class Program:
         """The output at the wanted ones of the next few tokens; `state` is brought up to date."""
         radius = self.transformer.clip_radius
         inside = bool((torch.linalg.vector_norm(tokens, dim=-1) <= radius).all())
-        inputs = (tokens if inside else clip(tokens, radius)).permute(2, 0, 1).contiguous()
+        placed = (tokens if inside else clip(tokens, radius)).permute(2, 0, 1)
+        inputs = placed.clone(memory_format=torch.contiguous_format)
         result = None
         if not state.literal and self.places.hold(inputs[self.position], state.count):
             result = self._rewritten(inputs, state, wanted)
         state.literal = result is None
         state.count += tokens.shape[1]
-        state.inputs.append(inputs)
+        state.inputs.append(tokens)
         if result is None:
-            whole = torch.cat(state.inputs, -1).permute(1, 2, 0)
+            whole = torch.cat(state.inputs, 1)
             literal = copy.deepcopy(self.transformer).to(whole)
             return literal(whole)[:, -tokens.shape[1] :][:, wanted]
         return result.permute(1, 2, 0)
@@ -123,32 +121,25 @@ class Program:
     def _rewritten(
         self, inputs: Stream, state: State, wanted: Wanted
     ) -> Float[Tensor, "width batch wanted"] | None:
-        """All layers on the next few tokens; None if only the literal layers can do it."""
-        every = torch.arange(inputs.shape[-1], device=inputs.device)
+        """All layers on the next few tokens, in place; None if only the literal layers can do it."""
         shared: dict = {}
-
-        def chunk(settled: Stream, chosen: Tensor) -> Chunk:
-            return Chunk(
-                settled, settled.index_select(2, chosen), state.count, chosen, state, shared, self.places
-            )
-
-        settled = inputs
-        if self.alone:
-            first = chunk(inputs, every)
+        if self.alone:  # what is settled is not written: it may be read from the stream itself
+            first = Chunk(inputs, inputs, state.count, slice(None), state, shared, self.places)
             if not self._layers(first, range(self.alone)):
                 return None
-            settled = first.stream
-        last = chunk(settled, every[wanted])
+        stream = inputs[..., wanted].clone(memory_format=torch.contiguous_format)
+        last = Chunk(inputs, stream, state.count, wanted, state, shared, self.places)
         return last.stream if self._layers(last, range(self.alone, len(self.layers))) else None
 
     def _layers(self, chunk: Chunk, numbers: range) -> bool:
         """Run stored layers on the chunk's stream; False if an identity fails or clipping would act.
 
-        No token's squared norm is above `most`: what a layer has written is added to it, and it is taken anew when it
-        has grown beyond the radius.
+        No token's squared norm is above `most`: at first it is that of all of them together, what a layer has written is
+        added to it, and it is taken anew when it has grown beyond the radius.
         """
         stream, square = chunk.stream, self.transformer.clip_radius**2
-        most = _largest_square(stream)
+        whole = stream.view(-1)
+        most = float(whole.dot(whole))
         for number in numbers:
             layer = self.layers[number]
             written = chunk.view(layer.written, -1)
@@ -173,5 +164,4 @@ class Program:
 
 def _largest_square(stream: Stream) -> float:
     """The largest squared norm of a token."""
-    norms = torch.linalg.vector_norm(stream, dim=0)
-    return float(norms.amax()) ** 2 if norms.numel() else 0.0
+    return max(largest(stream.double().square().sum(0)), 0.0)

@@ -60,7 +60,7 @@ class Linear:
             if memory in chunk.state.memory:
                 sums += chunk.state.memory[memory][..., None]
             chunk.state.memory[memory] = sums[..., -1].clone()
-            chunk.shared[memory] = chunk.over_index(sums[..., chunk.wanted])
+            chunk.shared[memory] = chunk.over_index(chunk.pick(sums))
         sums = chunk.shared[memory]
         query = self.queries.peek(chunk.stream).view(self.heads // 2, self.key.count, chunk.tokens)
         moved = contract(query, sums.flatten(2))

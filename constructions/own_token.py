@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from constructions.chunks import Chunk, PositionScore, largest
-from constructions.sparsity import Move, Rows, Sparse, Targets, contract
+from constructions.sparsity import Move, Rows, Sparse, Targets, contract, lengths
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class OwnProduct:
                 0, (self.heads, -1)
             )  # (heads, rank, batch, tokens)
             sizes = keys.abs()
-            norms = [torch.linalg.vector_norm(keys, dim=1, keepdim=True), sizes.sum(1, keepdim=True)]
+            norms = [lengths(keys, 1)[:, None].to(keys), sizes.sum(1, keepdim=True)]
             sizes = torch.cat([sizes, *norms], 1)
             start = chunk.state.memory.get(place, torch.zeros_like(sizes[..., 0]))
             largest = torch.cat([start[..., None], sizes], -1).cummax(-1).values  # of the tokens before
             chunk.state.memory[place] = largest[..., -1].clone()
-            chunk.shared[place] = keys[..., chunk.wanted], largest[..., chunk.wanted]
+            chunk.shared[place] = chunk.pick(keys), chunk.pick(largest[..., :-1])
         keys, largest = chunk.shared[place]
         reach = self._reach(query, largest)
         if not (reach + chunk.before(self.score) <= 0).all():
@@ -78,7 +78,7 @@ class OwnProduct:
         """Bound on ⟨x_i, y_j⟩ over j < i, the best of Σ |x_n| max |y_n|, ‖x‖₂ max ‖y‖₂ and ‖x‖_∞ max ‖y‖₁."""
         sizes = query.abs()
         entries = (sizes * largest[:, :-2]).sum(1)
-        euclidean = torch.linalg.vector_norm(query, dim=1) * largest[:, -2]
+        euclidean = lengths(query, 1).to(query) * largest[:, -2]
         return torch.minimum(torch.minimum(entries, euclidean), sizes.amax(1) * largest[:, -1])
 
     def cost(self, tokens: int) -> int:
@@ -169,7 +169,7 @@ class OwnMatrix:
         weight = self.left.weight if self.keyed else self.right.weight
         if abs(weight) * float(torch.linalg.vector_norm(queries)) * most + chunk.highest(self.score) <= 0:
             return True
-        sizes = abs(weight) * torch.linalg.vector_norm(queries, dim=1).amax(0)
+        sizes = abs(weight) * lengths(queries, 1).amax(0)
         return bool((sizes.view(chunk.shape) * past + chunk.before(self.score) <= 0).all())
 
     def _past(self, chunk: Chunk, place: str) -> tuple[Float[Tensor, "batch wanted"], float]:
@@ -178,14 +178,12 @@ class OwnMatrix:
         if place not in chunk.shared:
             part, count = (self.right, self.columns) if self.keyed else (self.left, self.rows)
             keys = part.peek(chunk.seen(self.settled))
-            sizes = torch.linalg.vector_norm(
-                keys.view(count, self.left.height // self.rows, *keys.shape[1:]), dim=1
-            ).amax(0)
+            sizes = lengths(keys.view(count, self.left.height // self.rows, *keys.shape[1:]), 1).amax(0)
             if place not in chunk.state.memory:
                 chunk.state.memory[place] = torch.zeros_like(sizes[:, :1])
             norms = torch.cat([chunk.state.memory[place], sizes], -1).cummax(-1).values
             chunk.state.memory[place] = norms[:, -1:]
-            before = norms.index_select(1, chunk.wanted)
+            before = chunk.pick(norms[:, :-1])
             chunk.shared[place] = before, largest(before)
         return chunk.shared[place]
 
@@ -205,8 +203,10 @@ class OwnMatrix:
         right: Float[Tensor, "columns rank tokens"],
         value: Float[Tensor, "values columns span tokens"],
     ) -> Float[Tensor, "rows span tokens"]:
-        """The same for many tokens, entry by entry."""
+        """The same for many tokens."""
         scores = contract(left, right)
+        if len(value) == 1:
+            return contract(scores, value[0].transpose(0, 1))
         moved = scores[:, 0, None] * value[:, 0]
         for column in range(1, len(right)):
             moved.addcmul_(scores[:, column, None], value[:, column])
