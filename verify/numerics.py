@@ -111,7 +111,7 @@ def policy(spec: linucb.Spec, history: BanditHistory) -> Float[np.ndarray, " arm
             for k in range(spec.actions)
         ]
         most = max(scores, key=lambda score: float(score.mid()))
-        total = sum(((score - most).exp() for score in scores), arb(0)).log()
+        total = sum(((score - most).exp() for score in scores), start=arb(0)).log()  # type: ignore[union-attr]
         return np.array([float((score - most - total).mid()) for score in scores])
     finally:
         ctx.prec = before

@@ -95,10 +95,11 @@ def plan(spec: Spec) -> Plan:
 def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
     names = ("difference", "estimate", "estimate_ahead", "solved", "solved_ahead")
-    newton = spec.solver == "newton"
-    vectors = by_newton.registers(spec, difference=True) if newton else dict.fromkeys(names, spec.dim)
+    sizes: dict[str, int] = dict.fromkeys(names, spec.dim)
+    if spec.solver == "newton":
+        sizes = by_newton.registers(spec, difference=True)
     scalars = ("gap", "variance", "inverse_root", "first", "scaled", "square", "correction", "ratio")
-    return {**vectors, **dict.fromkeys(scalars, 1)}
+    return sizes | dict.fromkeys(scalars, 1)
 
 
 @dataclass(frozen=True)

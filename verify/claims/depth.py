@@ -71,22 +71,22 @@ def rounding(spec: linucb.Spec) -> tuple[list[Verdict], list[Record]]:
     """What float64 and float32 do to the iteration, and to the policy as the ridge falls; and a figure of it."""
     verdicts, source = [], "theorem ours (numerics.py)"
     title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}"
-    for horizon in ROUNDED:
-        chosen = replace(spec, horizon=horizon)
-        along = numerics.along_the_iteration(chosen, hard_histories(chosen)[:2])
+    longest = [replace(spec, horizon=horizon) for horizon in ROUNDED]
+    found = [numerics.along_the_iteration(one, hard_histories(one)[:2]) for one in longest]
+    for along in found:
         ratio = max(x / y for x, y in zip(along["float64"], along["bounds"], strict=True))
-        claim = f"{title}, T={horizon:,}: rounding of X_k over its bound, float64, worst step"
+        claim = f"{title}, T={along['horizon']:,}: rounding of X_k over its bound, float64, worst step"
         note = ", ".join(f"{x:.1e}" for x in along["float64"])
         verdicts.append(Verdict(claim, source, "size", ratio, 1.0, note=f"k = 1, 2, …: {note}"))
     chosen = replace(spec, root="products")
-    found = numerics.by_condition(chosen, RIDGES, hard_histories(chosen)[:2])
-    ratios = {name: np.divide(found[name], found["certified"]) for name in numerics.PRECISIONS}
-    lost = np.array(found["conditions"])[~(ratios["float32"] <= 1)]
-    span = f"κ = {found['conditions'][0]:.0e} … {found['conditions'][-1]:.0e}"
+    policy = numerics.by_condition(chosen, RIDGES, hard_histories(chosen)[:2])
+    ratios = {name: np.divide(policy[name], policy["certified"]) for name in numerics.PRECISIONS}
+    lost = np.array(policy["conditions"])[~(ratios["float32"] <= 1)]
+    span = f"κ = {policy['conditions'][0]:.0e} … {policy['conditions'][-1]:.0e}"
     claim = f"{title}, T={spec.horizon}, {span}: error over certificate"
     note = f"float64; in float32 from κ = {min(lost):.0e} on beyond it" if len(lost) else "float64"
     verdicts.append(Verdict(claim, source, "size", float(ratios["float64"].max()), 1.0, note=note))
-    return verdicts, numerics.panels(along, found)
+    return verdicts, numerics.panels(found[-1], policy)
 
 
 def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Verdict]:
