@@ -228,7 +228,7 @@ def own_heads(
     role: str,
     left: Link,
     right: Link,
-    to: Register,
+    to: Register | tuple[Register, ...],
     position: Register,
     gate: float,
     *,
@@ -240,9 +240,10 @@ def own_heads(
     """Heads that add scale · ⟨left_k, right_k⟩ to part k of `to`, a family for each sign.
 
     Left and right hold `count` vectors one after the other, as many as `to` has entries if left out. One sign is enough
-    for products ≥ 0. With a value, it is value_k · ⟨left_k, right_k⟩/i that is added, instead of the product itself.
+    for products ≥ 0. With a value, it is value_k · ⟨left_k, right_k⟩/i that is added, instead of the product itself; it may
+    then go to several registers, each of which has `count` parts.
     """
-    place, count = Position.of(position), count or to.size
+    place, count = Position.of(position), count or (to if isinstance(to, Register) else to[0]).size
     value = tile(place.index, count) if value is None else value
     gates = tile(stack(place.index, place.one), count)
     key = side_by_side(count, right, tile(stack(-gate * place.one, gate * place.index), count))
@@ -257,3 +258,10 @@ def own_heads(
         )
         for sign in signs
     )
+
+
+def own_linear(role: str, value: Link, to: Register | tuple[Register, ...], position: Register) -> Head:
+    """A head that adds a linear map of the token itself: score i(j − i + 1), which is i at j = i and ≤ 0 before."""
+    place = Position.of(position)
+    query = stack(place.index, place.index - place.square)
+    return Head(role, query, stack(place.index, place.one), value, to)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.special import log_softmax
 
 from constructions.block import Block
+from constructions.chunks import State
 from constructions.evaluate import Program
-from constructions.identities import State
 from constructions.links import Values
 from constructions.rewrite import compile_weights, explain
 from constructions.tokens import History, Tokens
@@ -106,7 +105,8 @@ class Construction:
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
         """Log-probabilities from output tokens: log softmax of the logits register."""
-        return log_softmax(outputs[..., self.tokens.stream["logits"].slice], axis=-1)
+        logits = torch.as_tensor(outputs[..., self.tokens.stream["logits"].slice])
+        return torch.log_softmax(logits, dim=-1).numpy()
 
     def log_probabilities(
         self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
@@ -192,12 +192,10 @@ class Decoder:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
         if self._decisions >= tokens.decisions:
             raise ValueError(f"decoder: wanted at most {tokens.decisions} decisions, got one more")
-        members = self._members("context", context)
         if draw is not None and not getattr(tokens, "drawn", 0):
             raise ValueError("observe: wanted no draw for this form, got one")
-        if draw is not None:
-            members = list(zip(members, self._members("draw", draw), strict=True))
-        contexts = tokens.observed(members)
+        draws = None if draw is None else self._members("draw", draw)
+        contexts = tokens.observed(self._members("context", context), draws)
         chunk = tokens.state_chunk(self._decisions + 1, contexts)
         if (
             self._recorded is not None
@@ -220,9 +218,9 @@ class Decoder:
         )
         self._contexts = None
 
-    def _members(self, name: str, values) -> list:
+    def _members(self, name: str, values) -> Any:
         """One value for each history of the batch."""
-        members = [values] if self._batch is None else list(np.asarray(values))
+        members = [values] if self._batch is None else np.asarray(values)
         if self._batch is not None and len(members) != self._batch:
             raise ValueError(
                 f"decoder: wanted one {name} for each of {self._batch} histories, got {len(members)}"

@@ -8,7 +8,7 @@ Step t, stage h of episode k, becomes two tokens, and every episode ends with an
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -97,8 +97,8 @@ class EpisodeTokens:
         tokens[:, self.stream["position"].slice] = position(index)
         return tokens
 
-    def observed(self, contexts: list) -> Int[np.ndarray, " batch"]:
-        """States that were handed over one by one, checked."""
+    def observed(self, contexts: Any, draws: None = None) -> Int[np.ndarray, " batch"]:
+        """States that were handed over one by one, checked; there are no draws."""
         states = np.concatenate([EpisodeHistory([state], [], [], 1).states for state in contexts])
         _within("states", states, self.spec.states)
         return states
@@ -113,7 +113,7 @@ class EpisodeTokens:
         return chunk
 
     def action_chunk(
-        self, decision: int, contexts: Int[np.ndarray, " batch"], actions: list, rewards: list
+        self, decision: int, contexts: Int[np.ndarray, " batch"], actions: Any, rewards: Any
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The token that records what was done at that decision."""
         pairs = [EpisodeHistory([0, 0], [a], [r], 1) for a, r in zip(actions, rewards, strict=True)]

@@ -11,20 +11,20 @@ one) are the same computation. They may be float64 or float32, on the CPU or a G
 """
 
 import copy
-import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from constructions.identities import Chunk, Gated, General, Group, Linear, OwnProduct, OwnToken, State
+from constructions.chunks import Chunk, Places, State, Wanted, largest
+from constructions.identities import Gated, General, Group, Linear, OwnMatrix, OwnProduct, OwnToken
 from constructions.neurons import Neurons
 from constructions.sparsity import Stream
 from constructions.transformer import Transformer, clip
 
-Wanted = slice | Int[Tensor, " wanted"]
-"""Which tokens are asked for."""
+ROOM = 1e-3
+"""Rounding that sums of squares are allowed before norms are taken one by one."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class CompiledLayer:
             if move is None:
                 return False
             moves.append(move)
-        for targets, rows in moves:  # all were computed from the stream before any of them
-            targets.add(chunk.stream, rows)
+        for targets, rows, weight in moves:  # all were computed from the stream before any of them
+            targets.add(chunk.stream, rows, weight)
         self.neurons.add(chunk.stream)
         return True
 
     def explain(self, width: int, tokens: int) -> dict:
         """One row of Program.explain."""
-        kinds = (OwnToken, OwnProduct, Linear, Gated, General)
+        kinds = (OwnToken, OwnProduct, OwnMatrix, Linear, Gated, General)
         heads = {
             kind.__name__: sum(group.heads for group in self.groups if isinstance(group, kind))
             for kind in kinds
@@ -81,12 +81,14 @@ class Program:
         transformer: what was rewritten.
         layers: its stored layers.
         position: the stream entries that hold (i, i², 1).
+        places: what positions score.
         alone: the first layer from which on tokens do not see each other's results.
     """
 
     transformer: Transformer
     layers: tuple[CompiledLayer, ...]
     position: slice
+    places: Places
     alone: int
 
     def run(
@@ -95,71 +97,60 @@ class Program:
         """The transformer's output at the wanted tokens of whole sequences."""
         return self.advance(tokens, State(), wanted)
 
+    @torch.inference_mode()
     def advance(
         self, tokens: Float[Tensor, "batch tokens width"], state: State, wanted: Wanted = slice(None)
     ) -> Float[Tensor, "batch wanted width"]:
         """The output at the wanted ones of the next few tokens; `state` is brought up to date."""
         radius = self.transformer.clip_radius
         inside = bool((torch.linalg.vector_norm(tokens, dim=-1) <= radius).all())
-        inputs = (tokens if inside else clip(tokens, radius)).permute(2, 0, 1).contiguous()
+        placed = (tokens if inside else clip(tokens, radius)).permute(2, 0, 1)
+        inputs = placed.clone(memory_format=torch.contiguous_format)
         result = None
-        if not state.literal and self._placed(inputs, state.count):
+        if not state.literal and self.places.hold(inputs[self.position], state.count):
             result = self._rewritten(inputs, state, wanted)
         state.literal = result is None
         state.count += tokens.shape[1]
-        state.inputs.append(inputs)
+        state.inputs.append(tokens)
         if result is None:
-            whole = torch.cat(state.inputs, -1).permute(1, 2, 0)
+            whole = torch.cat(state.inputs, 1)
             literal = copy.deepcopy(self.transformer).to(whole)
             return literal(whole)[:, -tokens.shape[1] :][:, wanted]
         return result.permute(1, 2, 0)
 
-    def _placed(self, inputs: Stream, count: int) -> bool:
-        """Whether the tokens hold the positions (i, i², 1) that follow on `count` tokens."""
-        index = torch.arange(
-            count + 1, count + 1 + inputs.shape[-1], dtype=torch.float64, device=inputs.device
-        )
-        wanted = torch.stack([index, index**2, torch.ones_like(index)]).to(inputs.dtype)
-        return bool((inputs[self.position] == wanted[:, None]).all())
-
     def _rewritten(
         self, inputs: Stream, state: State, wanted: Wanted
     ) -> Float[Tensor, "width batch wanted"] | None:
-        """All layers on the next few tokens; None if only the literal layers can do it."""
-        every = torch.arange(inputs.shape[-1], device=inputs.device)
+        """All layers on the next few tokens, in place; None if only the literal layers can do it."""
         shared: dict = {}
-
-        def chunk(settled: Stream, chosen: Tensor) -> Chunk:
-            index = (chosen + state.count + 1).double()
-            return Chunk(settled, settled[..., chosen].clone(), index, chosen, state, shared)
-
-        settled = inputs
-        if self.alone:
-            first = chunk(inputs, every)
+        if self.alone:  # what is settled is not written: it may be read from the stream itself
+            first = Chunk(inputs, inputs, state.count, slice(None), state, shared, self.places)
             if not self._layers(first, range(self.alone)):
                 return None
-            settled = first.stream
-        last = chunk(settled, every[wanted])
+        stream = inputs[..., wanted].clone(memory_format=torch.contiguous_format)
+        last = Chunk(inputs, stream, state.count, wanted, state, shared, self.places)
         return last.stream if self._layers(last, range(self.alone, len(self.layers))) else None
 
     def _layers(self, chunk: Chunk, numbers: range) -> bool:
-        """Run stored layers on the chunk's stream; False if an identity fails or clipping would act."""
-        stream, radius = chunk.stream, self.transformer.clip_radius
-        squares = _squares(stream)  # of each token's norm
+        """Run stored layers on the chunk's stream; False if an identity fails or clipping would act.
+
+        No token's squared norm is above `most`: at first it is that of all of them together, what a layer has written is
+        added to it, and it is taken anew when it has grown beyond the radius.
+        """
+        stream, square = chunk.stream, self.transformer.clip_radius**2
+        whole = stream.view(-1)
+        most = float(whole.dot(whole))
         for number in numbers:
             layer = self.layers[number]
-            written = stream[layer.written]
-            rest = squares - _squares(written)
-            room = max(radius**2 - float(rest.max()), 0.0) if rest.numel() else math.inf
+            written = chunk.view(layer.written, -1)
             for repetition in range(layer.repeat if written.numel() else 1):  # else the state only
                 if not layer.run(chunk, number, repetition):
                     return False
-                flat = written.flatten()
-                if not float(flat @ flat) <= room * (1 - 1e-6):  # else no token's norm is beyond the radius
-                    norms = torch.linalg.vector_norm(stream, dim=0)
-                    if not bool((norms <= radius).all()):
+                most += float(written.dot(written))
+                if not most <= square * (1 - ROOM):
+                    most = _largest_square(stream)
+                    if not most <= square:
                         return False
-            squares = rest + _squares(written)
         return True
 
     def explain(self, tokens: int = 100) -> list[dict]:
@@ -171,6 +162,6 @@ class Program:
         return [layer.explain(self.transformer.width, tokens) for layer in self.layers]
 
 
-def _squares(rows: Stream) -> Float[Tensor, "batch tokens"]:
-    """Sum over the rows of their squares, in float64."""
-    return torch.linalg.vector_norm(rows, dim=0).double().square()
+def _largest_square(stream: Stream) -> float:
+    """The largest squared norm of a token."""
+    return max(largest(stream.double().square().sum(0)), 0.0)

@@ -33,7 +33,7 @@ class BanditHistory:
 
     def __init__(self, contexts, actions, rewards, draws=None):
         """Convert anything array-like, then check."""
-        contexts, rewards = (_finite(name, x) for name, x in (("contexts", contexts), ("rewards", rewards)))
+        contexts, rewards = (finite(name, x) for name, x in (("contexts", contexts), ("rewards", rewards)))
         actions = _indices("actions", "arm indices", actions)
         if contexts.ndim != 3 or 0 in contexts.shape:
             raise ValueError(
@@ -45,12 +45,9 @@ class BanditHistory:
                 raise ValueError(
                     f"{name}: wanted shape ({steps - 1},), one fewer than the {steps} contexts, got {array.shape}"
                 )
-        if actions.size and not (actions.min() >= 0 and actions.max() < arms):
-            raise ValueError(
-                f"actions: wanted arm indices in 0..{arms - 1}, got {actions.min()}..{actions.max()}"
-            )
+        _within(actions, arms)
         if draws is not None:
-            draws = _finite("draws", draws)
+            draws = finite("draws", draws)
             if draws.shape != (steps, contexts.shape[2]):
                 raise ValueError(
                     f"draws: wanted shape {(steps, contexts.shape[2])}, a vector for each context, got {draws.shape}"
@@ -114,7 +111,7 @@ class EpisodeHistory:
         if not whole or horizon < 1:
             raise ValueError(f"horizon: wanted an integer ≥ 1, got {horizon!r}")
         states, actions = (_indices(name, name, x) for name, x in (("states", states), ("actions", actions)))
-        rewards = _finite("rewards", rewards)
+        rewards = finite("rewards", rewards)
         if states.ndim != 1 or not states.size:
             raise ValueError(f"states: wanted shape (steps,) with at least one step, got {states.shape}")
         for name, array in (("actions", actions), ("rewards", rewards)):
@@ -164,7 +161,8 @@ class EpisodeHistory:
         return EpisodeHistory(self.states[:steps], self.actions[past], self.rewards[past], self.horizon)
 
 
-def _finite(name, values) -> np.ndarray:
+def finite(name: str, values) -> Float[np.ndarray, "..."]:
+    """Anything array-like as a copy in float64; wanted: finite numbers."""
     try:
         array = np.array(
             values, dtype=np.float64
@@ -175,6 +173,25 @@ def _finite(name, values) -> np.ndarray:
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}: wanted finite numbers, got {array[where]} at index {where}")
     return array
+
+
+def taken(actions, rewards, contexts: Float[np.ndarray, "batch arms dim"]):
+    """One action and one reward for each context, checked as in a history: the vectors played, and the rewards."""
+    actions, rewards = _indices("actions", "arm indices", actions), finite("rewards", rewards)
+    for name, array in (("actions", actions), ("rewards", rewards)):
+        if array.shape != contexts.shape[:1]:
+            raise ValueError(
+                f"{name}: wanted one for each of {len(contexts)} contexts, got shape {array.shape}"
+            )
+    _within(actions, contexts.shape[1])
+    return contexts[np.arange(len(contexts)), actions], rewards
+
+
+def _within(actions: Int[np.ndarray, " taken"], arms: int) -> None:
+    if actions.size and not (actions.min() >= 0 and actions.max() < arms):
+        raise ValueError(
+            f"actions: wanted arm indices in 0..{arms - 1}, got {actions.min()}..{actions.max()}"
+        )
 
 
 def _indices(name, meaning, values) -> np.ndarray:

@@ -7,13 +7,14 @@ other     everything else, by the definition
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
+from torch import Tensor
 
 from constructions.sparsity import (
     MANY,
@@ -31,6 +32,9 @@ from constructions.sparsity import (
 
 KNOTS = 3
 """So many neurons at least make a look-up."""
+
+BLOCK = 1024
+"""So many pieces of a look-up are worked out at a time, which bounds the memory that takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +58,28 @@ class Lookups:
     values: Float[np.ndarray, "functions pieces"]
     slopes: Float[np.ndarray, "functions pieces"]
     targets: Targets
+    _placed: dict = field(default_factory=dict)
 
     def __call__(self, stream: Stream) -> Move:
         """Every function's value."""
         at = self.directions(stream).flatten(1).contiguous()
-        knots, anchors, values, slopes = (
-            torch.as_tensor(table).to(at) for table in (self.knots, self.anchors, self.values, self.slopes)
-        )
-        source = torch.as_tensor(self.source, device=at.device)
+        knots, anchors, values, slopes, source = self._tables(at)
         piece = torch.searchsorted(knots, at)
-        past, piece = (at - anchors.gather(1, piece))[source], piece[source]
+        past = at - anchors.gather(1, piece)
+        if source is not None:
+            past, piece = past[source], piece[source]
         found = values.gather(1, piece).addcmul_(slopes.gather(1, piece), past)
-        return self.targets, found.view(len(self.source), *stream.shape[1:])
+        return self.targets, found.view(len(self.source), *stream.shape[1:]), 1.0
+
+    def _tables(self, like: Tensor) -> list:
+        """Knots, anchors, values and slopes as tensors like another, and the sources; None if each direction has one."""
+        kind = like.dtype, like.device
+        if kind not in self._placed:
+            tables = (self.knots, self.anchors, self.values, self.slopes)
+            plain = np.array_equal(self.source, np.arange(len(self.knots)))
+            source = None if plain else torch.as_tensor(self.source, device=like.device)
+            self._placed[kind] = [*(torch.as_tensor(table).to(like) for table in tables), source]
+        return self._placed[kind]
 
     @property
     def cost(self) -> int:
@@ -101,14 +115,14 @@ class Neurons:
         if self.lookups is not None:
             moves.append(self.lookups(stream))
         if self.second.count:
-            moves.append((self.second.targets, self.second(torch.relu(self.first(stream)))))
+            moves.append((self.second.targets, self.second(torch.relu(self.first(stream))), 1.0))
         if linear is not None and self.bands is not None:
             for to, rows, weight in self.bands:
                 stream[to].add_(linear[rows], alpha=weight)
         elif linear is not None and isinstance(self.paired, Rows):
             self.paired.targets.add(stream, linear)
-        for targets, rows in moves:
-            targets.add(stream, rows)
+        for targets, rows, weight in moves:
+            targets.add(stream, rows, weight)
 
     @property
     def cost(self) -> int:
@@ -224,13 +238,18 @@ def _functions(
     rank = np.argsort(order)
     turn, scale, threshold = turn[order], scale[order], threshold[order]
     anchors = turn[[0, *range(len(turn))]]
-    bends = np.maximum(anchors[:, None] * scale + threshold, 0.0)  # (pieces, neurons)
-    bends[np.equal.outer(anchors, turn)] = 0.0  # exactly, at its own knot
-    above = np.arange(len(turn) + 1)[:, None] > np.arange(len(turn))  # the piece lies past the knot
-    active = np.where(scale > 0, above, ~above)
-    found = []
-    for number in range(place.max(initial=-1) + 1):
-        weights = np.zeros(len(order))
-        np.add.at(weights, rank[neuron[place == number]], weight[place == number])
-        found.append((number, bends @ weights, active @ (weights * scale)))
+    places = range(place.max(initial=-1) + 1)
+    weights = np.zeros((len(order), len(places)))  # (neurons, functions)
+    np.add.at(weights, (rank[neuron], place), weight)
+    values, slopes = (np.empty((len(anchors), len(places))) for _ in range(2))
+    for start in range(0, len(anchors), BLOCK):
+        at = anchors[start : start + BLOCK, None]
+        bends = np.maximum(at * scale + threshold, 0.0)  # (pieces, neurons)
+        bends[at == turn] = 0.0  # exactly, at its own knot
+        pieces = np.arange(start, start + len(at))
+        active = (pieces[:, None] > np.arange(len(turn))) == (
+            scale > 0
+        )  # the piece lies on the neuron's side of its knot
+        values[pieces], slopes[pieces] = bends @ weights, active @ (weights * scale[:, None])
+    found = [(number, values[:, number], slopes[:, number]) for number in places]
     return turn, anchors, found

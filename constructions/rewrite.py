@@ -10,15 +10,14 @@ import torch
 from jaxtyping import Bool, Int
 from scipy import sparse
 
+from constructions.chunks import Places, PositionScore
 from constructions.evaluate import CompiledLayer, Program
-from constructions.identities import Gated, General, Group, Linear, OwnProduct, OwnToken, PositionScore
+from constructions.identities import Gated, General, Group, Linear, OwnProduct, OwnToken
+from constructions.matrices import CROWD, own_matrices
 from constructions.neurons import file_neurons
 from constructions.pruning import HeadWeights, LayerWeights, prune
 from constructions.sparsity import Rows, Sparse, Targets, alike, columns, edges, packed, shape
 from constructions.transformer import Transformer
-
-CROWD = 4
-"""So many heads with one product in common at least are evaluated as gated."""
 
 
 def compile_weights(
@@ -52,7 +51,7 @@ def compile_weights(
         )
         for n, (layer, members) in enumerate(zip(layers, groups, strict=True))
     )
-    return Program(transformer, compiled, position, alone)
+    return Program(transformer, compiled, position, Places(longest), alone)
 
 
 def _spread(written: Bool[np.ndarray, " width"]) -> slice:
@@ -141,7 +140,11 @@ class _Filing:
             yield self._linear(name, np.array(members))
         products = (gate & self._gates(strict=True))[rest]
         for members in self._alike(rest[products]):
-            yield self._own_product(members)
+            score = PositionScore(self.coefficients[members[0]])
+            matrices, alone = own_matrices(heads, self.product, members, score)
+            yield from matrices
+            if len(alone):
+                yield self._own_product(alone)
         yield from self._others(rest[~products])
 
     def _gates(self, strict: bool = False) -> Bool[np.ndarray, " heads"]:

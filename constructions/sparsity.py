@@ -13,7 +13,11 @@ Stream = Float[Tensor, "width batch tokens"]
 """Inside this file a stream entry is a row, so that sparse maps act on long contiguous rows."""
 
 FEW = 4
-"""Up to so many bands, adding slices is quicker than a sparse product."""
+"""Up to so many bands, adding slices is quicker than a sparse product; so is a dense one for so many columns, and for so
+many tokens a product of matrices is quicker than one entry after the other."""
+
+SMALL = 2**16
+"""Up to so many products, all of them at once are quicker than one entry after the other."""
 
 MANY = 8
 """Above so many slices, rows are added to the stream by their index."""
@@ -25,13 +29,15 @@ class Targets:
     def __init__(self, entries: Int[np.ndarray, " rows"]):
         self.entries, self.spans = entries, spans(entries)
 
-    def add(self, stream: Stream, rows: Float[Tensor, "_ batch tokens"]) -> None:
-        """Add rows to the stream, slice by slice if there are few: that saves copies."""
-        if len(self.spans) <= MANY:
+    def add(self, stream: Stream, rows: Float[Tensor, "_ batch tokens"], weight: float = 1.0) -> None:
+        """Add weighted rows to the stream, slice by slice if there are few: that saves copies."""
+        if len(self.spans) == 1:
+            stream[self.spans[0][0]].add_(rows, alpha=weight)
+        elif len(self.spans) <= MANY:
             for to, part in self.spans:
-                stream[to] += rows[part]
+                stream[to].add_(rows[part], alpha=weight)
         else:
-            stream.index_add_(0, torch.as_tensor(self.entries, device=stream.device), rows)
+            stream.index_add_(0, torch.as_tensor(self.entries, device=stream.device), rows, alpha=weight)
 
 
 def spans(targets: Int[np.ndarray, " rows"]) -> list[tuple[slice, slice]]:
@@ -146,12 +152,24 @@ def alike(matrix: sparse.csr_array) -> Int[np.ndarray, " rows"]:
 
 
 class Sparse:
-    """A sparse matrix times a stream: slice by slice if it has few bands, else by SciPy, quicker than torch's own."""
+    """A sparse matrix times a stream: slice by slice if it has few bands, dense if it has few columns, else by SciPy.
+
+    Where it only picks entries of the stream, all with one weight, `weight` is that and not 1; `span` says where they
+    begin and end if they follow one another.
+    """
 
     def __init__(self, matrix):
         self.matrix = sparse.csr_array(matrix)
         self.height = shape(matrix)[0]
         self.bands = bands(self.matrix, FEW)
+        self.weight, self.span, self._entries = 1.0, None, None
+        if self.bands and len(self.bands) == 1 and self.bands[0][0] == slice(0, self.height):
+            _, rows, self.weight = self.bands[0]
+            self.span = rows.start, rows.stop
+        elif (np.diff(edges(self.matrix)) == 1).all() and len(set(self.matrix.data.tolist())) == 1:
+            self.weight = float(self.matrix.data[0])
+            self._entries = torch.as_tensor(columns(self.matrix)).long()
+        self._read = np.unique(columns(self.matrix))
         self._placed: dict = {}
 
     def __call__(self, stream: Stream) -> Float[Tensor, "rows batch tokens"]:
@@ -167,17 +185,31 @@ class Sparse:
             return product
         place = (stream.dtype, stream.device)
         if place not in self._placed:
-            self._placed[place] = self._place(stream)
+            self._placed[place] = self._narrow(stream) if len(self._read) <= FEW else self._place(stream)
+        if len(self._read) <= FEW:
+            read, matrix = self._placed[place]
+            return (matrix @ stream.index_select(0, read).flatten(1)).view(self.height, *stream.shape[1:])
         flat = stream.flatten(1)
         product = self._placed[place] @ (flat.numpy() if stream.device.type == "cpu" else flat)
         return torch.as_tensor(product).unflatten(1, stream.shape[1:])
 
     def peek(self, stream: Stream) -> Float[Tensor, "rows batch tokens"]:
         """Matrix times stream, as a view of the stream where the matrix only picks consecutive rows."""
-        one = len(self.bands or []) == 1
-        rows, columns, weight = self.bands[0] if self.bands and one else (slice(0), slice(0), 0.0)
-        picks = weight == 1 and rows == slice(0, self.height)
-        return stream[columns] if picks else self(stream)
+        rows = self.pick(stream)
+        return rows if self.weight == 1 else rows * self.weight
+
+    def pick(self, stream: Stream) -> Float[Tensor, "rows batch tokens"]:
+        """The same, but for the weight."""
+        if self.span is not None:
+            return stream[slice(*self.span)]
+        return (
+            self(stream) if self._entries is None else stream.index_select(0, self._entries.to(stream.device))
+        )
+
+    def _narrow(self, stream: Stream) -> tuple[Int[Tensor, " columns"], Float[Tensor, "rows columns"]]:
+        """The columns that hold anything, and the matrix of those alone."""
+        read = torch.as_tensor(self._read).long().to(stream.device)
+        return read, torch.as_tensor(self.matrix[:, self._read].toarray()).to(stream)
 
     def _place(self, stream: Stream):
         values = torch.as_tensor(self.matrix.data).to(stream)
@@ -203,5 +235,24 @@ class Rows(Sparse):
         self.used, self.targets, self.count = used, Targets(used), len(used)
 
 
-Move = tuple[Targets, Float[Tensor, "_ batch tokens"]]
-"""Rows to be added to the stream."""
+Move = tuple[Targets, Float[Tensor, "_ batch tokens"], float]
+"""Rows to be added to the stream, and their weight."""
+
+
+def lengths(rows: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
+    """ℓ2 norms along a dimension, in float64; quicker than torch's own unless that dimension is the last."""
+    return rows.double().square().sum(dim).sqrt_()
+
+
+def contract(
+    left: Float[Tensor, "rows rank tokens"], right: Float[Tensor, "columns rank tokens"]
+) -> Float[Tensor, "rows columns tokens"]:
+    """Products of rows and columns, token by token: as matrices for few tokens, all at once if they are small."""
+    if left.shape[2] <= FEW:
+        return left.permute(2, 0, 1).bmm(right.permute(2, 1, 0)).permute(1, 2, 0)
+    if left.numel() * len(right) <= SMALL:
+        return (left[:, None] * right[None]).sum(2)
+    found = left[:, None, 0] * right[None, :, 0]
+    for n in range(1, left.shape[1]):
+        found.addcmul_(left[:, None, n], right[None, :, n])
+    return found

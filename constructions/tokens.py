@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.history import BanditHistory, EpisodeHistory
+from constructions.history import BanditHistory, EpisodeHistory, finite, taken
 from constructions.stream import Stream
 
 ROUNDING = 1e-9
@@ -68,10 +68,10 @@ class Tokens(Protocol):
     def states(self, steps: int) -> Int[np.ndarray, " steps"]: ...  # noqa: D102
     def before(self, steps: int) -> int: ...  # noqa: D102
     def encode(self, history: Any) -> Float[np.ndarray, "tokens width"]: ...  # noqa: D102
-    def observed(self, contexts: list) -> np.ndarray: ...  # noqa: D102
+    def observed(self, contexts: Any, draws: Any = None) -> np.ndarray: ...  # noqa: D102
     def state_chunk(self, decision: int, contexts: np.ndarray) -> np.ndarray: ...  # noqa: D102
     def action_chunk(  # noqa: D102
-        self, decision: int, contexts: np.ndarray, actions: list, rewards: list
+        self, decision: int, contexts: np.ndarray, actions: Any, rewards: Any
     ) -> np.ndarray: ...
 
 
@@ -134,16 +134,19 @@ class BanditTokens:
         """1 if state tokens hold a draw, else 0."""
         return int("draw" in self.stream.registers)
 
-    def observed(self, contexts: list) -> Float[np.ndarray, "batch rows dim"]:
-        """Contexts that were handed over one by one, checked; with draws, pairs (context, draw), the draw last."""
-        if self.drawn:
-            histories = [BanditHistory([one], [], [], [draw]) for one, draw in map(_pair, contexts)]
-        else:
-            histories = [BanditHistory([one], [], []) for one in contexts]
-        for history in histories:
-            self.check(history)
-        rows = [[h.contexts[0]] if h.draws is None else [h.contexts[0], h.draws] for h in histories]
-        return np.stack([np.concatenate(parts) for parts in rows])
+    def observed(self, contexts: Any, draws: Any = None) -> Float[np.ndarray, "batch rows dim"]:
+        """Contexts that were handed over one by one, checked; with draws, each as the last row of its context."""
+        if self.drawn and draws is None:
+            raise ValueError("observe: wanted a context and a draw, got no draw")
+        contexts = finite("contexts", contexts)
+        if contexts.ndim != 3:
+            raise ValueError(f"contexts: wanted shape (arms, dim) each, got {contexts.shape[1:]}")
+        self.check_context(contexts)
+        if draws is None:
+            return contexts
+        draws = finite("draws", draws)
+        self._check_draws(draws, len(contexts))
+        return np.concatenate([contexts, draws[:, None]], axis=1)
 
     def state_chunk(
         self, decision: int, contexts: Float[np.ndarray, "batch rows dim"]
@@ -158,33 +161,45 @@ class BanditTokens:
         return chunk
 
     def action_chunk(
-        self, decision: int, contexts: Float[np.ndarray, "batch rows dim"], actions: list, rewards: list
+        self,
+        decision: int,
+        contexts: Float[np.ndarray, "batch rows dim"],
+        actions: Any,
+        rewards: Any,
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The token that records what was done at that decision."""
-        members = zip(contexts[:, : self.spec.actions], actions, rewards, strict=True)
-        pairs = [BanditHistory([context, context], [arm], [gain]) for context, arm, gain in members]
-        gains = np.concatenate([pair.rewards for pair in pairs])
-        self.check_rewards(gains)
-        chunk = np.zeros((len(pairs), 1, self.stream.width))
-        chunk[:, 0, self.stream["action"].slice] = [pair.chosen[0] for pair in pairs]
-        chunk[:, 0, self.stream["reward"].slice] = gains[:, None]
+        arms = contexts[:, : self.spec.actions]
+        played, rewards = taken(actions, rewards, arms)
+        self.check_rewards(rewards)
+        chunk = np.zeros((len(arms), 1, self.stream.width))
+        chunk[:, 0, self.stream["action"].slice] = played
+        chunk[:, 0, self.stream["reward"].slice] = rewards[:, None]
         chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision]))
         return chunk
 
     def check(self, history: BanditHistory) -> None:
         """Hold a history to the assumptions of the theorem; the error names the first one that fails."""
-        spec = self.spec
-        if history.steps > spec.horizon:
-            raise ValueError(f"history: wanted at most horizon = {spec.horizon} steps, got {history.steps}")
+        if history.steps > self.spec.horizon:
+            raise ValueError(
+                f"history: wanted at most horizon = {self.spec.horizon} steps, got {history.steps}"
+            )
         self.check_context(history.contexts)
         self.check_rewards(history.rewards)
         if (history.draws is not None) != bool(self.drawn):
             wanted, got = ("draws", "none") if self.drawn else ("no draws", "some")
             raise ValueError(f"history: wanted {wanted} for this form, got {got}")
         if history.draws is not None:
-            norms = np.linalg.norm(history.draws, axis=1)
-            if not norms.max() <= self.draw_norm * (1 + ROUNDING):
-                raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")
+            self._check_draws(history.draws, history.steps)
+
+    def _check_draws(self, draws: Float[np.ndarray, "..."], count: int) -> None:
+        """Wanted: so many vectors of dimension d, of norms within the bound."""
+        if draws.shape != (count, self.spec.dim):
+            raise ValueError(
+                f"draws: wanted shape {(count, self.spec.dim)}, a vector for each context, got {draws.shape}"
+            )
+        norms = np.linalg.norm(draws, axis=1)
+        if not norms.max() <= self.draw_norm * (1 + ROUNDING):
+            raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")
 
     def check_context(self, contexts: Float[np.ndarray, "*steps arms dim"]) -> None:
         """Wanted: A finite vectors of dimension d with b_a ≤ ‖a‖ ≤ B_a."""
@@ -222,13 +237,6 @@ class BanditTokens:
             raise ValueError(
                 f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:g}, got {np.asarray(rewards)[bad][0]:g}"
             )
-
-
-def _pair(member) -> tuple:
-    """A context and a draw."""
-    if not isinstance(member, tuple | list) or len(member) != 2:
-        raise ValueError("observe: wanted a context and a draw, got no draw")
-    return tuple(member)
 
 
 def position(index: np.ndarray) -> Float[np.ndarray, "tokens 3"]:

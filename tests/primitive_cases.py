@@ -7,6 +7,7 @@ The oracles are loops over the definitions in exact rational arithmetic and shar
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from hypothesis import strategies as st
@@ -16,7 +17,16 @@ from tabular_cases import TABULAR
 
 from constructions.block import EXACT
 from constructions.links import read
-from constructions.primitives import copying, descent, envelope, interpolation, product, selection
+from constructions.primitives import (
+    copying,
+    descent,
+    envelope,
+    interpolation,
+    product,
+    refinement,
+    selection,
+    series,
+)
 from constructions.stream import Stream
 
 # ---------------------------------------------------------------- exact oracles
@@ -48,7 +58,7 @@ def descent_case(what: str, solver: str, depth: int, ridge=1.0, norm=1.0, horizo
     """Ridge estimate or inverse; one more register and 2·dim neurons a system where the method is accelerated."""
     method, reward_max = descent.Descent(solver, ridge, norm, horizon), 3.0
     count = 1 if what == "ridge" else 2
-    size, ahead = count * dim, count * dim * (solver == "agd")
+    size, ahead = count * dim, count * dim * (solver != "gd")
     stream = Stream.of(action=dim, reward=1, arms=2 * dim, bystander=2, point=size, ahead=ahead, position=3)
     registers = {name: stream[name] for name in ("action", "position", "point")}
     registers["ahead"] = stream["ahead"] if ahead else None
@@ -220,6 +230,108 @@ def function_case(name: str, curve: interpolation.Interpolant, of, error: float,
     )
 
 
+def refinement_case(spread: float, steps: int, low: float, high: float) -> Case:
+    """0 among the arguments, where a rough inverse root may be anything up to the largest; both ends of the spread."""
+    longest, nearest = 12, 1.5 * (1 + spread) / math.sqrt(low)
+    stream = Stream.of(x=2, near=2, bystander=1, out=2, out_times=2, scratch=2, position=3)
+    block = refinement.root(
+        "roots",
+        "",
+        **{name: stream[name] for name in ("near", "position")},
+        of=stream["x"],
+        to=stream["out"],
+        to_times=stream["out_times"],
+        partner=stream["scratch"],
+        spread=spread,
+        steps=steps,
+        high=high,
+        nearest=nearest,
+        tokens=longest,
+    )
+
+    def start(row):  # near holds how rough it is, in units of the spread
+        x, off = np.array(row["x"], dtype=float), np.array(row["near"], dtype=float)
+        rough = (1 + spread * off) / np.sqrt(np.maximum(x, low))
+        return row | {"near": np.where(x > 0, rough, nearest * np.abs(off))}
+
+    def rule(rows):
+        return [start(row) for row in rows]
+
+    number = st.floats(low, high) | st.sampled_from([0.0, low, high])
+    tokens = matrices(stream, longest, rule, x=st.lists(number, min_size=2, max_size=2), near=entries(2))
+    ends = [{"x": [low, high], "near": [a, b]} for a in (-1, 1) for b in (-1, 1)]
+    before = [{"x": [0.0, 0.0], "near": [1.0, 1.0]}]
+    return Case(
+        f"refinement.root {spread:g} {steps}",
+        stream,
+        block,
+        tokens,
+        (1 + steps, 3, 0),
+        lambda past: [math.sqrt(x) for x in past[-1]["x"]],
+        (matrix(stream, rule(before + ends + before + ends)),),
+    )
+
+
+def series_case(name: str, curve: series.Series, truth) -> Case:
+    stream = Stream.of(x=2, bystander=1, out=2, scratch_t=2 * curve.stored, scratch_it=2, position=3)
+    registers = {"terms": stream["scratch_t"], "times": stream["scratch_it"], "to": stream["out"]}
+    block = series.function(
+        "values",
+        "",
+        curve,
+        truth=np.vectorize(truth),
+        of=stream["x"],
+        position=stream["position"],
+        tokens=8,
+        **registers,
+    )
+    middle = (curve.low + curve.high) / 2
+    number = st.floats(curve.low, curve.high) | st.sampled_from([curve.low, middle, curve.high])
+    tokens = matrices(stream, 8, x=st.lists(number, min_size=2, max_size=2))
+    even = np.linspace(curve.low, curve.high, 16).reshape(8, 2)
+    return Case(
+        f"series.function {name}",
+        stream,
+        block,
+        tokens,
+        (curve.layers, 7, 0),
+        lambda past: [truth(float(x)) for x in past[-1]["x"]],
+        (matrix(stream, [{"x": pair} for pair in even]),),
+    )
+
+
+SERIES = [
+    series_case(
+        f"exp {error:g}",
+        series.analytic(np.exp, -2.0, 1.0, ratio=6.0, largest=math.exp(4.13), error=error),
+        math.exp,
+    )
+    for error in (0.1, 1e-5)
+] + [
+    series_case(
+        f"1/x {error:g}",
+        series.analytic(lambda x: 1 / x, 0.5, 2.5, ratio=2.0, largest=1 / 0.25, error=error),
+        lambda x: 1 / x,
+    )
+    for error in (0.3, 1e-5)
+]
+
+
+def last_term(degree: int, x: float) -> float:
+    """T_degree(x), in fractions."""
+    last, now = Fraction(1), Fraction(x)
+    for _ in range(degree - 1):
+        last, now = now, 2 * Fraction(x) * now - last
+    return float(now)
+
+
+SERIES += [
+    series_case(
+        f"T{degree}", series.Series(np.eye(degree + 1)[degree], -1.0, 1.0, 0.0), partial(last_term, degree)
+    )
+    for degree in (1, 6, 7, 18, 23)
+]
+
 FALLING = interpolation.walk(lambda x: math.exp(-x), lambda x: math.exp(-x), -2.0, 2.0, 1e-3)
 
 
@@ -282,7 +394,7 @@ CASES = [
     *(
         descent_case(what, solver, **stretch)
         for what in ("ridge", "inverse")
-        for solver, stretches in (("gd", STRETCHES[:3]), ("agd", STRETCHES))
+        for solver, stretches in (("gd", STRETCHES[:3]), ("agd", STRETCHES), ("chebyshev", STRETCHES))
         for stretch in stretches
     ),
     product_case(3, shared=True),
@@ -305,6 +417,11 @@ CASES = [
     combine_case(),
     selection_case(3, 2),
     selection_case(2, 25),
+    refinement_case(0.1, 1, 0.01, 4.0),
+    refinement_case(0.1, 1, 3.0, 4.0),
+    refinement_case(1 / 16, 2, 1e-4, 5.0),
+    refinement_case(0.4, 4, 0.5, 1.0),
+    *SERIES,
     *NEWTON,
     *TABULAR,
 ]
@@ -312,6 +429,6 @@ CASES = [
 DEEP = [
     descent_case(what, solver, depth, ridge=10.0, horizon=2, note=" converged")
     for what in ("ridge", "inverse")
-    for solver, depth in (("gd", 150), ("agd", 65))
+    for solver, depth in (("gd", 150), ("agd", 65), ("chebyshev", 30))
 ]
 """So deep that rounding alone is left of the promise."""

@@ -5,8 +5,8 @@ import itertools
 from dataclasses import replace
 from fractions import Fraction
 
-import numpy as np
 import pytest
+from by_definition import by_definition
 from hypothesis import given, settings
 
 from constructions import linucb, ucbvi
@@ -19,45 +19,6 @@ SMALL = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=2, temperature=0.25,
 MAIN = ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03)
 HISTORY = EpisodeHistory([0, 0, 0], actions=[0, 0], rewards=[1 / 3, 0.2], horizon=1)
 FORMS = pytest.mark.parametrize("form", ["theorem", "slim", "narrow"])
-
-
-def entries(part) -> list[tuple[int, int, Fraction]]:
-    """Rows, columns and weights of a map, the weights as the numbers that they stand for."""
-    weights = part.weight.tolist()
-    true = weights if part.exact is None else part.exact
-    true = [t if float(t) == w else w for t, w in zip(true, weights, strict=True)]
-    return [(int(r), int(c), Fraction(t)) for r, c, t in zip(part.rows, part.columns, true, strict=True)]
-
-
-def apply(part, token: list[Fraction]) -> list[Fraction]:
-    result = [Fraction(0)] * part.outputs
-    for row, column, weight in entries(part):
-        result[row] += weight * token[column]
-    return result
-
-
-def by_definition(model, tokens: np.ndarray) -> list[list[Fraction]]:
-    """Definitions 1 to 3 in fractions, one head and one pair of tokens at a time."""
-    now = [[Fraction(float(x)) for x in row] for row in tokens]
-    for layer in model.run():
-        moved = [list(token) for token in now]
-        for group in layer.attention.stored_groups:
-            query, key, value = (
-                [apply(part, token) for token in now] for part in (group.query, group.key, group.value)
-            )
-            rank, span = len(query[0]) // group.count, len(value[0]) // group.count
-            for head, i in itertools.product(range(group.count), range(len(now))):
-                rows = range(head * rank, (head + 1) * rank)
-                for j in range(i + 1):
-                    score = max(sum((query[i][n] * key[j][n] for n in rows), Fraction(0)), Fraction(0))
-                    for n in range(head * span, (head + 1) * span):
-                        moved[i][int(group.targets[n])] += score * value[j][n] / (i + 1)
-        for token in moved:
-            hidden = [max(x, Fraction(0)) for x in apply(layer.mlp.first, token)]
-            for n, x in enumerate(apply(layer.mlp.second, hidden)):
-                token[n] += x
-        now = moved
-    return now
 
 
 def stream(built, history) -> list[list[Fraction]]:

@@ -18,6 +18,9 @@ FLOORS = (
         "assemble",
         "tokens",
         "episode_tokens",
+        "chunks",
+        "own_token",
+        "matrices",
         "identities",
         "neurons",
         "pruning",
@@ -28,21 +31,24 @@ FLOORS = (
     {"linucb", "thompson", "ucbvi"},
 )
 WITHIN = [
+    "chunks",
+    "own_token",
+    "pruning",
+    "matrices",
     "identities",
     "neurons",
     "evaluate",
-    "pruning",
     "rewrite",
     "construction",
 ]  # one floor, in this order
 STAIRS = {  # within one floor
-    "linucb": ({"spec"}, {"by_descent"}, {"by_newton"}, {"__init__"}),
+    "linucb": ({"spec"}, {"widths"}, {"by_descent"}, {"by_newton"}, {"__init__"}),
     "ucbvi": ({"spec"}, {"theorem"}, {"loop"}, {"slim", "narrow"}, {"__init__"}),
     "thompson": (
         {"spec", "quadrature"},
         {"posterior", "bernoulli_plan"},
-        {"by_newton", "nodes", "two_arms", "bernoulli", "printed"},
-        {"algebra"},
+        {"by_newton", "nodes", "bernoulli", "printed"},
+        {"two_arms", "algebra"},
         {"lines", "sampling"},
         {"__init__"},
     ),

@@ -201,6 +201,6 @@ def test_the_table_has_every_primitive():
         copying.shift copying.combine copying.previous_step copying.times_index
         counting.by_ramps counting.by_stage lookup.quotients lookup.table lookup.one_hot
         maximum.over_groups clipping.between envelope.exponentials envelope.logarithms
-        newton.normal_equations newton.inverse newton.inverse_root
+        newton.normal_equations newton.inverse newton.inverse_root refinement.root series.function
     """
     assert names == {*wanted.split()}

@@ -8,6 +8,7 @@ import pickle
 from dataclasses import fields, replace
 from decimal import Decimal, getcontext
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from constructions import linucb
 from constructions.block import UNIT
 from constructions.history import BanditHistory
-from constructions.linucb import Spec, build
+from constructions.linucb import Solver, Spec, build
 from constructions.tokens import reward_bound
 from constructions.transformer import SparseMap
 from verify import algorithms
@@ -59,8 +60,9 @@ BAD_SPECS = [
     ({"action_norm": (1.0,)}, r"action_norm: wanted a pair \(smallest, largest\), got \(1.0,\)"),
     ({"action_norm": 1.0}, r"action_norm: wanted a pair \(smallest, largest\), got 1.0"),
     ({"action_norm": ("a", "b")}, "action_norm: wanted a finite number > 0, got 'a'"),
-    ({"solver": "adam"}, "solver: wanted 'gd' or 'agd' or 'newton', got 'adam'"),
+    ({"solver": "adam"}, "solver: wanted 'gd' or 'agd' or 'chebyshev' or 'newton', got 'adam'"),
     ({"solver": "newton", "depth": "stated"}, "depth: wanted 'certified' for newton, of which"),
+    ({"solver": "chebyshev", "depth": "stated"}, "depth: wanted 'certified' for chebyshev, of which"),
     ({"depth": "deep"}, "depth: wanted 'certified' or 'stated', got 'deep'"),
     (
         {"weight_norm": 0.0, "noise_bound": 0.0},
@@ -214,7 +216,7 @@ def specs(draw, horizon=20, condition=LIMIT, error=1e-6, depths=("certified", "s
         actions=draw(st.integers(1, 4)),
         horizon=T,
         error=draw(st.sampled_from([error, 1.0]) | powers(error, 100.0)),
-        solver=draw(st.sampled_from(["gd", "agd"] if depth == "stated" else ["gd", "agd", "newton"])),
+        solver=draw(st.sampled_from(get_args(Solver) if depth == "certified" else ["gd", "agd"])),
         ridge=draw(powers(smallest_ridge, 1e3)),
         exploration=draw(st.sampled_from([0.0, 1.0]) | powers(1e-6, 10.0)),
         temperature=draw(powers(0.05, 100.0)),
@@ -250,7 +252,7 @@ FIXED = [
     replace(
         SPEC, solver=solver, horizon=horizon, error=error, exploration=exploration, ridge=2.0, temperature=0.5
     )
-    for solver in ("gd", "agd")
+    for solver in ("gd", "agd", "chebyshev")
     for horizon, error, exploration in ((1, 0.1, 1.0), (5, 1e-4, 0.0), (5, 1e-3, 3.0))
 ]
 FEW = settings(max_examples=settings.default.max_examples // 3)  # for what costs a run of every layer
@@ -390,7 +392,7 @@ def test_one_layer_less_would_not_do():
     for spec in FIXED:
         [(depth, *_)] = linucb.plan(spec).loops
         method = linucb.descent_method(spec)
-        share = (1 - linucb.ROOT_SHARE if spec.exploration else 1) * spec.error * spec.temperature / 2
+        share = (1 - linucb.root_share(spec) if spec.exploration else 1) * spec.error * spec.temperature / 2
         assert linucb.inherited_error(spec, method, depth) <= share
         less = linucb.inherited_error(spec, method, depth - 1)
         assert less > share * (1 - linucb.SLACK) or method.residual(depth - 1) > 0.5

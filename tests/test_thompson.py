@@ -73,7 +73,7 @@ def specs(draw):
         actions=2,
         horizon=horizon,
         error=draw(powers(0.01, 1.0)),
-        solver=draw(st.sampled_from(["pade", "zolotarev"])),
+        solver=draw(st.sampled_from(["pade", "zolotarev", "chebyshev", "newton"])),
         prior_variance=variance / ridge,
         noise_variance=variance,
         action_norm=(low, largest),
@@ -198,7 +198,7 @@ def test_clipping_never_acts(spec):
 # ---------------------------------------------------------------- the posterior
 
 
-@pytest.mark.parametrize("solver", ["pade", "zolotarev", "newton"])
+@pytest.mark.parametrize("solver", ["pade", "zolotarev", "chebyshev", "newton"])
 @FEW
 @given(data=st.data())
 def test_differences_of_arms_carry_relative_errors_only(solver, data):
@@ -224,7 +224,7 @@ def test_differences_of_arms_carry_relative_errors_only(solver, data):
     target(worst)
 
 
-@pytest.mark.parametrize("solver", ["pade", "zolotarev", "newton"])
+@pytest.mark.parametrize("solver", ["pade", "zolotarev", "chebyshev", "newton"])
 def test_the_posterior_is_that_of_the_oracle(solver):
     """Every probe's true value, from the blocks' own words, is the oracle's, which shares no code with them."""
     spec = replace(DRAWN, solver=solver)
@@ -262,10 +262,18 @@ def test_growth_of_poles_and_depth():
         assert 0.5 <= np.polyfit(np.log10(horizons), np.log10(depth), 1)[0] <= 0.6
 
 
+def test_chebyshev_takes_half_the_layers():
+    """For the same poles, where the poles leave as much to the descent."""
+    for spec in (replace(DRAWN, horizon=200), replace(DRAWN, horizon=10_000)):
+        half, whole = (sampling.plan(replace(spec, solver=solver)) for solver in ("chebyshev", "zolotarev"))
+        assert len(half.rule.shifts) == len(whole.rule.shifts)
+        assert 0.4 < half.depth / whole.depth < 0.55
+
+
 # ---------------------------------------------------------------- sampling
 
 
-@pytest.mark.parametrize("solver", ["pade", "zolotarev", "newton"])
+@pytest.mark.parametrize("solver", ["pade", "zolotarev", "chebyshev", "newton"])
 @FEW
 @given(data=st.data(), longest=st.booleans())
 @example(data=None, longest=True)
@@ -332,12 +340,20 @@ def test_two_arms_have_the_size_of_the_docstring():
         assert (size.layers, size.heads, size.width) == (chosen.depth + 5, 6, 8 * spec.dim + 14)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 4])
+def test_two_arms_by_newton_have_the_size_of_the_docstring(dim):
+    spec = replace(TWO, dim=dim, solver="newton")
+    size, chosen = built(spec).size(), two_arms.plan(spec)
+    assert (size.layers, size.width) == (chosen.depth + 6, 4 * dim**2 + 9 * dim + 14)
+    assert size.heads == max(4 * dim + 5, 4 * dim**2 + 2)
+
+
 def base_width(spec: Spec, poles: int) -> int:
     d, A = spec.dim, spec.actions
     return 3 * d + 4 + A * (d + 1) + (2 * poles + 1) * A * d + 2 * A * d * (spec.solver == "pade")
 
 
-@pytest.mark.parametrize("solver", ["pade", "zolotarev"])
+@pytest.mark.parametrize("solver", ["pade", "zolotarev", "chebyshev"])
 @pytest.mark.parametrize(("dim", "arms"), [(2, 3), (3, 2), (1, 4)])
 def test_the_sampling_form_has_the_size_of_the_docstring(solver, dim, arms):
     spec = replace(DRAWN, solver=solver, dim=dim, actions=arms)
@@ -375,8 +391,7 @@ BAD_SPECS = [
     ({"truncation": 0.6}, "truncation: wanted at most 0.5, got 0.6"),
     ({"actions": 3, "truncation": 0.02}, "truncation: wanted at most 0.01, got 0.02"),
     ({"truncation": -1.0}, "truncation: wanted a finite number > 0, got -1.0"),
-    ({"solver": "newton"}, "solver: wanted 'pade' or 'zolotarev' for the policy of two arms"),
-    ({"solver": "agd"}, "solver: wanted 'pade' or 'zolotarev' or 'newton', got 'agd'"),
+    ({"solver": "agd"}, "solver: wanted 'pade' or 'zolotarev' or 'chebyshev' or 'newton', got 'agd'"),
     ({"form": "other"}, "form: wanted 'policy' or 'sampling', got 'other'"),
     ({"rule": 3}, "rule: wanted 'sobol' or 'random', got 3"),
     ({"seed": True}, "seed: wanted an integer >= 0, got True"),

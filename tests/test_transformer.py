@@ -12,7 +12,7 @@ from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
 from constructions import linucb
-from constructions.identities import State
+from constructions.chunks import State
 from constructions.rewrite import compile_weights
 from constructions.tokens import position
 from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer, clip
@@ -64,11 +64,37 @@ def head(generator, kind: str, width: int, rank: int, span: int, density: float,
     return query, key, value, targets
 
 
+def matrix(generator, width: int, rank: int, span: int, density: float, free: int):
+    """Signed pairs of products with queries x_a, keys y_b and values v_b or v_ab, or with x and y exchanged; nearly."""
+    left, right = (
+        sparse(generator, 2 * (rank - 2), width, density).reshape(2, rank - 2, width) for _ in range(2)
+    )
+    left[..., -3:], right[..., -3:] = 0, 0
+    values = sparse(generator, 4 * span, width, density).reshape(2, 2, span, width)
+    if generator.random() < 0.5:
+        values[1] = values[0]
+    targets = generator.permutation(width)[: 2 * span].reshape(2, -1)[:, :span]
+    gate, swap = generator.choice([0.5, 4.0, 30.0]), generator.random() < 0.5
+    gates = np.zeros((2, 2, width))
+    gates[0, :, -3:], gates[1, :, -3:] = np.eye(3)[[0, 2]], np.eye(3)[[2, 0]] * [[-gate], [gate]]
+    if generator.random() < 0.3:  # not a matrix after all
+        left[0] *= generator.choice([0.0, 1.0], size=left[0].shape)
+        gates[1, 1] *= generator.choice([1.0, 1.1])
+    for a, b, sign in np.ndindex(2, 2, 2):
+        query, key = (right[b], left[a]) if swap else (left[a], right[b])
+        weight = 1.0 - 2.0 * sign
+        value = weight * values[a, b]
+        value[targets[a] >= free] = 0
+        yield np.concatenate([weight * query, gates[0]]), np.concatenate([key, gates[1]]), value, targets[a]
+
+
 def attention(
     generator, kinds: list[str], width: int, rank: int, span: int, density: float, free: int
 ) -> Attention:
     heads = []
     for kind in kinds:
+        if kind == "matrix" and rank > 2 and width >= 2 * span:
+            heads += matrix(generator, width, rank, span, density, free)
         query, key, value, targets = head(generator, kind, width, rank, span, density, free)
         value[targets >= free] = 0
         heads.append((query, key, value, targets))
@@ -147,7 +173,8 @@ class Blueprint:
 
 
 kinds = st.lists(
-    st.sampled_from(["general", "pair", "twin", "fold", "gate", "product", "position", "crowd"]), max_size=3
+    st.sampled_from(["general", "pair", "twin", "fold", "gate", "product", "matrix", "position", "crowd"]),
+    max_size=3,
 )
 blueprints = st.integers(4, 8).flatmap(
     lambda width: st.builds(
@@ -386,7 +413,7 @@ def test_program_of_linucb_recognises_what_there_is_to_recognise(solver):
     built = linucb.build(replace(small(solver).spec, error=1e-3))
     arms, none = (
         built.spec.actions,
-        dict.fromkeys(("OwnToken", "OwnProduct", "Linear", "Gated", "General"), 0),
+        dict.fromkeys(("OwnToken", "OwnProduct", "OwnMatrix", "Linear", "Gated", "General"), 0),
     )
     descent, products, logits = built.transformer.explain()
     assert descent["repeat"] == built.size().layers - 2

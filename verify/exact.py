@@ -21,8 +21,9 @@ from flint import fmpq
 from jaxtyping import Float
 from scipy import sparse
 
+from constructions.chunks import PositionScore
 from constructions.construction import Construction
-from constructions.identities import Gated, General, Group, OwnProduct, OwnToken, PositionScore
+from constructions.identities import Gated, General, Group, OwnProduct, OwnToken
 from constructions.sparsity import columns, edges, shape
 from constructions.tokens import History
 from constructions.transformer import Layer, SparseMap

@@ -2,13 +2,12 @@
 
 by_descent.py   the theorem's route: Õ(√T) layers of in-context gradient descent, plain or accelerated
 by_newton.py    ours: O(log T) layers of Newton's iteration
+widths.py       the square root of the confidence width, by interpolation or by products
 """
 
 from constructions.construction import Construction
 from constructions.linucb import by_newton
 from constructions.linucb.by_descent import (
-    ROOT_SHARE,
-    SLACK,
     Plan,
     assemble_plan,
     certified_plan,
@@ -17,12 +16,11 @@ from constructions.linucb.by_descent import (
     inherited_error,
     plan,
     stated_plan,
-    width_error,
 )
 from constructions.linucb.spec import Solver, Spec
+from constructions.linucb.widths import SLACK, root_share, width_error
 
 __all__ = [
-    "ROOT_SHARE",
     "SLACK",
     "Plan",
     "Solver",
@@ -34,6 +32,7 @@ __all__ = [
     "estimator",
     "inherited_error",
     "plan",
+    "root_share",
     "stated_plan",
     "width_error",
 ]

@@ -12,7 +12,7 @@ error. Then
     |logit error|     ≤ (first + α(second + ε_√))/τ
     |log-probability error| ≤ 2 · |logit error|                            (log-softmax is 2-Lipschitz in ‖·‖_∞)
 
-for every history within the norm bounds. With depth="certified" the depth is the least that leaves ε_√ the share ROOT_SHARE
+for every history within the norm bounds. With depth="certified" the depth is the least that leaves ε_√ the share root_share
 of the requested error, and the interpolant uses up the rest. With depth="stated" depth and error split are those of the
 paper's proof: the ridge estimate first, A⁻¹a_k after it.
 """
@@ -23,18 +23,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from constructions.assemble import assemble
-from constructions.block import Block, Bound
+from constructions.block import Block
 from constructions.construction import Construction
+from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
-from constructions.primitives import copying, descent, interpolation, product
+from constructions.linucb.widths import SLACK, root_share, width_error
+from constructions.primitives import copying, descent, product
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
-
-ROOT_SHARE = 0.8
-"""Part of the error left to the square root: depth grows with log(1/error) only, width with error^{-1/2}."""
-
-SLACK = 1e-6
-"""Part of the error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def estimator(spec: Spec, depth: int) -> Construction:
     >>> estimator(Spec(dim=2, actions=1, horizon=5, solver="gd"), depth=10).size().heads
     3
     """
-    ahead = spec.dim * (spec.solver == "agd")
+    ahead = spec.dim * (spec.solver != "gd")
     stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=ahead)
     block = _solve(spec, descent_method(spec), stream, "ridge", depth)
     transformer = assemble(stream, BANDIT_INPUTS, [[block]], clip_radius(spec, (block,)))
@@ -83,20 +79,10 @@ def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
     return mean + spec.exploration * width_error(spec, method.residual(depth))
 
 
-def width_error(spec: Spec, residual: float) -> float:
-    """Bound on |√x̂_k − √x_k| for x̂_k within a factor 1 ± residual of x_k."""
-    return (
-        spec.action_norm[1]
-        / math.sqrt(spec.ridge)
-        * min(residual, 1.0)
-        / (1 + math.sqrt(1 - min(residual, 1.0)))
-    )
-
-
 def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
     """The least depth that leaves the square root its share of the error, both solves side by side."""
     budget = spec.error * spec.temperature / 2 * (1 - SLACK)
-    share = (1 - ROOT_SHARE) * budget if spec.exploration else budget
+    share = (1 - root_share(spec)) * budget if spec.exploration else budget
 
     def enough(depth: int) -> bool:  # a residual of at most 1/2 keeps x̂ away from 0
         return inherited_error(spec, method, depth) <= share and method.residual(depth) <= 0.5
@@ -139,7 +125,7 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
 
 def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
-    dim, arms, accelerated = spec.dim, spec.actions, spec.solver == "agd"
+    dim, arms, accelerated = spec.dim, spec.actions, spec.solver != "gd"
     stream = bandit_stream(
         dim,
         arms,
@@ -150,6 +136,7 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
         mean=arms,
         square=arms,
         width=arms,
+        **widths.registers(spec),
     )
     solves = [
         [_solve(spec, descent_method(spec), stream, name, depth) for name in names]
@@ -205,19 +192,9 @@ def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes
         inherited=high * solved["inverse"].total,
         **common,
     )
-    root_error = min(plan.root_error, math.sqrt(largest))
-    steepest = 1 / (2 * math.sqrt(smallest * (1 - spread)))
-    root = interpolation.root(
-        "width √(a_kᵀA⁻¹a_k)",
-        source,
-        interpolation.square_root(smallest * (1 - spread), largest * (1 + spread), root_error * (1 - SLACK)),
-        error=root_error,
-        source=stream["square"],
-        one=stream["position"].part(2, of=3),
-        to=stream["width"],
-        inherited=Bound(width_error(spec, spread), steepest * square.promise.total.rounding),
-        changes=changes,
-    )
+    bounds = (smallest * (1 - spread), largest * (1 + spread))
+    roots = widths.stages(spec, stream, square, bounds, spread, plan.root_error, changes)
+    root = roots[-1][0]
     tau, alpha = spec.temperature, spec.exploration
     logits = copying.combine(
         "logits",
@@ -227,4 +204,4 @@ def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes
         inherited=(1 / tau) * (mean.promise.total + alpha * root.promise.total),
         bound=(high * estimate + alpha * (math.sqrt(largest) + root.promise.total.error)) / tau,
     )
-    return [[mean, square], [root], [logits]]
+    return [[mean, square], *roots, [logits]]

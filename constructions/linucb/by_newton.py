@@ -5,7 +5,7 @@
     layer k+2          heads: ⟨a_k, Xb⟩ and a_kᵀXa_k;  MLP: logits_k = (⟨a_k, Xb⟩ + α√(a_kᵀXa_k))/τ, √ by interpolation
 
 **Theorem.** X = A^{-1/2}(I + E)A^{-1/2} with ‖E‖ ≤ e_k (newton.py). For every history within the norm bounds, with
-ρ = B_aB_w + σ and ε_√ the interpolant's error,
+ρ = B_aB_w + σ and ε_√ the error of the root,
 
     |⟨a, Xb⟩ − ⟨a, w⟩|     ≤ ‖A^{-1/2}a‖ e_k ‖A^{-1/2}b‖ ≤ e_k (B_a/√λ) √(T−1) ρ
     |√(aᵀXa) − √(aᵀA⁻¹a)|  ≤ (B_a/√λ)(1 − √(1 − e_k))
@@ -13,9 +13,9 @@
 
 1/e_k = T_{2^k}(1/e_0), e_0 = (S − λ)/(S + λ), S = λ + (T − 1)B_a²: e_k ≤ 2 exp(−2^{k+1}/√κ), κ = S/λ, so that
 k = ⌈log₂(½√κ ln(2/e))⌉ steps reach e. In all k + 2 layers, at most max(4(d + 1) + 1, 2d² + 1, 2d(A + 1)) heads,
-D = 4d² + 3d + … = O(d² + dA) registers. The theorem has Õ(√T) layers.
+D = 3d² + 3d + 2Ad + 3A + 4 registers. The theorem has Õ(√T) layers. Every constant: docs/depth.md, Theorem A.
 
-ε_√ takes what the iteration leaves of ε, at least ROOT_SHARE of it; an error that is squared at each step leaves nearly all.
+ε_√ takes what the iteration leaves of ε, at least root_share of it; an error that is squared at each step leaves nearly all.
 """
 
 import math
@@ -26,8 +26,9 @@ from constructions.assemble import assemble
 from constructions.block import UNIT, Block, Bound, Promise, Step, Units, gate_size, own_heads, signed_units
 from constructions.construction import Construction
 from constructions.links import Values, held, pick, read, tile
-from constructions.linucb.by_descent import ROOT_SHARE, SLACK, width_error
+from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
+from constructions.linucb.widths import SLACK, root_share, width_error
 from constructions.primitives import copying, interpolation, newton
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
@@ -53,7 +54,7 @@ def inherited(spec: Spec, error: float) -> float:
 def plan(spec: Spec) -> tuple[int, float, float]:
     """The fewest steps that leave the square root its share; their e_k, and ε_√."""
     budget = spec.error * spec.temperature / 2 * (1 - SLACK)
-    share = (1 - ROOT_SHARE) * budget if spec.exploration else budget
+    share = (1 - root_share(spec)) * budget if spec.exploration else budget
     steps, largest = 1, largest_eigenvalue(spec)
     while (
         not (error := newton.inverse_errors(spec.ridge, largest, steps)[-1]) <= 0.5
@@ -70,6 +71,8 @@ def build(spec: Spec) -> Construction:
     dim, arms, tokens = spec.dim, spec.actions, 2 * spec.horizon
     matrices = dict.fromkeys(("gram", "gram_times", "inverse"), dim * dim)
     vectors = {"moment": dim, "moment_times": dim, "arms_times": arms * dim, "mean": arms, "square": arms}
+    if by_products := bool(spec.exploration) and spec.root == "products":
+        vectors |= {"width": arms} | widths.registers(spec)
     stream = bandit_stream(dim, arms, **matrices, **vectors)
     at, largest = stream.registers, largest_eigenvalue(spec)
     equations = newton.normal_equations(
@@ -107,8 +110,13 @@ def build(spec: Spec) -> Construction:
         action=at["action"],
     )
     mean, square = _scores(spec, stream, error, solved.promise.own.rounding)
-    logits = _logits(spec, stream, error, root_error, mean, square)
-    stages = [[equations, times], [solved], [mean, square], [logits]]
+    roots: list[list[Block]] = []
+    if by_products:
+        roots = widths.stages(spec, stream, square, _extremes(spec, error), error, root_error)
+        logits = _sum(spec, stream, mean, roots[-1][0])
+    else:
+        logits = _logits(spec, stream, error, root_error, mean, square)
+    stages = [[equations, times], [solved], [mean, square], *roots, [logits]]
     blocks = tuple(block for stage in stages for block in stage)
     transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
     return Construction(spec, BanditTokens(stream, spec), blocks, transformer, 2 * logits.promise.total.error)
@@ -181,11 +189,29 @@ def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[
     return blocks[0], blocks[1]
 
 
+def _extremes(spec: Spec, error: float) -> tuple[float, float]:
+    """Bounds on aᵀXa."""
+    low, high = spec.action_norm
+    return low**2 / largest_eigenvalue(spec) * (1 - error), high**2 / spec.ridge * (1 + error)
+
+
+def _sum(spec: Spec, stream: Stream, mean: Block, width: Block) -> Block:
+    """(mean + α width)/τ."""
+    tau, alpha = spec.temperature, spec.exploration
+    return copying.combine(
+        "logits",
+        SOURCE,
+        terms=((1 / tau, stream["mean"]), (alpha / tau, stream["width"])),
+        to=stream["logits"],
+        inherited=(1 / tau) * (mean.promise.total + alpha * width.promise.total),
+        bound=(mean.promise.magnitude + alpha * width.promise.magnitude) / tau,
+    )
+
+
 def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: Block, square: Block) -> Block:
     """(mean + α √square)/τ, in one MLP."""
     at, tau, alpha = stream.registers, spec.temperature, spec.exploration
-    (low, high), one = spec.action_norm, stream["position"].part(2, of=3)
-    smallest, largest = low**2 / largest_eigenvalue(spec) * (1 - error), high**2 / spec.ridge * (1 + error)
+    (smallest, largest), one = _extremes(spec, error), stream["position"].part(2, of=3)
     units, own = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))], Bound(0.0)
     carried = (1 / tau) * mean.promise.total
     if alpha:

@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from constructions import assemble, checks
 from constructions.block import Block
 from constructions.tokens import reward_bound
 
-Solver = Literal["gd", "agd", "newton"]
+Solver = Literal["gd", "agd", "chebyshev", "newton"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Spec:
         actions: A, actions on offer at each step; the set may change from step to step.
         horizon: T, the largest number of steps.
         error: ε, bound on |log-probability error| of every action at every step.
-        solver: "gd" or "agd", in-context gradient descent, plain or accelerated; "newton", Newton's iteration, whose depth
-            grows with log T.
+        solver: "gd" or "agd", in-context gradient descent, plain or accelerated; "chebyshev", Chebyshev's semi-iteration,
+            whose depth is the least of all first-order methods, half that of "agd", in layers that are not tied; "newton",
+            Newton's iteration, whose depth grows with log T.
         ridge: λ.
         exploration: α, weight of the confidence width.
         temperature: τ of the softmax.
@@ -29,6 +30,8 @@ class Spec:
         weight_norm: B_w, bound on ‖w*‖.
         noise_bound: σ, bound on |noise|; rewards are at most B_a B_w + σ in size.
         depth: "certified", the least depth whose certificate meets `error`, or "stated", that of the paper's proof.
+        root: how the square root of the confidence width is had: "interpolation", by an MLP of about error^{-1/2} neurons;
+            "products", by a few neurons and some layers of attention, whose number grows with log log 1/error.
 
     The defaults are the setting of the paper's experiments: actions and weights in the cube [−1, 1]^5, noise within four
     standard deviations of 1.5.
@@ -49,6 +52,7 @@ class Spec:
     weight_norm: float = math.sqrt(5)
     noise_bound: float = 6.0
     depth: Literal["certified", "stated"] = "certified"
+    root: Literal["interpolation", "products"] = "interpolation"
 
     def __post_init__(self):
         for name in ("dim", "actions", "horizon"):
@@ -59,11 +63,16 @@ class Spec:
             checks.number(name, getattr(self, name), positive=False)
         checks.interval("action_norm", self.action_norm)
         object.__setattr__(self, "action_norm", tuple(float(value) for value in self.action_norm))
-        checks.choice("solver", self.solver, ("gd", "agd", "newton"))
+        checks.choice("solver", self.solver, get_args(Solver))
         checks.choice("depth", self.depth, ("certified", "stated"))
-        if self.depth == "stated" and self.solver == "newton":
+        checks.choice("root", self.root, ("interpolation", "products"))
+        if self.depth == "stated" and self.root != "interpolation":
             raise ValueError(
-                "depth: wanted 'certified' for newton, of which the paper does not speak, got 'stated'"
+                f"root: wanted 'interpolation' at the depth of the paper's proof, got {self.root!r}"
+            )
+        if self.depth == "stated" and self.solver not in ("gd", "agd"):
+            raise ValueError(
+                f"depth: wanted 'certified' for {self.solver}, of which the paper does not speak, got 'stated'"
             )
         if reward_bound(self) <= 0:
             raise ValueError(

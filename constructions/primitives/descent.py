@@ -1,8 +1,8 @@
-"""In-context gradient descent, plain and accelerated, on ridge problems.
+"""In-context gradient descent on ridge problems: plain, accelerated, and Chebyshev's semi-iteration.
 
 At token i, with the actions a_j and rewards r_j of the action tokens j ≤ i, let A_i = λI + Σ a_j a_jᵀ. Both blocks solve
 systems A_i x = y from x = 0 by descent on (1/i)(½ xᵀA_i x − yᵀx), one step a layer, with the paper's step size
-η = 1/(B_a² + λ) and momentum β = (√κ−1)/(√κ+1), κ = 2T(B_a² + λ)/λ:
+η = 1/(B_a² + λ) and momentum β = (√κ−1)/(√κ+1), κ = 2T(B_a² + λ)/λ, or with a step and a momentum of its own in each layer:
 
     ridge     y = Σ a_j r_j        the ridge estimate
     inverse   y = a vector of the token itself, several at once
@@ -13,6 +13,7 @@ before, and adds (1/i)(η y − ηλ v). Together they are v − η∇(v), the g
 For the accelerated method the paper keeps v, the iterate w_a and a copy w_b of the last iterate, with a fourth head and
 4d neurons. Two registers suffice: `ahead` = v and `point` = w. After the heads `ahead` holds the new iterate
 v − η∇(v); with u = ahead − point, 2d neurons relu(±u) do point += u and ahead += βu.
+Chebyshev's layer is the same with the gradient taken at `point`: v − η_k∇(w) is the new iterate, and β_k follows.
 
 **The certificate.** The error after k steps is e_k(ηA_i/i) x* for the polynomial e_0 = 1, e_1 = 1 − x,
 e_{k+1} = (1 − x)(e_k + β(e_k − e_{k−1})), and ηA_i/i has its eigenvalues in [1/κ, 1]. Write q = 1 − x.
@@ -24,10 +25,20 @@ e_{k+1} = (1 − x)(e_k + β(e_k − e_{k−1})), and ηA_i/i has its eigenvalue
 Both bounds fall with x (ρ, c and 1/sin θ do), so the worst case is x = 1/κ, where they are exact: ε_k = (1 − 1/κ)^k, and
 (1 − κ^{-1/2})^k (1 + k κ^{-1/2}) with momentum. The paper uses √(1+κ) e^{−k/(2√κ)}: half the rate.
 
+- Chebyshev: with σ = (κ+1)/(κ−1), g = (√κ−1)/(√κ+1) and 2σ = g + 1/g, let e_k(x) = T_k(t)/T_k(σ), where t = σ − (σ+1)x runs
+  through [−1, 1] as x does through [1/κ, 1], and t = σ at x = 0. From T_{k+1} = 2tT_k − T_{k−1},
+  e_{k+1} = e_k − (1+β_k)(1+1/σ) x e_k + β_k(e_k − e_{k−1}), 1 + β_k = 2σT_k(σ)/T_{k+1}(σ). As T_k(σ) = (g^k + g^{−k})/2,
+  β_k = (g² + g^{2k})/(1 + g^{2k+2}) and η_{k+1} = (1+β_k)(1+1/σ)η; the first step has β_0 = 0. |e_k| ≤ ε_k = 1/T_k(σ) =
+  2g^k/(1 + g^{2k}), with equality at both ends and k − 1 times in between, signs alternating. No polynomial p of degree k
+  with p(0) = 1 does better: if |p| < ε_k on [1/κ, 1], e_k − p would have a zero between any two of these k + 1 points and
+  another at 0, k + 1 in all. So no method that moves along sums of earlier gradients, with steps chosen in advance, has a
+  smaller worst case; and g^k ≈ e^{−2k/√κ} against e^{−k/√κ}: half the layers.
+
 For A⁻¹a this is all: ‖x̂ − A⁻¹a‖ ≤ ε_k ‖a‖/λ and, e_k(A) being a function of A, aᵀx̂ lies within 1 ± ε_k of aᵀA⁻¹a. The ridge
 estimate from n rewards of size ≤ ρ_r is w = A⁻¹Xᵀr, and a singular value s of X contributes s/(s² + λ) |e_k| to the error.
 The slowest component x = 1/κ has s = 0 and contributes nothing. With y = κx, s² + λ ≤ λy, so s/(s² + λ) ≤ φ(y)/(2√λ),
-φ(y) = 2√(y−1)/y up to y = 2 and 1 beyond, and ‖ŵ − w‖ ≤ (√n ρ_r/(2√λ)) · sup_y φ(y) |e_k(y/κ)|.
+φ(y) = 2√(y−1)/y up to y = 2 and 1 beyond, and ‖ŵ − w‖ ≤ (√n ρ_r/(2√λ)) · sup_y φ(y) |e_k(y/κ)|. Chebyshev's e_k is as
+large everywhere: its slowest component gains nothing.
 """
 
 import math
@@ -37,11 +48,11 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed, signed_units
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, signed, signed_units
 from constructions.links import Link, Values, blank, grams, read, stack
 from constructions.stream import Register
 
-Solver = Literal["gd", "agd"]
+Solver = Literal["gd", "agd", "chebyshev"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Descent:
     """A descent method on every ridge problem that a history within the norm bounds can pose.
 
     Attributes:
-        solver: "gd" or "agd".
+        solver: "gd", "agd" or "chebyshev".
         ridge: λ.
         action_max: B_a.
         horizon: T; tokens run to 2T, of which at most T hold an action.
@@ -79,15 +90,31 @@ class Descent:
 
     @property
     def momentum(self) -> float:
-        """β, 0 for plain gradient descent."""
+        """β, 0 for plain gradient descent; for Chebyshev g, the factor that a step gains in the long run."""
         root = math.sqrt(self.momentum_condition or self.condition)
-        return (root - 1) / (root + 1) if self.solver == "agd" else 0.0
+        return (root - 1) / (root + 1) if self.solver != "gd" else 0.0
+
+    def layers(self, depth: int) -> list[tuple[float, float]]:
+        """(step, momentum) of each layer.
+
+        >>> method = Descent("chebyshev", ridge=1.0, action_max=1.0, horizon=1)  # κ = 4, g = 1/3
+        >>> [(round(step, 4), round(momentum, 4)) for step, momentum in method.layers(3)]
+        [(0.8, 0.2195), (0.9756, 0.1233), (0.8986, 0.1125)]
+        """
+        if self.solver != "chebyshev":
+            return [(self.step_size, self.momentum)] * depth
+        square = self.momentum**2
+        momenta = [(square + square**k) / (1 + square ** (k + 1)) for k in range(1, depth + 1)]
+        first = self.step_size * 2 / (1 + 1 / self.condition)
+        return [(first * (1 + last), now) for last, now in zip([0.0, *momenta], momenta, strict=False)]
 
     def envelope(self, x: Float[np.ndarray, " points"], depth: int) -> Float[np.ndarray, " points"]:
         """Bound on |e_depth(x)| for 1/κ ≤ x ≤ 1, falling in x and in depth."""
         q, beta = 1 - x, self.momentum
         if self.solver == "gd":
             return q**depth
+        if self.solver == "chebyshev":
+            return np.full_like(x, 2 * beta**depth / (1 + beta ** (2 * depth)))
         radius = np.sqrt(beta * q)
         sine = np.sqrt(np.maximum(1 - (1 + beta) ** 2 * q / (4 * beta), 0.0))
         turns = np.minimum(depth, 1 / np.maximum(sine, 1e-300))
@@ -107,7 +134,14 @@ class Descent:
 
     @property
     def amplification(self) -> float:
-        """What the sum over all later steps makes of a unit error in one: κ, or 1/(1 − √β)² for "agd"."""
+        """What the sum over all later steps makes of a unit error in one: κ, or 1/(1 − √β)² for "agd".
+
+        For Chebyshev an error in the j-th iterate becomes T_j(σ)/T_k(σ) U_{k−j}(t) times itself, at most
+        2(k − j + 1)g^{k−j}, in all 2/(1 − g)². Gradient steps are up to (1 + β_k)(1 + 1/σ) ≤ 4 times as long, and so is
+        what they round.
+        """
+        if self.solver == "chebyshev":
+            return 8 / (1 - self.momentum) ** 2
         return 1 / (1 - math.sqrt(self.momentum)) ** 2 if self.solver == "agd" else self.condition
 
     def promise(self, domain: str, own: float, largest: float, groups: int, dim: int) -> Promise:
@@ -135,10 +169,11 @@ def ridge(
 
     Claim: at every token `point` is within `promise.total` (ℓ2) of argmin_w Σ_j (⟨a_j, w⟩ − r_j)² + λ‖w‖².
     Source: Lemma approx_ridge, arXiv 2310.08566 (Appendix C.3 of the version of May 2024), parts 1 (gd) and 2 (agd).
+        Chebyshev's semi-iteration in its place is ours.
     Reads: action, reward (0 on tokens without an action), position.
-    Writes: point, and ahead for "agd".
+    Writes: point, and ahead but for "gd".
     Error: reward_residual(depth) · √(T−1) · reward_max/(2√λ); the paper has T B_a(B_aB_w + σ)/λ for the last factor.
-    Cost: depth layers of 3 heads; 2·dim neurons for "agd", none for "gd".
+    Cost: depth layers of 3 heads; 2·dim neurons, none for "gd". Layers are tied but for "chebyshev".
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(action=2, reward=1, point=2, ahead=2, position=3)
@@ -157,12 +192,12 @@ def ridge(
     )
     error = method.reward_residual(depth) * seen
     domain = f"‖a‖ ≤ {method.action_max:.4g}, |r| ≤ {reward_max:.4g}, at most {method.horizon - 1} rewards"
-    heads = _gradient(method, action, reward, position, ahead or point, blank(point.size))
+    steps, repeat = _loop(method, depth, action, reward, position, point, ahead, blank(point.size))
     return Block(
         name="ridge estimate",
         source="Lemma approx_ridge",
-        steps=(Step(heads, _momentum(method, point, ahead)),),
-        repeat=depth,
+        steps=steps,
+        repeat=repeat,
         output=point,
         truth=truth,
         promise=method.promise(domain, error, largest, 1, action.size),
@@ -193,9 +228,9 @@ def inverse(
         within a factor 1 ± ε_depth of a_kᵀA_i⁻¹a_k.
     Source: proof of Theorem approx_smooth_linucb, step 2, arXiv 2310.08566.
     Reads: action, vectors (k parts of the action's size), position.
-    Writes: point, and ahead for "agd".
+    Writes: point, and ahead but for "gd".
     Error: ε_depth · norm/λ; `norm` bounds ‖a_k‖ and is B_a if left out.
-    Cost: depth layers of 2k + 1 heads (the paper: 4k); 2·k·dim neurons for "agd", none for "gd".
+    Cost: depth layers of 2k + 1 heads (the paper: 4k); 2·k·dim neurons, none for "gd".
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(action=2, arms=6, point=6, position=3)
@@ -213,12 +248,12 @@ def inverse(
 
     largest = (norm or method.action_max) / method.ridge
     domain = f"‖a‖ ≤ {norm or method.action_max:.4g}, at most {method.horizon - 1} actions"
-    heads = _gradient(method, action, None, position, ahead or point, method.step_size * read(vectors))
+    steps, repeat = _loop(method, depth, action, None, position, point, ahead, read(vectors))
     return Block(
         name=name,
         source=source,
-        steps=(Step(heads, _momentum(method, point, ahead)),),
-        repeat=depth,
+        steps=steps,
+        repeat=repeat,
         output=point,
         groups=count,
         truth=truth,
@@ -226,33 +261,64 @@ def inverse(
     )
 
 
+def _loop(
+    method: Descent,
+    depth: int,
+    action: Register,
+    reward: Register | None,
+    position: Register,
+    point: Register,
+    ahead: Register | None,
+    targets: Link,
+) -> tuple[tuple[Step, ...], int]:
+    """All layers, and how often they run: one layer `depth` times if all have the same step and momentum."""
+    if (ahead is None) != (method.solver == "gd"):
+        raise ValueError(
+            f"descent: wanted a register `ahead`, and none for gd, got {method.solver} and {ahead}"
+        )
+    to = ahead or point
+    at = point if method.solver == "chebyshev" else to
+    layers = method.layers(depth)
+    tied = len(set(layers)) == 1
+    steps = tuple(
+        Step(
+            _gradient(method.ridge, step, action, reward, position, at, to, targets),
+            _momentum(momentum, point, ahead) if ahead else (),
+        )
+        for step, momentum in (layers[:1] if tied else layers)
+    )
+    return steps, depth if tied else 1
+
+
 def _gradient(
-    method: Descent, action: Register, reward: Register | None, position: Register, at: Register, push: Link
+    ridge: float,
+    step: float,
+    action: Register,
+    reward: Register | None,
+    position: Register,
+    at: Register,
+    to: Register,
+    targets: Link,
 ) -> tuple[Head, ...]:
-    """Heads for one gradient step of all systems in `at`; `push` is η times the own-token right-hand sides."""
+    """Heads that add a gradient step of all systems, the gradient taken at one register, to another.
+
+    `targets` are the own-token right-hand sides.
+    """
     place, heads = Position.of(position), []
     count = at.size // action.size
     for k in range(count):
-        part = at.part(k, of=count)
-        query, key = read(part), read(action)
+        part = to.part(k, of=count)
+        query, key = read(at.part(k, of=count)), read(action)
         if reward is not None:
             query, key = stack(query, place.one), stack(key, -read(reward))
-        heads += signed(f"gradient {part.name} {k}", query, key, -method.step_size * read(action), part)
+        heads += signed(f"gradient {part.name} {k}", query, key, -step * read(action), part)
     gate_query = stack(place.one, -place.index, place.one)
     gate_key = stack(place.one, place.one, place.index)
-    pull = push - method.step_size * method.ridge * read(at)
-    return (*heads, Head(f"ridge {at.name}", gate_query, gate_key, pull, at))
+    pull = step * targets - step * ridge * read(at)
+    return (*heads, Head(f"ridge {to.name}", gate_query, gate_key, pull, to))
 
 
-def _momentum(method: Descent, point: Register, ahead: Register | None):
-    if (ahead is None) != (method.solver == "gd"):
-        raise ValueError(
-            f"descent: wanted a register `ahead` for agd and none for gd, got {method.solver} and {ahead}"
-        )
-    if ahead is None:
-        return ()
+def _momentum(momentum: float, point: Register, ahead: Register) -> tuple[Units, ...]:
     return (
-        signed_units(
-            f"momentum {point.name}", read(ahead) - read(point), (point, 1.0), (ahead, method.momentum)
-        ),
+        signed_units(f"momentum {point.name}", read(ahead) - read(point), (point, 1.0), (ahead, momentum)),
     )

@@ -28,7 +28,19 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size, own_heads
+from constructions.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    Units,
+    gate_size,
+    own_heads,
+    own_linear,
+)
 from constructions.links import Link, Values, grams, held, pick, read, stack, tile
 from constructions.stream import Register
 
@@ -143,13 +155,6 @@ def triple(
             role, read(left), keys, to, position, gate_size(bound), value=scale * values, count=dim
         )
     return tuple(heads)
-
-
-def own_linear(role: str, value: Link, to: Register, position: Register) -> Head:
-    """A head that adds a linear map of the token itself: score i(j − i + 1), which is i at j = i and ≤ 0 before."""
-    place = Position.of(position)
-    query = stack(place.index, place.index - place.square)
-    return Head(role, query, stack(place.index, place.one), value, to)
 
 
 def diagonal(one: Link, dim: int) -> Link:

@@ -14,8 +14,9 @@
     lines       layers n + 6 + ⌈log₂(A − 1)⌉, pade another n;  heads max(3 + m(2A + 1), P);
                 registers D₀ + (d + 4)P + 2A(A − 1)N + 2A;  neurons max(P(I + 2) + 2, 2ANF + 2), or those of log or the poles
 
-with D₀ = 3d + 4 + A(d + 1) + (2m + 1)Ad, pade another 2Ad. m grows as T^{1/4} (pade) or log T, n as √T.
-For "newton" with k steps: layers k + 3 (sampling), k + 6 + ⌈log₂(A − 1)⌉ (lines); k grows with log T.
+with D₀ = 3d + 4 + A(d + 1) + (2m + 1)Ad, pade another 2Ad. m grows as T^{1/4} (pade) or log T, n as √T; for
+"chebyshev" n is half of that for "zolotarev".
+For "newton" with k steps: layers k + 6 (two arms), k + 3 (sampling), k + 6 + ⌈log₂(A − 1)⌉ (lines); k grows with log T.
 """
 
 import math
@@ -61,7 +62,7 @@ def whitener(spec: Spec, plan: posterior.Plan | by_newton.Plan) -> Construction:
 
 def _two_arms(spec: Spec) -> Construction:
     plan = two_arms.plan(spec)
-    stream = bandit_stream(spec.dim, 2, **two_arms.registers(spec))
+    stream = bandit_stream(spec.dim, 2, **two_arms.registers(spec, plan))
     return complete(spec, stream, two_arms.stages(spec, stream, plan), plan.error)
 
 

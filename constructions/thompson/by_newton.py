@@ -13,7 +13,9 @@
 ε of posterior.py is 2ε_w + ε_w².
 """
 
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,24 +48,31 @@ class Plan:
 
 def plan(spec: Spec, relative: float, residual: float) -> Plan:
     """The fewest steps with ε_w ≤ relative and 2ε_w + ε_w² ≤ residual."""
-    steps, largest = 1, posterior.largest_eigenvalue(spec)
-    while True:
-        error = newton.root_error(spec.ridge, largest, steps)
-        if error <= relative and 2 * error + error**2 <= residual:
-            return Plan(steps, error, 2 * error + error**2)
-        steps += 1
+    return chosen(spec, least_steps(spec, lambda error, both: error <= relative and both <= residual)[0])
 
 
-def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
-    """Names and sizes of the scratch registers."""
-    dim, arms = spec.dim, spec.actions
+def chosen(spec: Spec, steps: int) -> Plan:
+    """The plan of so many steps."""
+    error = newton.root_error(spec.ridge, posterior.largest_eigenvalue(spec), steps)
+    return Plan(steps, error, 2 * error + error**2)
+
+
+def least_steps(spec: Spec, enough: Callable[[float, float], bool]) -> tuple[int, float]:
+    """The fewest steps whose ε_w and 2ε_w + ε_w² are enough, and the latter."""
+    plans = (chosen(spec, steps) for steps in itertools.count(1))
+    return next((plan.steps, plan.residual) for plan in plans if enough(plan.relative, plan.residual))
+
+
+def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) -> dict[str, int]:
+    """Names and sizes of the scratch registers; the difference of two arms may be whitened instead of both."""
+    dim, arms = spec.dim, spec.dim * spec.actions
     matrices = dict.fromkeys(("gram", "gram_times", "root", "partner"), dim * dim)
-    vectors = {"moment": dim, "moment_times": dim, "arms_times": arms * dim, "half": dim, "white": arms * dim}
-    return matrices | vectors
+    vectors = {"moment": dim, "moment_times": dim, "arms_times": arms, "half": dim}
+    return matrices | vectors | {"white": dim if difference else arms}
 
 
 def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
-    """The blocks that fill the registers `white` and `half`."""
+    """The blocks that fill the registers `white`, with all arms or the difference of two, and `half`."""
     at, tokens, largest = stream.registers, 2 * spec.horizon, posterior.largest_eigenvalue(spec)
     names = ("action", "reward", "position", "gram", "gram_times", "moment", "moment_times")
     equations = newton.normal_equations(
@@ -127,24 +136,28 @@ def _times_root(
 
 
 def _white(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
-    """x_k."""
-    at, dim, arms, high = stream.registers, spec.dim, spec.actions, spec.action_norm[1]
-    factors = [pick(at["arms_times"], np.arange(arms) * dim + m) for m in range(dim)]
-    heads = _times_root(
-        at["white"], factors, at["root"], at["position"], scale, 2 * spec.horizon * high, arms
-    )
-    reach = math.sqrt(spec.prior_variance) * high
+    """x_k, or x_1 − x_2 for two arms whose register has room for no more."""
+    at, dim, arms = stream.registers, spec.dim, spec.actions
+    alone = at["white"].size == dim
+    count, norm = (1, 2 * spec.action_norm[1]) if alone else (arms, spec.action_norm[1])
+
+    def entries(m: int) -> Link:
+        times = at["arms_times"]
+        first, second = (pick(times, np.array([n * dim + m])) for n in (0, 1))
+        return first - second if alone else pick(times, np.arange(arms) * dim + m)
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        vectors = held(values, at["arms"])
+        return posterior.powers(spec, values, -0.5, vectors[:, :dim] - vectors[:, dim:] if alone else vectors)
+
+    factors, bound = [entries(m) for m in range(dim)], 2 * spec.horizon * norm
+    heads = _times_root(at["white"], factors, at["root"], at["position"], scale, bound, count)
+    reach = math.sqrt(spec.prior_variance) * norm
     condition = posterior.largest_eigenvalue(spec) / spec.ridge
     bound = Bound(chosen.relative * reach, UNIT * 256 * dim * condition * reach * math.sqrt(dim))
-    return Block(
-        "√r Σ^-0.5 a_k",
-        SOURCE,
-        (Step(heads),),
-        at["white"],
-        lambda values: posterior.powers(spec, values, -0.5),
-        Promise("norm bounds", bound, bound, 2 * math.sqrt(arms) * reach),
-        groups=arms,
-    )
+    promise = Promise("norm bounds", bound, bound, 2 * math.sqrt(count) * reach)
+    name = f"√r Σ^-0.5 {'(a_1 − a_2)' if alone else 'a_k'}"
+    return Block(name, SOURCE, (Step(heads),), at["white"], truth, promise, groups=count)
 
 
 def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:

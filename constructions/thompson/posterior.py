@@ -5,6 +5,7 @@
                 layers … 2n+1     Σ⁻¹ of it
     zolotarev   layers 1 … n      the same with other, fewer poles
                 layer n+1         MLP: x_k as a sum over poles
+    chebyshev   the same as zolotarev with n halved: Chebyshev's semi-iteration in place of accelerated descent
 
 All poles are ridge problems with ridges shift_j ≥ λ̃ = r/λ, solved side by side (descent.py). The paper has them as systems
 M_j with one step size 1/(B_a² + λ̃) for all, with which descent diverges; here each has its own, 1/(B_a² + shift_j), and its
@@ -58,8 +59,9 @@ class Plan:
 
 
 def method(spec: Spec, ridge: float | None = None) -> descent.Descent:
-    """Accelerated descent on the problem with a ridge, λ̃ if left out."""
-    return descent.Descent("agd", ridge or spec.ridge, spec.action_norm[1], spec.horizon)
+    """Descent on the problem with a ridge, λ̃ if left out."""
+    solver = "chebyshev" if spec.solver == "chebyshev" else "agd"
+    return descent.Descent(solver, ridge or spec.ridge, spec.action_norm[1], spec.horizon)
 
 
 def largest_ratio(spec: Spec) -> float:
@@ -82,7 +84,8 @@ def least_depth(spec: Spec, enough) -> int:
 
 def plan(spec: Spec, relative: float, residual: float) -> Plan:
     """The least depth and the fewest poles with ε_w ≤ relative and ε ≤ residual."""
-    rule = getattr(rational, spec.solver)(spec.ridge, largest_eigenvalue(spec), relative / 4)
+    poles = rational.pade if spec.solver == "pade" else rational.zolotarev
+    rule = poles(spec.ridge, largest_eigenvalue(spec), relative / 4)
     depth = least_depth(spec, lambda epsilon: epsilon <= residual and _whole(spec, rule, epsilon) <= relative)
     return with_depth(spec, depth, rule)
 
@@ -120,7 +123,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         for n, shift in enumerate(chosen.rule.shifts, 1)
     ]
     solved = [estimate(spec, stream, chosen.depth), *poles]
-    if spec.solver == "zolotarev":
+    if spec.solver != "pade":
         return [solved, [_combined(spec, stream, chosen, poles, "white", -0.5)]]
     root = _combined(spec, stream, chosen, poles, "root", 0.5)
     return [solved, [root], [_whitened_by_descent(spec, stream, chosen, root)]]
@@ -167,13 +170,14 @@ def inverse(
     )
 
 
-def powers(spec: Spec, values: Values, power: float) -> Float[np.ndarray, "tokens size"]:
-    """√r Σ^power a_k for all arms, from eigenvalues: what steps 2 and 3 claim."""
-    actions, arms = values["action"], values["arms"]
-    eigenvalues, basis = np.linalg.eigh(grams(actions, 0.0))
+def powers(
+    spec: Spec, values: Values, power: float, vectors: Float[np.ndarray, "tokens size"]
+) -> Float[np.ndarray, "tokens size"]:
+    """√r Σ^power times vectors, from eigenvalues: what steps 2 and 3 claim of the arms."""
+    eigenvalues, basis = np.linalg.eigh(grams(values["action"], 0.0))
     scales = math.sqrt(spec.noise_variance) * (spec.ridge + np.maximum(eigenvalues, 0.0)) ** power
-    turned = arms.reshape(len(arms), -1, spec.dim) @ basis
-    return ((turned * scales[:, None]) @ basis.mT).reshape(arms.shape)
+    turned = vectors.reshape(len(vectors), -1, spec.dim) @ basis
+    return ((turned * scales[:, None]) @ basis.mT).reshape(vectors.shape)
 
 
 def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: str, power: float) -> Block:
@@ -193,7 +197,10 @@ def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: 
     bound = Bound(error * largest, scale * sum(carried) + block.promise.own.rounding * math.sqrt(spec.dim))
     promise = Promise("all arms within B_a", bound, bound, math.sqrt(spec.actions) * 2 * largest)
     return replace(
-        block, truth=lambda values: powers(spec, values, power), promise=promise, groups=spec.actions
+        block,
+        truth=lambda values: powers(spec, values, power, values["arms"]),
+        promise=promise,
+        groups=spec.actions,
     )
 
 
@@ -207,7 +214,7 @@ def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) 
     return replace(
         block,
         name="√r Σ^-0.5 a_k",
-        truth=lambda values: powers(spec, values, -0.5),
+        truth=lambda values: powers(spec, values, -0.5, values["arms"]),
         promise=replace(block.promise, own=bound, total=bound),
     )
 

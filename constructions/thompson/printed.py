@@ -77,7 +77,7 @@ def stages(
     unknown = Bound(math.inf)
     whole = replace(
         last,
-        truth=lambda values: posterior.powers(spec, values, -0.5),
+        truth=lambda values: posterior.powers(spec, values, -0.5, values["arms"]),
         promise=Promise("none", unknown, unknown, ROOM),
     )
     return [[first], [posterior.estimate(spec, stream, chosen.depth), *poles], [root], [whole]]

@@ -9,6 +9,9 @@ With u = a_1 − a_2, P(1) = Φ(t), P(2) = Φ(−t), t = ⟨u, μ⟩/√(r uᵀ�
     layer n+4          heads: ps;                                        MLP: w = (3 − r ps)/2
     layer n+5          heads: t = vw, one Newton step better than v;      MLP: log Φ(±t) by interpolation
 
+By Newton's iteration (by_newton.py) x = √r Σ⁻¹ᐟ²u and v = Σ⁻¹ᐟ²b/√r come in the place of Σ⁻¹u and μ̂: m = ⟨x, v⟩, and
+‖x‖² = rq in the place of q. That takes k + 6 layers; below, r is then 1 and ε = 2ε_w + ε_w².
+
 **The certificate.** q̂ lies within a factor 1 ± ε of q, and |m̂ − m| ≤ √(rq) εΘ (posterior.py). If s = (1 + η)/√(rq̂), then
 sw = (1 + η)(1 − η − η²/2)/√(rq̂) = (1 − 3η²/2 − η³/2)/√(rq̂). With η ≤ η₀ and |t| ≤ Θ,
 
@@ -33,10 +36,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import erfcx, log_ndtr
 
-from constructions.block import Block, Bound
+from constructions.block import UNIT, Block, Bound
 from constructions.primitives import copying, descent, interpolation, product
 from constructions.stream import Stream
-from constructions.thompson import posterior
+from constructions.thompson import by_newton, posterior
 from constructions.thompson.spec import Spec
 
 SOURCE = "Theorem approx_thompson_linear, step 4, two arms"
@@ -49,7 +52,7 @@ class Plan:
     """The choices behind the weights.
 
     Attributes:
-        depth: layers of descent.
+        depth: layers of descent, or Newton's steps.
         residual: ε.
         spread: η₀.
         ratio: ε_t.
@@ -76,153 +79,196 @@ def plan(spec: Spec) -> Plan:
     def ratio(epsilon: float) -> float:
         return most * ((1 + epsilon) * (1 + 2 * spread**2) / math.sqrt(1 - epsilon) - 1)
 
-    depth = posterior.least_depth(spec, lambda epsilon: epsilon < 0.5 and ratio(epsilon) <= wanted * most)
-    residual = posterior.method(spec).residual(depth)
+    def enough(epsilon: float) -> bool:
+        return epsilon < 0.5 and ratio(epsilon) <= wanted * most
+
+    if spec.solver == "newton":
+        depth, residual = by_newton.least_steps(spec, lambda _, epsilon: enough(epsilon))
+    else:
+        depth = posterior.least_depth(spec, enough)
+        residual = posterior.method(spec).residual(depth)
     error = ratio(residual)
     whole = 2 * (tail + error * (most + error + math.sqrt(2 / math.pi)))
     return Plan(depth, residual, spread, error, tail, whole)
 
 
-def registers(spec: Spec) -> dict[str, int]:
+def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
-    vectors = ("difference", "estimate", "estimate_ahead", "solved", "solved_ahead")
+    names = ("difference", "estimate", "estimate_ahead", "solved", "solved_ahead")
+    sizes: dict[str, int] = dict.fromkeys(names, spec.dim)
+    if spec.solver == "newton":
+        sizes = by_newton.registers(spec, difference=True)
     scalars = ("gap", "variance", "inverse_root", "first", "scaled", "square", "correction", "ratio")
-    return {**dict.fromkeys(vectors, spec.dim), **dict.fromkeys(scalars, 1)}
+    return sizes | dict.fromkeys(scalars, 1)
 
 
-def extremes(spec: Spec, residual: float) -> tuple[float, float]:
-    """Bounds on q̂."""
-    low, high = (
-        spec.separation**2 / posterior.largest_eigenvalue(spec),
-        4 * spec.action_norm[1] ** 2 / spec.ridge,
-    )
-    return low * (1 - residual), high * (1 + residual)
+@dataclass(frozen=True)
+class Moments:
+    """The blocks that compute m and q, and what is known of them.
+
+    Attributes:
+        stages: the blocks, those of m and q last.
+        noise: r, as far as q does not hold it.
+        variance: bounds on q̂.
+        gap: bound on |m̂|.
+        shake: rounding of q, relative.
+        gap_shake: rounding of m, relative to √(rq).
+    """
+
+    stages: list[list[Block]]
+    noise: float
+    variance: tuple[float, float]
+    gap: float
+    shake: float
+    gap_shake: float
 
 
 def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
     """All blocks of the construction for two arms."""
-    at, high, size = stream.registers, 2 * spec.action_norm[1], posterior.largest_ratio(spec)
-    arms = [stream["arms"].part(n, of=2) for n in range(2)]
+    moments = (_by_newton if spec.solver == "newton" else _by_descent)(spec, stream, chosen)
+    inverse_root = _inverse_root(stream, chosen, moments)
+    products = _products(spec, stream, chosen, moments, inverse_root.promise.own.rounding)
+    theta = posterior.largest_ratio(spec) + chosen.ratio
+    return [*moments.stages, [inverse_root], *products, [_logits(stream, chosen, theta, products[-1][0])]]
+
+
+def _own(
+    spec: Spec, stream: Stream, name: str, registers: tuple[str, str, str], bound: float, inherited: Bound
+) -> Block:
+    """The product of two registers, in a third."""
+    left, right, to = (stream[register] for register in registers)
+    common = {"position": stream["position"], "tokens": 2 * spec.horizon}
+    return product.own_token(
+        name, SOURCE, left=left, right=right, to=to, bound=bound, inherited=inherited, **common
+    )
+
+
+def _by_descent(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
+    """M = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
+    at, high, depth = stream.registers, 2 * spec.action_norm[1], chosen.depth
+    arms = [at["arms"].part(n, of=2) for n in range(2)]
     terms = ((1.0, arms[0]), (-1.0, arms[1]))
     difference = copying.combine("difference u", SOURCE, terms=terms, to=at["difference"], bound=high)
-    mean = posterior.estimate(spec, stream, chosen.depth)
-    solved = posterior.inverse(
-        spec, stream, "solved", chosen.depth, vectors="difference", norm=high, source="4"
-    )
-    (low, most), r, epsilon, eta = (
-        extremes(spec, chosen.residual),
-        spec.noise_variance,
-        chosen.residual,
-        chosen.spread,
-    )
-    longest, theta = (1 + eta) / math.sqrt(r * low), size + chosen.ratio
+    mean = posterior.estimate(spec, stream, depth)
+    solved = posterior.inverse(spec, stream, "solved", depth, vectors="difference", norm=high, source="4")
+    largest, r, epsilon = posterior.largest_eigenvalue(spec), spec.noise_variance, chosen.residual
+    low, most = spec.separation**2 / largest * (1 - epsilon), high**2 / spec.ridge * (1 + epsilon)
     estimate = descent.largest_estimate(spec.ridge, spec.horizon, spec.reward_max) + mean.promise.total.error
-    units = at["position"].part(2, of=3)
-
-    def own(name: str, left: str, right: str, to: str, bound: float, error: float, rounding: float) -> Block:
-        return product.own_token(
-            name,
-            SOURCE,
-            left=at[left],
-            right=at[right],
-            to=at[to],
-            position=at["position"],
-            bound=bound,
-            tokens=2 * spec.horizon,
-            inherited=Bound(error, rounding),
-        )
-
-    gap = own(
-        "gap ⟨u, μ⟩",
-        "estimate",
-        "difference",
-        "gap",
-        high * estimate,
-        high * mean.promise.total.error,
-        high * mean.promise.total.rounding,
+    registers, carried = ("estimate", "difference", "gap"), high * mean.promise.total
+    gap = _own(spec, stream, "gap ⟨u, μ⟩", registers, high * estimate, carried)
+    registers, carried = (
+        ("solved", "difference", "variance"),
+        Bound(epsilon * most, high * solved.promise.total.rounding),
     )
-    variance = own(
-        "variance uᵀΣ⁻¹u",
-        "solved",
-        "difference",
-        "variance",
-        most,
-        epsilon * most,
-        high * solved.promise.total.rounding,
-    )
-    steepness = math.sqrt(posterior.largest_eigenvalue(spec))  # of ‖u‖ in √q
+    variance = _own(spec, stream, "variance uᵀΣ⁻¹u", registers, most, carried)
+    steepness = math.sqrt(largest)  # of ‖u‖ in √q
     apart = difference.promise.total.rounding / spec.separation  # rounding of u, relative
-    shake = variance.promise.own.rounding / low + steepness**2 * solved.promise.total.rounding / high
-    shake += 2 * apart * steepness / math.sqrt(spec.ridge)  # rounding of q, relative
-    gap_shake = gap.promise.own.rounding * longest + steepness / math.sqrt(r) * (
+    shake = variance.promise.own.rounding / low + largest * solved.promise.total.rounding / high
+    shake += 2 * apart * steepness / math.sqrt(spec.ridge)
+    gap_shake = gap.promise.own.rounding * _longest(chosen, r * low) + steepness / math.sqrt(r) * (
         mean.promise.total.rounding + apart * estimate
-    )  # of m, relative to √(rq)
-    relative = (1 + epsilon) / math.sqrt(1 - epsilon) - 1  # of what a factor 1 ± ε on q does to m/√q
-    inverse_root = interpolation.function(
+    )
+    blocks = [[difference], [mean, solved], [gap, variance]]
+    return Moments(blocks, r, (low, most), high * estimate, shake, gap_shake)
+
+
+def _by_newton(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
+    """M = ⟨x, v⟩ and rq = ‖x‖²."""
+    solved = by_newton.stages(spec, stream, by_newton.chosen(spec, chosen.depth))
+    white, half = (block.promise.total for block in solved[-1])
+    largest, epsilon = posterior.largest_eigenvalue(spec), chosen.residual
+    theta, reach = posterior.largest_ratio(spec), 2 * math.sqrt(spec.prior_variance) * spec.action_norm[1]
+    contraction = spec.noise_variance / largest
+    low, most = spec.separation**2 * contraction * (1 - epsilon), reach**2 * (1 + epsilon)
+    registers, whole = ("half", "white", "gap"), reach * theta * (1 + epsilon)
+    carried = Bound(reach * theta * epsilon, theta * white.rounding + reach * half.rounding)
+    gap = _own(spec, stream, "gap ⟨u, μ⟩", registers, 2 * whole, carried)
+    registers, carried = ("white", "white", "variance"), Bound(epsilon * most, 2 * reach * white.rounding)
+    variance = _own(spec, stream, "variance r uᵀΣ⁻¹u", registers, 2 * most, carried)
+    relative = white.rounding / (
+        2 * spec.action_norm[1] * math.sqrt(contraction)
+    )  # of x, which is linear in u
+    apart = UNIT * 32 * spec.action_norm[1] / spec.separation  # rounding of i·a_1 − i·a_2, relative
+    relative += apart * math.sqrt(largest / spec.ridge)
+    shake = variance.promise.own.rounding / low + 2 * relative
+    gap_shake = gap.promise.own.rounding * _longest(chosen, low) + theta * relative + half.rounding
+    return Moments([*solved, [gap, variance]], 1.0, (low, most), whole, shake, gap_shake)
+
+
+def _longest(chosen: Plan, least: float) -> float:
+    """The largest s."""
+    return (1 + chosen.spread) / math.sqrt(least)
+
+
+def _relative(chosen: Plan) -> float:
+    """What a factor 1 ± ε on q does to m/√q."""
+    return (1 + chosen.residual) / math.sqrt(1 - chosen.residual) - 1
+
+
+def _inverse_root(stream: Stream, chosen: Plan, moments: Moments) -> Block:
+    """S ≈ 1/√(rq)."""
+    (low, most), r = moments.variance, moments.noise
+    longest = _longest(chosen, r * low)
+    return interpolation.function(
         "1/√(r uᵀΣ⁻¹u)",
         SOURCE,
-        interpolation.scaled(interpolation.power(0.5, low, most, eta), 1 / math.sqrt(r)),
+        interpolation.scaled(interpolation.power(0.5, low, most, chosen.spread), 1 / math.sqrt(r)),
         of=lambda x: 1 / np.sqrt(r * np.maximum(x, low)),
-        error=eta * longest,
-        source=at["variance"],
-        one=units,
-        to=at["inverse_root"],
-        inherited=Bound(relative * longest, longest * shake),
+        error=chosen.spread * longest,
+        source=stream["variance"],
+        one=stream["position"].part(2, of=3),
+        to=stream["inverse_root"],
+        inherited=Bound(_relative(chosen) * longest, longest * moments.shake),
     )
-    drift = (1 + eta) * (1 + relative) - 1
-    across = 1.5 * longest  # also where there are no arms
-    root_shake = inverse_root.promise.own.rounding * math.sqrt(r * most)
-    first = own(
+
+
+def _products(
+    spec: Spec, stream: Stream, chosen: Plan, moments: Moments, rounding: float
+) -> list[list[Block]]:
+    """From s to t; `rounding` is that of s."""
+    (low, most), r, size = moments.variance, moments.noise, posterior.largest_ratio(spec)
+    drift = (1 + chosen.spread) * (1 + _relative(chosen)) - 1
+    across = 1.5 * _longest(chosen, r * low)  # also where there are no arms
+    root_shake = rounding * math.sqrt(r * most)
+    first = _own(
+        spec,
+        stream,
         "uᵀΣ⁻¹u · 1/√",
-        "variance",
-        "inverse_root",
-        "first",
+        ("variance", "inverse_root", "first"),
         most * across,
-        drift * math.sqrt(most / r),
-        2 * math.sqrt(most / r) * (shake + root_shake),
+        Bound(drift * math.sqrt(most / r), 2 * math.sqrt(most / r) * (moments.shake + root_shake)),
     )
-    scaled = own(
+    scaled = _own(
+        spec,
+        stream,
         "ratio, first try",
-        "gap",
-        "inverse_root",
-        "scaled",
-        high * estimate * across,
-        drift * size,
-        2 * (gap_shake + size * (shake + root_shake)),
+        ("gap", "inverse_root", "scaled"),
+        moments.gap * across,
+        Bound(drift * size, 2 * (moments.gap_shake + size * (moments.shake + root_shake))),
     )
-    square = own(
+    square = _own(
+        spec,
+        stream,
         "its square",
-        "first",
-        "inverse_root",
-        "square",
+        ("first", "inverse_root", "square"),
         2 * math.sqrt(most / r) * across,
-        3 * drift / r,
-        4 / r * (first.promise.own.rounding / math.sqrt(low / r) + root_shake),
+        Bound(3 * drift / r, 4 / r * (first.promise.own.rounding / math.sqrt(low / r) + root_shake)),
     )
+    terms = ((1.5, stream["position"].part(2, of=3)), (-r / 2, stream["square"]))
+    carried = (r / 2) * square.promise.total
     correction = copying.combine(
-        "Newton's correction", SOURCE, terms=((1.5, units), (-r / 2, at["square"])), to=at["correction"], bound=4.0,
-        inherited=(r / 2) * square.promise.total,
-    )  # fmt: skip
-    ratio = own(
-        "ratio t",
-        "scaled",
-        "correction",
-        "ratio",
-        4 * (theta + 1),
-        chosen.ratio,
-        2 * scaled.promise.total.rounding + 2 * (size + 1) * correction.promise.total.rounding,
+        "Newton's correction", SOURCE, terms=terms, to=stream["correction"], bound=4.0, inherited=carried
     )
-    return [
-        [difference],
-        [mean, solved],
-        [gap, variance],
-        [inverse_root],
-        [first, scaled],
-        [square],
-        [correction],
-        [ratio],
-        [_logits(stream, chosen, theta, ratio)],
-    ]
+    rounded = 2 * scaled.promise.total.rounding + 2 * (size + 1) * correction.promise.total.rounding
+    ratio = _own(
+        spec,
+        stream,
+        "ratio t",
+        ("scaled", "correction", "ratio"),
+        4 * (size + chosen.ratio + 1),
+        Bound(chosen.ratio, rounded),
+    )
+    return [[first, scaled], [square], [correction], [ratio]]
 
 
 def _logits(stream: Stream, chosen: Plan, theta: float, ratio: Block) -> Block:

@@ -3,7 +3,9 @@
 main        dim 5, 10 arms, 50 steps, error 1e-3: searched histories, block by block
 lemma       the ridge lemma, gradient descent and accelerated, at the depth it states
 stated      the theorem's own depth at 200 steps
-newton      the same by Newton's iteration, in logarithmic depth
+chebyshev   50 steps again, in half the layers of accelerated descent
+newton      the same by Newton's iteration, in logarithmic depth (depth.py)
+products    the square root of the width without neurons that grow as the error falls
 orders      exponents of depth in T and of √ width in 1/error, fitted
 streams     the paper's set-up and a real data set; the transformer acts
 mutants     does the audit notice when one weight is wrong?
@@ -21,6 +23,7 @@ from constructions.construction import Construction
 from constructions.primitives.descent import Solver
 from verify import algorithms, environments, sweeps
 from verify.audit import Findings, Report, Verdict, kept, measure, search, shrink, words
+from verify.claims import depth
 from verify.mutation import Mutant, mutants
 from verify.strategies import battery
 from verify.theorems import lemmas
@@ -29,6 +32,8 @@ from verify.theorems import linucb as theorem
 MAIN = linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3)
 STATED = replace(MAIN, horizon=200, depth="stated")
 HORIZONS: dict[Solver, list[int]] = {"agd": [10, 30, 100, 300, 1000, 3000], "gd": [10, 30, 100, 300, 1000]}
+SOLVERS: tuple[Solver, ...] = ("chebyshev", "agd")
+ROOT_ERRORS = [1e-2, 1e-3, 1e-4, 1e-6, 1e-8]
 WIDTHS = [10.0**-n for n in np.arange(1.5, 6.1, 0.5)]
 DEPTHS: dict[Solver, list[int]] = {"gd": [2**n for n in range(15)], "agd": [2**n for n in range(11)]}
 
@@ -59,8 +64,15 @@ def report(
     verdicts += [verdict for solver in ("gd", "agd") for verdict in _lemma(replace(MAIN, solver=solver))]
     progress("the theorem's own depth at T = 200")
     verdicts += _stated()
-    progress("Newton's iteration at T = 200")
-    verdicts += _newton()
+    progress("Chebyshev's semi-iteration at T = 50")
+    verdicts += _chebyshev(replace(MAIN, solver="chebyshev"))
+    progress("Newton's iteration: the error at T = 200, sizes up to T = 10⁶")
+    newton = replace(STATED, solver="newton", depth="certified")
+    verdicts += depth.linucb_verdicts(newton)
+    verdicts += _products(newton)
+    progress("what rounding does to Newton's iteration")
+    rounded, panels = depth.rounding(newton)
+    verdicts += rounded
     progress("sweeps over depth, width and horizon")
     records = _sweeps()
     verdicts += _orders(records)
@@ -80,6 +92,7 @@ def report(
         records
         | {
             "regret": list(streams.values()),
+            "rounding": panels,
             "slack": [{"kind": "slack", "rows": slack_rows(built, findings)}],
         },
     )
@@ -182,37 +195,36 @@ def _stated() -> Iterator[Verdict]:
     )
 
 
-def _newton() -> Iterator[Verdict]:
-    """Logarithmic depth: the error, block by block, and layers up to T = 10⁶ against the theorem's proof."""
-    spec = replace(STATED, solver="newton", depth="certified")
-    built, findings = linucb.build(spec), Findings()
-    tried = battery(spec)[::3]
-    for start in range(0, len(tried), 20):
-        findings = findings.merge(measure(built, algorithms.linucb, tried[start : start + 20]))
-    yield Verdict(
-        f"{_title(spec)}: |log-probability error|, {findings.histories} histories",
-        "theorem ours (by_newton.py)",
-        "bound",
-        findings.error,
-        spec.error,
-        built.certificate,
-        rounding=2 * built.blocks[-1].promise.total.rounding,
-        witness=findings.witness,
-    )
-    worst = max(findings.blocks.values(), key=lambda block: block.ratio)
-    yield Verdict(
-        f"{_title(spec)}: worst error over promise of a block",
-        "theorem ours (by_newton.py)",
-        "size",
-        worst.ratio,
-        1.0,
-        note=worst.probe.block,
-    )
-    for horizon in (200, 10_000, 1_000_000):
+def _chebyshev(spec: linucb.Spec) -> Iterator[Verdict]:
+    """The error, and layers against those of accelerated descent."""
+    source = "theorem ours (descent.py)"
+    yield from depth.searched(_title(spec), linucb.build(spec), source, battery(spec)[::6])
+    for horizon in (spec.horizon, 200):
         chosen = replace(spec, horizon=horizon)
-        layers = linucb.build(chosen).size().layers
-        stated = theorem.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(chosen))
-        yield Verdict(f"{_title(chosen)}: layers", "Theorem 8, proof", "size", layers, stated)
+        ours, theirs = (linucb.build(replace(chosen, solver=solver)).size().layers for solver in SOLVERS)
+        yield Verdict(f"{_title(chosen)}: layers, against accelerated", source, "size", ours, theirs)
+
+
+def _products(spec: linucb.Spec) -> Iterator[Verdict]:
+    """The square root by products: the error, neurons against 1/error, and the layers that products cost."""
+    spec, source = replace(spec, root="products"), "theorem ours (refinement.py)"
+    yield from depth.searched(
+        f"{_title(spec)}, root by products", linucb.build(spec), source, battery(spec)[::6]
+    )
+    sizes = {
+        root: [linucb.build(replace(spec, root=root, error=error)).size() for error in ROOT_ERRORS]
+        for root in ("interpolation", "products")
+    }
+    for root, found in sizes.items():
+        fit = asdict(sweeps.fit_power(1 / np.array(ROOT_ERRORS), [size.hidden for size in found]))
+        exponent, note = 0.5 * (root == "interpolation"), _fit_note(fit, ROOT_ERRORS, "error")
+        yield Verdict(
+            f"neurons in 1/error, root by {root}", source, "order", fit["exponent"], exponent, note=note
+        )
+    layers = [size.layers for size in sizes["products"]]
+    most = max(np.subtract(layers, [size.layers for size in sizes["interpolation"]]))
+    note = f"ε = {ROOT_ERRORS[0]:g} … {ROOT_ERRORS[-1]:g}: {', '.join(map(str, layers))} layers"
+    yield Verdict("layers more, root by products", source, "size", float(most), 4.0, note=note)
 
 
 def _peak_memory() -> float:

@@ -6,6 +6,7 @@ policy      d = 5, A = 10, T = 200, 4,096 nodes: 200 posteriors of real runs aga
 sampling    the same draw, the same action, over 10,000 steps
 sizes       poles, layers and heads against Theorem 10's proof; exponents in T
 regret      the transformer acts; Theorem 11's bound with the constants of its proof
+newton      sizes by Newton's iteration, in logarithmic depth (depth.py)
 bernoulli   Bernoulli arms (bernoulli.py)
 mutants     does the audit notice when one weight is wrong?
 """
@@ -24,7 +25,7 @@ from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
 from verify import algorithms, posterior_sweeps
 from verify.audit import Findings, Report, Verdict, kept, measure, search
-from verify.claims import bernoulli
+from verify.claims import bernoulli, depth
 from verify.claims.linucb import caught, slack_rows
 from verify.mutation import mutants
 from verify.posterior_sweeps import FLOOR, symbols
@@ -74,6 +75,8 @@ def report(
     progress("sweeps over nodes, poles, depth and horizon")
     records, sizes = _sweeps()
     verdicts += _orders(sizes)
+    progress("Newton's iteration: sizes up to T = 10⁶")
+    verdicts += depth.thompson_verdicts(SAMPLED, replace(SEARCHED, horizon=200))
     progress("the transformer acts")
     records["regret"] = [posterior_sweeps.regret(ACTING, range(30), "Gaussian prior")]
     verdicts += _regret(records["regret"][0])

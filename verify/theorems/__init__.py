@@ -1,7 +1,8 @@
-"""What the paper states: its formulas as sympy expressions, and nothing else.
+"""What is stated: formulas as sympy expressions, and nothing else.
 
 These files are the right-hand side of measured ≤ certified ≤ stated. They are transcribed from the paper
-alone, slips included, and import no construction, so that they cannot agree with our weights by accident.
+alone, slips included, and import no construction, so that they cannot agree with our weights by accident;
+`newton` holds theorems of this project, transcribed in the same way from docs/depth.md.
 
 Every formula is written in the shared symbols below. All are positive; their names are words, and `NOTATION`
 gives the paper's letter for each.
@@ -57,6 +58,9 @@ poles = _symbol("poles")
 neurons = _symbol("neurons")
 neuron_norm = _symbol("neuron_norm")
 distribution_ratio = _symbol("distribution_ratio")
+nodes = _symbol("nodes")
+node_norm = _symbol("node_norm")
+draw_norm = _symbol("draw_norm")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -92,6 +96,9 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         neurons: "M₀, of the sum of relus that approximates one truncated log-probability",
         neuron_norm: "C₀, the sum of the absolute coefficients of these relus",
         distribution_ratio: "ℛ, of the expert and the context algorithm",
+        nodes: "N, lines along which a policy is integrated",
+        node_norm: "the largest norm of a node",
+        draw_norm: "Z, bound on the norm of the draw that a state token holds",
     }
 )
 
@@ -138,11 +145,11 @@ def _evaluate(label: str, expression: sympy.Expr, values: Mapping[str, SupportsF
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of the paper: under its assumptions, a construction of this size has at most this error.
+    """One statement: under its assumptions, a construction of this size has at most this error.
 
     Attributes:
         name: what it is called here.
-        source: where it stands, with the version of the paper.
+        source: where it stands, with the version of the paper if it is the paper's.
         kind: "explicit" if every constant is printed, so that "≤ stated" can be checked; "order" if the
             statement is an O(·) or Õ(·), so that only growth can be compared. A coefficient in an order is
             one that the paper prints.

@@ -1,0 +1,130 @@
+"""The confidence width √x, x = aᵀA⁻¹a: what errors of x do to it, and how it is had without many neurons.
+
+root = "interpolation"    1 layer, an MLP of about high^{1/4}/(2√ε_√) neurons an arm
+root = "products"         k + 2 layers: an MLP for a rough 1/√x, about log(high/low) neurons an arm whatever the error;
+                          then attention alone, one step of Newton's iteration a layer (refinement.py); k grows as
+                          log log 1/ε_√
+"""
+
+import math
+
+import numpy as np
+
+from constructions.block import Block, Bound
+from constructions.linucb.spec import Spec
+from constructions.primitives import interpolation, refinement
+from constructions.stream import Stream
+
+NAME = "width √(a_kᵀA⁻¹a_k)"
+SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb, step 3"
+SPREAD = 1 / 16
+"""How rough the first 1/√x is: its neurons grow as 1/√SPREAD, the steps as log log 1/SPREAD."""
+
+
+SLACK = 1e-6
+"""Part of the error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
+
+
+def width_error(spec: Spec, residual: float) -> float:
+    """Bound on |√x̂_k − √x_k| for x̂_k within a factor 1 ± residual of x_k."""
+    return (
+        spec.action_norm[1]
+        / math.sqrt(spec.ridge)
+        * min(residual, 1.0)
+        / (1 + math.sqrt(1 - min(residual, 1.0)))
+    )
+
+
+def root_share(spec: Spec) -> float:
+    """Part of the error left to the square root.
+
+    Depth grows with log(1/error) only, neurons for an interpolant with error^{-1/2}; products double digits in a layer.
+    """
+    return 0.8 if spec.root == "interpolation" else 0.1
+
+
+def registers(spec: Spec) -> dict[str, int]:
+    """Names and sizes of the scratch registers that products need."""
+    names = ("near", "width_times", "near_again") if spec.root == "products" else ()
+    return dict.fromkeys(names, spec.actions)
+
+
+def stages(
+    spec: Spec,
+    stream: Stream,
+    square: Block,
+    bounds: tuple[float, float],
+    residual: float,
+    error: float,
+    changes: bool = True,
+) -> list[list[Block]]:
+    """√x in the register `width`.
+
+    Args:
+        spec: what is built.
+        stream: its registers.
+        square: the block that has written x̂.
+        bounds: on x̂.
+        residual: x̂ is within a factor 1 ± residual of x.
+        error: what is left to the square root.
+        changes: whether the coefficients of the interpolant are repaired.
+    """
+    low, high = bounds
+    rounding = square.promise.total.rounding / (2 * math.sqrt(low))
+    inherited = Bound(width_error(spec, residual), rounding)
+    if spec.root == "products":
+        near = _near(spec, stream, low, high, residual, rounding)
+        return [[near], [_refined(spec, stream, near, low, high, error, inherited)]]
+    error = min(error, spec.action_norm[1] / math.sqrt(spec.ridge))
+    root = interpolation.root(
+        NAME,
+        "Theorem approx_smooth_linucb, step 3",
+        interpolation.square_root(low, high, error * (1 - SLACK)),
+        error=error,
+        source=stream["square"],
+        one=stream["position"].part(2, of=3),
+        to=stream["width"],
+        inherited=inherited,
+        changes=changes,
+    )
+    return [[root]]
+
+
+def _near(spec: Spec, stream: Stream, low: float, high: float, residual: float, rounding: float) -> Block:
+    longest = (1 + SPREAD) / math.sqrt(low)
+    carried = Bound(longest * (1 / math.sqrt(1 - residual) - 1), longest * rounding / math.sqrt(low))
+    return interpolation.function(
+        "rough 1/√(a_kᵀA⁻¹a_k)",
+        SOURCE,
+        interpolation.power(0.5, low, high, SPREAD),
+        of=lambda x: 1 / np.sqrt(np.maximum(x, low)),
+        error=longest - 1 / math.sqrt(low),
+        source=stream["square"],
+        one=stream["position"].part(2, of=3),
+        to=stream["near"],
+        inherited=carried,
+    )
+
+
+def _refined(
+    spec: Spec, stream: Stream, near: Block, low: float, high: float, error: float, inherited: Bound
+) -> Block:
+    steps = 1
+    while refinement.error(SPREAD, steps) * math.sqrt(high) > error * (1 - SLACK):
+        steps += 1
+    return refinement.root(
+        NAME,
+        SOURCE,
+        of=stream["square"],
+        near=stream["near"],
+        position=stream["position"],
+        to=stream["width"],
+        to_times=stream["width_times"],
+        partner=stream["near_again"],
+        spread=SPREAD,
+        steps=steps,
+        high=high,
+        nearest=near.promise.magnitude,
+        tokens=2 * spec.horizon,
+        inherited=inherited,
+    )

@@ -1,0 +1,190 @@
+"""What docs/depth.md claims of constructions by Newton's iteration: sizes, and how far their depth is above what is needed.
+
+linucb      the error at one horizon, block by block; sizes against Theorem A, T = 10² … 10⁶
+thompson    the sample itself: sizes against Theorem B, the same horizons; along lines: sizes at one horizon
+rounding    what float64 and float32 add along the iteration, and where problems are too ill-conditioned
+both        layers per factor of 10 in T, and over the least that a polynomial method can have (Theorem C)
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from constructions import linucb, thompson
+from constructions.construction import Construction
+from constructions.thompson import nodes, sampling
+from constructions.transformer import Size
+from verify import algorithms, numerics, posterior_sweeps, sweeps
+from verify.audit import Findings, Verdict, measure
+from verify.frontier import hard_histories
+from verify.strategies import Recipe, battery
+from verify.sweeps import Record
+from verify.theorems import SIZES, Statement, evaluate, newton
+from verify.theorems import linucb as printed
+
+HORIZONS = [10**n for n in range(2, 7)]
+ERRORS = (1e-3, 1e-6)
+PER_DECADE = 2
+"""Layers that a factor of 10 in T may cost."""
+LONG = 10_000
+ROUNDED = (200, 10_000)
+RIDGES = [10.0**-n for n in range(0, 11, 2)]
+MOST = 3
+"""Depth may be so many times the least of a polynomial method."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The size of one construction, and what is stated for its spec: the theorem's size, the least layers."""
+
+    horizon: int
+    size: Size
+    stated: Mapping[str, float]
+    least: float
+    excess: float
+
+
+def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
+    """Soft LinUCB: the error at the spec's horizon, then sizes over HORIZONS and ERRORS."""
+    title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}, ε={spec.error:g}"
+    yield from searched(title, linucb.build(spec), newton.THEOREM_A.source, battery(spec)[::3])
+    for error in ERRORS:
+        long = replace(spec, horizon=LONG, error=error)
+        title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, T={LONG:,}, ε={error:g}"
+        yield from searched(title, linucb.build(long), newton.THEOREM_A.source, battery(long)[::40], 1)
+    for error in ERRORS:
+        built = [_linucb(replace(spec, error=error, horizon=horizon)) for horizon in HORIZONS]
+        title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}, ε={error:g}"
+        yield from _held(title, built, newton.THEOREM_A, newton.THEOREM_C)
+        yield _corollary(title, built)
+        last = replace(spec, error=error, horizon=HORIZONS[-1])
+        layers = printed.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(last))
+        claim = f"{title}, T={last.horizon:,}: layers"
+        yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers)
+
+
+def rounding(spec: linucb.Spec) -> tuple[list[Verdict], list[Record]]:
+    """What float64 and float32 do to the iteration, and to the policy as the ridge falls; and a figure of it."""
+    verdicts, source = [], "theorem ours (numerics.py)"
+    title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}"
+    longest = [replace(spec, horizon=horizon) for horizon in ROUNDED]
+    found = [numerics.along_the_iteration(one, hard_histories(one)[:2]) for one in longest]
+    for along in found:
+        ratio = max(x / y for x, y in zip(along["float64"], along["bounds"], strict=True))
+        claim = f"{title}, T={along['horizon']:,}: rounding of X_k over its bound, float64, worst step"
+        note = ", ".join(f"{x:.1e}" for x in along["float64"])
+        verdicts.append(Verdict(claim, source, "size", ratio, 1.0, note=f"k = 1, 2, …: {note}"))
+    chosen = replace(spec, root="products")
+    policy = numerics.by_condition(chosen, RIDGES, hard_histories(chosen)[:2])
+    ratios = {name: np.divide(policy[name], policy["certified"]) for name in numerics.PRECISIONS}
+    lost = np.array(policy["conditions"])[~(ratios["float32"] <= 1)]
+    span = f"κ = {policy['conditions'][0]:.0e} … {policy['conditions'][-1]:.0e}"
+    claim = f"{title}, T={spec.horizon}, {span}: error over certificate"
+    note = f"float64; in float32 from κ = {min(lost):.0e} on beyond it" if len(lost) else "float64"
+    verdicts.append(Verdict(claim, source, "size", float(ratios["float64"].max()), 1.0, note=note))
+    return verdicts, numerics.panels(found[-1], policy)
+
+
+def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Verdict]:
+    """Thompson sampling: a spec of the sampling form, and one that integrates along lines."""
+    spec = replace(drawn, solver="newton", weight_norm=None, noise_bound=None)
+    built = [_thompson(replace(spec, horizon=horizon)) for horizon in HORIZONS]
+    title = f"sampling form by Newton, d={spec.dim}, A={spec.actions}, ε={spec.error:g}"
+    yield from _held(title, built, newton.THEOREM_B, newton.THEOREM_C_THOMPSON)
+    spec = replace(lines, solver="newton")
+    longest = float(np.linalg.norm(nodes.Rule.of(spec).nodes, axis=1).max(initial=0.0))
+    values = posterior_sweeps.symbols(spec) | {"node_norm": longest, "nodes": spec.nodes}
+    size, stated = thompson.build(spec).size(), newton.THEOREM_B_LINES
+    title = f"{spec.nodes} lines by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}"
+    for what in stated.size:
+        yield Verdict(
+            f"{title}: {what}", stated.source, "size", getattr(size, what), stated.evaluate(what, **values)
+        )
+
+
+def _linucb(spec: linucb.Spec) -> Built:
+    values = sweeps.symbols(spec)
+    excess = evaluate(newton.EXCESS, **values)
+    return _built(spec, linucb.build, values, newton.THEOREM_A, newton.THEOREM_C, excess)
+
+
+def _thompson(spec: thompson.Spec) -> Built:
+    values = posterior_sweeps.symbols(spec) | {"draw_norm": sampling.draw_norm(spec)}
+    return _built(spec, thompson.build, values, newton.THEOREM_B, newton.THEOREM_C_THOMPSON)
+
+
+def _built(
+    spec: Any,
+    build: Callable[[Any], Any],
+    values: Mapping[str, float],
+    theorem: Statement,
+    lower: Statement,
+    excess: float = math.nan,
+) -> Built:
+    stated = {what: theorem.evaluate(what, **values) for what in SIZES}
+    return Built(spec.horizon, build(spec).size(), stated, lower.evaluate("layers", **values), excess)
+
+
+def _held(title: str, built: list[Built], theorem: Statement, lower: Statement) -> Iterator[Verdict]:
+    """Sizes against the theorem, layers per decade, and layers over the least ones."""
+    for one in built:
+        yield Verdict(
+            f"{title}, T={one.horizon:,}: layers",
+            theorem.source,
+            "size",
+            one.size.layers,
+            one.stated["layers"],
+            note=f"{one.size.layers / one.least:.2f} times the least of a polynomial method, {one.least:.2f}",
+        )
+    over = f"T = {built[0].horizon:,} … {built[-1].horizon:,}"
+    for what in SIZES[1:]:
+        ratio = max(getattr(one.size, what) / one.stated[what] for one in built)
+        yield Verdict(f"{title}, {over}: {what} over stated, worst", theorem.source, "size", ratio, 1.0)
+    layers = [one.size.layers for one in built]
+    growth = max(later - earlier for earlier, later in pairwise(layers))
+    claim = f"{title}, {over}: layers per factor of 10 in T, most"
+    yield Verdict(claim, newton.COROLLARY, "size", growth, PER_DECADE, note=", ".join(map(str, layers)))
+    ratios = [one.size.layers / one.least for one in built]
+    claim = f"{title}, {over}: layers over the least of a polynomial method"
+    yield Verdict(f"{claim}, most", lower.source, "size", max(ratios), MOST)
+    yield Verdict(f"{claim}, least", lower.source, "least", min(ratios), 1.0)
+
+
+def _corollary(title: str, built: list[Built]) -> Verdict:
+    """Layers less those that are not Newton's, over the least layers: at most log₂3."""
+    extra = [evaluate(newton.EXTRA) + max(0.0, math.log2(one.excess)) for one in built]
+    multiples = [(one.size.layers - more) / one.least for one, more in zip(built, extra, strict=True)]
+    return Verdict(
+        f"{title}: multiple of the least layers, {extra[0]:.3g} layers aside",
+        "this project, docs/depth.md, Corollary D",
+        "size",
+        max(multiples),
+        evaluate(newton.MULTIPLE),
+        note="degree used over degree needed: " + ", ".join(f"{one.excess:.2f}" for one in built),
+    )
+
+
+def searched(
+    title: str, built: Construction, source: str, histories: list[Recipe], together: int = 20
+) -> Iterator[Verdict]:
+    """The error of a LinUCB construction, and its worst block, over some histories, so many of them at a time."""
+    findings = Findings()
+    for start in range(0, len(histories), together):
+        findings = findings.merge(measure(built, algorithms.linucb, histories[start : start + together]))
+    yield Verdict(
+        f"{title}: |log-probability error|, {findings.histories} histories",
+        source,
+        "bound",
+        findings.error,
+        built.spec.error,
+        built.certificate,
+        rounding=2 * built.blocks[-1].promise.total.rounding,
+        witness=findings.witness,
+    )
+    worst = max(findings.blocks.values(), key=lambda block: block.ratio)
+    claim = f"{title}: worst error over promise of a block"
+    yield Verdict(claim, source, "size", worst.ratio, 1.0, note=worst.probe.block)
