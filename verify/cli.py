@@ -265,9 +265,9 @@ def train(
     if as_json:
         print(json.dumps({"model": str(folder / "model.safetensors"), "curve": curve}))
     else:
-        table = Table("step", "loss", *[name for name in (curve or [{}])[-1] if name not in ("step", "loss")])
+        table = Table(*(names := list((curve or [{}])[-1])))
         for row in curve[-5:]:
-            table.add_row(*map(number, row.values()))
+            table.add_row(*(number(row.get(name)) for name in names))
         Console().print(table, f"{folder / 'model.safetensors'}")
 
 

@@ -239,12 +239,12 @@ def stream_at_token(axes: Axes, record: Record) -> None:
     axes.set_title(f"{record['spec']['form']} form, decision {record['steps']}: dark is large")
 
 
-GROUPS = ((BLUE, "o"), (VERMILLION, "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+GROUPS = ((BLUE, "o"), (VERMILLION, "s"), ("#009E73", "^"), ("#CC79A7", "D"), (ORANGE, "v"), (GREY, "P"))
 """Colours and markers of groups of curves."""
 
 
 def curves(axes: Axes, record: Record) -> None:
-    """Named curves; a group shares colour and marker, line and filling tell measured, certified and stated apart."""
+    """Named curves, some with a band; a group shares colour and marker, line and filling tell their kinds apart."""
     groups = list(dict.fromkeys(curve["group"] for curve in record["curves"]))
     for curve in record["curves"]:
         look, (color, marker) = LOOKS[curve["look"]], GROUPS[groups.index(curve["group"]) % len(GROUPS)]
@@ -255,7 +255,10 @@ def curves(axes: Axes, record: Record) -> None:
             "marker": marker,
             "markerfacecolor": face,
         }
-        axes.plot(curve["x"], curve["y"], label=curve["label"], markersize=3, **style)
+        often = max(1, len(curve["x"]) // 10)
+        axes.plot(curve["x"], curve["y"], label=curve["label"], markersize=3, markevery=often, **style)
+        if "low" in curve:
+            axes.fill_between(curve["x"], curve["low"], curve["high"], color=color, alpha=0.15, linewidth=0)
     axes.set_xscale(record["x_scale"])
     axes.set_yscale(record["y_scale"])
     axes.set(xlabel=record["x_label"], ylabel=record["y_label"], title=record["title"])
@@ -336,7 +339,8 @@ def _check(record: Record) -> None:
             _field(record, name, kind)
         rows = _field(record, "curves", kind) or [{}]
     for row in rows:
-        _check_lists(kind, {name: _field(row, name, kind) for name in (*names, *others)}, names)
+        banded = [*names, "low", "high"] if kind == "curves" and "low" in row else names
+        _check_lists(kind, {name: _field(row, name, kind) for name in (*banded, *others)}, banded)
 
 
 def _check_lists(kind: str, fields: Mapping[str, Any], names: Sequence[str]) -> None:

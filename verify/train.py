@@ -10,6 +10,7 @@ Source: arXiv 2310.08566, section 3 (the pretraining loss) and section 5; the op
 schedule ours.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +28,9 @@ from verify.training import checkpoint, curves
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.policy import HELD_OUT, Trained, regrets
 from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch
+
+MODELS = Path(__file__).parent / "models"
+"""Where the models that come with the package lie."""
 
 PART = 3200
 """Tokens whose gradients are computed at a time on a CPU."""
@@ -155,6 +159,7 @@ def train(
         )
         done, curve = _begin(run, path, model, optimizer, resume)
         losses: list[float] = []
+        begun = time.monotonic() - (curve[-1].get("seconds", 0.0) if curve else 0.0)
         for step in range(done, run.steps):
             data = source(step) if source else batch(run.recipe, run.seed, step, run.batch)
             data = data.first(run.recipe, run.length_at(step))
@@ -164,6 +169,7 @@ def train(
             losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
                 mean = {"step": step + 1, "loss": float(np.mean(losses))}
+                mean |= {"seconds": time.monotonic() - begun}
                 curve, losses = [*curve, mean | regrets(Trained(run.recipe, model))], []
                 if rank == 0:
                     checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)
@@ -174,17 +180,38 @@ def train(
     return model
 
 
-def load(path: Path) -> Trained:
-    """A trained model from a checkpoint, with or without its optimiser.
+def load(model: Path | str) -> Trained:
+    """A trained model: a shipped one by its name, or a checkpoint by its path, with or without its optimiser.
 
     Raises:
-        ValueError: if the file is damaged or none of ours.
+        ValueError: if there is no such model, or the file is damaged or none of ours.
     """
+    path = locate(model)
     tensors, step, settings, _ = checkpoint.load(path)
     run = from_record(settings)
-    model = run.model()
-    checkpoint.restore(path, tensors, model, None, step)
-    return Trained(run.recipe, model)
+    network = run.model()
+    checkpoint.restore(path, tensors, network, None, step)
+    return Trained(run.recipe, network)
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.stem for path in MODELS.glob("*.safetensors"))
+
+
+def locate(model: Path | str) -> Path:
+    """The file of a shipped model, by its name, or of any other, by its path.
+
+    >>> locate("dpt-bernoulli").name
+    'dpt-bernoulli.safetensors'
+    """
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return path
+    if str(model) not in shipped():
+        wanted = f"one of {', '.join(shipped())}, or the path of a .safetensors file"
+        raise ValueError(f"model: wanted {wanted}, got {str(model)!r}")
+    return MODELS / f"{model}.safetensors"
 
 
 def _begin(

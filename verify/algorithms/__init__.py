@@ -8,6 +8,7 @@ from verify.algorithms.beta_bernoulli import (
     BernoulliThompsonParameters,
     bernoulli_thompson,
     bernoulli_thompson_accuracy,
+    bernoulli_thompson_at,
     bernoulli_thompson_decoder,
 )
 from verify.algorithms.choice import ChoiceProbabilities, along_lines, choice_probabilities
@@ -55,6 +56,7 @@ __all__ = [
     "along_lines",
     "bernoulli_thompson",
     "bernoulli_thompson_accuracy",
+    "bernoulli_thompson_at",
     "bernoulli_thompson_decoder",
     "choice_probabilities",
     "decoder",

@@ -61,6 +61,13 @@ distribution_ratio = _symbol("distribution_ratio")
 nodes = _symbol("nodes")
 node_norm = _symbol("node_norm")
 draw_norm = _symbol("draw_norm")
+layers = _symbol("layers")
+heads = _symbol("heads")
+width = _symbol("width")
+hidden = _symbol("hidden")
+norm = _symbol("norm")
+radius = _symbol("radius")
+covering_radius = _symbol("covering_radius")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -99,6 +106,13 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         nodes: "N, lines along which a policy is integrated",
         node_norm: "the largest norm of a node",
         draw_norm: "Z, bound on the norm of the draw that a state token holds",
+        layers: "L, of the transformers that are searched",
+        heads: "M, their heads",
+        width: "D, entries of their tokens",
+        hidden: "D′, their neurons",
+        norm: "B, bound on their norm",
+        radius: "R, to which their tokens are clipped",
+        covering_radius: "ρ, of the cover of the transformers",
     }
 )
 

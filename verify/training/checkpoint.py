@@ -26,6 +26,7 @@ def save(
     step: int,
     settings: dict,
     curve: list,
+    more: dict[str, Any] | None = None,
 ) -> None:
     """Write beside the final name and move there, so that a kill leaves the checkpoint before; makes folders if need be."""
     tensors = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
@@ -37,6 +38,7 @@ def save(
         "step": str(step),
         "settings": json.dumps(settings),
         "curve": json.dumps(curve),
+        **{name: json.dumps(value) for name, value in (more or {}).items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(path.suffix + ".part")
@@ -63,6 +65,21 @@ def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:
         return tensors, *parts  # type: ignore[return-value]
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
+
+
+def told(path: Path, name: str) -> Any:
+    """One more entry of a checkpoint's metadata, from JSON.
+
+    Raises:
+        ValueError: if the file is damaged, or has no such entry.
+    """
+    load(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    try:
+        return json.loads(metadata[name])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: wanted {name!r} in its metadata, as `weightwright ship` writes it") from error
 
 
 def restore(

@@ -7,19 +7,22 @@ from matplotlib.figure import Figure
 
 from verify.report import write_whole
 
+NOT_REGRET = ("step", "loss", "seconds")
+"""What a row of a curve holds besides regrets."""
+
 COLOURS = {"trained": "C0", "greedy": "C2", "empirical": "0.6"}
 """The true algorithm, by whatever name, is C1."""
 
 
 def write(folder: Path, curve: list[dict[str, float]]) -> None:
-    """Write curve.json and curve.png; rows are {"step", "loss", regret by name}."""
+    """Write curve.json and curve.png; rows are {"step", "loss", "seconds", regret by name}."""
     write_whole(folder / "curve.json", json.dumps(curve, indent=1))
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     loss, regret = figure.subplots(1, 2)
     steps = [row["step"] for row in curve]
     loss.plot(steps, [row["loss"] for row in curve], ".-")
     loss.set(xlabel="step", ylabel="loss (nats a decision)")
-    for name in [name for name in curve[-1] if name not in ("step", "loss")]:
+    for name in [name for name in curve[-1] if name not in NOT_REGRET]:
         dotted = {} if name in ("trained", "greedy") else {"linestyle": "--"}
         colour = COLOURS.get(name, "C1")
         regret.plot(steps, [row[name] for row in curve], color=colour, label=name, **dotted)

@@ -1,5 +1,6 @@
 """A trained transformer as a policy: on whole histories, one decision at a time, and playing many problems at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 from constructions.history import BanditHistory, EpisodeHistory
 from verify.training import mdps
 from verify.training.model import Memory, TrainedTransformer
-from verify.training.recipes import BanditRecipe, Recipe, action_tokens, draw_mdps, draw_tasks, expert, player
+from verify.training.recipes import EpisodeRecipe, Recipe, action_tokens, draw_mdps, draw_tasks, expert, player
 from verify.training.tasks import play
 
 HELD_OUT = 2**32
@@ -117,28 +118,38 @@ def advance(
 
 
 def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
-    """Mean cumulative regret at the horizon, of the model and of those that it is compared with, on held-out problems.
+    """Mean cumulative regret at the horizon, of the model and of those that it is compared with, on held-out problems."""
+    return {name: float(regret.sum(axis=1).mean()) for name, regret in contest(trained, size).items()}
+
+
+def true_algorithm(recipe: Recipe) -> str:
+    """The algorithm that a recipe's model should carry out, by name: the expert, or Thompson sampling for DPT."""
+    if isinstance(recipe, EpisodeRecipe):
+        return "ucbvi"
+    return {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[recipe.problem]
+
+
+def contest(
+    trained: Trained, size: int, number: int = 0, others: Sequence[str] = ("empirical",)
+) -> dict[str, Float[np.ndarray, "batch steps"]]:
+    """Step-by-step regret on a batch of held-out problems: of the model, of the true algorithm, and of others.
 
     "trained" draws from the model's probabilities, "greedy" takes their largest; all meet the same problems and rewards.
+    The batch is a function of its number and size.
     """
-    recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0])
-    if isinstance(recipe, BanditRecipe):
-        problems = draw_tasks(recipe, generator, size)
-        true = {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[
-            recipe.problem
-        ]
-        bandit_players = {
-            "trained": Player(trained, problems.uniforms, problems.arms),
-            "greedy": Player(trained, problems.uniforms, problems.arms, greedy=True),
-            **{name: player(name, problems, generator) for name in (true, "empirical")},
-        }
-        played = {name: problems.regret(play(problems, one).actions) for name, one in bandit_players.items()}
-    else:
+    recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, number])
+    if isinstance(recipe, EpisodeRecipe):
         processes = draw_mdps(recipe, generator, size)
         chosen = {
             "trained": Player(trained, processes.uniforms),
             "greedy": Player(trained, processes.uniforms, greedy=True),
             "ucbvi": expert(recipe, processes),
         }
-        played = {name: processes.regret(mdps.play_episodes(processes, one)) for name, one in chosen.items()}
-    return {name: float(regret.sum(axis=1).mean()) for name, regret in played.items()}
+        return {name: processes.regret(mdps.play_episodes(processes, one)) for name, one in chosen.items()}
+    problems = draw_tasks(recipe, generator, size)
+    players = {
+        "trained": Player(trained, problems.uniforms, problems.arms),
+        "greedy": Player(trained, problems.uniforms, problems.arms, greedy=True),
+        **{name: player(name, problems, generator) for name in (true_algorithm(recipe), *others)},
+    }
+    return {name: problems.regret(play(problems, one).actions) for name, one in players.items()}

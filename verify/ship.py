@@ -1,0 +1,166 @@
+"""Shipping: the weights of a checkpoint alone, what they were trained on, how well they play, and a card that says so.
+
+    weightwright ship dpt-bernoulli FOLDER      verify/models/dpt-bernoulli.safetensors and .md
+
+Everything on the card is read from the file or measured when it is written; nothing is typed in, but for the time of runs
+whose curve does not tell it.
+"""
+
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from verify import train
+from verify.report import number, write_whole
+from verify.training import checkpoint
+from verify.training.curves import NOT_REGRET
+from verify.training.policy import HELD_OUT, Trained, contest
+from verify.training.recipes import RECIPES, BanditRecipe, EpisodeRecipe, Recipe
+
+BATCH = 100
+"""Problems that are played at once."""
+
+
+def ship(
+    folder: Path,
+    name: str,
+    *,
+    to: Path = train.MODELS,
+    runs: int = 500,
+    seconds: float | None = None,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
+) -> Path:
+    """Export the checkpoint in a folder; returns the file written, beside which is its card.
+
+    Args:
+        folder: where `weightwright train --out` wrote.
+        name: what the model is to be called.
+        to: where models lie.
+        runs: held-out problems on which its regret is measured.
+        seconds: what training took, if the curve does not say.
+        tell: told problems done and wanted.
+
+    Raises:
+        ValueError: if the folder has no checkpoint, it is damaged, or there are fewer than 2 runs.
+    """
+    source = folder / "checkpoint.safetensors"
+    _, step, settings, curve = checkpoint.load(source)
+    trained, run = train.load(source), train.from_record(settings)
+    facts = {
+        "command": command(run),
+        "seconds": curve[-1].get("seconds", seconds) if curve else seconds,
+        "regret": measured(trained, runs, tell),
+    }
+    path = to / f"{name}.safetensors"
+    checkpoint.save(path, trained.model, None, step, asdict(run), curve, facts)
+    write_whole(to / f"{name}.md", card(path))
+    return path
+
+
+def measured(
+    trained: Trained,
+    runs: int,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
+    first: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Regret at the horizon on held-out problems: mean, standard deviation, and half the mean's 95 % interval, by player.
+
+    `first` is the number of the first batch of problems, so that others than those of the card can be asked for.
+    """
+    if runs < 2:
+        raise ValueError(f"runs: wanted 2 or more, got {runs}")
+    found: dict[str, list] = {}
+    for done in range(0, runs, BATCH):
+        size = min(BATCH, runs - done)
+        for name, regret in contest(trained, size, first + done // BATCH).items():
+            found.setdefault(name, []).extend(regret.sum(axis=1))
+        tell(done + size, runs)
+    return {
+        name: {
+            "mean": float(np.mean(totals)),
+            "deviation": float(np.std(totals, ddof=1)),
+            "half": float(1.96 * np.std(totals, ddof=1) / np.sqrt(runs)),
+            "runs": runs,
+        }
+        for name, totals in found.items()
+    }
+
+
+def command(run: train.Run) -> str:
+    """The command that trains a run; settings that it has no option for follow in brackets."""
+    name, horizon = _recipe(run.recipe)
+    options, rest = [f"weightwright train {name}"], []
+    if horizon is not None:
+        options.append(f"--horizon {horizon}")
+    for field in fields(run):
+        value, default = getattr(run, field.name), field.default
+        if default is MISSING or value == default:
+            continue
+        if field.name in ("steps", "batch", "seed", "rate", "short", "layers", "heads", "width"):
+            options.append(f"--{field.name} {value}")
+        elif field.name == "attention":
+            options.append("--softmax")
+        else:
+            rest.append(f"{field.name} = {value}")
+    return " ".join(options) + (f"  [{', '.join(rest)}]" if rest else "")
+
+
+def card(path: Path) -> str:
+    """The card of a shipped model, in Markdown, from its file alone."""
+    tensors, step, settings, curve = checkpoint.load(path)
+    run, name = train.from_record(settings), path.stem
+    count, seconds = sum(value.numel() for value in tensors.values()), checkpoint.told(path, "seconds")
+    took = "not recorded" if seconds is None else f"{number(round(seconds / 60))} minutes"
+    stopped = "" if step == run.steps else f", stopped after {step:,}: the checkpoint of that step"
+    results = checkpoint.told(path, "regret")
+    runs = next(iter(results.values()))["runs"]
+    names = [key for key in curve[-1] if key not in NOT_REGRET] if curve else []
+    rows = curve[:: max(1, len(curve) // 8)]
+    rows += [curve[-1]] if curve and rows[-1] is not curve[-1] else []
+    parts = [
+        f"# {name}",
+        f"{count:,} weights in float32, {path.stat().st_size:,} bytes: {run.layers} layers of {run.heads} heads, "
+        f"width {run.width}, {run.attention} attention. `verify.train.load({name!r})` loads it, "
+        f"`weightwright compare {name}` plays it against the true algorithm.",
+        f"- **Command**: `{checkpoint.told(path, 'command')}`",
+        f"- **Data**: {data(run.recipe)}, made on the spot from seed {run.seed}; "
+        f"{step * run.batch:,} trajectories, each seen once",
+        f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}",
+        f"- **Time**: {took}",
+        f"\n## Regret\n\nAt the horizon, on {runs} held-out problems (seeds [2³²: {HELD_OUT}, n]), the same for all; "
+        "mean and its 95 % interval. *trained* draws from the model's probabilities, *greedy* takes their largest.\n",
+        "| player | regret |\n|---|---|",
+        *(f"| {who} | {number(row['mean'])} ± {number(row['half'])} |" for who, row in results.items()),
+        "\n## Curve\n\nRegret of 100 held-out problems while it was trained.\n",
+        "| " + " | ".join(columns := ["step", "loss", *names]) + " |",
+        "|---" * len(columns) + "|",
+        *("| " + " | ".join(number(row[key]) for key in columns) + " |" for row in rows),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def data(recipe: Recipe) -> str:
+    """What a recipe trains on, in words."""
+    if isinstance(recipe, EpisodeRecipe):
+        return (
+            f"soft UCB-VI in decision processes of {recipe.states} states, {recipe.actions} actions and "
+            f"{recipe.episode} steps, {recipe.episodes} episodes; labels: its own actions"
+        )
+    labels = {"expert": "its own actions", "optimal": "the best arm", "estimate": "the arm that looks best at the end"}
+    who = {"mixed": "half uniform, half Thompson sampling"}.get(recipe.player, recipe.player)
+    noise = f", noise N(0, {recipe.noise}²)" if recipe.problem == "linear" else ""
+    arms = f"{recipe.actions} arms" + (f" in {recipe.dim} dimensions" if recipe.problem == "linear" else "")
+    return f"{recipe.problem} bandits, {arms}{noise}, T = {recipe.horizon}; played by {who}; labels: {labels[recipe.labels]}"
+
+
+def _recipe(recipe: Recipe) -> tuple[str, int | None]:
+    """The name of a recipe, and its horizon if that is not the named one's."""
+    for name, known in RECIPES.items():
+        if known == recipe:
+            return name, None
+        if isinstance(known, BanditRecipe) and isinstance(recipe, BanditRecipe):
+            if replace(known, horizon=recipe.horizon) == recipe:
+                return name, recipe.horizon
+    raise ValueError(f"recipe: wanted one of {', '.join(RECIPES)}, at any horizon, got {recipe}")
