@@ -1,4 +1,4 @@
-"""The command line: weightwright verify | plot | errata | sweep | train."""
+"""The command line: weightwright verify | plot | errata | sweep | train | ship | compare."""
 
 import json
 import os
@@ -12,16 +12,17 @@ import torch
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from verify import cli_models, frontier, plots, sweeping
 from verify import errata as errata_module
-from verify import frontier, plots, sweeping
 from verify import train as training
 from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
+from verify.cli_models import COLUMNS, Json, Out
 from verify.report import number, write, write_whole
 from verify.training.cache import cached
 from verify.training.recipes import RECIPES
@@ -53,10 +54,6 @@ class Swept(StrEnum):
     linucb = "linucb"
     thompson = "thompson"
     all = "all"
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report: page, JSON, figures.")]
 
 
 @app.callback()
@@ -187,13 +184,7 @@ def sweep(
     tasks = [(one.key, one) for one in frontier.configurations(names, quick)]
     run = sweeping.in_processes(workers) if dask is None else sweeping.on_cluster(dask)
     out = out or Path()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bar:
+    with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task("sweep", total=None)
 
         def tell(done: int, failed: int, whole: int) -> None:
@@ -250,10 +241,9 @@ def train(
     settings = {"steps": steps, "batch": batch, "seed": seed, "rate": rate, "short": short, **sizes}
     run = training.named(recipe, horizon, **settings)
     source = None if cache is None else cached(cache, run.recipe, run.seed, run.batch)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     curve: list[dict[str, float]] = []
     folder = out or Path("models") / recipe
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task(recipe, total=steps)
 
         def tell(now: training.Progress) -> None:
@@ -269,6 +259,10 @@ def train(
         for row in curve[-5:]:
             table.add_row(*(number(row.get(name)) for name in names))
         Console().print(table, f"{folder / 'model.safetensors'}")
+
+
+app.command(epilog="Example: weightwright ship dpt-bernoulli models/dpt-bernoulli")(cli_models.ship)
+app.command(epilog="Example: weightwright compare dpt-bernoulli --out reports/compare")(cli_models.compare)
 
 
 def _layers(rows: list[dict]) -> Iterator[Table]:

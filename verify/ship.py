@@ -55,6 +55,7 @@ def ship(
     }
     path = to / f"{name}.safetensors"
     checkpoint.save(path, trained.model, None, step, asdict(run), curve, facts)
+    path.chmod(0o644)
     write_whole(to / f"{name}.md", card(path))
     return path
 
@@ -114,6 +115,7 @@ def card(path: Path) -> str:
     count, seconds = sum(value.numel() for value in tensors.values()), checkpoint.told(path, "seconds")
     took = "not recorded" if seconds is None else f"{number(round(seconds / 60))} minutes"
     stopped = "" if step == run.steps else f", stopped after {step:,}: the checkpoint of that step"
+    stopped += f"; the first {run.short:.0%} on a quarter of each trajectory" if run.short else ""
     results = checkpoint.told(path, "regret")
     runs = next(iter(results.values()))["runs"]
     names = [key for key in curve[-1] if key not in NOT_REGRET] if curve else []
@@ -148,7 +150,11 @@ def data(recipe: Recipe) -> str:
             f"soft UCB-VI in decision processes of {recipe.states} states, {recipe.actions} actions and "
             f"{recipe.episode} steps, {recipe.episodes} episodes; labels: its own actions"
         )
-    labels = {"expert": "its own actions", "optimal": "the best arm", "estimate": "the arm that looks best at the end"}
+    labels = {
+        "expert": "its own actions",
+        "optimal": "the best arm",
+        "estimate": "the arm that looks best at the end",
+    }
     who = {"mixed": "half uniform, half Thompson sampling"}.get(recipe.player, recipe.player)
     noise = f", noise N(0, {recipe.noise}²)" if recipe.problem == "linear" else ""
     arms = f"{recipe.actions} arms" + (f" in {recipe.dim} dimensions" if recipe.problem == "linear" else "")
@@ -160,7 +166,7 @@ def _recipe(recipe: Recipe) -> tuple[str, int | None]:
     for name, known in RECIPES.items():
         if known == recipe:
             return name, None
-        if isinstance(known, BanditRecipe) and isinstance(recipe, BanditRecipe):
-            if replace(known, horizon=recipe.horizon) == recipe:
-                return name, recipe.horizon
+        same = isinstance(known, BanditRecipe) and isinstance(recipe, BanditRecipe)
+        if same and replace(known, horizon=recipe.horizon) == recipe:
+            return name, recipe.horizon
     raise ValueError(f"recipe: wanted one of {', '.join(RECIPES)}, at any horizon, got {recipe}")

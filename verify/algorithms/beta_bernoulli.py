@@ -51,7 +51,9 @@ def bernoulli_thompson(
     return np.logaddexp.reduce(_terms(spec, history), axis=-1)
 
 
-def bernoulli_thompson_at(counts: Real[np.ndarray, "posteriors arms 2"]) -> Float[np.ndarray, "posteriors arms"]:
+def bernoulli_thompson_at(
+    counts: Real[np.ndarray, "posteriors arms 2"],
+) -> Float[np.ndarray, "posteriors arms"]:
     """Log-probabilities of Thompson sampling after so many successes and failures of each arm, many posteriors at once.
 
     >>> np.exp(bernoulli_thompson_at(np.array([[[1, 0], [0, 0]]]))).round(12).tolist()

@@ -1,7 +1,7 @@
 """Supervised pretraining: what a transformer learns from n trajectories, as stated. The constants c are set to 1.
 
-Sources: arXiv 2310.08566, Theorem 6 (distance to the expert), its corollary on rewards, the bound on the covering number that
-follows Definition 4, and Theorem 9 (the temperature at which soft LinUCB has the regret of LinUCB).
+Sources: arXiv 2310.08566, Theorem 6 (distance to the expert, and rewards), the bound on the covering number that its
+section on pretraining gives, and Theorem 9 (the temperature at which soft LinUCB has the regret of LinUCB).
 """
 
 import sympy

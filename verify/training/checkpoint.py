@@ -79,7 +79,9 @@ def told(path: Path, name: str) -> Any:
     try:
         return json.loads(metadata[name])
     except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: wanted {name!r} in its metadata, as `weightwright ship` writes it") from error
+        raise ValueError(
+            f"{path}: wanted {name!r} in its metadata, as `weightwright ship` writes it"
+        ) from error
 
 
 def restore(

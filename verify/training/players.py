@@ -41,6 +41,32 @@ class LinUCB:
         self._solved -= np.matmul(self._arms, solved[:, :, None]) * shrink[:, None]
 
 
+class LinearThompson:
+    """argmax_k ⟨a_k, w̃⟩, w̃ drawn from the posterior of w ~ N(0, λI) under noise N(0, r)."""
+
+    def __init__(
+        self, tasks: Tasks, generator: np.random.Generator, variance: float = 1.0, noise: float = 2.25
+    ):
+        self._arms, self._generator, self._noise = tasks.arms, generator, noise
+        count, dim = len(tasks.arms), tasks.arms.shape[2]
+        self._gram = np.broadcast_to(noise / variance * np.eye(dim), (count, dim, dim)).copy()
+        self._moment = np.zeros((count, dim))
+
+    def choose(self, step: int) -> Arms:
+        """One draw for each bandit: with Σ = LLᵀ, μ + √r L⁻ᵀz."""
+        factor = np.linalg.cholesky(self._gram)
+        half = np.linalg.solve(factor, self._moment[:, :, None])
+        draws = self._generator.standard_normal(half.shape)
+        weights = np.linalg.solve(factor.mT, half + np.sqrt(self._noise) * draws)
+        return np.matmul(self._arms, weights)[:, :, 0].argmax(axis=1)
+
+    def record(self, arms: Arms, rewards: Pay) -> None:
+        """Σ ← Σ + a aᵀ, b ← b + r a."""
+        chosen = self._arms[np.arange(len(arms)), arms]
+        self._gram += chosen[:, :, None] * chosen[:, None, :]
+        self._moment += chosen * rewards[:, None]
+
+
 class _Counting:
     """Plays and pay of each arm."""
 

@@ -10,7 +10,15 @@ from jaxtyping import Float, Int
 from constructions.history import BanditHistory, EpisodeHistory
 from verify.training import mdps
 from verify.training.model import Memory, TrainedTransformer
-from verify.training.recipes import EpisodeRecipe, Recipe, action_tokens, draw_mdps, draw_tasks, expert, player
+from verify.training.recipes import (
+    EpisodeRecipe,
+    Recipe,
+    action_tokens,
+    draw_mdps,
+    draw_tasks,
+    expert,
+    player,
+)
 from verify.training.tasks import play
 
 HELD_OUT = 2**32

@@ -164,7 +164,8 @@ def draw_tasks(recipe: BanditRecipe, generator: np.random.Generator, size: int) 
 def player(name: str, problems: Tasks, generator: np.random.Generator) -> Player:
     """A player by name; "mixed" is uniform in every other bandit and Thompson in the rest."""
     if name == "thompson":
-        return players.Thompson(problems, generator)
+        kind = players.Thompson if problems.bernoulli else players.LinearThompson
+        return kind(problems, generator)
     if name == "mixed":
         thompson = players.Thompson(problems, generator)
         return players.Mixed(np.arange(len(problems.means)) % 2 == 0, players.Uniform(problems), thompson)
