@@ -97,6 +97,15 @@ def test_damaged_and_missing_models_are_one_clear_error(checkpointed, tmp_path):
         for read in (train.load, ship.card, compare.compare):
             with pytest.raises(ValueError, match="wanted a checkpoint written by"):
                 read(path)
+    _, step, settings, curve = ship.checkpoint.load(checkpointed[1] / "checkpoint.safetensors")
+    for wrong in (
+        {},
+        settings | {"moon": "full"},
+        settings | {"recipe": {"episodes": 3, "problem": "linear"}},
+    ):
+        ship.checkpoint.save(path, checkpointed[0].model(), None, step, wrong, curve)
+        with pytest.raises(ValueError, match="settings: wanted those of a run"):
+            train.load(path)
     with pytest.raises(ValueError, match="'regret' in its metadata"):
         ship.checkpoint.told(checkpointed[1] / "checkpoint.safetensors", "regret")
     with pytest.raises(ValueError, match=r"model: wanted one of ad-linucb, .*, got 'nothing'"):

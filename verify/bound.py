@@ -86,7 +86,7 @@ def hellinger(
 ) -> Float[np.ndarray, "*batch"]:
     """D_H = √(Σ_a (√p − √q)²) of two policies, given by log-probabilities.
 
-    >>> hellinger(np.array([0.0, -np.inf]), np.array([-np.inf, 0.0])).round(3)
-    np.float64(1.414)
+    >>> hellinger(np.array([[0.0, -np.inf]]), np.array([[-np.inf, 0.0]])).round(3).tolist()
+    [1.414]
     """
     return np.sqrt(((np.exp(one / 2) - np.exp(other / 2)) ** 2).sum(axis=-1))

@@ -166,11 +166,11 @@ def _ratio(
 ) -> Ratio:
     """Mean and bootstrap interval of equally good, independent, unbiased estimates, given by their logarithms."""
     generator, count = np.random.default_rng(0), len(terms)
-    top = terms.max(axis=0)
+    top = terms.max(axis=0, keepdims=True)
     shares = generator.multinomial(count, np.full(count, 1 / count), size=2000) / count
     again = np.log(shares @ np.exp(terms - top)) + top
     low, high = np.maximum(np.quantile(again, (0.025, 0.975), axis=0), 0)  # R ≥ 1
-    estimate = np.maximum(logsumexp(terms, axis=0) - np.log(count), 0)
+    estimate = np.maximum(np.asarray(logsumexp(terms, axis=0)) - np.log(count), 0)
     return Ratio(share, mixing, estimate, low, high, effective)
 
 
@@ -184,7 +184,8 @@ def _act(counts: Float[np.ndarray, "n arms 2"], actions: Int[np.ndarray, " n"], 
 
 def _effective(weights: Float[np.ndarray, "groups particles"]) -> Float[np.ndarray, " groups"]:
     """(ΣW)²/ΣW², of log-weights."""
-    return np.exp(2 * logsumexp(weights, axis=1) - logsumexp(2 * weights, axis=1))
+    once, twice = (np.asarray(logsumexp(power * weights, axis=1)) for power in (1, 2))
+    return np.exp(2 * once - twice)
 
 
 def _systematic(weights: Float[np.ndarray, " n"], generator: np.random.Generator) -> Int[np.ndarray, " n"]:

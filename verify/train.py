@@ -123,9 +123,16 @@ class Progress:
 
 
 def from_record(settings: dict[str, Any]) -> Run:
-    """A run from the settings in a checkpoint."""
-    kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
-    return Run(**{**settings, "recipe": kind(**settings["recipe"])})
+    """A run from the settings in a checkpoint.
+
+    Raises:
+        ValueError: if they are not those of a run.
+    """
+    try:
+        kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
+        return Run(**{**settings, "recipe": kind(**settings["recipe"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"settings: wanted those of a run, got {settings}: {error}") from error
 
 
 def train(
