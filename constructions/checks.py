@@ -3,6 +3,13 @@
 import math
 from collections.abc import Sequence
 
+LARGEST = 1e30
+"""Numbers beyond it, or below its inverse, are not of this world: their powers would leave float64."""
+
+
+EPSILON = 2.0**-53
+"""One rounding of float64, relative."""
+
 
 def whole(name: str, value: object) -> None:
     """Wanted: an integer of at least 1."""
@@ -15,6 +22,17 @@ def number(name: str, value: object, *, positive: bool) -> None:
     finite = _finite(value)
     if finite is None or finite < 0 or (positive and finite == 0):
         raise ValueError(f"{name}: wanted a finite number {'> 0' if positive else '>= 0'}, got {value!r}")
+    if finite and not 1 / LARGEST <= finite <= LARGEST:
+        raise ValueError(f"{name}: wanted a number between {1 / LARGEST:g} and {LARGEST:g}, got {value!r}")
+
+
+def condition(ridge: float, largest: float) -> None:
+    """Wanted: a matrix with eigenvalues from `ridge` to `largest` that float64 can tell from a singular one."""
+    if not largest * EPSILON <= ridge:
+        raise ValueError(
+            f"ridge: wanted at least {largest * EPSILON:.3g} beside eigenvalues up to {largest:.3g}, got {ridge!r}: "
+            "float64 could not tell the matrix from a singular one"
+        )
 
 
 def interval(name: str, value: object) -> None:

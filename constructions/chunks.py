@@ -45,6 +45,7 @@ class Chunk:
         wanted: which tokens of the chunk they are.
         state: what the tokens before the chunk left behind; brought up to date by the groups.
         shared: what groups with settled keys have computed for this chunk.
+        part: which part of the layers it is for; what they leave behind is told apart by it.
         places: what positions score.
         found: what has been worked out once for this chunk: scores of positions, views of the stream.
     """
@@ -55,6 +56,7 @@ class Chunk:
     wanted: "Wanted"
     state: State
     shared: dict
+    part: str
     places: "Places"
     found: dict = field(default_factory=dict)
 

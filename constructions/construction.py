@@ -111,7 +111,7 @@ class Construction:
     def log_probabilities(
         self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
     ) -> Float[np.ndarray, "steps arms"]:
-        """The policy at every step of a history, in one pass; the certificate speaks of float64."""
+        """The policy at every step of a history, in one pass; the certificate speaks of exact arithmetic."""
         return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
 
     def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:

@@ -11,6 +11,7 @@ one) are the same computation. They may be float64 or float32, on the CPU or a G
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +102,9 @@ class Program:
     def advance(
         self, tokens: Float[Tensor, "batch tokens width"], state: State, wanted: Wanted = slice(None)
     ) -> Float[Tensor, "batch wanted width"]:
-        """The output at the wanted ones of the next few tokens; `state` is brought up to date."""
+        """The output at the wanted ones of the next few tokens; `state` is brought up to date, and keeps the tokens."""
+        if not tokens.shape[1]:
+            return tokens
         radius = self.transformer.clip_radius
         inside = bool((torch.linalg.vector_norm(tokens, dim=-1) <= radius).all())
         placed = (tokens if inside else clip(tokens, radius)).permute(2, 0, 1)
@@ -122,13 +125,12 @@ class Program:
         self, inputs: Stream, state: State, wanted: Wanted
     ) -> Float[Tensor, "width batch wanted"] | None:
         """All layers on the next few tokens, in place; None if only the literal layers can do it."""
-        shared: dict = {}
         if self.alone:  # what is settled is not written: it may be read from the stream itself
-            first = Chunk(inputs, inputs, state.count, slice(None), state, shared, self.places)
+            first = Chunk(inputs, inputs, state.count, slice(None), state, {}, "first", self.places)
             if not self._layers(first, range(self.alone)):
                 return None
         stream = inputs[..., wanted].clone(memory_format=torch.contiguous_format)
-        last = Chunk(inputs, stream, state.count, wanted, state, shared, self.places)
+        last = Chunk(inputs, stream, state.count, wanted, state, {}, "last", self.places)
         return last.stream if self._layers(last, range(self.alone, len(self.layers))) else None
 
     def _layers(self, chunk: Chunk, numbers: range) -> bool:
@@ -147,9 +149,9 @@ class Program:
                 if not layer.run(chunk, number, repetition):
                     return False
                 most += float(written.dot(written))
-                if not most <= square * (1 - ROOM):
+                if not (most <= square * (1 - ROOM) and math.isfinite(most)):
                     most = _largest_square(stream)
-                    if not most <= square:
+                    if not (most <= square and math.isfinite(most)):
                         return False
         return True
 

@@ -52,7 +52,7 @@ class Linear:
 
     def __call__(self, chunk: Chunk, place: str) -> Move:
         """What these heads add to the stream."""
-        memory = self.name if self.settled else place
+        memory = f"{chunk.part} {self.name}" if self.settled else place
         if memory not in chunk.shared:
             seen = chunk.seen(self.settled)
             outer = self.value(seen)[:, None] * self.key(seen)[None]  # (values, keys, batch, tokens)

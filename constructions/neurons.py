@@ -237,7 +237,10 @@ def _functions(
     order = np.argsort(turn, kind="stable")
     rank = np.argsort(order)
     turn, scale, threshold = turn[order], scale[order], threshold[order]
-    anchors = turn[[0, *range(len(turn))]]
+    left, right = turn[[0, *range(len(turn))]], turn[[*range(len(turn)), -1]]
+    anchors = np.where(
+        abs(left) <= abs(right), left, right
+    )  # the nearer end of a piece: differences from it lose no digits
     places = range(place.max(initial=-1) + 1)
     weights = np.zeros((len(order), len(places)))  # (neurons, functions)
     np.add.at(weights, (rank[neuron], place), weight)

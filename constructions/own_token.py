@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from constructions.chunks import Chunk, PositionScore, largest
-from constructions.sparsity import Move, Rows, Sparse, Targets, contract, lengths
+from constructions.sparsity import TINY, Move, Rows, Sparse, Targets, contract, lengths
 
 
 @dataclass(frozen=True)
@@ -167,14 +167,15 @@ class OwnMatrix:
         """Whether p outweighs all products with tokens before; all queries as one are quicker to look at, and often do."""
         past, most = self._past(chunk, place)
         weight = self.left.weight if self.keyed else self.right.weight
-        if abs(weight) * float(torch.linalg.vector_norm(queries)) * most + chunk.highest(self.score) <= 0:
+        whole = float(torch.linalg.vector_norm(queries.double())) + TINY
+        if abs(weight) * whole * most + chunk.highest(self.score) <= 0:
             return True
         sizes = abs(weight) * lengths(queries, 1).amax(0)
         return bool((sizes.view(chunk.shape) * past + chunk.before(self.score) <= 0).all())
 
     def _past(self, chunk: Chunk, place: str) -> tuple[Float[Tensor, "batch wanted"], float]:
         """The largest norm of a key at the tokens before each wanted one, and the largest of them all."""
-        place = self.name if self.settled else place
+        place = f"{chunk.part} {self.name}" if self.settled else place
         if place not in chunk.shared:
             part, count = (self.right, self.columns) if self.keyed else (self.left, self.rows)
             keys = part.peek(chunk.seen(self.settled))

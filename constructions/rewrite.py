@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 from scipy import sparse
 
-from constructions.chunks import Places, PositionScore
+from constructions.chunks import Places, PositionScore, largest
 from constructions.evaluate import CompiledLayer, Program
 from constructions.identities import Gated, General, Group, Linear, OwnProduct, OwnToken
 from constructions.matrices import CROWD, own_matrices
@@ -153,7 +153,7 @@ class _Filing:
             return np.zeros(self.heads.count, dtype=bool)
         index = torch.arange(2, self.place.longest + 1, dtype=torch.float64)
         kinds, kind = np.unique(self.coefficients.reshape(-1, 9), axis=0, return_inverse=True)
-        most = [float(PositionScore(c.reshape(3, 3)).before(index).max()) for c in kinds]
+        most = [largest(PositionScore(c.reshape(3, 3)).before(index)) for c in kinds]
         return (np.array(most) < 0 if strict else np.array(most) <= 0)[kind.ravel()]
 
     def _alike(self, members: Int[np.ndarray, " members"]) -> Iterator[Int[np.ndarray, " members"]]:

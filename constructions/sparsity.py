@@ -16,6 +16,9 @@ FEW = 4
 """Up to so many bands, adding slices is quicker than a sparse product; so is a dense one for so many columns, and for so
 many tokens a product of matrices is quicker than one entry after the other."""
 
+TINY = 2.0**-500
+"""More than underflow takes off the root of a sum of squares."""
+
 SMALL = 2**16
 """Up to so many products, all of them at once are quicker than one entry after the other."""
 
@@ -110,7 +113,8 @@ def packed(matrix: sparse.csr_array, rows: int = 1) -> tuple[Callable[[int], byt
     starts = edges(matrix)[:: max(rows, 1)].tolist()
     size, prints = 24, []
     for sign in (1.0, -1.0):
-        fields = (row.astype(np.int64), columns(matrix).astype(np.int64), (sign * matrix.data).view(np.int64))
+        weights = (sign * matrix.data).astype(np.float64).view(np.int64)
+        fields = (row.astype(np.int64), columns(matrix).astype(np.int64), weights)
         prints.append(np.stack(fields, 1).tobytes())
 
     def prints_of(whole: bytes) -> Callable[[int], bytes]:
@@ -128,7 +132,8 @@ def alike(matrix: sparse.csr_array) -> Int[np.ndarray, " rows"]:
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     counts = np.diff(edges(matrix))
-    mixed = columns(matrix).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ matrix.data.view(np.uint64)
+    bits = matrix.data.astype(np.float64).view(np.uint64)
+    mixed = columns(matrix).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ bits
     for shift, factor in (
         (30, 0xBF58476D1CE4E5B9),
         (27, 0x94D049BB133111EB),
@@ -240,8 +245,8 @@ Move = tuple[Targets, Float[Tensor, "_ batch tokens"], float]
 
 
 def lengths(rows: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
-    """ℓ2 norms along a dimension, in float64; quicker than torch's own unless that dimension is the last."""
-    return rows.double().square().sum(dim).sqrt_()
+    """Bounds on ℓ2 norms along a dimension, in float64, exact but for underflow; quicker than torch's own norms."""
+    return rows.double().square().sum(dim).sqrt_().add_(TINY)
 
 
 def contract(

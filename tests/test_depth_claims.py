@@ -19,6 +19,9 @@ LINES = thompson.Spec(dim=2, actions=4, horizon=12, nodes=8)
 def small(monkeypatch):
     monkeypatch.setattr(depth, "HORIZONS", [100, 1000])
     monkeypatch.setattr(depth, "ERRORS", (1e-2,))
+    monkeypatch.setattr(depth, "LONG", 30)
+    monkeypatch.setattr(depth, "ROUNDED", (10, 30))
+    monkeypatch.setattr(depth, "RIDGES", [1.0, 1e-6])
 
 
 def failing(verdicts) -> str:
@@ -41,8 +44,19 @@ def deeper(monkeypatch, module, extra):
 
 def test_all_hold():
     verdicts = [*depth.linucb_verdicts(SPEC), *depth.thompson_verdicts(DRAWN, LINES)]
-    assert len(verdicts) == 2 + 9 + 2 + 9 + 3
+    assert len(verdicts) == 2 + 2 + 9 + 2 + 9 + 3
     assert not failing(verdicts)
+
+
+def test_rounding_is_held_to_its_bound_and_the_policy_to_its_certificate(monkeypatch):
+    verdicts, panels = depth.rounding(SPEC)
+    assert len(verdicts) == 3
+    assert len(panels) == 2
+    assert not failing(verdicts)
+    monkeypatch.setattr(depth.numerics, "STEP", 1e-3)  # a bound that promises too much
+    assert "rounding of X_k" in failing(depth.rounding(SPEC)[0])
+    monkeypatch.setitem(depth.numerics.PRECISIONS, "float64", depth.numerics.PRECISIONS["float32"])
+    assert "error over certificate" in failing(depth.rounding(SPEC)[0])
 
 
 def test_one_layer_too_many_is_noticed(monkeypatch):

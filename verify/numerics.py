@@ -28,6 +28,7 @@ from verify.posterior_sweeps import curve, panel
 from verify.sweeps import Record
 
 PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
+EARLY = 16
 BITS = 200
 """Precision of the true policy."""
 STEP = 64
@@ -71,21 +72,24 @@ def along_the_iteration(spec: linucb.Spec, histories: Sequence[BanditHistory]) -
 
 
 def by_condition(spec: linucb.Spec, ridges: Sequence[float], histories: Sequence[BanditHistory]) -> Record:
-    """Worst |log-probability error| at the last step of histories, for each ridge, against the policy in balls.
+    """Worst |log-probability error| over histories of equal length, for each ridge, against the policy in balls.
+
+    At the first EARLY steps, which are the worst where little has been seen, and at every EARLY-th later one.
 
     Fields: ridges; conditions, κ; certified; float64 and float32.
     """
+    last = histories[0].steps
+    steps = np.array(sorted({*range(min(EARLY, last)), *range(0, last, EARLY), last - 1}))
     rows = []
     for ridge in ridges:
         chosen = replace(spec, ridge=float(ridge))
         built = linucb.build(chosen)
-        true = np.stack([policy(chosen, history) for history in histories])
+        true = np.stack(
+            [[policy(chosen, history.prefix(int(t) + 1)) for t in steps] for history in histories]
+        )
         row = [float(ridge), by_newton.largest_eigenvalue(chosen) / ridge, built.certificate]
         for dtype in PRECISIONS.values():
-            last = np.array([histories[0].steps - 1])
-            found = np.stack(
-                [built.outputs([h], dtype, logits_only=True, steps=last)[0, 0] for h in histories]
-            )
+            found = np.stack([built.outputs([h], dtype, logits_only=True, steps=steps)[0] for h in histories])
             wrong = built.policy(found.astype(float)) - true
             row.append(float(np.abs(wrong).max()))
         rows.append(row)

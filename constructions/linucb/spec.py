@@ -74,6 +74,14 @@ class Spec:
             raise ValueError(
                 f"depth: wanted 'certified' for {self.solver}, of which the paper does not speak, got 'stated'"
             )
+        steps, high = max(self.horizon - 1, 1), self.action_norm[1]
+        checks.condition(self.ridge, self.ridge + steps * high**2)
+        mean = math.sqrt(steps) * reward_bound(self) / 2
+        score = high * (mean + self.exploration) / math.sqrt(self.ridge) / self.temperature
+        if self.error < checks.EPSILON * score:
+            raise ValueError(
+                f"error: wanted at least {checks.EPSILON * score:.3g}, one rounding of the largest score, got {self.error!r}"
+            )
         if reward_bound(self) <= 0:
             raise ValueError(
                 "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"

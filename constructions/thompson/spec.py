@@ -109,6 +109,7 @@ class Spec:
                 f"noise_variance / prior_variance: wanted a finite ratio > 0, got {self.ridge!r} from "
                 f"{self.noise_variance!r} and {self.prior_variance!r}"
             )
+        checks.condition(self.ridge, self.ridge + max(self.horizon - 1, 1) * self.action_norm[1] ** 2)
         if self.reward_max <= 0:
             raise ValueError(
                 "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"

@@ -74,7 +74,7 @@ def plan(spec: Spec) -> Plan:
     tail = SHARE * budget
     slope = most + 1 + math.sqrt(2 / math.pi)
     wanted = min((budget - tail) / slope, 0.5) / most  # relative error of t
-    spread = math.sqrt(wanted / 8)
+    spread = min(math.sqrt(wanted / 8), 0.5)
 
     def ratio(epsilon: float) -> float:
         return most * ((1 + epsilon) * (1 + 2 * spread**2) / math.sqrt(1 - epsilon) - 1)
