@@ -23,7 +23,7 @@ from verify.training.recipes import BanditRecipe, draw_tasks, encode, player
 from verify.training.tasks import Tasks, Trajectories, histories, play
 
 Record = dict[str, Any]
-PENALTIES = tuple(10.0**power for power in range(-8, 2))
+PENALTIES = tuple(10.0**power for power in range(-8, 3))
 """Ridges to choose from, relative to the mean variance of a feature."""
 
 FOLDS = 5

@@ -183,7 +183,8 @@ def panels(records: Sequence[Mapping[str, Any]], smooth: int = 10) -> list[Recor
     for record in [records[0], *ordered[:2]]:
         count = record["steps"] // smooth
         means = np.reshape(record["distances"][: count * smooth], (count, smooth)).mean(axis=1)
-        lines.append(curve(record["shift"], (np.arange(count) + 0.5) * smooth, means, record["shift"]))
+        middles = [(number + 0.5) * smooth for number in range(count)]
+        lines.append(curve(record["shift"], middles, means.tolist(), record["shift"]))
     return [
         panel("regret", (f"shift ({names})", "regret at the horizon"), bars, ("linear", "log")),
         panel("distance from the true algorithm", ("step", "total variation"), lines, ("linear", "linear")),

@@ -58,7 +58,7 @@ def permute_arms(history: BanditHistory, generator: np.random.Generator) -> Imag
     """Arms numbered anew, in the same way at every step; where they are the unit vectors, coordinates go with them.
 
     >>> history = BanditHistory([[[1.0], [2.0]]] * 2, actions=[0], rewards=[0.5])
-    >>> image = permute_arms(history, np.random.default_rng(2))
+    >>> image = permute_arms(history, np.random.default_rng(3))
     >>> image.history.contexts[0].tolist(), image.history.actions.tolist(), image.places.tolist()
     ([[2.0], [1.0]], [1], [1, 0])
     """
@@ -174,12 +174,12 @@ class Case:
     """A history that Hypothesis can shrink: an action set for ever, what was played, and what it paid.
 
     Attributes:
-        seed: of the action set and of the transformation.
         past: arms and their rewards.
+        seed: of the action set and of the transformation.
     """
 
-    seed: int
     past: tuple[tuple[int, float], ...]
+    seed: int
 
     def history(self, spec: Any) -> BanditHistory:
         """The history: unit vectors for a BernoulliSpec, else random directions with norms spread over [b_a, B_a]."""
@@ -187,9 +187,8 @@ class Case:
         if isinstance(spec, BernoulliSpec):
             contexts = np.tile(np.eye(spec.actions), (steps, 1, 1))
         else:
-            contexts = (
-                strategies.Recipe("fixed", "random", "spread", steps, 0.0, self.seed).history(spec).contexts
-            )
+            recipe = strategies.Recipe("fixed", "random", "spread", steps, 0.0, self.seed)
+            contexts = recipe.history(spec).contexts
         return BanditHistory(contexts, [arm for arm, _ in self.past], [reward for _, reward in self.past])
 
     def violation(self, policy: Policy, symmetry: Symmetry, spec: Any) -> Violation:
@@ -197,26 +196,29 @@ class Case:
         return violation(policy, symmetry, self.history(spec), np.random.default_rng([self.seed, 1]))
 
 
-def cases(spec: Any) -> st.SearchStrategy[Case]:
-    """Cases of any length, with rewards that are whole numbers; they shrink to fewer steps first."""
-    bound = 1 if isinstance(spec, BernoulliSpec) else int(reward_bound(spec))
-    low = 0 if isinstance(spec, BernoulliSpec) else -bound
-    step = st.tuples(st.integers(0, spec.actions - 1), st.integers(low, bound).map(float))
-    past = st.lists(step, max_size=spec.horizon - 1).map(tuple)
-    return st.builds(lambda past, seed: Case(seed, past), past, st.integers(0, 2**16))
-
-
 def smallest(policy: Policy, symmetry: Symmetry, spec: Any, least: float, examples: int = 200) -> Case | None:
-    """The smallest history with a total variation of at least `least`; None if none was found among so many examples."""
-    settings = hypothesis.settings(SEARCH, max_examples=examples)
-    try:
-        return hypothesis.find(
-            cases(spec),
-            lambda case: case.violation(policy, symmetry, spec).total_variation >= least,
-            settings=settings,
-        )
-    except NoSuchExample:
-        return None
+    """The smallest history with a total variation of at least `least`; None if none was found among so many examples.
+
+    Rewards are whole numbers. What is found is shrunk, then shorter histories are searched until none is found.
+    """
+    bernoulli = isinstance(spec, BernoulliSpec)
+    low, high = (0, 1) if bernoulli else (-int(reward_bound(spec)), int(reward_bound(spec)))
+    step = st.tuples(st.integers(0, spec.actions - 1), st.integers(low, high).map(float))
+    found, longest = None, spec.horizon - 1
+    while longest >= 0:
+        drawn = st.tuples(st.lists(step, max_size=longest).map(tuple), st.integers(0, 2**16))
+        try:
+            found = Case(
+                *hypothesis.find(
+                    drawn,
+                    lambda drawn: Case(*drawn).violation(policy, symmetry, spec).total_variation >= least,
+                    settings=hypothesis.settings(SEARCH, max_examples=examples),
+                )
+            )
+        except NoSuchExample:
+            break
+        longest = len(found.past) - 1
+    return found
 
 
 def measured(
@@ -236,7 +238,10 @@ def measured(
     for name, symmetry in symmetries.items():
         generator = np.random.default_rng(0)
         typical = [violation(policy, symmetry, history, generator).total_variation for history in runs]
-        found, case = worst(policy, symmetry, spec, histories), smallest(policy, symmetry, spec, least)
+        found, case = (
+            worst(policy, symmetry, spec, histories),
+            smallest(policy, symmetry, spec, least, histories),
+        )
         records.append(
             {
                 "symmetry": name,
