@@ -59,6 +59,13 @@ def test_what_the_step_tells_survives_shuffling():
     assert found > 0.99
 
 
+def test_r_squared_is_taken_where_the_probe_was_not_fitted():
+    """What holds in the first half with one sign and in the second with the other: twice the deviation, squared."""
+    level = np.random.default_rng(0).normal(size=(100, 10, 1))
+    values = level * np.where(np.arange(100) < 50, 1, -1)[:, None, None]
+    assert linear_probes.by_level([level], values)[0] == pytest.approx(-3, abs=0.02)
+
+
 def test_no_problem_keeps_its_own_values():
     values = np.broadcast_to(np.arange(20.0)[:, None, None], (20, 3, 1)) + np.arange(3.0)[None, :, None] / 10
     moved = linear_probes.dealt(values)

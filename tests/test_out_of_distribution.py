@@ -173,7 +173,13 @@ def test_built_keeps_its_certificate_on_every_shift_and_ignorance_scores_what_ch
         assert (record["built error"] is None) == longer
         if not longer:
             assert 0 < record["built error"] <= built.certificate + 1e-9
-    plots.draw(*out_of_distribution.panels(records, smooth=5))
+    noise, along = out_of_distribution.panels(records, smooth=5)
+    plots.draw(noise, along)
+    assert [one["x"] for one in noise["curves"]] == [[0.5, 1, 2, 4]] * 2
+    wanted = [records[number]["regret"]["true"][0] for number in (1, 0, 2, 3)]
+    np.testing.assert_allclose(noise["curves"][0]["y"], wanted)
+    np.testing.assert_allclose(along["curves"][0]["y"], 0.75)
+    assert along["curves"][0]["x"] == [2.5, 7.5, 12.5]
 
 
 def test_bernoulli_problems_against_thompson_sampling():
@@ -186,6 +192,7 @@ def test_bernoulli_problems_against_thompson_sampling():
     one = out_of_distribution.probe(ignorant(BERNOULLI), problems=12, chosen={"same": shifts.unchanged})
     assert one[0]["regret"]["true"] == records[0]["regret"]["true"]
     assert one[0]["built error"] is None
+    assert len(out_of_distribution.panels(records, smooth=5)) == 1
 
 
 def test_what_cannot_be_shifted_is_refused():

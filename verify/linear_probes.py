@@ -196,7 +196,7 @@ def panels(records: Sequence[Mapping[str, Any]]) -> list[Record]:
                 curve(name, range(len(record[name])), [1 - value for value in record[name]], name, look)
                 for name, look in looks.items()
             ],
-            ("linear", "log"),
+            ("linear", "linear"),
         )
         for record in records
     ]

@@ -21,7 +21,7 @@ from verify.training.mdps import inverse
 from verify.training.model import TrainedTransformer
 from verify.training.policy import Player, Trained
 from verify.training.recipes import BanditRecipe, draw_tasks, encode, player
-from verify.training.shifts import Shift, shifts
+from verify.training.shifts import NOISES, Shift, shifts
 from verify.training.tasks import Tasks, Trajectories, histories, play
 
 Record = dict[str, Any]
@@ -171,13 +171,10 @@ def mean_and_error(values: Float[np.ndarray, " problems"]) -> list[float]:
 
 
 def panels(records: Sequence[Mapping[str, Any]], smooth: int = 10) -> list[Record]:
-    """Regret shift by shift, and total variation along the steps for the two shifts that move it most, for plots.draw."""
-    players = {"true": "certified", "trained": "measured"}
-    bars = [
-        curve(name, range(len(records)), [record["regret"][name][0] for record in records], name, look)
-        for name, look in players.items()
-    ]
-    names = ", ".join(f"{number}: {record['shift']}" for number, record in enumerate(records))
+    """For plots.draw: regret against the noise, where it was varied, and total variation along the steps.
+
+    The latter for the first record and the two of the largest distance, in means over `smooth` steps.
+    """
     ordered = sorted(records[1:], key=lambda record: -record["distance"][0])
     lines = []
     for record in [records[0], *ordered[:2]]:
@@ -185,7 +182,17 @@ def panels(records: Sequence[Mapping[str, Any]], smooth: int = 10) -> list[Recor
         means = np.reshape(record["distances"][: count * smooth], (count, smooth)).mean(axis=1)
         middles = [(number + 0.5) * smooth for number in range(count)]
         lines.append(curve(record["shift"], middles, means.tolist(), record["shift"]))
-    return [
-        panel("regret", (f"shift ({names})", "regret at the horizon"), bars, ("linear", "log")),
-        panel("distance from the true algorithm", ("step", "total variation"), lines, ("linear", "linear")),
+    found = [
+        panel("distance from the true algorithm", ("step", "total variation"), lines, ("linear", "linear"))
     ]
+    at = {"as in training": 1.0} | {f"noise × {factor:g}": factor for factor in NOISES}
+    noisy = sorted((at[record["shift"]], record) for record in records if record["shift"] in at)
+    if len(noisy) > 1:
+        factors = [factor for factor, _ in noisy]
+        curves = [
+            curve(name, factors, [record["regret"][name][0] for _, record in noisy], name, look)
+            for name, look in (("true", "certified"), ("trained", "measured"))
+        ]
+        labels = ("noise, in units of that of training", "regret at the horizon")
+        found.insert(0, panel("noise", labels, curves, ("linear", "linear")))
+    return found
