@@ -73,6 +73,7 @@ def test_shifts_of_linear_problems_by_what_they_say():
     assert (np.linalg.matrix_rank(after["arms in a plane"].arms, tol=1e-9) == 2).all()
     gap = lambda problems: problems.arms[:, :, None] - problems.arms[:, None]  # noqa: E731
     np.testing.assert_allclose(gap(after["arms close together"]), gap(before) / 5, atol=1e-12)
+    np.testing.assert_allclose(after["arms close together"].arms.mean(axis=1), before.arms.mean(axis=1))
     played = np.ones((5, 15), int)
     np.testing.assert_allclose(after["rewards + 1"].regret(played), before.regret(played))
     arms = np.ones(5, int)
