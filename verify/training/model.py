@@ -172,6 +172,17 @@ class TrainedTransformer(nn.Module):
             hidden = block(hidden, states if number == self.shape.layers else None)
         return self.read_out(hidden)
 
+    def activations(
+        self, tokens: Float[Tensor, "batch tokens inputs"], states: Int[Tensor, " steps"]
+    ) -> list[Float[Tensor, "batch steps width"]]:
+        """What the state tokens hold: as the first block reads them, and after each block."""
+        hidden = self.embed(tokens)
+        found = [hidden[:, states]]
+        for block in self.stored_blocks:
+            hidden = block(hidden)
+            found.append(hidden[:, states])
+        return found
+
     def memories(self) -> list[Memory]:
         """Nothing remembered yet, for each block."""
         return [Memory(self.shape.tokens) for _ in self.blocks]

@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from constructions.history import BanditHistory
+
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
@@ -96,3 +98,11 @@ def play(tasks: Tasks, player: Player) -> Trajectories:
         rewards[:, step] = tasks.rewards(step, actions[:, step])
         player.record(actions[:, step], rewards[:, step])
     return Trajectories(actions, rewards)
+
+
+def histories(tasks: Tasks, seen: Trajectories) -> list[BanditHistory]:
+    """Each member of a batch as a history of its own, its last decision pending."""
+    return [
+        BanditHistory(np.repeat(arms[None], tasks.steps, axis=0), actions[:-1], rewards[:-1])
+        for arms, actions, rewards in zip(tasks.arms, seen.actions, seen.rewards, strict=True)
+    ]

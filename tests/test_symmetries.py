@@ -1,0 +1,148 @@
+"""Symmetries: true algorithms have them, built ones to within twice the certificate, and a policy without one is caught."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from constructions import linucb, thompson
+from constructions.history import BanditHistory
+from verify import algorithms, symmetries, train
+from verify.symmetries import BERNOULLI, LINEAR
+from verify.training import recipes, tasks
+from verify.training.policy import Trained
+
+LINUCB = linucb.Spec(dim=2, actions=3, horizon=8, error=1e-2, solver="newton")
+TWO = thompson.Spec(dim=2, actions=2, horizon=8, error=1e-2, solver="newton")
+SEED = 2  # of a numbering of four arms that is not its own inverse
+ARMS = thompson.BernoulliSpec(actions=3, horizon=12)
+
+
+def history(steps=7, arms=4, dim=3, seed=0, draws=False):
+    generator = np.random.default_rng(seed)
+    contexts = generator.normal(size=(steps, arms, dim))
+    played = generator.integers(arms, size=steps - 1), generator.normal(size=steps - 1)
+    return BanditHistory(contexts, *played, generator.normal(size=(steps, dim)) if draws else None)
+
+
+def test_arms_are_numbered_anew_and_nothing_else():
+    old = history()
+    image = symmetries.permute_arms(old, np.random.default_rng(SEED))
+    new = image.history
+    np.testing.assert_array_equal(new.chosen, old.chosen)
+    np.testing.assert_array_equal(new.contexts[:, image.places], old.contexts)
+    assert image.places[image.places].tolist() != [0, 1, 2, 3]  # not its own inverse
+
+
+def test_bernoulli_arms_stay_the_unit_vectors():
+    old = BanditHistory(np.tile(np.eye(4), (3, 1, 1)), [0, 3], [1.0, 0.0])
+    image = symmetries.permute_arms(old, np.random.default_rng(SEED))
+    np.testing.assert_array_equal(image.history.contexts, old.contexts)
+    assert image.history.actions.tolist() == [image.places[0], image.places[3]]
+
+
+def test_a_rotation_keeps_angles_and_moves_vectors():
+    old, new = history(), symmetries.rotate_features(history(), np.random.default_rng(1)).history
+    np.testing.assert_allclose(new.chosen @ new.chosen.T, old.chosen @ old.chosen.T, atol=1e-12)
+    np.testing.assert_allclose(new.contexts @ new.contexts.mT, old.contexts @ old.contexts.mT, atol=1e-12)
+    assert np.abs(new.contexts - old.contexts).max() > 0.1
+
+
+def test_the_past_is_reordered_whole_step_by_whole_step():
+    old = history(draws=True)
+    image = symmetries.reorder_past(old, np.random.default_rng(1))
+    new = image.history
+    rows = [
+        sorted(
+            map(tuple, np.column_stack([h.contexts[:-1].reshape(6, -1), h.actions, h.rewards, h.draws[:-1]]))
+        )
+        for h in (old, new)
+    ]
+    assert rows[0] == rows[1]
+    assert (new.rewards != old.rewards).any()
+    np.testing.assert_array_equal(new.contexts[-1], old.contexts[-1])
+    assert image.first == 6
+
+
+def test_draws_go_with_the_features():
+    spec, old = SimpleNamespace(prior_variance=1.0, noise_variance=1.0), history(draws=True)
+    for name, symmetry in LINEAR.items():
+        image = symmetry(old, np.random.default_rng(1))
+        new = algorithms.thompson_scores(spec, image.history)[image.first :, image.places]
+        np.testing.assert_allclose(
+            new, algorithms.thompson_scores(spec, old)[image.first :], atol=1e-10, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize(("spec", "true"), [(LINUCB, algorithms.linucb), (TWO, algorithms.thompson)])
+def test_true_algorithms_are_symmetric_and_built_ones_within_twice_the_certificate(spec, true, name):
+    found = symmetries.worst(lambda past: true(spec, past), LINEAR[name], spec, 15)
+    assert found.log_difference < 1e-9
+    built = (linucb if spec is LINUCB else thompson).build(spec)
+    found = symmetries.worst(built.log_probabilities, LINEAR[name], spec, 15)
+    assert found.log_difference <= 2 * built.certificate + 1e-9
+
+
+@pytest.mark.parametrize("name", BERNOULLI)
+def test_true_thompson_sampling_of_bernoulli_arms_is_symmetric(name):
+    policy = lambda past: algorithms.bernoulli_thompson(ARMS, past)  # noqa: E731
+    assert symmetries.worst(policy, BERNOULLI[name], ARMS, 15).log_difference < 1e-9
+    assert symmetries.smallest(policy, BERNOULLI[name], ARMS, 1e-6, 15) is None
+
+
+def biased(past):
+    """Arm 0 with probability ½, whatever happens."""
+    return np.log(np.tile([0.5, 0.25, 0.25], (past.steps, 1)))
+
+
+def axis_bound(past):
+    """Arm 0 for certain if its first coordinate is positive, else arm 1."""
+    positive = past.contexts[:, :1, 0] > 0
+    with np.errstate(divide="ignore"):
+        return np.log(np.concatenate([positive, ~positive, np.zeros_like(positive)], axis=1))
+
+
+def forgetful(past):
+    """Arm 0 with probability 0.9 after a reward of at least 1, else with 0.1."""
+    first = np.where(np.append(0.0, past.rewards) >= 1, 0.9, 0.1)[:, None]
+    return np.log(np.concatenate([first, (1 - first) / 2, (1 - first) / 2], axis=1))
+
+
+def test_policies_without_a_symmetry_are_caught_with_the_size_of_the_fault():
+    found = symmetries.worst(biased, LINEAR["arms permuted"], LINUCB, 20)
+    assert found.violation.total_variation == pytest.approx(0.25)
+    assert found.log_difference == pytest.approx(np.log(2))
+    found = symmetries.worst(axis_bound, LINEAR["features rotated"], LINUCB, 20)
+    assert found.violation.total_variation == 1
+    assert found.log_difference == np.inf
+    found = symmetries.worst(forgetful, LINEAR["past reordered"], LINUCB, 60)
+    assert found.violation.total_variation == pytest.approx(0.8)
+    assert found.violation.step == found.recipe.steps
+    for policy, name in ((biased, "features rotated"), (axis_bound, "past reordered")):
+        assert symmetries.worst(policy, LINEAR[name], LINUCB, 20).log_difference == 0
+
+
+@pytest.mark.parametrize("spec", [LINUCB, ARMS], ids=["linear", "Bernoulli"])
+def test_the_smallest_history_is_as_small_as_can_be(spec):
+    """One reward of 1 and one below it, in the two orders."""
+    case = symmetries.smallest(forgetful, LINEAR["past reordered"], spec, 0.5)
+    assert sorted(case.past) == [(0, 0.0), (0, 1.0)]
+    assert case.violation(forgetful, LINEAR["past reordered"], spec).total_variation == pytest.approx(0.8)
+    assert symmetries.smallest(forgetful, LINEAR["past reordered"], spec, 0.81, 50) is None
+    assert symmetries.smallest(biased, LINEAR["arms permuted"], spec, 0.25 - 1e-9).past == ()
+
+
+def test_records_of_a_transformer_that_has_learnt_nothing():
+    recipe = recipes.BanditRecipe("linear", "linucb", "expert", dim=2, actions=3, horizon=12)
+    trained = Trained(recipe, train.Run(recipe, layers=1, heads=2, width=8).model())
+    problems = recipes.draw_tasks(recipe, np.random.default_rng(0), 3)
+    seen = tasks.play(problems, recipes.player("linucb", problems, np.random.default_rng()))
+    runs = tasks.histories(problems, seen)
+    one = {"arms permuted": symmetries.permute_arms}
+    [arms] = symmetries.measured(trained.log_probabilities, one, LINUCB, runs, 0.05, 10)
+    assert arms["symmetry"] == "arms permuted"
+    assert 0 < arms["typical"] < 1
+    assert arms["smallest"]["past"] == ()
+    assert arms["smallest_violation"]["total_variation"] >= 0.05
+    assert arms["worst"]["total_variation"] >= arms["smallest_violation"]["total_variation"] / 2

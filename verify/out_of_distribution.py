@@ -1,0 +1,198 @@
+"""Amortised or algorithmic? Problems unlike those of training, met by the true algorithm, a trained and a built transformer.
+
+Built and true agree on all of them by proof, as far as the norm bounds of the spec reach: their difference stands beside the
+certificate. A trained transformer need not agree with anything; its regret stands beside that of the true algorithm on the
+same problems, and its total variation from it on the histories that the true algorithm makes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from constructions.construction import Construction
+from verify import algorithms
+from verify.posterior_sweeps import curve, panel
+from verify.training.mdps import inverse
+from verify.training.model import TrainedTransformer
+from verify.training.policy import Player, Trained
+from verify.training.recipes import BanditRecipe, draw_tasks, encode, player
+from verify.training.shifts import NOISES, Shift, shifts
+from verify.training.tasks import Tasks, Trajectories, histories, play
+
+Record = dict[str, Any]
+CHUNK = 32
+"""Problems that are evaluated at a time."""
+
+PROBED = 4
+"""Histories on which a built transformer is held against its certificate."""
+
+
+def lengthened(trained: Trained, horizon: int) -> Trained:
+    """The model for a longer horizon: the learned vectors of the last two places, action and state, serve for all beyond.
+
+    Training says nothing about places that it never had, so that some such choice has to be made.
+
+    Raises:
+        ValueError: if the horizon is shorter than that of training.
+    """
+    old, tokens = trained.model, 2 * horizon - 1
+    last = old.shape.tokens - 1
+    if tokens <= last:
+        raise ValueError(f"horizon: wanted at least {trained.recipe.horizon}, got {horizon}")
+    recipe, shape = replace(trained.recipe, horizon=horizon), replace(old.shape, tokens=tokens)  # type: ignore[call-arg]
+    model = TrainedTransformer(shape, torch.Generator().manual_seed(0)).to(old.device)
+    places = np.arange(tokens)
+    kept = np.where(places <= last, places, last - (places - last) % 2)
+    model.load_state_dict(old.state_dict() | {"positions": old.positions.detach()[kept]})
+    model.scale.copy_(old.scale)
+    return Trained(recipe, model)
+
+
+def policies(trained: Trained, problems: Tasks, seen: Trajectories) -> Float[np.ndarray, "batch steps arms"]:
+    """The trained probabilities at every decision of a batch of trajectories."""
+    recipe, model, found = trained.recipe, trained.model, []
+    places = torch.as_tensor(recipe.places, device=model.device)
+    with torch.no_grad():
+        for tokens in torch.as_tensor(encode(recipe, problems, seen)).split(CHUNK):  # type: ignore[arg-type]
+            found.append(model(tokens.to(model.device), places).double().softmax(dim=2).numpy(force=True))
+    return np.concatenate(found)
+
+
+def true_name(recipe: BanditRecipe) -> str:
+    """The player that the model is held against: who it was trained on, or Thompson sampling for decision pretraining."""
+    return recipe.player if recipe.player in ("linucb", "ucb") else "thompson"
+
+
+def true_policies(
+    recipe: BanditRecipe, problems: Tasks, seen: Trajectories
+) -> Float[np.ndarray, "batch steps arms"]:
+    """The true algorithm's probabilities along its own runs: 1 for what it took, unless it is Thompson sampling."""
+    if true_name(recipe) != "thompson":
+        return np.eye(recipe.actions)[seen.actions]
+    spec: Any = SimpleNamespace(actions=recipe.actions)
+    runs = histories(problems, seen)
+    return np.exp(np.stack([algorithms.bernoulli_thompson(spec, history) for history in runs]))
+
+
+class BuiltPlayer:
+    """A built transformer that plays many problems in lockstep, by its probabilities and the problems' uniforms."""
+
+    def __init__(self, built: Construction, problems: Tasks):
+        self._decoder, self._problems = built.decoder(batch=len(problems.means)), problems
+
+    def choose(self, step: int) -> Int[np.ndarray, " batch"]:
+        """One arm for each problem."""
+        odds = np.exp(self._decoder.observe(self._problems.arms))
+        return inverse(odds, self._problems.uniforms[:, step])
+
+    def record(self, arms: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
+        """Taken in."""
+        self._decoder.record(arms, rewards)
+
+
+def built_error(built: Construction, problems: Tasks, seen: Trajectories) -> float:
+    """The worst |log built − log true| on a few runs; for Bernoulli arms log true − log built, as the theorem has it."""
+    worst = -np.inf
+    for history in histories(problems, seen)[:PROBED]:
+        truth = algorithms.bernoulli_thompson if problems.bernoulli else algorithms.linucb
+        gaps = truth(built.spec, history) - built.log_probabilities(history)
+        worst = max(worst, float((gaps if problems.bernoulli else np.abs(gaps)).max()))
+    return worst
+
+
+def probe(
+    trained: Trained,
+    built: Construction | None = None,
+    problems: int = 64,
+    seed: int = 0,
+    chosen: Mapping[str, Shift] | None = None,
+) -> list[Record]:
+    """One record a shift: regret at the horizon, and total variation from the true algorithm step by step.
+
+    Args:
+        trained: a model trained on bandits.
+        built: a transformer built for the same problems, whose spec admits all shifts; a shift with more steps than its
+            horizon leaves it out.
+        problems: how many; the same ones are shifted every time.
+        seed: of the problems.
+        chosen: the shifts; by default all those of the recipe.
+
+    Raises:
+        ValueError: for a recipe of other problems, or a shift that leaves the norm bounds of `built`.
+    """
+    if not isinstance(trained.recipe, BanditRecipe):
+        raise ValueError(f"recipe: wanted bandits, got {type(trained.recipe).__name__}")
+    original = draw_tasks(trained.recipe, np.random.default_rng([seed, 2**33]), problems)
+    records = []
+    for name, shift in (shifts(trained.recipe) if chosen is None else chosen).items():
+        moved = shift(original, np.random.default_rng([seed, 2**33 + 1]))
+        records.append({"shift": name} | _one(trained, built, moved, seed))
+    return records
+
+
+def _one(trained: Trained, built: Construction | None, moved: Tasks, seed: int) -> Record:
+    """What becomes of one batch of problems."""
+    past_training = moved.steps > trained.recipe.horizon
+    model = lengthened(trained, moved.steps) if past_training else trained
+    recipe: Any = model.recipe
+    true = player(true_name(recipe), moved, np.random.default_rng([seed, 2**33 + 2]))
+    players = {
+        "true": true,
+        "trained": Player(model, moved.uniforms, moved.arms),
+        "greedy": Player(model, moved.uniforms, moved.arms, greedy=True),
+    }
+    use = built if built is not None and built.spec.horizon >= moved.steps else None
+    if use is not None:
+        players["built"] = BuiltPlayer(use, moved)
+    runs = {name: play(moved, one) for name, one in players.items()}
+    totals = {name: moved.regret(run.actions).sum(axis=1) for name, run in runs.items()}
+    seen = runs["true"]
+    apart = np.abs(policies(model, moved, seen) - true_policies(recipe, moved, seen)).sum(axis=2) / 2
+    return {
+        "steps": moved.steps,
+        "positions extrapolated": past_training,
+        "regret": {name: mean_and_error(total) for name, total in totals.items()},
+        "excess": mean_and_error(totals["trained"] - totals["true"]),
+        "distance": mean_and_error(apart.mean(axis=1)),
+        "distances": apart.mean(axis=0).tolist(),
+        "built error": None if use is None else built_error(use, moved, seen),
+        "certificate": None if use is None else use.certificate,
+    }
+
+
+def mean_and_error(values: Float[np.ndarray, " problems"]) -> list[float]:
+    """The mean over problems and its standard error."""
+    return [float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))]
+
+
+def panels(records: Sequence[Mapping[str, Any]], smooth: int = 10) -> list[Record]:
+    """For plots.draw: regret against the noise, where it was varied, and total variation along the steps.
+
+    The latter for the first record and the two of the largest distance, in means over `smooth` steps.
+    """
+    ordered = sorted(records[1:], key=lambda record: -record["distance"][0])
+    lines = []
+    for record in [records[0], *ordered[:2]]:
+        count = record["steps"] // smooth
+        means = np.reshape(record["distances"][: count * smooth], (count, smooth)).mean(axis=1)
+        middles = [(number + 0.5) * smooth for number in range(count)]
+        lines.append(curve(record["shift"], middles, means.tolist(), record["shift"]))
+    found = [
+        panel("distance from the true algorithm", ("step", "total variation"), lines, ("linear", "linear"))
+    ]
+    at = {"as in training": 1.0} | {f"noise × {factor:g}": factor for factor in NOISES}
+    noisy = sorted((at[record["shift"]], record) for record in records if record["shift"] in at)
+    if len(noisy) > 1:
+        factors = [factor for factor, _ in noisy]
+        curves = [
+            curve(name, factors, [record["regret"][name][0] for _, record in noisy], name, look)
+            for name, look in (("true", "certified"), ("trained", "measured"))
+        ]
+        labels = ("noise, in units of that of training", "regret at the horizon")
+        found.insert(0, panel("noise", labels, curves, ("linear", "linear")))
+    return found
