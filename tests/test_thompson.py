@@ -384,7 +384,7 @@ BAD_SPECS = [
     ({"error": "0.1"}, "error: wanted a finite number > 0, got '0.1'"),
     ({"prior_variance": 0.0}, "prior_variance: wanted a finite number > 0, got 0.0"),
     ({"noise_variance": math.inf}, "noise_variance: wanted a finite number > 0, got inf"),
-    ({"prior_variance": 1e-320}, "noise_variance / prior_variance: wanted a finite ratio > 0, got inf"),
+    ({"prior_variance": 1e-320}, "prior_variance: wanted a number between 1e-30 and 1e[+]30, got 1e-320"),
     ({"separation": 0.0}, "separation: wanted a finite number > 0, got 0.0"),
     ({"separation": 4.5}, r"separation: wanted at most 2 B_a = 4.47\d*, got 4.5"),
     ({"failure": 1.0}, "failure: wanted a probability < 1, got 1.0"),

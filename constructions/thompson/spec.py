@@ -104,11 +104,6 @@ class Spec:
         most = min(1 / self.actions, FLOOR) if self.lines else 1 / self.actions
         if not 0 < (self.truncation or 0) <= most:
             raise ValueError(f"truncation: wanted at most {most:g}, got {self.truncation!r}")
-        if not 0 < self.ridge < math.inf:
-            raise ValueError(
-                f"noise_variance / prior_variance: wanted a finite ratio > 0, got {self.ridge!r} from "
-                f"{self.noise_variance!r} and {self.prior_variance!r}"
-            )
         checks.condition(self.ridge, self.ridge + max(self.horizon - 1, 1) * self.action_norm[1] ** 2)
         if self.reward_max <= 0:
             raise ValueError(
