@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from constructions.checks import UNIT as UNIT
 from constructions.links import Link, Values, read, side_by_side, stack, tile
 from constructions.stream import Register
 
@@ -98,10 +99,6 @@ def signed_units(role: str, reads: Link, *targets: tuple[Register, float]) -> Un
         stack(reads, -reads),
         tuple((register, entries, neurons, scale * signs) for register, scale in targets),
     )
-
-
-UNIT = 2.0**-53
-"""Unit roundoff of float64."""
 
 
 @dataclass(frozen=True)

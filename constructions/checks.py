@@ -7,8 +7,8 @@ LARGEST = 1e30
 """Numbers beyond it, or below its inverse, are not of this world: their powers would leave float64."""
 
 
-EPSILON = 2.0**-53
-"""One rounding of float64, relative."""
+UNIT = 2.0**-53
+"""Unit roundoff of float64."""
 
 
 def whole(name: str, value: object) -> None:
@@ -28,9 +28,9 @@ def number(name: str, value: object, *, positive: bool) -> None:
 
 def condition(ridge: float, largest: float) -> None:
     """Wanted: a matrix with eigenvalues from `ridge` to `largest` that float64 can tell from a singular one."""
-    if not largest * EPSILON <= ridge:
+    if not largest * UNIT <= ridge:
         raise ValueError(
-            f"ridge: wanted at least {largest * EPSILON:.3g} beside eigenvalues up to {largest:.3g}, got {ridge!r}: "
+            f"ridge: wanted at least {largest * UNIT:.3g} beside eigenvalues up to {largest:.3g}, got {ridge!r}: "
             "float64 could not tell the matrix from a singular one"
         )
 

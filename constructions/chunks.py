@@ -17,6 +17,10 @@ Wanted = slice | Int[Tensor, " wanted"]
 """Which tokens are asked for."""
 
 
+POWERS = np.array([[2, 3, 1], [3, 4, 2], [1, 2, 0]])
+"""Powers of i in (i, i², 1) ⊗ (i, i², 1)."""
+
+
 @dataclass
 class State:
     """What the tokens so far leave behind.
@@ -173,8 +177,7 @@ class PositionScore:
     @cached_property
     def powers(self) -> Float[np.ndarray, "5"]:
         """Coefficients of p(i, i)."""
-        powers = np.array([[2, 3, 1], [3, 4, 2], [1, 2, 0]])
-        return np.bincount(powers.ravel(), self.coefficients.ravel(), minlength=5)
+        return np.bincount(POWERS.ravel(), self.coefficients.ravel(), minlength=5)
 
     def own(self, index: Float[Tensor, " wanted"]) -> Float[Tensor, " wanted"]:
         """p(i, i), equal powers of i added up first."""

@@ -47,11 +47,7 @@ class BanditHistory:
                 )
         _within(actions, arms)
         if draws is not None:
-            draws = finite("draws", draws)
-            if draws.shape != (steps, contexts.shape[2]):
-                raise ValueError(
-                    f"draws: wanted shape {(steps, contexts.shape[2])}, a vector for each context, got {draws.shape}"
-                )
+            draws = drawn(draws, contexts)
         fields = (("contexts", contexts), ("actions", actions), ("rewards", rewards), ("draws", draws))
         for name, array in fields:
             object.__setattr__(self, name, array)
@@ -173,6 +169,14 @@ def finite(name: str, values) -> Float[np.ndarray, "..."]:
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}: wanted finite numbers, got {array[where]} at index {where}")
     return array
+
+
+def drawn(draws, contexts: Float[np.ndarray, "batch arms dim"]) -> Float[np.ndarray, "batch dim"]:
+    """One draw for each context, checked."""
+    draws, wanted = finite("draws", draws), contexts.shape[::2]
+    if draws.shape != wanted:
+        raise ValueError(f"draws: wanted shape {wanted}, a vector for each context, got {draws.shape}")
+    return draws
 
 
 def taken(actions, rewards, contexts: Float[np.ndarray, "batch arms dim"]):

@@ -34,8 +34,11 @@ def own_matrices(
     mask = product.reshape(heads.count, -1)[members]
     if score.powers.any() or not (mask == mask[0]).all():
         return [], members
-    seeker = _Seeker(heads, product, mask[0])
-    pairs = dict(seeker.pairs(members))
+    seeker = Seeker(heads, mask[0], product)
+    pairs = {}
+    for pair in seeker.pairs(members):
+        one, other = sorted(pair, key=seeker.query_print)  # of q and −q always the same first
+        pairs[one] = other
     crowds = defaultdict(list)
     for keyed, columns, row in seeker.rows(pairs):
         crowds[keyed, columns].append(row)
@@ -47,16 +50,27 @@ def own_matrices(
     return found, np.setdiff1d(members, used)
 
 
-class _Seeker:
-    """Finds matrices among the heads of one group."""
+class Seeker:
+    """Finds signed pairs, and matrices of them, among the heads of one group.
+
+    Args:
+        heads: the weights of the group.
+        mask: which rows of a head's query and key are looked at, the same in all heads.
+        rows: which rows of all queries and keys are; all if left out.
+    """
 
     def __init__(
-        self, heads: HeadWeights, product: Bool[np.ndarray, " rows"], mask: Bool[np.ndarray, " rank"]
+        self,
+        heads: HeadWeights,
+        mask: Bool[np.ndarray, " rank"],
+        rows: Bool[np.ndarray, " rows"] | None = None,
     ):
         self.heads, self.mask, self.rank = heads, mask, len(mask)
         self.span = shape(heads.value)[0] // heads.count
-        only = sparse.diags_array(product.astype(float))
-        self.query, self.key = (sparse.csr_array(only @ part) for part in (heads.query, heads.key))
+        self.query, self.key = heads.query, heads.key
+        if rows is not None:
+            only = sparse.diags_array(rows.astype(float))
+            self.query, self.key = (sparse.csr_array(only @ part) for part in (heads.query, heads.key))
         self.query_print, self.opposite = packed(self.query, self.rank)
         self.key_print, _ = packed(self.key, self.rank)
         self.value_print, self.reverse = packed(heads.value, self.span)
@@ -66,13 +80,13 @@ class _Seeker:
         return self.heads.targets[head * self.span : (head + 1) * self.span].tobytes()
 
     def pairs(self, members: Heads) -> Iterator[tuple[int, int]]:
-        """Matches of (q, k, v) with (−q, k, −v), always the same of q and −q first."""
+        """Matches of (q, k, v) with (−q, k, −v): the later head first."""
         waiting = defaultdict(list)
         for head in members.tolist():
             same = self.key_print(head), self.targets(head)
             mates = waiting[(self.opposite(head), self.reverse(head), *same)]
             if mates:
-                yield tuple(sorted((head, mates.pop()), key=self.query_print))  # type: ignore[misc]
+                yield head, mates.pop()
             else:
                 waiting[(self.query_print(head), self.value_print(head), *same)].append(head)
 

@@ -60,11 +60,11 @@ class OwnProduct:
             norms = [lengths(keys, 1)[:, None].to(keys), sizes.sum(1, keepdim=True)]
             sizes = torch.cat([sizes, *norms], 1)
             start = chunk.state.memory.get(place, torch.zeros_like(sizes[..., 0]))
-            largest = torch.cat([start[..., None], sizes], -1).cummax(-1).values  # of the tokens before
-            chunk.state.memory[place] = largest[..., -1].clone()
-            chunk.shared[place] = chunk.pick(keys), chunk.pick(largest[..., :-1])
-        keys, largest = chunk.shared[place]
-        reach = self._reach(query, largest)
+            most = torch.cat([start[..., None], sizes], -1).cummax(-1).values  # of the tokens before
+            chunk.state.memory[place] = most[..., -1].clone()
+            chunk.shared[place] = chunk.pick(keys), chunk.pick(most[..., :-1])
+        keys, most = chunk.shared[place]
+        reach = self._reach(query, most)
         if not (reach + chunk.before(self.score) <= 0).all():
             return None
         scores = (query * keys).sum(1) + chunk.own(self.score)

@@ -13,7 +13,7 @@ from scipy import sparse
 from constructions.chunks import Places, PositionScore, largest
 from constructions.evaluate import CompiledLayer, Program
 from constructions.identities import Gated, General, Group, Linear, OwnProduct, OwnToken
-from constructions.matrices import CROWD, own_matrices
+from constructions.matrices import CROWD, Seeker, own_matrices
 from constructions.neurons import file_neurons
 from constructions.pruning import HeadWeights, LayerWeights, prune
 from constructions.sparsity import Rows, Sparse, Targets, alike, columns, edges, packed, shape
@@ -177,22 +177,12 @@ class _Filing:
 
     def _signed_pairs(self, members: Int[np.ndarray, " members"]):
         """Match heads (q, k, v, targets) with (−q, k, −v, targets); group the matches by their key and value rows."""
-        heads, rows = self.heads, (self.rank, self.rank, self.span)
-        (query, opposite), (key, _), (value, reverse) = (
-            packed(part, height)
-            for part, height in zip((heads.query, heads.key, heads.value), rows, strict=True)
-        )
-        waiting, pairs = defaultdict(list), defaultdict(list)
-        for head in members:
-            targets = heads.targets[head * self.span : (head + 1) * self.span].tobytes()
-            mates = waiting[opposite(head), key(head), reverse(head), targets]
-            if mates:
-                mates.pop()
-                pairs[hashlib.sha256(key(head) + b"/" + value(head)).hexdigest()].append(head)
-            else:
-                waiting[query(head), key(head), value(head), targets].append(head)
-        rest = [head for group in waiting.values() for head in group]
-        return pairs, np.sort(np.array(rest, dtype=np.int64))
+        seeker, pairs = Seeker(self.heads, np.ones(self.rank, dtype=bool)), defaultdict(list)
+        matched = list(seeker.pairs(members))
+        for head, _ in matched:
+            print_ = seeker.key_print(head) + b"/" + seeker.value_print(head)
+            pairs[hashlib.sha256(print_).hexdigest()].append(head)
+        return pairs, np.setdiff1d(members, np.array(matched, dtype=np.int64))
 
     def _linear(self, name: str, members: Int[np.ndarray, " members"]) -> Linear:
         heads, first = self.heads, members[:1]

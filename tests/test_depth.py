@@ -19,6 +19,7 @@ from constructions.thompson import by_newton as root_by_newton
 from constructions.thompson import sampling
 from constructions.transformer import Transformer
 from verify import algorithms
+from verify.numerics import prefix
 from verify.posterior_sweeps import symbols as posterior_symbols
 from verify.strategies import recipes
 from verify.sweeps import symbols
@@ -33,14 +34,6 @@ SAMPLED = [
     thompson.Spec(dim=2, actions=2, horizon=12, form="sampling", solver="newton"),
     thompson.Spec(dim=3, actions=2, horizon=5, form="sampling", solver="newton", noise_variance=0.3),
 ]
-
-
-def prefix(built, layers: int):
-    """The construction cut off after so many layers: the same weights."""
-    whole = built.transformer
-    return replace(
-        built, transformer=Transformer(whole.stored_layers[:layers], whole.width, whole.clip_radius)
-    )
 
 
 BUILT = [linucb.build(spec) for spec in SPECS]

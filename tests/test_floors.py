@@ -17,6 +17,7 @@ FLOORS = (
     {
         "assemble",
         "tokens",
+        "ridge_problem",
         "episode_tokens",
         "chunks",
         "own_token",

@@ -19,13 +19,13 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from verify import algorithms, bound, ratio, theorems, train
 from verify.posterior_sweeps import FLOOR, panel
+from verify.sweeps import Record
 from verify.theorems import pretraining
 from verify.training import checkpoint
-from verify.training.policy import HELD_OUT, Trained, contest, true_algorithm
+from verify.training.policy import HELD_OUT, Trained, contests, half_interval, true_algorithm
 from verify.training.recipes import BanditRecipe, draw_tasks, player
 from verify.training.tasks import play
 
-Record = dict[str, Any]
 Tell = Callable[[str, int, int], None]
 Policies = dict[str, Float[np.ndarray, "histories steps arms"]]
 
@@ -106,20 +106,16 @@ def bandits(trained: Trained) -> BanditRecipe:
 
 def regrets(trained: Trained, runs: int, tell: Tell = lambda what, done, whole: None) -> Record:
     """Cumulative regret by player: mean and standard deviation at each step, half the mean's 95 % interval at the last."""
-    recipe, found = bandits(trained), {}
+    recipe = bandits(trained)
     others = [one for one in OTHERS[recipe.problem] if one != true_algorithm(recipe)]
-    for done in range(0, runs, 100):
-        size = min(100, runs - done)
-        for name, steps in contest(trained, size, done // 100, others).items():
-            found.setdefault(name, []).extend(steps.cumsum(axis=1))
-        tell("regret", done + size, runs)
+    played = contests(trained, runs, others, tell=lambda done, whole: tell("regret", done, whole))
     return {
         name: {
-            "mean": (totals := np.array(rows)).mean(axis=0).tolist(),
+            "mean": (totals := regret.cumsum(axis=1)).mean(axis=0).tolist(),
             "deviation": totals.std(axis=0, ddof=1).tolist(),
-            "half": float(1.96 * totals[:, -1].std(ddof=1) / np.sqrt(runs)),
+            "half": half_interval(totals[:, -1]),
         }
-        for name, rows in found.items()
+        for name, regret in played.items()
     }
 
 

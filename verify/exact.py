@@ -21,7 +21,7 @@ from flint import fmpq
 from jaxtyping import Float
 from scipy import sparse
 
-from constructions.chunks import PositionScore
+from constructions.chunks import POWERS, PositionScore
 from constructions.construction import Construction
 from constructions.identities import Gated, General, Group, OwnProduct, OwnToken
 from constructions.sparsity import columns, edges, shape
@@ -162,10 +162,9 @@ def _count(stream: Numbers) -> int:
 
 def _own(score: PositionScore, tokens: int) -> list[fmpq]:
     """p(i, i) for every token."""
-    powers = np.array([[2, 3, 1], [3, 4, 2], [1, 2, 0]])
     terms = [
         (rational(float(c)), int(n))
-        for c, n in zip(score.coefficients.ravel(), powers.ravel(), strict=True)
+        for c, n in zip(score.coefficients.ravel(), POWERS.ravel(), strict=True)
         if c
     ]
     return [sum((c * i**n for c, n in terms), fmpq(0)) for i in range(1, tokens + 1)]

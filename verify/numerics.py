@@ -23,6 +23,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.linucb import by_newton
 from constructions.primitives import newton
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.transformer import Transformer
 from verify.posterior_sweeps import curve, panel
 from verify.sweeps import Record
@@ -49,12 +50,12 @@ def along_the_iteration(spec: linucb.Spec, histories: Sequence[BanditHistory]) -
             f"numerics: wanted solver 'newton' and histories, got {spec.solver!r} and {len(histories)}"
         )
     built, (steps, _, _) = linucb.build(spec), by_newton.plan(spec)
-    largest = by_newton.largest_eigenvalue(spec)
+    largest = largest_eigenvalue(spec)
     exact = [_iterates(spec, history, steps, largest) for history in histories]
     roots = [np.linalg.cholesky(gram.astype(float)) for gram, _ in exact]
     curves = {name: [] for name in PRECISIONS}
     for step in range(1, steps + 1):
-        cut = _prefix(built, 1 + step)
+        cut = prefix(built, 1 + step)
         for name, dtype in PRECISIONS.items():
             worst = 0.0
             for history, root, (_, iterates) in zip(histories, roots, exact, strict=True):
@@ -87,7 +88,7 @@ def by_condition(spec: linucb.Spec, ridges: Sequence[float], histories: Sequence
         true = np.stack(
             [[policy(chosen, history.prefix(int(t) + 1)) for t in steps] for history in histories]
         )
-        row = [float(ridge), by_newton.largest_eigenvalue(chosen) / ridge, built.certificate]
+        row = [float(ridge), largest_eigenvalue(chosen) / ridge, built.certificate]
         for dtype in PRECISIONS.values():
             found = np.stack([built.outputs([h], dtype, logits_only=True, steps=steps)[0] for h in histories])
             wrong = built.policy(found.astype(float)) - true
@@ -133,7 +134,7 @@ def panels(along: Record, condition: Record) -> list[Record]:
     return [steps, panel("policy", ("condition number κ", "|log-probability error|"), found)]
 
 
-def _prefix(built: Construction, layers: int) -> Construction:
+def prefix(built: Construction, layers: int) -> Construction:
     """The same weights, cut off after so many layers."""
     whole = built.transformer
     return replace(

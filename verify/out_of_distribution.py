@@ -17,14 +17,14 @@ from jaxtyping import Float, Int
 from constructions.construction import Construction
 from verify import algorithms
 from verify.posterior_sweeps import curve, panel
+from verify.sweeps import Record
 from verify.training.mdps import inverse
 from verify.training.model import TrainedTransformer
-from verify.training.policy import Player, Trained
+from verify.training.policy import Player, Trained, true_algorithm
 from verify.training.recipes import BanditRecipe, draw_tasks, encode, player
 from verify.training.shifts import NOISES, Shift, shifts
 from verify.training.tasks import Tasks, Trajectories, histories, play
 
-Record = dict[str, Any]
 CHUNK = 32
 """Problems that are evaluated at a time."""
 
@@ -63,16 +63,11 @@ def policies(trained: Trained, problems: Tasks, seen: Trajectories) -> Float[np.
     return np.concatenate(found)
 
 
-def true_name(recipe: BanditRecipe) -> str:
-    """The player that the model is held against: who it was trained on, or Thompson sampling for decision pretraining."""
-    return recipe.player if recipe.player in ("linucb", "ucb") else "thompson"
-
-
 def true_policies(
     recipe: BanditRecipe, problems: Tasks, seen: Trajectories
 ) -> Float[np.ndarray, "batch steps arms"]:
     """The true algorithm's probabilities along its own runs: 1 for what it took, unless it is Thompson sampling."""
-    if true_name(recipe) != "thompson":
+    if true_algorithm(recipe) != "thompson":
         return np.eye(recipe.actions)[seen.actions]
     spec: Any = SimpleNamespace(actions=recipe.actions)
     runs = histories(problems, seen)
@@ -140,7 +135,7 @@ def _one(trained: Trained, built: Construction | None, moved: Tasks, seed: int) 
     past_training = moved.steps > trained.recipe.horizon
     model = lengthened(trained, moved.steps) if past_training else trained
     recipe: Any = model.recipe
-    true = player(true_name(recipe), moved, np.random.default_rng([seed, 2**33 + 2]))
+    true = player(true_algorithm(recipe), moved, np.random.default_rng([seed, 2**33 + 2]))
     players = {
         "true": true,
         "trained": Player(model, moved.uniforms, moved.arms),

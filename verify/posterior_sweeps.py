@@ -15,6 +15,7 @@ from constructions import thompson
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.primitives import rational
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.thompson import nodes, posterior
 from verify import algorithms, environments, theorems
 from verify.rollout import SideBySide, rollouts
@@ -190,7 +191,7 @@ def panel(
 
 def error_against_poles(spec: thompson.Spec, counts: Sequence[int]) -> Record:
     """Relative error of sums over poles: the worst on the spectrum, as certified, and Padé's as the paper states it."""
-    low, high = spec.ridge, posterior.largest_eigenvalue(spec)
+    low, high = spec.ridge, largest_eigenvalue(spec)
     spectrum = np.geomspace(low, high, 20_001)
     curves: dict[str, dict[str, list]] = {}
     for name, power in (("pade", 0.5), ("zolotarev", -0.5)):
@@ -223,7 +224,7 @@ def error_against_depth(
     gaps = _gaps(true)
     for solver in ("pade", "zolotarev"):
         chosen = replace(spec, solver=solver)
-        rule = getattr(rational, solver)(spec.ridge, posterior.largest_eigenvalue(spec), 1e-10)
+        rule = getattr(rational, solver)(spec.ridge, largest_eigenvalue(spec), 1e-10)
         rows = []
         for depth in depths:
             plan = posterior.with_depth(chosen, int(depth), rule)

@@ -10,17 +10,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 
-import numpy as np
-
 from verify import train
 from verify.report import number, write_whole
 from verify.training import checkpoint
 from verify.training.curves import NOT_REGRET
-from verify.training.policy import HELD_OUT, Trained, contest
+from verify.training.policy import HELD_OUT, Trained, contests, half_interval
 from verify.training.recipes import RECIPES, BanditRecipe, EpisodeRecipe, Recipe
-
-BATCH = 100
-"""Problems that are played at once."""
 
 
 def ship(
@@ -72,20 +67,16 @@ def measured(
     """
     if runs < 2:
         raise ValueError(f"runs: wanted 2 or more, got {runs}")
-    found: dict[str, list] = {}
-    for done in range(0, runs, BATCH):
-        size = min(BATCH, runs - done)
-        for name, regret in contest(trained, size, first + done // BATCH).items():
-            found.setdefault(name, []).extend(regret.sum(axis=1))
-        tell(done + size, runs)
+    played = contests(trained, runs, first=first, tell=tell)
+    totals = {name: regret.sum(axis=1) for name, regret in played.items()}
     return {
         name: {
-            "mean": float(np.mean(totals)),
-            "deviation": float(np.std(totals, ddof=1)),
-            "half": float(1.96 * np.std(totals, ddof=1) / np.sqrt(runs)),
+            "mean": float(total.mean()),
+            "deviation": float(total.std(ddof=1)),
+            "half": half_interval(total),
             "runs": runs,
         }
-        for name, totals in found.items()
+        for name, total in totals.items()
     }
 
 

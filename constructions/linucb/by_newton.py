@@ -29,16 +29,12 @@ from constructions.links import Values, held, pick, read, tile
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
 from constructions.linucb.widths import SLACK, root_share, width_error
-from constructions.primitives import copying, interpolation, newton
+from constructions.primitives import copying, newton
+from constructions.ridge_problem import first_layer, largest_eigenvalue
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
 
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb"
-
-
-def largest_eigenvalue(spec: Spec) -> float:
-    """S."""
-    return spec.ridge + max(spec.horizon - 1, 1) * spec.action_norm[1] ** 2
 
 
 def mean_error(spec: Spec, error: float) -> float:
@@ -75,27 +71,6 @@ def build(spec: Spec) -> Construction:
         vectors |= {"width": arms} | widths.registers(spec)
     stream = bandit_stream(dim, arms, **matrices, **vectors)
     at, largest = stream.registers, largest_eigenvalue(spec)
-    equations = newton.normal_equations(
-        "normal equations",
-        SOURCE,
-        **{
-            name: at[name]
-            for name in ("action", "reward", "position", "gram", "gram_times", "moment", "moment_times")
-        },
-        ridge=spec.ridge,
-        action_max=spec.action_norm[1],
-        reward_max=reward_bound(spec),
-        horizon=spec.horizon,
-    )
-    times = copying.times_index(
-        "arms × i",
-        SOURCE,
-        what=(at["arms"],),
-        to=(at["arms_times"],),
-        position=at["position"],
-        bound=tokens * spec.action_norm[1],
-        tokens=tokens,
-    )
     solved = newton.inverse(
         "A⁻¹ by Newton",
         SOURCE,
@@ -116,7 +91,13 @@ def build(spec: Spec) -> Construction:
         logits = _sum(spec, stream, mean, roots[-1][0])
     else:
         logits = _logits(spec, stream, error, root_error, mean, square)
-    stages = [[equations, times], [solved], [mean, square], *roots, [logits]]
+    stages = [
+        first_layer(spec, stream, SOURCE, reward_bound(spec)),
+        [solved],
+        [mean, square],
+        *roots,
+        [logits],
+    ]
     blocks = tuple(block for stage in stages for block in stage)
     transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
     return Construction(spec, BanditTokens(stream, spec), blocks, transformer, 2 * logits.promise.total.error)
@@ -211,23 +192,13 @@ def _sum(spec: Spec, stream: Stream, mean: Block, width: Block) -> Block:
 def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: Block, square: Block) -> Block:
     """(mean + α √square)/τ, in one MLP."""
     at, tau, alpha = stream.registers, spec.temperature, spec.exploration
-    (smallest, largest), one = _extremes(spec, error), stream["position"].part(2, of=3)
+    smallest, largest = _extremes(spec, error)
     units, own = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))], Bound(0.0)
     carried = (1 / tau) * mean.promise.total
     if alpha:
         root_error = min(root_error, math.sqrt(largest))
-        root = interpolation.root(
-            "width",
-            SOURCE,
-            interpolation.square_root(smallest, largest, root_error * (1 - SLACK)),
-            error=root_error,
-            source=at["square"],
-            one=one,
-            to=at["logits"],
-            inherited=Bound(
-                width_error(spec, error), square.promise.total.rounding / (2 * math.sqrt(smallest))
-            ),
-        )
+        inherited = widths.carried(spec, square, smallest, error)
+        root = widths.interpolated(stream, (smallest, largest), root_error, inherited, SOURCE, at["logits"])
         [neurons] = root.steps[0].units
         writes = tuple(
             (to, entries, unit, alpha / tau * weights) for to, entries, unit, weights in neurons.writes

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from constructions import assemble, checks
 from constructions.block import Block
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.tokens import reward_bound
 
 Solver = Literal["gd", "agd", "chebyshev", "newton"]
@@ -74,13 +75,12 @@ class Spec:
             raise ValueError(
                 f"depth: wanted 'certified' for {self.solver}, of which the paper does not speak, got 'stated'"
             )
-        steps, high = max(self.horizon - 1, 1), self.action_norm[1]
-        checks.condition(self.ridge, self.ridge + steps * high**2)
-        mean = math.sqrt(steps) * reward_bound(self) / 2
-        score = high * (mean + self.exploration) / math.sqrt(self.ridge) / self.temperature
-        if self.error < checks.EPSILON * score:
+        checks.condition(self.ridge, largest_eigenvalue(self))
+        mean = math.sqrt(max(self.horizon - 1, 1)) * reward_bound(self) / 2
+        score = self.action_norm[1] * (mean + self.exploration) / math.sqrt(self.ridge) / self.temperature
+        if self.error < checks.UNIT * score:
             raise ValueError(
-                f"error: wanted at least {checks.EPSILON * score:.3g}, one rounding of the largest score, got {self.error!r}"
+                f"error: wanted at least {checks.UNIT * score:.3g}, one rounding of the largest score, got {self.error!r}"
             )
         if reward_bound(self) <= 0:
             raise ValueError(

@@ -13,7 +13,7 @@ import numpy as np
 from constructions.block import Block, Bound
 from constructions.linucb.spec import Spec
 from constructions.primitives import interpolation, refinement
-from constructions.stream import Stream
+from constructions.stream import Register, Stream
 
 NAME = "width √(a_kᵀA⁻¹a_k)"
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb, step 3"
@@ -33,6 +33,11 @@ def width_error(spec: Spec, residual: float) -> float:
         * min(residual, 1.0)
         / (1 + math.sqrt(1 - min(residual, 1.0)))
     )
+
+
+def carried(spec: Spec, square: Block, low: float, residual: float) -> Bound:
+    """What errors of x̂ ≥ low, within a factor 1 ± residual of x, make of √x̂."""
+    return Bound(width_error(spec, residual), square.promise.total.rounding / (2 * math.sqrt(low)))
 
 
 def root_share(spec: Spec) -> float:
@@ -69,30 +74,41 @@ def stages(
         error: what is left to the square root.
         changes: whether the coefficients of the interpolant are repaired.
     """
-    low, high = bounds
-    rounding = square.promise.total.rounding / (2 * math.sqrt(low))
-    inherited = Bound(width_error(spec, residual), rounding)
+    (low, high), inherited = bounds, carried(spec, square, bounds[0], residual)
     if spec.root == "products":
-        near = _near(spec, stream, low, high, residual, rounding)
+        near = _near(spec, stream, low, high, residual, inherited.rounding)
         return [[near], [_refined(spec, stream, near, low, high, error, inherited)]]
     error = min(error, spec.action_norm[1] / math.sqrt(spec.ridge))
-    root = interpolation.root(
+    source = "Theorem approx_smooth_linucb, step 3"
+    return [[interpolated(stream, bounds, error, inherited, source, stream["width"], changes)]]
+
+
+def interpolated(
+    stream: Stream,
+    bounds: tuple[float, float],
+    error: float,
+    inherited: Bound,
+    source: str,
+    to: Register,
+    changes: bool = True,
+) -> Block:
+    """√x̂ by an interpolant within `error`, in a register; `inherited` is what errors of x̂ cause."""
+    return interpolation.root(
         NAME,
-        "Theorem approx_smooth_linucb, step 3",
-        interpolation.square_root(low, high, error * (1 - SLACK)),
+        source,
+        interpolation.square_root(*bounds, error * (1 - SLACK)),
         error=error,
         source=stream["square"],
         one=stream["position"].part(2, of=3),
-        to=stream["width"],
+        to=to,
         inherited=inherited,
         changes=changes,
     )
-    return [[root]]
 
 
 def _near(spec: Spec, stream: Stream, low: float, high: float, residual: float, rounding: float) -> Block:
     longest = (1 + SPREAD) / math.sqrt(low)
-    carried = Bound(longest * (1 / math.sqrt(1 - residual) - 1), longest * rounding / math.sqrt(low))
+    inherited = Bound(longest * (1 / math.sqrt(1 - residual) - 1), longest * rounding / math.sqrt(low))
     return interpolation.function(
         "rough 1/√(a_kᵀA⁻¹a_k)",
         SOURCE,
@@ -102,7 +118,7 @@ def _near(spec: Spec, stream: Stream, low: float, high: float, residual: float, 
         source=stream["square"],
         one=stream["position"].part(2, of=3),
         to=stream["near"],
-        inherited=carried,
+        inherited=inherited,
     )
 
 

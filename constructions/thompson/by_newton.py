@@ -23,7 +23,8 @@ from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.links import Link, Values, grams, held, pick, read, tile
-from constructions.primitives import copying, newton, product
+from constructions.primitives import newton, product
+from constructions.ridge_problem import first_layer, largest_eigenvalue
 from constructions.stream import Register, Stream
 from constructions.thompson import posterior
 from constructions.thompson.spec import Spec
@@ -53,7 +54,7 @@ def plan(spec: Spec, relative: float, residual: float) -> Plan:
 
 def chosen(spec: Spec, steps: int) -> Plan:
     """The plan of so many steps."""
-    error = newton.root_error(spec.ridge, posterior.largest_eigenvalue(spec), steps)
+    error = newton.root_error(spec.ridge, largest_eigenvalue(spec), steps)
     return Plan(steps, error, 2 * error + error**2)
 
 
@@ -73,26 +74,7 @@ def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) 
 
 def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
     """The blocks that fill the registers `white`, with all arms or the difference of two, and `half`."""
-    at, tokens, largest = stream.registers, 2 * spec.horizon, posterior.largest_eigenvalue(spec)
-    names = ("action", "reward", "position", "gram", "gram_times", "moment", "moment_times")
-    equations = newton.normal_equations(
-        "normal equations",
-        SOURCE,
-        **{name: at[name] for name in names},
-        ridge=spec.ridge,
-        action_max=spec.action_norm[1],
-        reward_max=spec.reward_max,
-        horizon=spec.horizon,
-    )
-    times = copying.times_index(
-        "arms × i",
-        SOURCE,
-        what=(at["arms"],),
-        to=(at["arms_times"],),
-        position=at["position"],
-        bound=tokens * spec.action_norm[1],
-        tokens=tokens,
-    )
+    at, tokens, largest = stream.registers, 2 * spec.horizon, largest_eigenvalue(spec)
     root = newton.inverse_root(
         "Σ⁻¹ᐟ² by Newton",
         SOURCE,
@@ -110,7 +92,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
     _, low, high = newton.root_scales(spec.ridge, largest, chosen.steps)[-1]
     scale = math.sqrt(spec.noise_variance / largest) * 2 / (low + high)
     return [
-        [equations, times],
+        first_layer(spec, stream, SOURCE, spec.reward_max),
         [root],
         [_white(spec, stream, chosen, scale), _half(spec, stream, chosen, scale)],
     ]
@@ -153,7 +135,7 @@ def _white(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
     factors, bound = [entries(m) for m in range(dim)], 2 * spec.horizon * norm
     heads = _times_root(at["white"], factors, at["root"], at["position"], scale, bound, count)
     reach = math.sqrt(spec.prior_variance) * norm
-    condition = posterior.largest_eigenvalue(spec) / spec.ridge
+    condition = largest_eigenvalue(spec) / spec.ridge
     bound = Bound(chosen.relative * reach, UNIT * 256 * dim * condition * reach * math.sqrt(dim))
     promise = Promise("norm bounds", bound, bound, 2 * math.sqrt(count) * reach)
     name = f"√r Σ^-0.5 {'(a_1 − a_2)' if alone else 'a_k'}"
@@ -163,7 +145,7 @@ def _white(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
 def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
     """Σ⁻¹ᐟ² b/√r."""
     at, dim = stream.registers, spec.dim
-    largest = posterior.largest_eigenvalue(spec)
+    largest = largest_eigenvalue(spec)
     factors = [pick(at["moment_times"], np.array([m])) for m in range(dim)]
     size = math.sqrt(spec.horizon * largest) * spec.reward_max
     heads = _times_root(

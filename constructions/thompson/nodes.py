@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from constructions.thompson import posterior
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.thompson.spec import Spec
 
 APART = 1e-4
@@ -115,7 +115,7 @@ def chance(spec: Spec) -> Chance:
 
 def contraction(spec: Spec) -> float:
     """‖x_j − x_k‖ is at least this times ‖a_j − a_k‖."""
-    return math.sqrt(spec.noise_variance / posterior.largest_eigenvalue(spec))
+    return math.sqrt(spec.noise_variance / largest_eigenvalue(spec))
 
 
 def resolution(spec: Spec) -> float:

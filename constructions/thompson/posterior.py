@@ -35,6 +35,7 @@ from jaxtyping import Float
 from constructions.block import Block, Bound, Promise
 from constructions.links import Values, grams
 from constructions.primitives import copying, descent, product, rational
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.stream import Stream
 from constructions.thompson.spec import Spec
 
@@ -67,11 +68,6 @@ def method(spec: Spec, ridge: float | None = None) -> descent.Descent:
 def largest_ratio(spec: Spec) -> float:
     """Θ = √((T−1)/r) ρ: bound on |⟨u, μ⟩|/‖√r Σ⁻¹ᐟ²u‖ for every u."""
     return math.sqrt(max(spec.horizon - 1, 1) / spec.noise_variance) * spec.reward_max
-
-
-def largest_eigenvalue(spec: Spec) -> float:
-    """Bound on the eigenvalues of Σ."""
-    return spec.ridge + max(spec.horizon - 1, 1) * spec.action_norm[1] ** 2
 
 
 def least_depth(spec: Spec, enough) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from constructions import checks
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.tokens import reward_bound
 
 Solver = Literal["pade", "zolotarev", "chebyshev", "newton"]
@@ -104,7 +105,7 @@ class Spec:
         most = min(1 / self.actions, FLOOR) if self.lines else 1 / self.actions
         if not 0 < (self.truncation or 0) <= most:
             raise ValueError(f"truncation: wanted at most {most:g}, got {self.truncation!r}")
-        checks.condition(self.ridge, self.ridge + max(self.horizon - 1, 1) * self.action_norm[1] ** 2)
+        checks.condition(self.ridge, largest_eigenvalue(self))
         if self.reward_max <= 0:
             raise ValueError(
                 "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"

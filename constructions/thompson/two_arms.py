@@ -38,6 +38,7 @@ from scipy.special import erfcx, log_ndtr
 
 from constructions.block import UNIT, Block, Bound
 from constructions.primitives import copying, descent, interpolation, product
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.stream import Stream
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.spec import Spec
@@ -151,7 +152,7 @@ def _by_descent(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     difference = copying.combine("difference u", SOURCE, terms=terms, to=at["difference"], bound=high)
     mean = posterior.estimate(spec, stream, depth)
     solved = posterior.inverse(spec, stream, "solved", depth, vectors="difference", norm=high, source="4")
-    largest, r, epsilon = posterior.largest_eigenvalue(spec), spec.noise_variance, chosen.residual
+    largest, r, epsilon = largest_eigenvalue(spec), spec.noise_variance, chosen.residual
     low, most = spec.separation**2 / largest * (1 - epsilon), high**2 / spec.ridge * (1 + epsilon)
     estimate = descent.largest_estimate(spec.ridge, spec.horizon, spec.reward_max) + mean.promise.total.error
     registers, carried = ("estimate", "difference", "gap"), high * mean.promise.total
@@ -176,7 +177,7 @@ def _by_newton(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     """M = ⟨x, v⟩ and rq = ‖x‖²."""
     solved = by_newton.stages(spec, stream, by_newton.chosen(spec, chosen.depth))
     white, half = (block.promise.total for block in solved[-1])
-    largest, epsilon = posterior.largest_eigenvalue(spec), chosen.residual
+    largest, epsilon = largest_eigenvalue(spec), chosen.residual
     theta, reach = posterior.largest_ratio(spec), 2 * math.sqrt(spec.prior_variance) * spec.action_norm[1]
     contraction = spec.noise_variance / largest
     low, most = spec.separation**2 * contraction * (1 - epsilon), reach**2 * (1 + epsilon)

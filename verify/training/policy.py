@@ -1,6 +1,6 @@
 """A trained transformer as a policy: on whole histories, one decision at a time, and playing many problems at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,9 @@ from verify.training.recipes import (
     player,
 )
 from verify.training.tasks import play
+
+TOGETHER = 100
+"""Problems that are played at once."""
 
 HELD_OUT = 2**32
 """Seed of the problems that regret is measured on; training seeds are below."""
@@ -123,6 +126,28 @@ def advance(
     with torch.no_grad():
         logits = model.advance(torch.as_tensor(chunk, dtype=torch.float32).to(model.device), memories)
     return logits.double().log_softmax(dim=1).numpy(force=True)
+
+
+def contests(
+    trained: Trained,
+    runs: int,
+    others: Sequence[str] = ("empirical",),
+    first: int = 0,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
+) -> dict[str, Float[np.ndarray, "runs steps"]]:
+    """Step-by-step regret as `contest` has it, over as many batches as so many problems take, from a batch on."""
+    found: dict[str, list] = {}
+    for done in range(0, runs, TOGETHER):
+        size = min(TOGETHER, runs - done)
+        for name, regret in contest(trained, size, first + done // TOGETHER, others).items():
+            found.setdefault(name, []).append(regret)
+        tell(done + size, runs)
+    return {name: np.concatenate(batches) for name, batches in found.items()}
+
+
+def half_interval(totals: Float[np.ndarray, " runs"]) -> float:
+    """Half the 95 % interval of a mean."""
+    return float(1.96 * np.std(totals, ddof=1) / np.sqrt(len(totals)))
 
 
 def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
