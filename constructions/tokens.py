@@ -6,6 +6,7 @@ chosen and its reward; both hold the position (i, i², 1). Everything else start
     state   [ 0 ; 0 ; a_{t,1} … a_{t,A} ; 0 … ; i, i², 1 ]      action   [ a_t ; r_t ; 0 … ; i, i², 1 ]
 
 A stream with a register `draw` is for a policy that is handed its randomness: state tokens hold a standard normal vector.
+With a register `number` action tokens also say which arm it was, as a one-hot vector: so did the paper's experiments.
 """
 
 import math
@@ -15,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.history import BanditHistory, EpisodeHistory, finite, taken
+from constructions.history import BanditHistory, EpisodeHistory, drawn, finite, taken
 from constructions.stream import Stream
 
 ROUNDING = 1e-9
@@ -120,8 +121,7 @@ class BanditTokens:
         )
         if history.draws is not None:
             tokens[self.states(history.steps), self.stream["draw"].slice] = history.draws
-        tokens[1::2, self.stream["action"].slice] = history.chosen
-        tokens[1::2, self.stream["reward"].slice] = history.rewards[:, None]
+        self._record(tokens[1::2], history.actions, history.chosen, history.rewards)
         tokens[:, self.stream["position"].slice] = position(np.arange(1, len(tokens) + 1))
         return tokens
 
@@ -144,8 +144,8 @@ class BanditTokens:
         self.check_context(contexts)
         if draws is None:
             return contexts
-        draws = finite("draws", draws)
-        self._check_draws(draws, len(contexts))
+        draws = drawn(draws, contexts)
+        self._check_draws(draws)
         return np.concatenate([contexts, draws[:, None]], axis=1)
 
     def state_chunk(
@@ -172,10 +172,16 @@ class BanditTokens:
         played, rewards = taken(actions, rewards, arms)
         self.check_rewards(rewards)
         chunk = np.zeros((len(arms), 1, self.stream.width))
-        chunk[:, 0, self.stream["action"].slice] = played
-        chunk[:, 0, self.stream["reward"].slice] = rewards[:, None]
+        self._record(chunk[:, 0], np.asarray(actions), played, rewards)
         chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision]))
         return chunk
+
+    def _record(self, tokens: np.ndarray, actions: np.ndarray, played: np.ndarray, rewards: np.ndarray) -> None:
+        """What was done and received, put into action tokens."""
+        tokens[:, self.stream["action"].slice] = played
+        tokens[:, self.stream["reward"].start] = rewards
+        if "number" in self.stream.registers:
+            tokens[np.arange(len(tokens)), self.stream["number"].start + actions] = 1
 
     def check(self, history: BanditHistory) -> None:
         """Hold a history to the assumptions of the theorem; the error names the first one that fails."""
@@ -189,14 +195,10 @@ class BanditTokens:
             wanted, got = ("draws", "none") if self.drawn else ("no draws", "some")
             raise ValueError(f"history: wanted {wanted} for this form, got {got}")
         if history.draws is not None:
-            self._check_draws(history.draws, history.steps)
+            self._check_draws(history.draws)
 
-    def _check_draws(self, draws: Float[np.ndarray, "..."], count: int) -> None:
-        """Wanted: so many vectors of dimension d, of norms within the bound."""
-        if draws.shape != (count, self.spec.dim):
-            raise ValueError(
-                f"draws: wanted shape {(count, self.spec.dim)}, a vector for each context, got {draws.shape}"
-            )
+    def _check_draws(self, draws: Float[np.ndarray, "batch dim"]) -> None:
+        """Wanted: norms within the bound."""
         norms = np.linalg.norm(draws, axis=1)
         if not norms.max() <= self.draw_norm * (1 + ROUNDING):
             raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")

@@ -39,6 +39,8 @@ class BanditRecipe:
         actions: A.
         horizon: T, decisions in a trajectory.
         noise: standard deviation of the rewards of linear bandits.
+        numbered: whether action tokens hold the arm's number too, one-hot, as in the paper's experiments; built
+            transformers do without. The number of an arm is learnt from far sooner than its vector.
     """
 
     problem: Problem
@@ -48,6 +50,7 @@ class BanditRecipe:
     actions: int
     horizon: int = 200
     noise: float = 1.5
+    numbered: bool = False
 
     def __post_init__(self):
         for name in ("dim", "actions", "horizon"):
@@ -70,7 +73,7 @@ class BanditRecipe:
             weight_norm=np.inf,
             noise_bound=np.inf,
         )
-        stream = bandit_stream(self.dim, self.actions)
+        stream = bandit_stream(self.dim, self.actions, number=self.numbered * self.actions)
         return BanditTokens(stream, spec, bernoulli=self.problem == "bernoulli")
 
     @property
@@ -132,11 +135,11 @@ class EpisodeRecipe:
 Recipe = BanditRecipe | EpisodeRecipe
 
 RECIPES: dict[str, Recipe] = {
-    "ad-linucb": BanditRecipe("linear", "linucb", "expert", dim=5, actions=10),
+    "ad-linucb": BanditRecipe("linear", "linucb", "expert", dim=5, actions=10, numbered=True),
     "dpt-bernoulli": BanditRecipe("bernoulli", "mixed", "optimal", dim=5, actions=5),
     "ad-ucb-bernoulli": BanditRecipe("bernoulli", "ucb", "expert", dim=5, actions=5),
     "ad-thompson-bernoulli": BanditRecipe("bernoulli", "thompson", "expert", dim=5, actions=5),
-    "dpt-approximate": BanditRecipe("linear", "linucb", "estimate", dim=5, actions=10),
+    "dpt-approximate": BanditRecipe("linear", "linucb", "estimate", dim=5, actions=10, numbered=True),
     "ad-ucbvi": EpisodeRecipe(),
 }
 
@@ -200,10 +203,11 @@ def encode(
     stream = recipe.tokens.stream
     tokens = np.zeros((len(seen.actions), recipe.longest, stream.width), np.float32)
     tokens[:, ::2, stream["arms"].slice] = problems.arms.reshape(len(tokens), 1, -1)
-    tokens[:, 1::2, stream["action"].slice] = np.take_along_axis(
-        problems.arms, seen.actions[:, :-1, None], axis=1
-    )
+    rows, done = np.arange(len(tokens))[:, None], seen.actions[:, :-1]
+    tokens[:, 1::2, stream["action"].slice] = problems.arms[rows, done]
     tokens[:, 1::2, stream["reward"].start] = seen.rewards[:, :-1]
+    if recipe.numbered:
+        tokens[rows, np.arange(1, recipe.longest, 2), stream["number"].start + done] = 1
     tokens[:, :, stream["position"].slice] = position(np.arange(1, recipe.longest + 1))
     return tokens
 
@@ -246,6 +250,8 @@ def action_tokens(
     else:
         chunk = np.zeros((len(actions), 1, stream.width))
         chunk[:, 0, stream["action"].slice] = contexts[rows, actions]  # type: ignore[index]
+        if recipe.numbered:
+            chunk[rows, 0, stream["number"].start + actions] = 1
         chunk[:, 0, stream["position"].slice] = position(np.array([2 * decision]))
     chunk[:, 0, stream["reward"].start] = rewards
     return chunk
