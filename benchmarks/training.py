@@ -1,10 +1,12 @@
 """Training throughput beside the published experiment's network, same machine, same sizes, one after the other.
 
 The other network is restated from its description (ReLU attention by einsum, one head of full width whatever M says,
-LayerNorm after attention and MLP), not copied; its sizes are the paper's: 8 layers, width 32, T = 200. Each runs in a
-process of its own with the allocator settings given, and both in turns, so that a busy machine slows both alike.
+LayerNorm after attention and MLP), not copied; its sizes are the paper's: 8 layers, width 32, T = 200. Each runs in
+processes of its own with the allocator settings given, and both in turns, so that a busy machine slows both alike: the
+published network on as many threads as there are cores, ours in as many processes under torchrun. With --heads 1 both
+compute the same function; the paper has four heads.
 
-    python benchmarks/training.py --batch 32 --threads 2
+    python -m benchmarks.training --batch 128 --heads 1
 """
 
 import argparse
@@ -18,6 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from verify import train
+from verify.training import recipes
 
 RAISED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """glibc hands large blocks back to the system at once unless these are raised."""
@@ -69,73 +74,74 @@ def published(batch):
     return step
 
 
-def ours(batch):
-    """One step of ours, four heads, its data made on the spot."""
-    from verify import train
-    from verify.training import recipes
-
-    run = train.named("ad-linucb", batch=batch)
+def ours(batch, heads, rank=0, world=1):
+    """One step of ours, its data made on the spot; of a few processes, each takes its share."""
+    run = train.named("ad-linucb", batch=batch, heads=heads)
     model = run.model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
     numbers = iter(range(10**9))
 
     def step():
-        train._step(model, optimizer, recipes.batch(run.recipe, 0, next(numbers), batch), run, 0, 1)
+        train._step(model, optimizer, recipes.batch(run.recipe, 0, next(numbers), batch), run, rank, world)
 
     return step
 
 
-def measure(name, batch, threads, seconds):
+def rate(step, steps):
     """Steps a second, after one step to warm up."""
-    torch.set_num_threads(threads)
-    step = {"published": published, "ours": ours}[name](batch)
     step()
-    start, done = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds or done < 2:
+    start = time.perf_counter()
+    for _ in range(steps):
         step()
-        done += 1
-    return done / (time.perf_counter() - start)
+    return steps / (time.perf_counter() - start)
+
+
+def measure(options):
+    """In a process of its own, or one of a few under torchrun."""
+    if options.one == "published":
+        torch.set_num_threads(options.cores)
+        print(rate(published(options.batch), options.steps))
+        return
+    torch.set_num_threads(1)
+    with train._processes() as (rank, world, _):
+        found = rate(ours(options.batch, options.heads, rank, world), options.steps)
+    if rank == 0:
+        print(found)
 
 
 def child(name, raised, options):
-    """The same in a fresh process."""
-    command = [sys.executable, __file__, "--one", name]
-    for option in ("batch", "threads", "seconds"):
+    """The same in fresh processes: threads for the published network, torchrun for ours."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(options.cores)]
+    command = [sys.executable, *(launch if name == "ours" else []), __file__, "--one", name]
+    for option in ("batch", "cores", "steps", "heads"):
         command += [f"--{option}", str(getattr(options, option))]
-    environment = os.environ | (RAISED if raised else {})
+    environment = os.environ | {"OMP_NUM_THREADS": str(options.cores)} | (RAISED if raised else {})
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
 def main():
-    """Print a line of JSON: the best of each network over allocator settings, medians of three turns, and their ratio."""
+    """Print a line of JSON: the best of each network over allocator settings, medians of the turns, and their ratio."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--one")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--heads", type=int, default=1, help="of ours; the published network computes one")
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     if options.one:
-        print(measure(options.one, options.batch, options.threads, options.seconds))
+        measure(options)
         return
     kinds = [(name, raised) for name in ("published", "ours") for raised in (False, True)]
     turns = [{kind: child(*kind, options) for kind in kinds} for _ in range(options.turns)]
     median = {kind: float(np.median([turn[kind] for turn in turns])) for kind in kinds}
     best = {name: max(median[name, raised] for raised in (False, True)) for name in ("published", "ours")}
     rates = {
-        f"{name}, {'raised' if raised else 'default'} thresholds": rate
-        for (name, raised), rate in median.items()
+        f"{name}, {'raised' if raised else 'default'} thresholds": round(median[name, raised], 3)
+        for name, raised in kinds
     }
-    print(
-        json.dumps(
-            {
-                "batch": options.batch,
-                "threads": options.threads,
-                "steps/s": rates,
-                "ratio": best["ours"] / best["published"],
-            }
-        )
-    )
+    settings = {name: getattr(options, name) for name in ("batch", "heads", "cores")}
+    print(json.dumps({**settings, "steps/s": rates, "ratio": round(best["ours"] / best["published"], 2)}))
 
 
 if __name__ == "__main__":

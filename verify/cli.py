@@ -223,6 +223,7 @@ def train(
     rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 2e-3,
     short: Annotated[float, typer.Option(help="Share of steps on a quarter of the horizon.")] = 0.0,
     horizon: Annotated[int | None, typer.Option(min=1, help="Decisions, if not the recipe's.")] = None,
+    share: Annotated[float | None, typer.Option(help="α, of mixed contexts: Thompson's share.")] = None,
     layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 8,
     heads: Annotated[int, typer.Option(min=1, help="Heads of each.")] = 4,
     width: Annotated[int, typer.Option(min=1, help="Entries of a token inside.")] = 32,
@@ -239,7 +240,7 @@ def train(
     """
     sizes = {"layers": layers, "heads": heads, "width": width, "attention": "softmax" if softmax else "relu"}
     settings = {"steps": steps, "batch": batch, "seed": seed, "rate": rate, "short": short, **sizes}
-    run = training.named(recipe, horizon, **settings)
+    run = training.named(recipe, horizon, share, **settings)
     source = None if cache is None else cached(cache, run.recipe, run.seed, run.batch)
     curve: list[dict[str, float]] = []
     folder = out or Path("models") / recipe

@@ -82,10 +82,11 @@ def measured(
 
 def command(run: train.Run) -> str:
     """The command that trains a run; settings that it has no option for follow in brackets."""
-    name, horizon = _recipe(run.recipe)
-    options, rest = [f"weightwright train {name}"], []
-    if horizon is not None:
-        options.append(f"--horizon {horizon}")
+    name, changes = _recipe(run.recipe)
+    options, rest = (
+        [f"weightwright train {name}", *(f"--{key} {value}" for key, value in changes.items())],
+        [],
+    )
     for field in fields(run):
         value, default = getattr(run, field.name), field.default
         if default is MISSING or value == default:
@@ -146,18 +147,19 @@ def data(recipe: Recipe) -> str:
         "optimal": "the best arm",
         "estimate": "the arm that looks best at the end",
     }
-    who = {"mixed": "half uniform, half Thompson sampling"}.get(recipe.player, recipe.player)
+    who = {"mixed": f"Thompson sampling ({recipe.share:.0%}) and uniformly"}.get(recipe.player, recipe.player)
     noise = f", noise N(0, {recipe.noise}²)" if recipe.problem == "linear" else ""
     arms = f"{recipe.actions} arms" + (f" in {recipe.dim} dimensions" if recipe.problem == "linear" else "")
     return f"{recipe.problem} bandits, {arms}{noise}, T = {recipe.horizon}; played by {who}; labels: {labels[recipe.labels]}"
 
 
-def _recipe(recipe: Recipe) -> tuple[str, int | None]:
-    """The name of a recipe, and its horizon if that is not the named one's."""
+def _recipe(recipe: Recipe) -> tuple[str, dict[str, float]]:
+    """The name of a recipe, and what is not as the named one has it: horizon, share."""
     for name, known in RECIPES.items():
         if known == recipe:
-            return name, None
-        same = isinstance(known, BanditRecipe) and isinstance(recipe, BanditRecipe)
-        if same and replace(known, horizon=recipe.horizon) == recipe:
-            return name, recipe.horizon
-    raise ValueError(f"recipe: wanted one of {', '.join(RECIPES)}, at any horizon, got {recipe}")
+            return name, {}
+        if isinstance(known, BanditRecipe) and isinstance(recipe, BanditRecipe):
+            free = {"horizon": recipe.horizon, "share": recipe.share}
+            if replace(known, **free) == recipe:
+                return name, {key: value for key, value in free.items() if value != getattr(known, key)}
+    raise ValueError(f"recipe: wanted one of {', '.join(RECIPES)}, at any horizon and share, got {recipe}")

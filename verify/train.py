@@ -260,10 +260,13 @@ def _step(
 
 
 def _add_up(model: nn.Module, total: Tensor, world: int) -> None:
-    """Gradients and loss of all processes."""
+    """Gradients and loss of all processes, in one message."""
     if world > 1:
-        for value in (total, *(parameter.grad for parameter in model.parameters())):
-            processes.all_reduce(value)
+        values = [total, *(parameter.grad for parameter in model.parameters())]
+        message = torch.cat([value.flatten() for value in values])  # type: ignore[union-attr]
+        processes.all_reduce(message)
+        for value, part in zip(values, message.split([value.numel() for value in values]), strict=True):  # type: ignore[union-attr]
+            value.copy_(part.view_as(value))  # type: ignore[union-attr,arg-type]
 
 
 @contextmanager
@@ -282,16 +285,19 @@ def _processes() -> Iterator[tuple[int, int, torch.device]]:
         processes.destroy_process_group()
 
 
-def named(recipe: str, horizon: int | None = None, **settings) -> Run:
-    """A run of a recipe by name, at its own horizon or another.
+def named(recipe: str, horizon: int | None = None, share: float | None = None, **settings) -> Run:
+    """A run of a recipe by name, at its own horizon and share α of Thompson's trajectories, or at others.
 
     >>> named("ad-linucb", horizon=50, steps=10).recipe.longest
     99
     """
     checks.choice("recipe", recipe, tuple(RECIPES))
     chosen = RECIPES[recipe]
-    if horizon is not None:
-        if not isinstance(chosen, BanditRecipe):
-            raise ValueError(f"horizon: wanted none for {recipe}, whose episodes fix it, got {horizon}")
-        chosen = replace(chosen, horizon=horizon)
-    return Run(chosen, **settings)
+    changes = {name: value for name, value in (("horizon", horizon), ("share", share)) if value is not None}
+    if changes and not isinstance(chosen, BanditRecipe):
+        raise ValueError(
+            f"{', '.join(changes)}: wanted none for {recipe}, which is of episodes, got {changes}"
+        )
+    if share is not None and getattr(chosen, "player", "") != "mixed":
+        raise ValueError(f"share: wanted none for {recipe}, which mixes no players, got {share}")
+    return Run(replace(chosen, **changes), **settings)

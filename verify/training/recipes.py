@@ -33,7 +33,7 @@ class BanditRecipe:
 
     Attributes:
         problem: "linear", the paper's linear bandits, or "bernoulli".
-        player: who makes the trajectories: "linucb", "ucb", "thompson", or "mixed", half uniform and half Thompson.
+        player: who makes the trajectories: "linucb", "ucb", "thompson", or "mixed", some Thompson and the rest uniform.
         labels: "expert", "optimal" or "estimate".
         dim: d; for Bernoulli arms, A.
         actions: A.
@@ -41,6 +41,7 @@ class BanditRecipe:
         noise: standard deviation of the rewards of linear bandits.
         numbered: whether action tokens hold the arm's number too, one-hot, as in the paper's experiments; built
             transformers do without. The number of an arm is learnt from far sooner than its vector.
+        share: α, of "mixed" trajectories how many are Thompson's; of each batch, rounded down.
     """
 
     problem: Problem
@@ -51,6 +52,7 @@ class BanditRecipe:
     horizon: int = 200
     noise: float = 1.5
     numbered: bool = False
+    share: float = 0.5
 
     def __post_init__(self):
         for name in ("dim", "actions", "horizon"):
@@ -59,6 +61,8 @@ class BanditRecipe:
         checks.choice("player", self.player, ("linucb", "ucb", "thompson", "mixed"))
         checks.choice("labels", self.labels, ("expert", "optimal", "estimate"))
         checks.number("noise", self.noise, positive=False)
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share: wanted a number in [0, 1], got {self.share}")
         if self.problem == "bernoulli" and self.dim != self.actions:
             raise ValueError(f"dim: wanted {self.actions}, one for each Bernoulli arm, got {self.dim}")
 
@@ -164,14 +168,15 @@ def draw_tasks(recipe: BanditRecipe, generator: np.random.Generator, size: int) 
     return tasks.bernoulli_tasks(generator, size, recipe.horizon, recipe.actions)
 
 
-def player(name: str, problems: Tasks, generator: np.random.Generator) -> Player:
-    """A player by name; "mixed" is uniform in every other bandit and Thompson in the rest."""
+def player(name: str, problems: Tasks, generator: np.random.Generator, share: float = 0.5) -> Player:
+    """A player by name; "mixed" is Thompson in a share of the bandits, evenly spread, and uniform in the rest."""
     if name == "thompson":
         kind = players.Thompson if problems.bernoulli else players.LinearThompson
         return kind(problems, generator)
     if name == "mixed":
         thompson = players.Thompson(problems, generator)
-        return players.Mixed(np.arange(len(problems.means)) % 2 == 0, players.Uniform(problems), thompson)
+        spread = np.floor(share * np.arange(len(problems.means) + 1))
+        return players.Mixed(spread[1:] == spread[:-1], players.Uniform(problems), thompson)
     known = {
         "linucb": players.LinUCB,
         "ucb": players.UCB,
@@ -270,7 +275,7 @@ def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
         visits = mdps.play_episodes(processes, expert(recipe, processes))
         return Batch(encode_episodes(recipe, visits), visits.actions)
     problems = draw_tasks(recipe, generator, size)
-    playing = player(recipe.player, problems, generator)
+    playing = player(recipe.player, problems, generator, recipe.share)
     seen = play(problems, playing)
     return Batch(
         encode(recipe, problems, seen), labels(recipe, problems, seen, getattr(playing, "mean", None))
