@@ -1,0 +1,95 @@
+"""The figure of distribution ratios: models that differ in the share of Thompson's trajectories."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from verify import contexts, ratio, ship, train
+from verify.training import checkpoint, players, recipes, tasks
+from verify.training.policy import HELD_OUT
+
+SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 10, "horizon": 6}
+
+
+def saved(folder, share, **changes):
+    run = train.named("dpt-bernoulli", share=share, **{**SMALL, **changes})
+    path = folder / f"dpt-share-{share:g}.safetensors"
+    checkpoint.save(path, run.model(), None, 7, asdict(run), [])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("share", "thompson"), [(0, 0), (0.1, 4), (0.25, 10), (0.5, 20), (0.75, 30), (1, 40)]
+)
+def test_a_share_of_a_batch_is_thompson_sampling(share, thompson):
+    recipe = replace(recipes.RECIPES["dpt-bernoulli"], horizon=3, share=share)
+    problems = recipes.draw_tasks(recipe, np.random.default_rng(0), 40)
+    playing = recipes.player("mixed", problems, np.random.default_rng(1), share)
+    uniform = players.Uniform(problems)
+    differs = (playing.choose(0) != uniform.choose(0)) | (playing.choose(1) != uniform.choose(1))
+    assert (~playing._mask).sum() == thompson
+    assert not differs[playing._mask].any()
+    assert differs.any() == (thompson > 0)
+    found = recipes.batch(recipe, 3, 4, 40)
+    generator = np.random.default_rng([3, 4])
+    problems = recipes.draw_tasks(recipe, generator, 40)
+    seen = tasks.play(problems, recipes.player("mixed", problems, generator, share))
+    assert (found.tokens == recipes.encode(recipe, problems, seen)).all()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_is_between_0_and_1(share):
+    with pytest.raises(ValueError, match=r"share: wanted a number in \[0, 1\]"):
+        train.named("dpt-bernoulli", share=share)
+
+
+@pytest.mark.parametrize("name", ["ad-linucb", "ad-ucbvi", "ad-thompson-bernoulli"])
+def test_only_mixed_contexts_have_a_share(name):
+    with pytest.raises(ValueError, match="share"):
+        train.named(name, share=0.1)
+
+
+def test_the_command_on_a_card_has_the_share_and_trains_the_same():
+    run = train.named("dpt-bernoulli", 6, 0.1)
+    assert ship.command(run) == "weightwright train dpt-bernoulli --horizon 6 --share 0.1"
+    assert "Thompson sampling (10%) and uniformly" in ship.data(run.recipe)
+
+
+def test_rows_are_what_the_models_do_on_the_same_problems(tmp_path):
+    paths = [saved(tmp_path, share) for share in (1.0, 0.0, 0.5)]
+    found = contexts.contexts(paths, runs=20, particles=4)
+    assert [row["share"] for row in found["rows"]] == [0, 0.5, 1]
+    assert len({row["thompson"] for row in found["rows"]}) == 1
+    for row in found["rows"]:
+        trained = train.load(tmp_path / f"{row['model']}.safetensors")
+        generator = np.random.default_rng([HELD_OUT, 0])
+        problems = recipes.draw_tasks(trained.recipe, generator, 20)
+        true = tasks.play(problems, players.Thompson(problems, generator))
+        regret = problems.regret(true.actions).sum(axis=1)
+        assert row["thompson"] == pytest.approx(regret.mean())
+        assert row["excess"] == pytest.approx(row["regret"] - row["thompson"])
+        assert row["log_ratio_low"] <= row["log_ratio"] <= row["log_ratio_high"]
+        assert row["bound"]["trajectories"] == 70
+    logs = [row["log_ratio"] for row in found["rows"]]
+    assert logs[2] == 0 < logs[1] <= np.log(2) < logs[0]
+    [panels] = found["records"].values()
+    assert [curve["label"] for curve in panels[1]["curves"]] == ["α = 0", "α = 0.5", "α = 1"]
+    assert panels[1]["curves"][0]["y"][-1] == pytest.approx(found["rows"][0]["excess"])
+
+
+def test_models_must_differ_in_their_share_alone(tmp_path):
+    one = saved(tmp_path / "a", 0.5)
+    for other in (saved(tmp_path / "b", 0.5), saved(tmp_path / "c", 0.1, horizon=7)):
+        with pytest.raises(
+            ValueError, match="models: wanted models of mixed contexts that differ in their share"
+        ):
+            contexts.contexts([one, other], runs=4, particles=2)
+
+
+def test_every_share_of_the_paper_has_a_ratio():
+    recipe = train.named("dpt-bernoulli", 4).recipe
+    found = {one.share: one for one in contexts._ratios(recipe, 4, lambda what, done, whole: None)}
+    assert tuple(found) == ratio.SHARES
+    assert found[0.0].mixing == "step"
+    assert all(found[share].mixing == "trajectory" for share in ratio.SHARES[1:])
