@@ -1,7 +1,7 @@
 """A construction: blocks, the transformer assembled from them, and its certificate."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from constructions.activations import Activations, Hook, Sites, run
 from constructions.block import Block
 from constructions.chunks import State
 from constructions.evaluate import Program
@@ -113,6 +114,56 @@ class Construction:
     ) -> Float[np.ndarray, "steps arms"]:
         """The policy at every step of a history, in one pass; the certificate speaks of exact arithmetic."""
         return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
+
+    @cached_property
+    def sites(self) -> Sites:
+        """Where results stand, by layer and register."""
+        return Sites.of(self.transformer, self.tokens.stream, self.blocks)
+
+    def run_with_cache(
+        self,
+        history: History,
+        layers: Iterable[int] | None = None,
+        registers: Iterable[str] | None = None,
+        hooks: Sequence[Hook] = (),
+        *,
+        literal: bool = False,
+    ) -> tuple[Float[np.ndarray, "steps arms"], Activations]:
+        """The policy at every step, and what registers hold in between: `cache[layer, "ridge"]`, shape (tokens, size).
+
+        Tied layers count as often as they repeat: 0 is the input, ℓ what stands after ℓ layers, −1 the last.
+        `cache["ridge estimate"]` is a block's result, after its last layer.
+
+        Args:
+            history: what has been seen.
+            layers: which are kept. If neither layers nor registers are named, only the last layer is, and of every other
+                block its result: about twice the size of one layer.
+            registers: which are kept; with layers left out, after every layer.
+            hooks: as for `run_with_hooks`.
+            literal: run the literal layers from the start, as they stand; else those before the first hook are evaluated as
+                `log_probabilities` does it, which is the same but for rounding, and sooner by far.
+
+        Raises:
+            ValueError: for a history that is not admissible, or a layer, register or block that there is not.
+        """
+        wanted = self.sites.wanted(layers, registers)
+        encoded = self.tokens.encode(history)
+        outputs, kept = run(self.program, self.sites, encoded, hooks, wanted, literal=literal)
+        return self.policy(outputs[self.tokens.states(history.steps)]), Activations(self.sites, kept)
+
+    def run_with_hooks(self, history: History, hooks: Sequence[Hook]) -> Float[np.ndarray, "steps arms"]:
+        """The policy at every step if hooks replace what registers hold.
+
+        Args:
+            history: what has been seen.
+            hooks: pairs (place, function). A place is (layer, register), (layers, register) or a block's name, which stands
+                for its result after its last layer. The function is handed what is there, shape (tokens, size), and the
+                number of the layer; the array that it returns takes its place, unclipped, and None changes nothing.
+
+        Raises:
+            ValueError: for a history that is not admissible, an unknown place, or an array of another shape.
+        """
+        return self.run_with_cache(history, (), (), hooks)[0]
 
     def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:
         """Block by block: true value, computed value, promise.

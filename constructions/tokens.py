@@ -176,7 +176,9 @@ class BanditTokens:
         chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision]))
         return chunk
 
-    def _record(self, tokens: np.ndarray, actions: np.ndarray, played: np.ndarray, rewards: np.ndarray) -> None:
+    def _record(
+        self, tokens: np.ndarray, actions: np.ndarray, played: np.ndarray, rewards: np.ndarray
+    ) -> None:
         """What was done and received, put into action tokens."""
         tokens[:, self.stream["action"].slice] = played
         tokens[:, self.stream["reward"].start] = rewards

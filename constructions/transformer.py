@@ -11,7 +11,7 @@ out as the paper's literal D×D matrices. Layers that repeat are stored once and
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -192,15 +192,24 @@ class Transformer(nn.Module):
         """The layers as they are stored, tied ones once."""
         return list(self.layers)  # type: ignore[arg-type]
 
-    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
-        """Definition 3, layer by layer, on the factored weights."""
+    def forward(
+        self,
+        tokens: Float[Tensor, "*batch tokens width"],
+        after: Callable[[int, Tensor], Tensor] = lambda layer, tokens: tokens,
+        first: int = 0,
+    ) -> Float[Tensor, "*batch tokens width"]:
+        """Definition 3, layer by layer, on the factored weights.
+
+        What `after` makes of the tokens after layer ℓ = 1 … L, or of the input at ℓ = 0, goes on in their place. With
+        `first`, the tokens are those after so many layers, and the others follow.
+        """
         if tokens.shape[-1] != self.width:
             raise ValueError(
                 f"tokens: wanted a last axis of size {self.width}, got shape {tuple(tokens.shape)}"
             )
-        tokens = clip(tokens, self.clip_radius)
-        for layer in self.run():
-            tokens = clip(layer(tokens), self.clip_radius)
+        tokens = after(first, clip(tokens, self.clip_radius))
+        for number, layer in enumerate(islice(self.run(), first, None), first + 1):
+            tokens = after(number, clip(layer(tokens), self.clip_radius))
         return tokens
 
     def explain(self) -> list[dict]:

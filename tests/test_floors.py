@@ -27,6 +27,7 @@ FLOORS = (
         "pruning",
         "evaluate",
         "rewrite",
+        "activations",
         "construction",
     },
     {"linucb", "thompson", "ucbvi"},
@@ -40,6 +41,7 @@ WITHIN = [
     "neurons",
     "evaluate",
     "rewrite",
+    "activations",
     "construction",
 ]  # one floor, in this order
 STAIRS = {  # within one floor
