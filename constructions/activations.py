@@ -133,6 +133,7 @@ class Recorder:
         self._registers, self._wanted = stream.registers, wanted
 
     def __call__(self, layer: int, tokens: Float[Tensor, "tokens width"]) -> None:
+        """Keep what is wanted of this layer."""
         if layer in self._wanted:
             array, names = tokens.numpy(force=True), self._wanted[layer]
             parts = {name: part for name, part in self._registers.items() if name in names}

@@ -10,7 +10,7 @@ out as the paper's literal D×D matrices. Layers that repeat are stored once and
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
 
 import numpy as np
@@ -42,6 +42,10 @@ class Size:
     norm: float
     stored: int
     dense: int
+
+    def record(self) -> dict[str, int | float]:
+        """As plain numbers."""
+        return asdict(self)
 
 
 class SparseMap(nn.Module):
@@ -234,17 +238,21 @@ class Transformer(nn.Module):
         )
         return self.width * sum(per_layer)
 
+    def counts(self) -> dict[str, int]:
+        """L, M, D and D' by the names that they have in Size: those sizes that cost nothing to know."""
+        layers = self.stored_layers
+        return {
+            "layers": sum(layer.repeat for layer in layers),
+            "heads": max((layer.attention.heads for layer in layers), default=0),
+            "width": self.width,
+            "hidden": max((layer.mlp.first.outputs for layer in layers), default=0),
+        }
+
     def size(self) -> Size:
         """Measure L, M, D, D' and |||θ||| on the weights."""
-        layers = self.stored_layers
-        heads = [layer.attention.heads for layer in layers]
-        hidden = [layer.mlp.first.outputs for layer in layers]
         return Size(
-            layers=sum(layer.repeat for layer in layers),
-            heads=max(heads, default=0),
-            width=self.width,
-            hidden=max(hidden, default=0),
-            norm=float(max((_layer_norm(layer) for layer in layers), default=0.0)),
+            **self.counts(),
+            norm=float(max((_layer_norm(layer) for layer in self.stored_layers), default=0.0)),
             stored=sum(parameter.numel() for parameter in self.parameters()),
             dense=self.dense_weights(),
         )
