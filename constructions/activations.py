@@ -98,8 +98,7 @@ class Activations:
 
     def __getitem__(self, place: Any) -> Values:
         layers, registers = self.sites.find(place)
-        [layer] = layers if len(layers) == 1 else [None]
-        found = self.kept.get(layer, {}) if layer is not None else {}
+        found = self.kept.get(min(layers), {}) if len(layers) == 1 else {}
         if not all(register.name in found for register in registers):
             raise ValueError(
                 f"cache: wanted a layer and register that were kept, got {place!r}; "
@@ -183,8 +182,8 @@ def run(
 def _changed(stream: Tensor, layer: int, registers: tuple[Register, ...], change: Callable) -> Tensor:
     """The stream with what a hook makes of some registers."""
     parts = [stream[:, register.slice] for register in registers]
-    before = torch.cat(parts, dim=1).numpy(force=True)
-    after = change(before.copy(), layer)
+    before = torch.cat(parts, dim=1).numpy(force=True)  # a copy
+    after = change(before, layer)
     if after is None:
         return stream
     after = np.asarray(after)
