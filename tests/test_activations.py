@@ -5,6 +5,9 @@ import pytest
 import torch
 from tiny_cases import CASES
 
+from constructions.history import BanditHistory
+from verify import train
+
 LINUCB, NEWTON = CASES["linucb agd"], CASES["linucb newton"]
 ROUNDING = 1e-6
 """Gates of up to 2³⁰ cancel in the literal layers, to 2³⁰ roundings of float64; the rewritten ones leave them out."""
@@ -196,3 +199,42 @@ def test_torch_s_own_hooks_fire_on_the_literal_layers():
     finally:
         handle.remove()
     assert len(count) == built.transformer.stored_layers[0].repeat
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train.load("dpt-bernoulli")
+
+
+BANDIT = BanditHistory(np.tile(np.eye(5), (4, 1, 1)), [0, 3, 3], [1, 0, 1])
+
+
+def test_a_trained_model_s_cache_is_what_it_computes(trained):
+    policy, cache = trained.run_with_cache(BANDIT)
+    assert len(cache) == trained.model.shape.layers + 1
+    np.testing.assert_allclose(policy, trained.log_probabilities(BANDIT), atol=1e-5)
+    tokens = torch.as_tensor(trained.recipe.tokens.encode(BANDIT)[None], dtype=torch.float32)
+    places = torch.as_tensor(trained.recipe.tokens.states(BANDIT.steps))
+    with torch.no_grad():
+        for kept, true in zip(cache, trained.model.activations(tokens, places), strict=True):
+            np.testing.assert_allclose(kept[places], true[0], atol=1e-5)
+
+
+def test_hooks_patch_a_trained_model(trained):
+    """What one history's tokens hold, put in another's: from the last layer on they agree."""
+    other = BanditHistory(BANDIT.contexts, [1, 1, 2], [0, 1, 1])
+    policy, cache = trained.run_with_cache(other)
+    patched, after = trained.run_with_cache(BANDIT, [(5, lambda values, layer: cache[layer])])
+    np.testing.assert_array_equal(patched, policy)
+    assert (after[4] != cache[4]).any()
+    assert np.abs(trained.log_probabilities(BANDIT) - policy).max() > 0.1
+    np.testing.assert_array_equal(
+        trained.run_with_hooks(BANDIT, [(8, lambda *_: None)]), trained.run_with_cache(BANDIT)[0]
+    )
+    with pytest.raises(ValueError, match=r"layer: wanted 0..8, got 9"):
+        trained.run_with_hooks(BANDIT, [(9, lambda *_: None)])
+    with pytest.raises(
+        ValueError, match=r"hook: wanted an array of shape \(7, 32\) after layer 1, got \(7, 31\)"
+    ):
+        trained.run_with_hooks(BANDIT, [(1, lambda values, layer: values[:, 1:])])
+    assert repr(trained).endswith("8 layers, 4 heads, width 32, relu attention>")
