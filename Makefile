@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify test check lint types bench sweep nightly lock clean
+.PHONY: verify test check lint types bench sweep nightly dist lock clean
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports
@@ -30,6 +30,11 @@ sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
 
 nightly: $(READY)  ## the slow and exhaustive checks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20
+
+dist: $(READY)  ## a source archive and a wheel in dist/
+	rm -rf build dist
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist'); build_meta.build_wheel('dist')"
+	rm -rf build
 
 lock:  ## write requirements.lock afresh from pyproject.toml
 	rm -rf .venv

@@ -1,17 +1,21 @@
 """A construction: blocks, the transformer assembled from them, and its certificate."""
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from constructions.block import Block
-from constructions.chunks import State
+from constructions import saving, showing
+from constructions.activations import Activations, Hook, Sites, run
+from constructions.block import Block, Bound
+from constructions.decoding import Decoder
 from constructions.evaluate import Program
 from constructions.links import Values
 from constructions.rewrite import compile_weights, explain
@@ -43,10 +47,23 @@ class Probe:
     own_error: float
     own_promise: float
 
+    def record(self) -> dict[str, Any]:
+        """Name and numbers, for tables: everything but the vectors."""
+        return {name: value for name, value in vars(self).items() if name not in ("true", "computed")}
 
-@dataclass(frozen=True, eq=False)
+    def __repr__(self) -> str:
+        steps, groups, size = self.true.shape
+        shape = f"{steps} steps × {groups} × {size}"
+        whole, own = ((self.error, self.promise), (self.own_error, self.own_promise))
+        told = (f"{error:.3g} {'≤' if error <= bound else '>'} {bound:.3g}" for error, bound in (whole, own))
+        return "Probe({!r}, {}: error {}, own {})".format(self.block, shape, *told)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Construction:
     """Explicit weights for an algorithm.
+
+    It can be pickled if a spec alone builds it: what travels is the spec and the weights, as in a file.
 
     Attributes:
         spec: what was asked for.
@@ -71,6 +88,40 @@ class Construction:
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""
         return self.transformer.size()
+
+    def __repr__(self) -> str:
+        return showing.line(saving.kind(self.spec), self.spec, self.transformer.counts(), self.certificate)
+
+    def _repr_html_(self) -> str:
+        kind, sizes = saving.kind(self.spec), self.transformer.counts()
+        return showing.html(kind, self.spec, sizes, self.certificate, self.blocks)
+
+    def record(self) -> dict[str, Any]:
+        """Kind, spec, sizes and certificate as plain values, for tables and JSON."""
+        spec, size = asdict(self.spec), self.size().record()
+        return {"kind": saving.kind(self.spec), "spec": spec, "size": size, "certificate": self.certificate}
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file for `constructions.load`, whole or not at all.
+
+        Raises:
+            ValueError: if the spec alone does not build this: a part of a construction, or one by a plan of its own.
+        """
+        saving.save(path, self.spec, self.transformer)
+
+    def altered(self) -> "Construction":
+        """The same with nothing promised: for weights that are not the spec's own."""
+        none = Bound(math.inf)
+        blocks = (
+            replace(block, promise=replace(block.promise, own=none, total=none)) for block in self.blocks
+        )
+        return replace(self, blocks=tuple(blocks), certificate=math.inf)
+
+    def __reduce__(self):
+        return saving.restored, (self.spec, saving.weights(self.transformer))
+
+    def __deepcopy__(self, memo: dict) -> "Construction":
+        return replace(self, transformer=copy.deepcopy(self.transformer, memo))
 
     @cached_property
     def program(self) -> Program:
@@ -113,6 +164,56 @@ class Construction:
     ) -> Float[np.ndarray, "steps arms"]:
         """The policy at every step of a history, in one pass; the certificate speaks of exact arithmetic."""
         return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
+
+    @cached_property
+    def sites(self) -> Sites:
+        """Where results stand, by layer and register."""
+        return Sites.of(self.transformer, self.tokens.stream, self.blocks)
+
+    def run_with_cache(
+        self,
+        history: History,
+        layers: Iterable[int] | None = None,
+        registers: Iterable[str] | None = None,
+        hooks: Sequence[Hook] = (),
+        *,
+        literal: bool = False,
+    ) -> tuple[Float[np.ndarray, "steps arms"], Activations]:
+        """The policy at every step, and what registers hold in between: `cache[layer, "ridge"]`, shape (tokens, size).
+
+        Tied layers count as often as they repeat: 0 is the input, ℓ what stands after ℓ layers, −1 the last.
+        `cache["ridge estimate"]` is a block's result, after its last layer.
+
+        Args:
+            history: what has been seen.
+            layers: which are kept. If neither layers nor registers are named, only the last layer is, and of every other
+                block its result: about twice the size of one layer.
+            registers: which are kept; with layers left out, after every layer.
+            hooks: as for `run_with_hooks`.
+            literal: run the literal layers from the start, as they stand; else those before the first hook are evaluated as
+                `log_probabilities` does it, which is the same but for rounding, and sooner by far.
+
+        Raises:
+            ValueError: for a history that is not admissible, or a layer, register or block that there is not.
+        """
+        wanted = self.sites.wanted(layers, registers)
+        encoded = self.tokens.encode(history)
+        outputs, kept = run(self.program, self.sites, encoded, hooks, wanted, literal=literal)
+        return self.policy(outputs[self.tokens.states(history.steps)]), Activations(self.sites, kept)
+
+    def run_with_hooks(self, history: History, hooks: Sequence[Hook]) -> Float[np.ndarray, "steps arms"]:
+        """The policy at every step if hooks replace what registers hold.
+
+        Args:
+            history: what has been seen.
+            hooks: pairs (place, function). A place is (layer, register), (layers, register) or a block's name, which stands
+                for its result after its last layer. The function is handed what is there, shape (tokens, size), and the
+                number of the layer; the array that it returns takes its place, unclipped, and None changes nothing.
+
+        Raises:
+            ValueError: for a history that is not admissible, an unknown place, or an array of another shape.
+        """
+        return self.run_with_cache(history, (), (), hooks)[0]
 
     def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:
         """Block by block: true value, computed value, promise.
@@ -158,7 +259,7 @@ class Construction:
 
     def decoder(
         self, batch: int | None = None, dtype: torch.dtype = torch.float64, device: str = "cpu"
-    ) -> "Decoder":
+    ) -> Decoder:
         """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep."""
         return Decoder(self, batch, dtype, device)
 
@@ -171,84 +272,3 @@ def _joined(values: Values, names: Sequence[str]) -> Float[np.ndarray, "tokens s
 def _worst(difference: Float[np.ndarray, "steps groups size"]) -> float:
     """Largest ℓ2 norm of a vector; NaN counts as infinite, so that it can never pass."""
     return float(np.nan_to_num(np.linalg.norm(difference, axis=-1), nan=np.inf).max())
-
-
-class Decoder:
-    """Incremental decoding: observe a context or state, get log-probabilities, record what was done and received.
-
-    With a batch, contexts have shape (batch, arms, dim) and states (batch,), actions and rewards (batch,), log-probabilities
-    (batch, actions).
-    """
-
-    def __init__(self, construction: Construction, batch: int | None, dtype: torch.dtype, device: str):
-        self._construction, self._batch, self._state = construction, batch, State()
-        self._placement = {"dtype": dtype, "device": device}
-        self._decisions, self._contexts, self._recorded = 0, None, None
-
-    def observe(self, context, draw=None) -> Float[np.ndarray, "*batch actions"]:
-        """Log-probabilities of the actions of the next step; `draw` is for constructions that are handed randomness."""
-        tokens = self._construction.tokens
-        if self._contexts is not None:
-            raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
-        if self._decisions >= tokens.decisions:
-            raise ValueError(f"decoder: wanted at most {tokens.decisions} decisions, got one more")
-        if draw is not None and not getattr(tokens, "drawn", 0):
-            raise ValueError("observe: wanted no draw for this form, got one")
-        draws = None if draw is None else self._members("draw", draw)
-        contexts = tokens.observed(self._members("context", context), draws)
-        chunk = tokens.state_chunk(self._decisions + 1, contexts)
-        if (
-            self._recorded is not None
-        ):  # what was recorded last is taken in with it: nobody has asked for its results
-            chunk = np.concatenate([self._recorded, chunk], axis=1)
-        output = self._advance(chunk, slice(-1, None))
-        self._contexts, self._decisions, self._recorded = contexts, self._decisions + 1, None
-        policy = self._construction.policy(output[:, 0])
-        return policy[0] if self._batch is None else policy
-
-    def record(
-        self, action: int | Int[np.ndarray, " batch"], reward: float | Float[np.ndarray, " batch"]
-    ) -> None:
-        """Take down the action that was taken and its reward."""
-        if self._contexts is None:
-            raise ValueError("decoder: wanted observe(context) first, got record")
-        actions, rewards = self._members("action", action), self._members("reward", reward)
-        self._recorded = self._construction.tokens.action_chunk(
-            self._decisions, self._contexts, actions, rewards
-        )
-        self._contexts = None
-
-    def _members(self, name: str, values) -> Any:
-        """One value for each history of the batch."""
-        members = [values] if self._batch is None else np.asarray(values)
-        if self._batch is not None and len(members) != self._batch:
-            raise ValueError(
-                f"decoder: wanted one {name} for each of {self._batch} histories, got {len(members)}"
-            )
-        return members
-
-    def _advance(
-        self, tokens: Float[np.ndarray, "batch tokens width"], wanted: slice
-    ) -> Float[np.ndarray, "batch wanted width"]:
-        chunk = torch.as_tensor(tokens).to(**self._placement)
-        return self._construction.policy_program.advance(chunk, self._state, wanted).numpy(force=True)
-
-    def replay(self, history: History) -> None:
-        """Take in a whole past at once, in one pass: all its steps but the pending one, which is for `observe`."""
-        if self._batch is not None or self._decisions:
-            raise ValueError(
-                "decoder: wanted replay first and without a batch, got a decoder that has begun or has one"
-            )
-        tokens = self._construction.tokens
-        past = tokens.encode(history)[: tokens.before(history.steps)]
-        if len(past):
-            self._advance(past[None], slice(0))
-        self._decisions = history.steps - 1
-
-    def state(self) -> tuple:
-        """A copy of all that the decoder remembers; hand it to `restore` of a decoder of the same construction."""
-        return copy.deepcopy((self._state, self._decisions, self._contexts, self._recorded))
-
-    def restore(self, saved: tuple) -> None:
-        """Go on from a saved state, which stays usable."""
-        self._state, self._decisions, self._contexts, self._recorded = copy.deepcopy(saved)

@@ -12,6 +12,7 @@ one) are the same computation. They may be float64 or float32, on the CPU or a G
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,9 @@ from constructions.transformer import Transformer, clip
 
 ROOM = 1e-3
 """Rounding that sums of squares are allowed before norms are taken one by one."""
+
+Watcher = Callable[[int, Tensor], None]
+"""Is told the number of a layer and what stands after it, shape (batch, tokens, width)."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,17 @@ class Program:
         return self.advance(tokens, State(), wanted)
 
     @torch.inference_mode()
+    def watch(self, tokens: Float[Tensor, "batch tokens width"], tell: Watcher) -> bool:
+        """Run on whole sequences; `tell` is told what stands after each layer, tied ones as often as they repeat.
+
+        What it is told of is only lent. False, at some layer, if the literal layers would have to take over.
+        """
+        inputs = tokens.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
+        if not self.places.hold(inputs[self.position], 0):
+            return False
+        return self._rewritten(inputs, State(), slice(None), tell) is not None
+
+    @torch.inference_mode()
     def advance(
         self, tokens: Float[Tensor, "batch tokens width"], state: State, wanted: Wanted = slice(None)
     ) -> Float[Tensor, "batch wanted width"]:
@@ -122,18 +137,18 @@ class Program:
         return result.permute(1, 2, 0)
 
     def _rewritten(
-        self, inputs: Stream, state: State, wanted: Wanted
+        self, inputs: Stream, state: State, wanted: Wanted, tell: Watcher | None = None
     ) -> Float[Tensor, "width batch wanted"] | None:
         """All layers on the next few tokens, in place; None if only the literal layers can do it."""
         if self.alone:  # what is settled is not written: it may be read from the stream itself
             first = Chunk(inputs, inputs, state.count, slice(None), state, {}, "first", self.places)
-            if not self._layers(first, range(self.alone)):
+            if not self._layers(first, range(self.alone), tell):
                 return None
         stream = inputs[..., wanted].clone(memory_format=torch.contiguous_format)
         last = Chunk(inputs, stream, state.count, wanted, state, {}, "last", self.places)
-        return last.stream if self._layers(last, range(self.alone, len(self.layers))) else None
+        return last.stream if self._layers(last, range(self.alone, len(self.layers)), tell) else None
 
-    def _layers(self, chunk: Chunk, numbers: range) -> bool:
+    def _layers(self, chunk: Chunk, numbers: range, tell: Watcher | None) -> bool:
         """Run stored layers on the chunk's stream; False if an identity fails or clipping would act.
 
         No token's squared norm is above `most`: at first it is that of all of them together, what a layer has written is
@@ -145,7 +160,7 @@ class Program:
         for number in numbers:
             layer = self.layers[number]
             written = chunk.view(layer.written, -1)
-            for repetition in range(layer.repeat if written.numel() else 1):  # else the state only
+            for repetition in range(layer.repeat if written.numel() or tell else 1):  # else the state only
                 if not layer.run(chunk, number, repetition):
                     return False
                 most += float(written.dot(written))
@@ -153,6 +168,9 @@ class Program:
                     most = _largest_square(stream)
                     if not (most <= square and math.isfinite(most)):
                         return False
+                if tell:
+                    before = sum(earlier.repeat for earlier in self.layers[:number])
+                    tell(before + repetition + 1, stream.permute(1, 2, 0))
         return True
 
     def explain(self, tokens: int = 100) -> list[dict]:

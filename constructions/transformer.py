@@ -10,8 +10,8 @@ out as the paper's literal D×D matrices. Layers that repeat are stored once and
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -42,6 +42,10 @@ class Size:
     norm: float
     stored: int
     dense: int
+
+    def record(self) -> dict[str, int | float]:
+        """As plain numbers."""
+        return asdict(self)
 
 
 class SparseMap(nn.Module):
@@ -192,15 +196,24 @@ class Transformer(nn.Module):
         """The layers as they are stored, tied ones once."""
         return list(self.layers)  # type: ignore[arg-type]
 
-    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
-        """Definition 3, layer by layer, on the factored weights."""
+    def forward(
+        self,
+        tokens: Float[Tensor, "*batch tokens width"],
+        after: Callable[[int, Tensor], Tensor] = lambda layer, tokens: tokens,
+        first: int = 0,
+    ) -> Float[Tensor, "*batch tokens width"]:
+        """Definition 3, layer by layer, on the factored weights.
+
+        What `after` makes of the tokens after layer ℓ = 1 … L, or of the input at ℓ = 0, goes on in their place. With
+        `first`, the tokens are those after so many layers, and the others follow.
+        """
         if tokens.shape[-1] != self.width:
             raise ValueError(
                 f"tokens: wanted a last axis of size {self.width}, got shape {tuple(tokens.shape)}"
             )
-        tokens = clip(tokens, self.clip_radius)
-        for layer in self.run():
-            tokens = clip(layer(tokens), self.clip_radius)
+        tokens = after(first, clip(tokens, self.clip_radius))
+        for number, layer in enumerate(islice(self.run(), first, None), first + 1):
+            tokens = after(number, clip(layer(tokens), self.clip_radius))
         return tokens
 
     def explain(self) -> list[dict]:
@@ -225,17 +238,21 @@ class Transformer(nn.Module):
         )
         return self.width * sum(per_layer)
 
+    def counts(self) -> dict[str, int]:
+        """L, M, D and D' by the names that they have in Size: those sizes that cost nothing to know."""
+        layers = self.stored_layers
+        return {
+            "layers": sum(layer.repeat for layer in layers),
+            "heads": max((layer.attention.heads for layer in layers), default=0),
+            "width": self.width,
+            "hidden": max((layer.mlp.first.outputs for layer in layers), default=0),
+        }
+
     def size(self) -> Size:
         """Measure L, M, D, D' and |||θ||| on the weights."""
-        layers = self.stored_layers
-        heads = [layer.attention.heads for layer in layers]
-        hidden = [layer.mlp.first.outputs for layer in layers]
         return Size(
-            layers=sum(layer.repeat for layer in layers),
-            heads=max(heads, default=0),
-            width=self.width,
-            hidden=max(hidden, default=0),
-            norm=float(max((_layer_norm(layer) for layer in layers), default=0.0)),
+            **self.counts(),
+            norm=float(max((_layer_norm(layer) for layer in self.stored_layers), default=0.0)),
             stored=sum(parameter.numel() for parameter in self.parameters()),
             dense=self.dense_weights(),
         )

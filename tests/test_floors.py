@@ -27,6 +27,10 @@ FLOORS = (
         "pruning",
         "evaluate",
         "rewrite",
+        "activations",
+        "saving",
+        "showing",
+        "decoding",
         "construction",
     },
     {"linucb", "thompson", "ucbvi"},
@@ -40,6 +44,10 @@ WITHIN = [
     "neurons",
     "evaluate",
     "rewrite",
+    "activations",
+    "saving",
+    "showing",
+    "decoding",
     "construction",
 ]  # one floor, in this order
 STAIRS = {  # within one floor
@@ -73,6 +81,7 @@ def imports(path: Path) -> set[str]:
                 else [node.module]
             )
             found |= {f"{base.rstrip('.')}.{alias.name}" for alias in node.names}
+    found -= {f"{package}.__version__" for package in PACKAGES}
     return {name for name in found if name.split(".")[0] in PACKAGES}
 
 
@@ -95,13 +104,13 @@ def test_constructions_import_from_floors_below(path):
     ours, inside = path.relative_to(ROOT / "constructions").with_suffix("").parts, imports(path)
     assert not {name for name in inside if name.startswith("verify")}
     if ours == ("__init__",):
-        assert not inside
+        assert inside <= {"constructions.saving"}
         return
     assert ours[0] in FLOOR, f"{path.name} has no floor"
     for name in inside:
         below = FLOOR[part(name)] < FLOOR[ours[0]]
         beside = ours[0] in WITHIN and part(name) in WITHIN[: WITHIN.index(ours[0])]
-        beside |= ours[0] == "construction" and part(name) in ("assemble", "tokens")
+        beside |= ours[0] in ("construction", "decoding") and part(name) in ("assemble", "tokens")
         beside |= ours[0] == "episode_tokens" and part(name) == "tokens"
         if ours[0] == part(name) in STAIRS:
             beside |= stair(ours[0], name.split(".")[2]) < stair(*ours)

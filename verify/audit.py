@@ -214,6 +214,10 @@ class Report:
         """Whether every claim stands."""
         return all(verdict.holds for verdict in self.verdicts)
 
+    def __repr__(self) -> str:
+        held = sum(verdict.holds for verdict in self.verdicts)
+        return f"Report({self.title!r}: {held} of {len(self.verdicts)} claims hold)"
+
     def record(self) -> dict:
         """For JSON."""
         verdicts = [verdict.record() for verdict in self.verdicts]

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from constructions import __version__
 from verify import cli_models, frontier, plots, sweeping
 from verify import errata as errata_module
 from verify import train as training
@@ -56,10 +57,21 @@ class Swept(StrEnum):
     all = "all"
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"weightwright {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _threads() -> None:
-    """Layers are many and small: a second thread costs more in waiting than it brings."""
-    torch.set_num_threads(1)
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    torch.set_num_threads(
+        1
+    )  # layers are many and small: a second thread costs more in waiting than it brings
 
 
 @app.command(epilog="Example: weightwright verify linucb --out reports")

@@ -50,7 +50,6 @@ def ship(
     }
     path = to / f"{name}.safetensors"
     checkpoint.save(path, trained.model, None, step, asdict(run), curve, facts)
-    path.chmod(0o644)
     write_whole(to / f"{name}.md", card(path))
     return path
 

@@ -6,14 +6,14 @@ the seed and the step.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from constructions.saving import write_tensors
 
 FORMAT = "weightwright training 1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -40,12 +40,7 @@ def save(
         "curve": json.dumps(curve),
         **{name: json.dumps(value) for name, value in (more or {}).items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(path.suffix + ".part")
-    save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, scratch, metadata)
-    with scratch.open("rb") as file:
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    write_tensors(path, tensors, metadata)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:

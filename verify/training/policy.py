@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from constructions.history import BanditHistory, EpisodeHistory
 from verify.training import mdps
@@ -20,6 +21,9 @@ from verify.training.recipes import (
     player,
 )
 from verify.training.tasks import play
+
+Hook = tuple[int, Callable[[np.ndarray, int], np.ndarray | None]]
+"""A layer, and what is to be made of what stands after it."""
 
 TOGETHER = 100
 """Problems that are played at once."""
@@ -50,9 +54,63 @@ class Trained:
             logits = self.model(encoded.to(self.model.device), places.to(self.model.device))[0].double()
         return logits.log_softmax(dim=1).numpy(force=True)
 
+    @torch.no_grad()
+    def run_with_cache(
+        self, history: BanditHistory | EpisodeHistory, hooks: Sequence[Hook] = ()
+    ) -> tuple[Float[np.ndarray, "steps actions"], list[Float[np.ndarray, "tokens width"]]]:
+        """The policy at every step, and what all tokens hold: `cache[0]` as the first layer reads them, `cache[ℓ]` after ℓ.
+
+        Args:
+            history: what has been seen.
+            hooks: pairs (layer, function). The function is handed what is there, and the number of the layer; the array
+                that it returns takes its place, and None changes nothing.
+
+        Raises:
+            ValueError: as `log_probabilities`, and for a layer that there is not or an array of another shape.
+        """
+        layers, tokens = self.model.shape.layers, self.recipe.tokens
+        if strange := [layer for layer, _ in hooks if not 0 <= layer <= layers]:
+            raise ValueError(f"layer: wanted 0..{layers}, got {strange[0]}")
+        encoded = torch.as_tensor(tokens.encode(history)[None], dtype=torch.float32)  # type: ignore[arg-type]
+        hidden, cache = self.model.embed(encoded.to(self.model.device)), []
+        for layer in range(layers + 1):
+            hidden = self.model.stored_blocks[layer - 1](hidden) if layer else hidden
+            for _, change in (hook for hook in hooks if hook[0] == layer):
+                hidden = _changed(hidden, layer, change)
+            cache.append(hidden[0].numpy(force=True).copy())
+        logits = self.model.read_out(hidden[0, torch.as_tensor(tokens.states(history.steps))]).double()
+        return logits.log_softmax(dim=1).numpy(force=True), cache
+
+    def run_with_hooks(
+        self, history: BanditHistory | EpisodeHistory, hooks: Sequence[Hook]
+    ) -> Float[np.ndarray, "steps actions"]:
+        """The policy at every step if hooks, as for `run_with_cache`, replace what tokens hold."""
+        return self.run_with_cache(history, hooks)[0]
+
+    def __repr__(self) -> str:
+        shape = self.model.shape
+        sizes = (
+            f"{shape.layers} layers, {shape.heads} heads, width {shape.width}, {shape.attention} attention"
+        )
+        return f"<Trained({self.recipe}): {sizes}>"
+
     def decoder(self, batch: int | None = None) -> "Decoder":
         """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep."""
         return Decoder(self, batch)
+
+
+def _changed(
+    hidden: Float[Tensor, "1 tokens width"], layer: int, change: Callable
+) -> Float[Tensor, "1 tokens width"]:
+    """What a hook makes of the tokens."""
+    after = change(hidden[0].numpy(force=True).copy(), layer)
+    if after is None:
+        return hidden
+    after = torch.as_tensor(np.asarray(after)).to(hidden)[None]
+    if after.shape != hidden.shape:
+        wanted, got = tuple(hidden.shape[1:]), tuple(after.shape[1:])
+        raise ValueError(f"hook: wanted an array of shape {wanted} after layer {layer}, got {got}")
+    return after
 
 
 class Decoder:

@@ -1,0 +1,199 @@
+"""What registers hold from layer to layer, kept or replaced while the layers run.
+
+Layers are numbered as they run: 0 is the input, ℓ what stands after ℓ layers, tied ones counted as often as they repeat.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from constructions.block import Block
+from constructions.evaluate import Program
+from constructions.links import held
+from constructions.stream import Register, Stream
+from constructions.transformer import Transformer, clip
+
+Values = Float[np.ndarray, "tokens size"]
+"""What a register, or a block's registers side by side, hold."""
+
+Hook = tuple[Any, Callable[[np.ndarray, int], np.ndarray | None]]
+"""A place, as `Sites.find` understands it, and what is to be made of what is there."""
+
+Kept = dict[int, dict[str, Values]]
+"""Register contents by layer and name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    """Where results stand.
+
+    Attributes:
+        stream: the registers.
+        layers: L.
+        results: of each block, by name, the last layer that writes its result, and the registers of it.
+    """
+
+    stream: Stream
+    layers: int
+    results: Mapping[str, tuple[int, tuple[Register, ...]]]
+
+    @classmethod
+    def of(cls, transformer: Transformer, stream: Stream, blocks: Sequence[Block]) -> "Sites":
+        """Read off the weights which layer writes what."""
+        last, number = np.zeros(transformer.width, int), 0
+        for layer in transformer.stored_layers:
+            number += layer.repeat
+            for group in layer.attention.stored_groups:
+                last[group.targets.numpy(force=True)] = number
+            last[layer.mlp.second.rows.numpy(force=True)] = number
+        ends = [int(max(last[register.slice].max() for register in block.outputs)) for block in blocks]
+        results = {block.name: (end, block.outputs) for block, end in zip(blocks, ends, strict=True)}
+        return cls(stream, number, results)
+
+    def number(self, layer: int) -> int:
+        """A layer's number, counted from the end if negative."""
+        if not -self.layers - 1 <= layer <= self.layers:
+            raise ValueError(f"layer: wanted 0..{self.layers}, or −1 for the last and so on, got {layer}")
+        return int(layer) % (self.layers + 1)
+
+    def find(self, place: Any) -> tuple[frozenset[int], tuple[Register, ...]]:
+        """Layers and registers of a place: (layer, register), (layers, register), or the name of a block."""
+        if isinstance(place, str):
+            if place not in self.results:
+                raise ValueError(
+                    f"block: wanted one of {', '.join(self.results)}, or a pair (layer, register), got {place}"
+                )
+            end, registers = self.results[place]
+            return frozenset({end}), registers
+        if not isinstance(place, tuple) or len(place) != 2:
+            raise ValueError(f"place: wanted (layer, register) or a block's name, got {place!r}")
+        layers, name = place
+        layers = layers if isinstance(layers, Iterable) else [layers]
+        return frozenset(map(self.number, layers)), (self.stream[name],)
+
+    def wanted(self, layers: Iterable[int] | None, registers: Iterable[str] | None) -> dict[int, set[str]]:
+        """Names of the registers to keep, by layer; of every block its result and the whole last layer if none are named."""
+        names = {self.stream[name].name for name in self.stream.registers if registers is None}
+        names |= {self.stream[name].name for name in registers or ()}
+        if layers is not None or registers is not None:
+            chosen = range(self.layers + 1) if layers is None else map(self.number, layers)
+            return {number: names for number in chosen}
+        found: dict[int, set[str]] = {self.layers: names}
+        for end, outputs in self.results.values():
+            found.setdefault(end, set()).update(register.name for register in outputs)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """What was kept of one run: `cache[layer, register]` or `cache[block]`, arrays of shape (tokens, size)."""
+
+    sites: Sites
+    kept: Kept
+
+    def __getitem__(self, place: Any) -> Values:
+        layers, registers = self.sites.find(place)
+        found = self.kept.get(min(layers), {}) if len(layers) == 1 else {}
+        if not all(register.name in found for register in registers):
+            raise ValueError(
+                f"cache: wanted a layer and register that were kept, got {place!r}; "
+                "run_with_cache(history, layers=…, registers=…) says which are"
+            )
+        return np.concatenate([held(found, register) for register in registers], axis=1)
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return ((layer, name) for layer, found in sorted(self.kept.items()) for name in found)
+
+    def __len__(self) -> int:
+        return sum(len(found) for found in self.kept.values())
+
+    def __contains__(self, place: Any) -> bool:
+        try:
+            self[place]
+        except ValueError:
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        size = sum(values.nbytes for found in self.kept.values() for values in found.values())
+        return f"Activations({len(self)} arrays of {len(self.kept)} layers, {size:,} bytes)"
+
+
+class Recorder:
+    """Keeps what was wanted of the stream, layer by layer."""
+
+    def __init__(self, stream: Stream, wanted: Mapping[int, set[str]]):
+        self.kept: Kept = {}
+        self._registers, self._wanted = stream.registers, wanted
+
+    def __call__(self, layer: int, tokens: Float[Tensor, "tokens width"]) -> None:
+        """Keep what is wanted of this layer."""
+        if layer in self._wanted:
+            array, names = tokens.numpy(force=True), self._wanted[layer]
+            parts = {name: part for name, part in self._registers.items() if name in names}
+            self.kept[layer] = {name: array[:, part.slice].copy() for name, part in parts.items()}
+
+
+@torch.no_grad()
+def run(
+    program: Program,
+    sites: Sites,
+    tokens: Float[np.ndarray, "tokens width"],
+    hooks: Sequence[Hook],
+    wanted: Mapping[int, set[str]],
+    *,
+    literal: bool = False,
+) -> tuple[Float[np.ndarray, "tokens width"], Kept]:
+    """A token matrix through all layers: the output, and what was wanted on the way, after hooks have acted.
+
+    Up to the first hook it is the rewritten layers that run, unless `literal`, and from there on the literal ones.
+    """
+    found = [(*sites.find(place), change) for place, change in hooks]
+    first = min((min(layers) for layers, *_ in found if layers), default=sites.layers)
+    recorder = Recorder(sites.stream, wanted)
+    transformer = program.transformer
+    start = clip(torch.as_tensor(tokens), transformer.clip_radius)
+    reached = [start]
+
+    def tell(layer: int, batch: Tensor) -> None:
+        if layer < first:
+            recorder(layer, batch[0])
+        elif layer == first:
+            reached[0] = batch[0].clone()
+
+    def after(layer: int, stream: Tensor) -> Tensor:
+        for layers, registers, change in found:
+            if layer in layers:
+                stream = _changed(stream, layer, registers, change)
+        recorder(layer, stream)
+        return stream
+
+    if literal or first == 0 or not program.watch(start[None], tell):
+        return transformer(start, after).numpy(force=True), recorder.kept
+    recorder(0, start)
+    return transformer(reached[0], after, first).numpy(force=True), recorder.kept
+
+
+def _changed(stream: Tensor, layer: int, registers: tuple[Register, ...], change: Callable) -> Tensor:
+    """The stream with what a hook makes of some registers."""
+    parts = [stream[:, register.slice] for register in registers]
+    before = torch.cat(parts, dim=1).numpy(force=True)  # a copy
+    after = change(before, layer)
+    if after is None:
+        return stream
+    after = np.asarray(after)
+    if after.shape != before.shape:
+        names = ", ".join(register.name for register in registers)
+        raise ValueError(
+            f"hook: wanted an array of shape {before.shape} for {names} after layer {layer}, got {after.shape}"
+        )
+    stream = stream.clone()
+    edges = np.cumsum([register.size for register in registers])[:-1]
+    for register, part in zip(registers, np.split(after, edges, axis=1), strict=True):
+        stream[:, register.slice] = torch.as_tensor(part).to(stream)
+    return stream

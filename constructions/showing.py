@@ -1,0 +1,72 @@
+"""How a construction presents itself: one line, and a small table for notebooks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, replace
+from html import escape
+from typing import Any
+
+from constructions.block import Block
+
+
+def number(value: float) -> str:
+    """A number of a few digits.
+
+    >>> number(12345), number(0.000123456), number(float("inf")), number(0.0)
+    ('12,345', '0.000123', 'inf', '0')
+    """
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+
+
+def settings(spec: Any) -> dict[str, Any]:
+    """The fields of a spec that are not what they would be if left out."""
+    told = {}
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.default is MISSING or (value != field.default and not _filled_in(spec, field)):
+            told[field.name] = value
+    return told
+
+
+def _filled_in(spec: Any, field: Any) -> bool:
+    """Whether leaving the field out, for the spec to fill in, leads to the same spec."""
+    return field.default is None and replace(spec, **{field.name: None}) == spec
+
+
+def line(kind: str, spec: Any, sizes: Mapping[str, int], certificate: float) -> str:
+    """Kind, spec, sizes and certificate in one line."""
+    told = ", ".join(f"{name}={value!r}" for name, value in settings(spec).items())
+    counted = ", ".join(f"{value:,} {_words(name, value)}" for name, value in sizes.items())
+    return f"<{kind}({told}): {counted}; certificate {number(certificate)}>"
+
+
+def _words(name: str, value: int) -> str:
+    """A size's name as one counts it."""
+    word = {"layers": "layer", "heads": "head", "width": "register entries", "hidden": "neuron"}[name]
+    return word if value == 1 or word.endswith("s") else f"{word}s"
+
+
+def html(kind: str, spec: Any, sizes: Mapping[str, int], certificate: float, blocks: Sequence[Block]) -> str:
+    """Sizes, certificate and blocks as tables that take the colours of the page around them."""
+    told = ", ".join(f"{name} = {value}" for name, value in settings(spec).items())
+    whole = [("certificate", number(certificate)), *((name, number(value)) for name, value in sizes.items())]
+    rows = [
+        (
+            block.name,
+            number(len(block.steps) * block.repeat),
+            number(max(sum(head.count for head in step.heads) for step in block.steps)),
+            number(max(sum(units.reads.height for units in step.units) for step in block.steps)),
+            number(block.promise.total.error),
+        )
+        for block in blocks
+    ]
+    names, values = zip(*whole, strict=True)
+    heading = f"<p><b>{escape(kind)}</b> {escape(told)}</p>"
+    return heading + _table(names, [values]) + _table(("block", "layers", "heads", "units", "promise"), rows)
+
+
+def _table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table without colours of its own."""
+    style = ' style="border-collapse: collapse; background: none; color: inherit; margin-bottom: .5em"'
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table{style}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
