@@ -8,7 +8,7 @@ import torch
 
 from constructions import linucb, thompson
 from verify import algorithms, out_of_distribution, plots, train
-from verify.training import players, recipes, shifts, tasks
+from verify.training import players, policy, recipes, shifts, tasks
 from verify.training.policy import Trained
 
 LINUCB = replace(recipes.RECIPES["ad-linucb"], horizon=15, dim=3, actions=4)
@@ -139,7 +139,7 @@ def test_policies_in_batches_are_the_policies_one_by_one(recipe, make):
 
 def test_a_built_transformer_plays_by_the_probabilities_of_the_true_algorithm():
     built, problems = linucb.build(SPEC), linear()[1]
-    seen = tasks.play(problems, out_of_distribution.BuiltPlayer(built, problems))
+    seen = tasks.play(problems, policy.ByDecoder(built.decoder(batch=5), problems))
     for number, history in enumerate(tasks.histories(problems, seen)):
         edges = np.exp(algorithms.linucb(SPEC, history)).cumsum(axis=1)
         uniforms = problems.uniforms[number]

@@ -5,22 +5,21 @@ certificate. A trained transformer need not agree with anything; its regret stan
 same problems, and its total variation from it on the histories that the true algorithm makes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from constructions.construction import Construction
 from verify import algorithms
 from verify.posterior_sweeps import curve, panel
 from verify.sweeps import Record
-from verify.training.mdps import inverse
 from verify.training.model import TrainedTransformer
-from verify.training.policy import Player, Trained, true_algorithm
+from verify.training.policy import ByDecoder, Player, Trained, true_algorithm
 from verify.training.recipes import BanditRecipe, draw_tasks, encode, player
 from verify.training.shifts import NOISES, Shift, shifts
 from verify.training.tasks import Tasks, Trajectories, histories, play
@@ -74,22 +73,6 @@ def true_policies(
     return np.exp(np.stack([algorithms.bernoulli_thompson(spec, history) for history in runs]))
 
 
-class BuiltPlayer:
-    """A built transformer that plays many problems in lockstep, by its probabilities and the problems' uniforms."""
-
-    def __init__(self, built: Construction, problems: Tasks):
-        self._decoder, self._problems = built.decoder(batch=len(problems.means)), problems
-
-    def choose(self, step: int) -> Int[np.ndarray, " batch"]:
-        """One arm for each problem."""
-        odds = np.exp(self._decoder.observe(self._problems.arms))
-        return inverse(odds, self._problems.uniforms[:, step])
-
-    def record(self, arms: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
-        """Taken in."""
-        self._decoder.record(arms, rewards)
-
-
 def built_error(built: Construction, problems: Tasks, seen: Trajectories) -> float:
     """The worst |log built − log true| on a few runs; for Bernoulli arms log true − log built, as the theorem has it."""
     worst = -np.inf
@@ -106,6 +89,7 @@ def probe(
     problems: int = 64,
     seed: int = 0,
     chosen: Mapping[str, Shift] | None = None,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
 ) -> list[Record]:
     """One record a shift: regret at the horizon, and total variation from the true algorithm step by step.
 
@@ -116,6 +100,7 @@ def probe(
         problems: how many; the same ones are shifted every time.
         seed: of the problems.
         chosen: the shifts; by default all those of the recipe.
+        tell: told shifts done and wanted.
 
     Raises:
         ValueError: for a recipe of other problems, or a shift that leaves the norm bounds of `built`.
@@ -123,10 +108,11 @@ def probe(
     if not isinstance(trained.recipe, BanditRecipe):
         raise ValueError(f"recipe: wanted bandits, got {type(trained.recipe).__name__}")
     original = draw_tasks(trained.recipe, np.random.default_rng([seed, 2**33]), problems)
-    records = []
-    for name, shift in (shifts(trained.recipe) if chosen is None else chosen).items():
+    records, chosen = [], shifts(trained.recipe) if chosen is None else chosen
+    for name, shift in chosen.items():
         moved = shift(original, np.random.default_rng([seed, 2**33 + 1]))
         records.append({"shift": name} | _one(trained, built, moved, seed))
+        tell(len(records), len(chosen))
     return records
 
 
@@ -143,7 +129,7 @@ def _one(trained: Trained, built: Construction | None, moved: Tasks, seed: int) 
     }
     use = built if built is not None and built.spec.horizon >= moved.steps else None
     if use is not None:
-        players["built"] = BuiltPlayer(use, moved)
+        players["built"] = ByDecoder(use.decoder(batch=len(moved.means)), moved)
     runs = {name: play(moved, one) for name, one in players.items()}
     totals = {name: moved.regret(run.actions).sum(axis=1) for name, run in runs.items()}
     seen = runs["true"]

@@ -228,16 +228,17 @@ def measured(
     runs: Sequence[BanditHistory],
     least: float = 0.1,
     histories: int = 100,
+    true: Policy | None = None,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
 ) -> list[dict[str, Any]]:
-    """A record for each symmetry.
+    """A record for each symmetry; `tell` is told how many are done and wanted.
 
     "typical" is the mean over runs of the largest total variation, "worst" what a search of admissible histories finds,
-    and "smallest" the smallest history with a total variation of at least `least`, if one was found.
+    and "smallest" the smallest history with a total variation of at least `least`, if one was found. "true" is "typical" of
+    another policy, which has the symmetries: the control.
     """
     records = []
-    for name, symmetry in symmetries.items():
-        generator = np.random.default_rng(0)
-        typical = [violation(policy, symmetry, history, generator).total_variation for history in runs]
+    for done, (name, symmetry) in enumerate(symmetries.items(), 1):
         found, case = (
             worst(policy, symmetry, spec, histories),
             smallest(policy, symmetry, spec, least, histories),
@@ -245,7 +246,8 @@ def measured(
         records.append(
             {
                 "symmetry": name,
-                "typical": float(np.mean(typical)),
+                "typical": _typical(policy, symmetry, runs),
+                "true": None if true is None else _typical(true, symmetry, runs),
                 "worst": asdict(found.violation),
                 "log_difference": found.log_difference,
                 "witness": words(found.recipe),
@@ -255,4 +257,13 @@ def measured(
                 else asdict(case.violation(policy, symmetry, spec)),
             }
         )
+        tell(done, len(symmetries))
     return records
+
+
+def _typical(policy: Policy, symmetry: Symmetry, runs: Sequence[BanditHistory]) -> float:
+    """The mean of the largest total variation over histories, with the same transformations for every policy."""
+    generator = np.random.default_rng(0)
+    return float(
+        np.mean([violation(policy, symmetry, history, generator).total_variation for history in runs])
+    )
