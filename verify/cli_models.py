@@ -87,11 +87,11 @@ def probe(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Amortised or algorithmic? Symmetries that a model breaks, registers in its layers, shifted problems.
+    """Amortised or algorithmic? Broken symmetries, shifted problems; for bandits, registers in the layers.
 
-    --out, which is reports/probe/MODEL, gets probe.json and figures. Minutes; seconds with --quick. For models of bandits.
+    --out, which is reports/probe/MODEL, gets probe.json and figures. Some minutes; seconds with --quick.
     """
-    parts = probing.PARTS if only is None else (only.value,)
+    parts = None if only is None else (only.value,)
     with bars() as tell:
         found = probing.probe(model, probing.QUICK if quick else probing.Effort(), parts, tell)
     path = write_report(found, out or Path("reports/probe") / found["model"], "probe.json")
@@ -168,13 +168,11 @@ def probe_tables(found: dict) -> Iterator[Table]:
         table = _table(title, "", *map(str, range(levels)))
         for row in found["registers"]:
             for name in ("trained", "random weights", "shuffled"):
-                label = row["register"] if name == "trained" else f"  {name}"
+                label = row["register"] if name == "trained" else f"  {name.split()[0]}"
                 table.add_row(label, *(f"{value:.2f}" for value in row[name]))
         yield table
     if "shifts" in found:
-        players = [
-            name for name in ("true", "built", "trained", "greedy") if name in found["shifts"][0]["regret"]
-        ]
+        players = [name for name in ("true", "built", "trained") if name in found["shifts"][0]["regret"]]
         table = _table("regret of shifted problems", "", *players, "± s.e.", "distance", "built error")
         for row in found["shifts"]:
             regret = row["regret"]

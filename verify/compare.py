@@ -21,7 +21,7 @@ from verify.posterior_sweeps import FLOOR
 from verify.rollout import SideBySide
 from verify.stand_ins import TRUTHS, stand_in, true_policy
 from verify.sweeps import Record
-from verify.training import checkpoint, mdps, tasks
+from verify.training import checkpoint, policy
 from verify.training.policy import (
     HELD_OUT,
     TOGETHER,
@@ -32,7 +32,6 @@ from verify.training.policy import (
     half_interval,
     held_out,
     named,
-    outcome,
     true_algorithm,
 )
 from verify.training.recipes import EpisodeRecipe, Recipe
@@ -155,7 +154,8 @@ def side_by_side(
     }
     actions, found = {}, {}
     for done, (name, decoder) in enumerate(decoders.items(), 1):
-        actions[name], found[name] = outcome(problems, ByDecoder(decoder, problems))
+        seen = policy.played(problems, ByDecoder(decoder, problems))
+        actions[name], found[name] = seen.actions, policy.regret(problems, seen)
         tell("built beside true", done, len(decoders))
     apart = actions["built"] != actions["true"]
     excess = (found["built"] - found["true"]).sum(axis=1)
@@ -175,14 +175,9 @@ def policies_on(trained: Trained, count: int, tell: Tell = lambda what, done, wh
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0, 1])
     problems = held_out(recipe, generator, count)
     playing = named(true_algorithm(recipe), recipe, problems, generator)
-    if isinstance(problems, tasks.Tasks):
-        seen = tasks.play(problems, playing)
-        histories = tasks.histories(problems, seen)
-    else:
-        seen = mdps.play_episodes(problems, playing)
-        histories = mdps.histories(problems, seen)
-    built, rows = stand_in(recipe), {}
-    for n, (history, actions) in enumerate(zip(histories, seen.actions, strict=True)):
+    seen = policy.played(problems, playing)
+    runs, built, rows = policy.histories(problems, seen), stand_in(recipe), {}
+    for n, (actions, history) in enumerate(zip(seen.actions, runs, strict=True)):
         found = {"trained": trained.log_probabilities(history)}
         if true_algorithm(recipe) in ("linucb", "ucb"):
             with np.errstate(divide="ignore"):
@@ -190,8 +185,8 @@ def policies_on(trained: Trained, count: int, tell: Tell = lambda what, done, wh
         if built is not None:
             found["built"] = built.log_probabilities(history)
         found["true"] = true_policy(recipe, built.spec, history) if built else found["expert"]
-        for name, policy in found.items():
-            rows.setdefault(name, []).append(policy)
+        for name, odds in found.items():
+            rows.setdefault(name, []).append(odds)
         tell("histories", n + 1, count)
     return {name: np.array(found) for name, found in rows.items()}
 

@@ -16,11 +16,11 @@ import numpy as np
 from constructions.thompson import BernoulliSpec
 from verify import linear_probes, out_of_distribution, symmetries, train
 from verify.compare_panels import NAMES
+from verify.episode_symmetries import episodic
 from verify.stand_ins import soft_linucb, stand_in, true_policy
 from verify.sweeps import Record
-from verify.training.policy import HELD_OUT, Trained, named, true_algorithm
-from verify.training.recipes import BanditRecipe, draw_tasks
-from verify.training.tasks import histories, play
+from verify.training.policy import HELD_OUT, Trained, held_out, histories, named, played, true_algorithm
+from verify.training.recipes import EpisodeRecipe, Recipe
 
 Tell = Callable[[str, int, int], None]
 PARTS = ("symmetries", "registers", "shifts")
@@ -55,22 +55,26 @@ QUICK = Effort(histories=5, runs=3, registers=20, shifts=10)
 def probe(
     model: Path | str,
     effort: Effort = Effort(),
-    only: Collection[str] = PARTS,
+    only: Collection[str] | None = None,
     tell: Tell = lambda what, done, whole: None,
 ) -> Record:
-    """What was found out about a model, as JSON, a list of records for each of PARTS; `records` has panels for plots.draw.
+    """What was found out about a model, as JSON, a list of records for each part; `records` has panels for plots.draw.
+
+    The parts are those of PARTS that apply, if not told.
 
     Raises:
-        ValueError: if there is no such model, it was not trained on bandits, or there is no such part.
+        ValueError: if there is no such model, there is no such part, or it does not apply to models of episodes.
     """
-    for part in only:
+    for part in only or ():
         if part not in PARTS:
             raise ValueError(f"only: wanted one of {', '.join(PARTS)}, got {part!r}")
     path = train.locate(model)
     trained = train.load(path)
-    recipe = trained.recipe
-    if not isinstance(recipe, BanditRecipe):
-        raise ValueError(f"model: wanted one trained on bandits, got {path.stem}, trained on episodes")
+    recipe, only = trained.recipe, applicable(trained.recipe) if only is None else only
+    for part in only:
+        if part not in applicable(recipe):
+            wanted = "wanted symmetries or shifts for a model trained on episodes"
+            raise ValueError(f"only: {wanted}, got {part}")
     found: Record = {"model": path.stem, "true": NAMES[true_algorithm(recipe)], "records": {}}
     if "symmetries" in only:
         found["symmetries"] = broken(trained, effort, partial(tell, "symmetries"))
@@ -86,16 +90,29 @@ def probe(
     return found
 
 
+def applicable(recipe: Recipe) -> tuple[str, ...]:
+    """The parts that can be asked of a recipe's models."""
+    return ("symmetries", "shifts") if isinstance(recipe, EpisodeRecipe) else PARTS
+
+
+def _symmetries(recipe: Recipe) -> tuple[Any, dict[str, symmetries.Symmetry]]:
+    """The bounds that histories keep within, and the symmetries of a recipe's algorithm."""
+    if isinstance(recipe, EpisodeRecipe):
+        return recipe.spec, episodic(recipe.spec)
+    if recipe.problem == "linear":
+        return soft_linucb(recipe), symmetries.LINEAR
+    return BernoulliSpec(recipe.actions, recipe.horizon), symmetries.BERNOULLI
+
+
 def broken(trained: Trained, effort: Effort, tell: Callable[[int, int], None]) -> list[Record]:
     """By how much the model breaks each symmetry of its algorithm, beside the true policy where that has probabilities."""
-    recipe: Any = trained.recipe
-    linear, generator = recipe.problem == "linear", np.random.default_rng([HELD_OUT, 0, 2])
-    spec = soft_linucb(recipe) if linear else BernoulliSpec(recipe.actions, recipe.horizon)
-    problems = draw_tasks(recipe, generator, effort.runs)
-    seen = play(problems, named(true_algorithm(recipe), recipe, problems, generator))
+    recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0, 2])
+    spec, known = _symmetries(recipe)
+    problems = held_out(recipe, generator, effort.runs)
+    seen = played(problems, named(true_algorithm(recipe), recipe, problems, generator))
     return symmetries.measured(
         trained.log_probabilities,
-        symmetries.LINEAR if linear else symmetries.BERNOULLI,
+        known,
         spec,
         histories(problems, seen),
         histories=effort.histories,

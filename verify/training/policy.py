@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 
 from constructions.history import BanditHistory, EpisodeHistory
-from verify.training import mdps
+from verify.training import mdps, tasks
 from verify.training.model import Memory, TrainedTransformer
 from verify.training.recipes import (
     EpisodeRecipe,
@@ -162,8 +162,8 @@ def contests(
     found: dict[str, list] = {}
     for done in range(0, runs, TOGETHER):
         size = min(TOGETHER, runs - done)
-        for name, regret in contest(trained, size, first + done // TOGETHER, others).items():
-            found.setdefault(name, []).append(regret)
+        for name, steps in contest(trained, size, first + done // TOGETHER, others).items():
+            found.setdefault(name, []).append(steps)
         tell(done + size, runs)
     return {name: np.concatenate(batches) for name, batches in found.items()}
 
@@ -175,7 +175,7 @@ def half_interval(totals: Float[np.ndarray, " runs"]) -> float:
 
 def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
     """Mean cumulative regret at the horizon, of the model and of those that it is compared with, on held-out problems."""
-    return {name: float(regret.sum(axis=1).mean()) for name, regret in contest(trained, size).items()}
+    return {name: float(steps.sum(axis=1).mean()) for name, steps in contest(trained, size).items()}
 
 
 def true_algorithm(recipe: Recipe) -> str:
@@ -198,15 +198,21 @@ def first(problems: Problems, count: int) -> Problems:
     return replace(problems, **kept)
 
 
-def outcome(
-    problems: Problems, one: Any
-) -> tuple[Int[np.ndarray, "batch steps"], Float[np.ndarray, "batch steps"]]:
-    """Actions and regret of a player, step by step."""
+def played(problems: Problems, one: Any) -> Any:
+    """What a player does to the end: Trajectories or Visits."""
+    return play(problems, one) if isinstance(problems, Tasks) else mdps.play_episodes(problems, one)
+
+
+def regret(problems: Problems, seen: Any) -> Float[np.ndarray, "batch steps"]:
+    """Regret of what was done, step by step."""
+    return problems.regret(seen.actions) if isinstance(problems, Tasks) else problems.regret(seen)
+
+
+def histories(problems: Problems, seen: Any) -> list:
+    """What was done as histories, the last decisions pending."""
     if isinstance(problems, Tasks):
-        actions = play(problems, one).actions
-        return actions, problems.regret(actions)
-    seen = mdps.play_episodes(problems, one)
-    return seen.actions, problems.regret(seen)
+        return tasks.histories(problems, seen)
+    return mdps.histories(problems, seen)
 
 
 def named(name: str, recipe: Recipe, problems: Problems, generator: np.random.Generator) -> Any:
@@ -243,4 +249,4 @@ def contest(
             for name in (true_algorithm(recipe), *(others or ()))
         },
     }
-    return {name: outcome(problems, one)[1] for name, one in players.items()}
+    return {name: regret(problems, played(problems, one)) for name, one in players.items()}
