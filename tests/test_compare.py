@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from io import StringIO
 from itertools import product
@@ -16,9 +16,23 @@ from rich.console import Console
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+from constructions import ucbvi
 from constructions.history import BanditHistory
-from verify import algorithms, bound, cli, cli_models, compare, plots, ratio, ship, train
-from verify.training import players, recipes, tasks
+from verify import (
+    algorithms,
+    bound,
+    cli,
+    cli_models,
+    compare,
+    compare_panels,
+    plots,
+    ratio,
+    ship,
+    stand_ins,
+    train,
+)
+from verify.rollout import SideBySide
+from verify.training import players, policy, recipes, tasks
 from verify.training.policy import HELD_OUT, Trained
 
 SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 4}
@@ -29,6 +43,12 @@ def untrained(name, horizon=8, **changes):
     run = train.named(name, horizon=horizon, **SMALL)
     recipe = replace(run.recipe, **changes)
     return Trained(recipe, replace(run, recipe=recipe).model())
+
+
+def episodic(**changes):
+    """The same for decision processes."""
+    recipe = recipes.EpisodeRecipe(**({"states": 2, "actions": 3, "episode": 2, "episodes": 4} | changes))
+    return Trained(recipe, train.Run(recipe, **SMALL).model())
 
 
 @pytest.fixture
@@ -144,20 +164,24 @@ def test_distances_by_their_definitions():
             assert row["log_error_worst"] >= max(logs)
 
 
-@pytest.mark.parametrize("name", ["ad-linucb", "dpt-bernoulli", "ad-ucb-bernoulli"])
+@pytest.mark.parametrize("name", ["ad-linucb", "dpt-bernoulli", "ad-ucb-bernoulli", "ad-ucbvi"])
 def test_policies_on_held_out_histories(name):
     """Built within its certificate of true; the soft stand-in prefers what the expert does; all are distributions."""
-    trained = untrained(name)
+    trained = episodic() if name == "ad-ucbvi" else untrained(name)
     policies = compare.policies_on(trained, 4)
     built = compare.stand_in(trained.recipe)
-    for policy in policies.values():
-        np.testing.assert_allclose(np.exp(policy).sum(axis=-1), 1, atol=1e-9)
-        assert policy.shape == (4, 8, trained.recipe.actions)
+    for one in policies.values():
+        np.testing.assert_allclose(np.exp(one).sum(axis=-1), 1, atol=1e-9)
+        assert one.shape == (4, 8, trained.recipe.actions)
     if name == "dpt-bernoulli":
         wrong = policies["true"] - policies["built"]
         assert wrong.max() <= built.certificate
         assert "expert" not in policies
         assert np.ptp(policies["true"][:, -1], axis=1).min() > 0.05
+    elif name == "ad-ucbvi":
+        assert np.abs(policies["true"] - policies["built"]).max() <= 1e-10 / trained.recipe.spec.tau
+        assert np.ptp(policies["true"][:, -1], axis=1).max() > 0.1
+        assert "expert" not in policies
     elif name == "ad-linucb":
         assert np.abs(policies["true"] - policies["built"]).max() <= built.certificate
         assert (policies["true"].argmax(axis=-1) == policies["expert"].argmax(axis=-1)).all()
@@ -175,7 +199,8 @@ def test_regret_of_a_model_that_does_not_care():
     with torch.no_grad():
         for parameter in trained.model.read_out.parameters():
             parameter.zero_()
-    found, totals = compare.regrets(trained, 130), []
+    played, totals = compare.regrets(trained, 130), []
+    found = {name: compare.summary(regret) for name, regret in played.items()}
     assert list(found) == ["trained", "greedy", "thompson", "empirical", "ucb"]
     for number, size in enumerate((100, 30)):
         problems = recipes.draw_tasks(trained.recipe, np.random.default_rng([HELD_OUT, number]), size)
@@ -185,6 +210,63 @@ def test_regret_of_a_model_that_does_not_care():
     np.testing.assert_allclose(found["trained"]["deviation"], np.std(totals, axis=0, ddof=1))
     half = 1.96 * np.std(totals, axis=0, ddof=1)[-1] / math.sqrt(130)
     assert found["trained"]["half"] == pytest.approx(half)
+
+
+def test_baselines_in_decision_processes_by_other_players():
+    """Uniform play by hand; empirical values by the other author's UCB-VI, without bonus and nearly without temperature."""
+    trained, size = episodic(), 6
+    recipe = trained.recipe
+    found = compare.regrets(trained, size)
+    assert list(found) == ["trained", "greedy", "ucbvi", "values", "uniform"]
+    problems = policy.held_out(recipe, np.random.default_rng([HELD_OUT, 0]), size)
+    spec = ucbvi.Spec(2, 3, 2, 4, temperature=policy.GREEDY, exploration=0.0)
+    greedy = policy.ByDecoder(SideBySide([algorithms.ucbvi_decoder(spec) for _ in range(size)]), problems)
+    np.testing.assert_allclose(policy.regret(problems, policy.played(problems, greedy)), found["values"])
+    assert (found["values"] != found["ucbvi"]).any()
+    losses, state = problems.losses()[0], None
+    for step, u in enumerate(problems.uniforms[0]):
+        odds = problems.initial[0] if step % 2 == 0 else problems.transitions[0, 0, state, action]
+        state = int(np.searchsorted(odds.cumsum(), problems.moves[0, step], side="right"))
+        action = int(3 * u)
+        assert found["uniform"][0, step] == pytest.approx(losses[step % 2, state, action])
+    with pytest.raises(ValueError, match="player: wanted one of ucbvi, uniform, values, got 'linucb'"):
+        policy.named("linucb", recipe, problems, np.random.default_rng(0))
+
+
+class Indifferent:
+    """A decoder that does not care."""
+
+    def __init__(self, actions):
+        self._actions = actions
+
+    def observe(self, context):
+        return np.full(self._actions, -math.log(self._actions))
+
+    def record(self, action, reward):
+        pass
+
+
+@pytest.mark.parametrize("name", ["ad-linucb", "dpt-bernoulli", "ad-ucbvi"])
+def test_built_plays_as_true_on_the_same_problems(name, monkeypatch):
+    trained = episodic() if name == "ad-ucbvi" else untrained(name)
+    recipe, who = trained.recipe, policy.true_algorithm(trained.recipe)
+    played = compare.regrets(trained, 12)
+    found = compare.side_by_side(recipe, played, 5)
+    assert (found["problems"], found["differing"], found["parted"], found["excess"]) == (5, 0, 0, [0, 0])
+    assert found["regret"]["built"] == found["regret"]["true"]
+    np.testing.assert_allclose(found["regret"]["trained"]["mean"], played["trained"][:5].cumsum(1).mean(0))
+    if (
+        name == "ad-ucbvi"
+    ):  # among the players it uses the uniforms too; LinUCB is hard there, Thompson sampling draws
+        np.testing.assert_allclose(found["regret"]["true"]["mean"], played[who][:5].cumsum(1).mean(0))
+    careless = stand_ins.Truth(algorithms.linucb, lambda spec: Indifferent(recipe.actions))
+    monkeypatch.setattr(compare, "TRUTHS", {who: careless})
+    found = compare.side_by_side(recipe, played, 5)
+    assert found["differing"] > 0.1
+    assert 3 <= found["parted"] <= 5
+    means = [found["regret"][one]["mean"][-1] for one in ("built", "true")]
+    assert found["excess"][0] == pytest.approx(means[0] - means[1])
+    assert abs(found["excess"][0]) > 0.01
 
 
 def test_linear_thompson_draws_arms_as_often_as_the_true_probabilities_say():
@@ -335,9 +417,9 @@ def test_the_bound_is_the_formula_at_the_sizes_of_the_weights():
 
 
 def test_a_band_is_drawn_and_held_to_its_curve():
-    curve = compare._curve("a", [1.0, 2.0, 3.0], np.array([-1.0, 1.0, 2.0]), [2.0, 3.0, 4.0])
+    curve = compare_panels.curve("a", [1.0, 2.0, 3.0], np.array([-1.0, 1.0, 2.0]), [2.0, 3.0, 4.0])
     assert curve["low"] == [0.0, 1.0, 2.0]
-    record = compare.panel("title", ("x", "y"), [curve], ("linear", "linear"))
+    record = compare_panels.panel("title", ("x", "y"), [curve], ("linear", "linear"))
     [band] = plots.draw(record).axes[0].collections
     vertices = {tuple(vertex) for vertex in band.get_paths()[0].vertices.tolist()}
     assert {(1.0, 0.0), (1.0, 2.0), (3.0, 2.0), (3.0, 4.0)} <= vertices
@@ -376,11 +458,32 @@ def test_compare_from_the_command_line(name, tmp_path):
     assert "…" not in text
 
 
-def test_compare_refuses_what_it_cannot_compare(tmp_path):
-    run = train.named("ad-ucbvi", steps=1, **SMALL)
-    run = replace(run, recipe=replace(run.recipe, episodes=2))
-    train.train(run, tmp_path, every=1)
-    with pytest.raises(ValueError, match="wanted one trained on bandits"):
-        compare.compare(tmp_path / "model.safetensors")
+def test_compare_of_a_model_trained_on_episodes(tmp_path):
+    run = train.Run(episodic().recipe, steps=3, **SMALL)
+    path, out = tmp_path / "tiny.safetensors", tmp_path / "out"
+    ship.checkpoint.save(path, run.model(), None, 3, asdict(run), [])
+    command = ["compare", str(path), "--quick", "--runs", "30", "--out", str(out), "--json"]
+    outcome = CliRunner().invoke(cli.app, command)
+    assert outcome.exit_code == 0, outcome.output
+    found = json.loads(outcome.stdout)
+    assert (found["recipe"], found["true"], found["ratio"]) == ("episodes", "UCB-VI", [])
+    assert found["runs"] == 100  # those of --quick
+    assert found["built"]["problems"] == 20
+    assert found["bound"]["log_ratio"] == 0
+    policies = compare.policies_on(Trained(run.recipe, run.model()), 20)
+    roots = [np.exp(policies[name] / 2) for name in ("true", "trained")]
+    measured = np.linalg.norm(roots[0] - roots[1], axis=2).sum(axis=1).mean()
+    assert found["bound"]["measured"] == pytest.approx(measured)
+    assert set(found["pairs"]) == {"built ↔ true", "trained ↔ true", "trained ↔ built"}
+    assert {path.name for path in out.iterdir()} > {"regret.svg", "distances.png", "compare.json"}
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(*cli_models.comparison_tables(found))
+    text = console.export_text()
+    for shown in ("UCB-VI", "empirical values", "uniform", "built less true", "trained ↔ built"):
+        assert shown in text
+    assert "…" not in text
+
+
+def test_an_effort_of_nothing_is_refused():
     with pytest.raises(ValueError, match="histories: wanted 2 or more"):
         compare.Effort(histories=1)

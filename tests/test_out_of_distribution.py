@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from constructions import linucb, thompson
-from verify import algorithms, out_of_distribution, plots, train
-from verify.training import players, recipes, shifts, tasks
+from verify import algorithms, out_of_distribution, plots, stand_ins, train
+from verify.training import mdps, players, policy, recipes, shifts, tasks
 from verify.training.policy import Trained
 
 LINUCB = replace(recipes.RECIPES["ad-linucb"], horizon=15, dim=3, actions=4)
 BERNOULLI = replace(recipes.RECIPES["dpt-bernoulli"], horizon=15, dim=3, actions=3)
+EPISODES = recipes.EpisodeRecipe(states=3, actions=2, episode=2, episodes=6)
 SMALL = {"layers": 2, "heads": 2, "width": 8}
 SPEC = linucb.Spec(3, 4, 15, 1e-2, "newton", exploration=2.0, action_norm=(1e-3, 3**0.5), noise_bound=30.0)
 
@@ -139,7 +140,7 @@ def test_policies_in_batches_are_the_policies_one_by_one(recipe, make):
 
 def test_a_built_transformer_plays_by_the_probabilities_of_the_true_algorithm():
     built, problems = linucb.build(SPEC), linear()[1]
-    seen = tasks.play(problems, out_of_distribution.BuiltPlayer(built, problems))
+    seen = tasks.play(problems, policy.ByDecoder(built.decoder(batch=5), problems))
     for number, history in enumerate(tasks.histories(problems, seen)):
         edges = np.exp(algorithms.linucb(SPEC, history)).cumsum(axis=1)
         uniforms = problems.uniforms[number]
@@ -196,7 +197,53 @@ def test_bernoulli_problems_against_thompson_sampling():
     assert len(out_of_distribution.panels(records, smooth=5)) == 1
 
 
-def test_what_cannot_be_shifted_is_refused():
-    episodes = recipes.EpisodeRecipe()
-    with pytest.raises(ValueError, match="wanted bandits"):
-        out_of_distribution.probe(Trained(episodes, train.Run(episodes, **SMALL).model()))
+def processes(size=6):
+    return recipes.draw_mdps(EPISODES, np.random.default_rng(0), size)
+
+
+def test_shifts_of_decision_processes():
+    before = processes()
+    after = {name: shifted(name, before, EPISODES) for name in shifts.shifts(EPISODES)}
+    names = {name: changed(before, one) for name, one in after.items()}
+    assert names == {
+        "as in training": set(),
+        "rewards at the end only": {"rewards"},
+        "deterministic transitions": {"transitions"},
+        "states renumbered": {"initial", "transitions", "rewards"},
+    }
+    late = after["rewards at the end only"].rewards
+    assert (late[:, :-1] == 0).all()
+    np.testing.assert_array_equal(late[:, -1], before.rewards[:, -1])
+    sure = after["deterministic transitions"].transitions
+    np.testing.assert_array_equal(sure.max(axis=-1), 1)
+    np.testing.assert_array_equal(sure.sum(axis=-1), 1)
+    np.testing.assert_array_equal(sure.argmax(axis=-1), before.transitions.argmax(axis=-1))
+
+
+def test_processes_whose_states_are_renumbered_are_the_same_processes():
+    """An action loses, in a state, what it lost there under its old number."""
+    before = processes()
+    after = shifted("states renumbered", before, EPISODES)
+    order = [
+        [row.tolist().index(value) for value in new]
+        for row, new in zip(before.initial, after.initial, strict=True)
+    ]
+    for number, places in enumerate(order):
+        np.testing.assert_allclose(after.losses()[number], before.losses()[number][:, places])
+    assert any(places != sorted(places) for places in order)
+
+
+def test_episodes_are_probed_as_bandits_are():
+    built = stand_ins.stand_in(EPISODES, shifted=True)
+    records = out_of_distribution.probe(ignorant(EPISODES), built, problems=6)
+    assert [record["shift"] for record in records] == list(shifts.shifts(EPISODES))
+    original = recipes.draw_mdps(EPISODES, np.random.default_rng([0, 2**33]), 6)
+    for record, shift in zip(records, shifts.shifts(EPISODES).values(), strict=True):
+        moved = shift(original, np.random.default_rng([0, 2**33 + 1]))
+        lost = moved.regret(mdps.play_episodes(moved, mdps.Uniform(moved))).sum(axis=1)
+        assert record["regret"]["trained"][0] == pytest.approx(lost.mean())
+        assert record["regret"]["built"] == record["regret"]["true"]
+        assert record["distances"][0] == pytest.approx(0, abs=1e-6)  # nothing is known in the first episode
+        assert record["distance"][0] > 0.05
+        assert record["built error"] < 1e-10 / EPISODES.spec.tau
+    assert len(out_of_distribution.panels(records, smooth=2)) == 1

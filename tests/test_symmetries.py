@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from constructions import linucb, thompson
-from constructions.history import BanditHistory
+from constructions import linucb, thompson, ucbvi
+from constructions.history import BanditHistory, EpisodeHistory
 from verify import algorithms, symmetries, train
+from verify.episode_symmetries import episodic
 from verify.symmetries import BERNOULLI, LINEAR
 from verify.training import recipes, tasks
 from verify.training.policy import Trained
@@ -15,6 +16,7 @@ from verify.training.policy import Trained
 LINUCB = linucb.Spec(dim=2, actions=3, horizon=8, error=1e-2, solver="newton")
 TWO = thompson.Spec(dim=2, actions=2, horizon=8, error=1e-2, solver="newton")
 SEED = 2  # of a numbering of four arms that is not its own inverse
+EPISODES = ucbvi.Spec(2, 2, 2, 4, exploration=0.05, form="narrow")
 ARMS = thompson.BernoulliSpec(actions=3, horizon=12)
 
 
@@ -89,6 +91,72 @@ def test_true_thompson_sampling_of_bernoulli_arms_is_symmetric(name):
     policy = lambda past: algorithms.bernoulli_thompson(ARMS, past)  # noqa: E731
     assert symmetries.worst(policy, BERNOULLI[name], ARMS, 15).log_difference < 1e-9
     assert symmetries.smallest(policy, BERNOULLI[name], ARMS, 1e-6, 15) is None
+
+
+def test_episodes_are_numbered_anew_and_reordered_whole():
+    generator = np.random.default_rng(0)
+    states, actions, rewards = (
+        generator.integers(4, size=8),
+        generator.integers(5, size=7),
+        generator.random(7),
+    )
+    old, spec = EpisodeHistory(states, actions, rewards, 3), ucbvi.Spec(4, 5, 3, 4)
+    swap = next(seed for seed in range(9) if np.random.default_rng(seed).permutation(2)[0])
+    images = {name: symmetry(old, np.random.default_rng(swap)) for name, symmetry in episodic(spec).items()}
+    image = images["states renumbered"]
+    pairs = set(zip(states.tolist(), image.history.states.tolist(), strict=True))
+    assert len(pairs) == len(set(states.tolist())) == len(set(image.history.states.tolist()))
+    assert any(one != other for one, other in pairs)
+    np.testing.assert_array_equal(image.history.actions, actions)
+    image = images["actions renumbered"]
+    np.testing.assert_array_equal(image.history.actions, image.places[actions])
+    assert image.places.tolist() != list(range(5))
+    np.testing.assert_array_equal(image.history.states, states)
+    image = images["episodes reordered"]
+    new = image.history
+    assert (new.states[:3].tolist(), new.states[3:6].tolist()) == (states[3:6].tolist(), states[:3].tolist())
+    assert (new.actions[:3].tolist(), new.actions[3:6].tolist()) == (
+        actions[3:6].tolist(),
+        actions[:3].tolist(),
+    )
+    np.testing.assert_array_equal(new.rewards, rewards[[3, 4, 5, 0, 1, 2, 6]])
+    assert (new.states[6:].tolist(), image.first) == (states[6:].tolist(), 6)
+
+
+@pytest.mark.parametrize("name", episodic(EPISODES))
+def test_ucbvi_is_symmetric_true_and_built(name):
+    """Up to rounding, which stays below 10⁻¹⁰/τ on either side of a built transformer."""
+    for policy, least in (
+        (lambda past: algorithms.ucbvi(EPISODES, past), 1e-9),
+        (ucbvi.build(EPISODES).log_probabilities, 2e-10 / EPISODES.tau),
+    ):
+        assert symmetries.worst(policy, episodic(EPISODES)[name], EPISODES, 15).log_difference < least
+
+
+@pytest.mark.parametrize(
+    ("name", "past"), [("states renumbered", 0), ("actions renumbered", 0), ("episodes reordered", 4)]
+)
+def test_what_breaks_a_symmetry_of_episodes_is_found_and_shrunk(name, past):
+    """One who goes by the number of the state, of the action, or by the first reward ever, in episodes of two steps."""
+
+    def policy(history):
+        step, first = np.arange(history.steps), np.append(history.rewards, 0.0)[0]
+        odds = {
+            "states renumbered": np.where(history.states == 0, 0.9, 0.1),
+            "actions renumbered": np.full(history.steps, 0.9),
+            "episodes reordered": np.where((step >= 1) & (first == 1), 0.9, 0.1),
+        }[name]
+        return np.log(np.stack([odds, 1 - odds], axis=1))
+
+    symmetry = episodic(EPISODES)[name]
+    found = symmetries.worst(policy, symmetry, EPISODES, 60)
+    assert found.violation.total_variation == pytest.approx(0.8)
+    case = symmetries.smallest(policy, symmetry, EPISODES, 0.5)
+    assert len(case.past) == past
+    assert case.violation(policy, symmetry, EPISODES).total_variation == pytest.approx(0.8)
+    for other in episodic(EPISODES):
+        if other not in (name, "actions renumbered"):  # which none of the three has
+            assert symmetries.worst(policy, episodic(EPISODES)[other], EPISODES, 10).log_difference == 0
 
 
 def biased(past):

@@ -1,4 +1,4 @@
-"""The command line: weightwright verify | plot | errata | sweep | train | ship | compare."""
+"""The command line: weightwright verify | plot | errata | sweep | train | ship | compare | probe."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
-from verify.cli_models import COLUMNS, Json, Out
+from verify.cli_models import COLUMNS, Json, out_folder
 from verify.report import number, write, write_whole
 from verify.training.cache import cached
 from verify.training.recipes import RECIPES
@@ -78,7 +78,7 @@ def _begin(
 def verify(
     construction: Annotated[Construction, typer.Argument(help="What to audit.")] = Construction.all,
     as_json: Json = False,
-    out: Out = None,
+    out: Annotated[Path | None, out_folder("the report: page, JSON, figures")] = None,
     histories: Annotated[
         int, typer.Option(min=1, help="Histories that the main search tries at least.")
     ] = 2000,
@@ -136,7 +136,7 @@ def tables(report: Report) -> list[Table]:
 def plot(
     source: Annotated[Path, typer.Argument(help="A report folder, or a report.json.")],
     figure: Annotated[str | None, typer.Option(help="One figure by name; all if left out.")] = None,
-    out: Out = Path("figures"),
+    out: Annotated[Path, out_folder("the figures")] = Path("figures"),
     as_json: Json = False,
 ) -> None:
     """Draw the figures of a saved report again, as SVG and PNG."""
@@ -149,12 +149,12 @@ def plot(
         _fail(f"figure: wanted one of {', '.join(records)}, got {figure}")
     files = []
     for name in [figure] if figure else records:
-        files += [str(path) for path in plots.save(plots.draw(*records[name]), out or Path(), name)]
+        files += [str(path) for path in plots.save(plots.draw(*records[name]), out, name)]
     print(json.dumps(files) if as_json else "\n".join(files))
 
 
 @app.command(epilog="Example: weightwright errata --json")
-def errata(as_json: Json = False, out: Out = None) -> None:
+def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")] = None) -> None:
     """Errors in the paper, each run on a smallest witness beside its repair. Exit status 1 if one is not confirmed."""
     records = [erratum.record() for erratum in errata_module.ERRATA]
     if out is not None:
@@ -182,7 +182,7 @@ def sweep(
         str | None,
         typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler that runs; else processes."),
     ] = None,
-    out: Out = Path("reports/sweep"),
+    out: Annotated[Path, out_folder("results, JSON and figures")] = Path("reports/sweep"),
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = os.cpu_count() or 1,
     algorithm: Annotated[Swept, typer.Option(help="What to sweep.")] = Swept.all,
     quick: Annotated[bool, typer.Option("--quick", help="Four horizons, one error.")] = False,
@@ -195,7 +195,6 @@ def sweep(
     names = [name for name in frontier.SOLVERS if algorithm.value in (name, "all")]
     tasks = [(one.key, one) for one in frontier.configurations(names, quick)]
     run = sweeping.in_processes(workers) if dask is None else sweeping.on_cluster(dask)
-    out = out or Path()
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task("sweep", total=None)
 
@@ -243,7 +242,7 @@ def train(
     every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder to keep the batches in.")] = None,
-    out: Out = None,
+    out: Annotated[Path | None, out_folder("checkpoints, model and curves")] = None,
     as_json: Json = False,
 ) -> None:
     """Train by one of the paper's recipes: checkpoints, model, and curves of loss and regret. --out is models/RECIPE.
@@ -276,6 +275,7 @@ def train(
 
 app.command(epilog="Example: weightwright ship dpt-bernoulli models/dpt-bernoulli")(cli_models.ship)
 app.command(epilog="Example: weightwright compare dpt-bernoulli --out reports/compare")(cli_models.compare)
+app.command(epilog="Example: weightwright probe dpt-bernoulli --only symmetries --quick")(cli_models.probe)
 
 
 def _layers(rows: list[dict]) -> Iterator[Table]:

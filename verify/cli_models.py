@@ -1,9 +1,11 @@
-"""The commands on trained models: weightwright ship | compare; and what the commands have in common."""
+"""The commands on trained models: weightwright ship | compare | probe; and what the commands have in common."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -13,12 +15,21 @@ from rich.table import Table
 
 from verify import compare as comparing
 from verify import plots
+from verify import probe as probing
 from verify import ship as shipping
 from verify import train as training
+from verify.compare_panels import NAMES
 from verify.report import number, write_whole
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder for the report: page, JSON, figures.")]
+
+
+def out_folder(what: str) -> Any:
+    """The option --out of a command that writes this into a folder."""
+    return typer.Option("--out", help=f"Folder for {what}.")
+
+
+Out = Annotated[Path | None, out_folder("JSON and figures")]
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 """What a progress bar shows."""
 
@@ -47,11 +58,52 @@ def compare(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Built, true and trained: distances at every step, regret beside the paper's baselines, the distribution ratio.
+    """Built, true and trained: distances at every step, regret beside baselines, the distribution ratio.
 
     --out, which is reports/compare/MODEL, gets compare.json and the figures. Some minutes; seconds with --quick.
     """
     effort = comparing.QUICK if quick else comparing.Effort(runs=runs)
+    with bars() as tell:
+        found = comparing.compare(model, effort, tell)
+    path = write_report(found, out or Path("reports/compare") / found["model"], "compare.json")
+    if as_json:
+        print(json.dumps(found))
+    else:
+        Console().print(*comparison_tables(found), f"{path} and figures")
+
+
+class Part(StrEnum):
+    """What can be asked of a model."""
+
+    symmetries = "symmetries"
+    registers = "registers"
+    shifts = "shifts"
+
+
+def probe(
+    model: Annotated[str, typer.Argument(help=f"One of {', '.join(training.shipped())}, or a .safetensors.")],
+    only: Annotated[Part | None, typer.Option(help="One question alone.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few histories and problems.")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Amortised or algorithmic? Broken symmetries, shifted problems; for bandits, registers in the layers.
+
+    --out, which is reports/probe/MODEL, gets probe.json and figures. Some minutes; seconds with --quick.
+    """
+    parts = None if only is None else (only.value,)
+    with bars() as tell:
+        found = probing.probe(model, probing.QUICK if quick else probing.Effort(), parts, tell)
+    path = write_report(found, out or Path("reports/probe") / found["model"], "probe.json")
+    if as_json:
+        print(json.dumps(found))
+    else:
+        Console().print(*probe_tables(found), f"{path}")
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars, one for each name that is told."""
     shown: dict[str, TaskID] = {}
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
 
@@ -60,15 +112,15 @@ def compare(
                 shown[what] = bar.add_task(what, total=whole)
             bar.update(shown[what], completed=done)
 
-        found = comparing.compare(model, effort, tell)
-    folder = out or Path("reports/compare") / found["model"]
-    write_whole(folder / "compare.json", json.dumps(found, indent=1))
-    for name, panels in found["records"].items():
-        plots.save(plots.draw(*panels), folder, name)
-    if as_json:
-        print(json.dumps(found))
-    else:
-        Console().print(*comparison_tables(found), f"{folder / 'compare.json'} and figures")
+        yield tell
+
+
+def write_report(found: dict, into: Path, name: str) -> Path:
+    """A report as JSON, and a figure for each entry of its records; returns the path of the former."""
+    write_whole(into / name, json.dumps(found, indent=1))
+    for figure, panels in found["records"].items():
+        plots.save(plots.draw(*panels), into, figure)
+    return into / name
 
 
 def comparison_tables(found: dict) -> Iterator[Table]:
@@ -76,8 +128,10 @@ def comparison_tables(found: dict) -> Iterator[Table]:
     regret = _table(f"{found['model']}: regret, {found['runs']} runs", "", "mean", "± 95 %", "s.d.")
     for name, row in found["regret"].items():
         values = (row["mean"][-1], row["half"], row["deviation"][-1])
-        regret.add_row(comparing.NAMES.get(name, name), *map(number, values))
+        regret.add_row(NAMES.get(name, name), *map(number, values))
     yield regret
+    if (beside := found["built"]) is not None:
+        yield built_table(beside)
     steps = len(next(iter(found["pairs"].values()))["variation"])
     chosen = sorted({1, 10, steps // 2, steps} & set(range(1, steps + 1)))
     title = f"total variation along {found['histories']} histories of {found['true']}"
@@ -95,6 +149,47 @@ def comparison_tables(found: dict) -> Iterator[Table]:
         values = (one["distance"], one["distance_trivial"], one["distance_vacuous"])
         bounds.add_row(name, number(one["log_ratio"]), spread, *map(number, values))
     yield bounds
+
+
+def probe_tables(found: dict) -> Iterator[Table]:
+    """What was found out about a model, for the terminal: as far as it was asked."""
+    if "symmetries" in found:
+        title = f"{found['model']}: total variation where {found['true']} has a symmetry"
+        table = _table(title, "", "mean", "true", "worst", "at step", "≥ 0.1 after")
+        for row in found["symmetries"]:
+            case, worst = row["smallest"], row["worst"]
+            least = "none found" if case is None else f"{len(case['past'])} steps"
+            values = (row["typical"], row["true"], worst["total_variation"], worst["step"])
+            table.add_row(row["symmetry"], *map(number, values), least)
+        yield table
+    if "registers" in found:
+        levels = len(found["registers"][0]["trained"])
+        title = "R² of linear probes, by layer (0: what blocks read)"
+        table = _table(title, "", *map(str, range(levels)))
+        for row in found["registers"]:
+            for name in ("trained", "random weights", "shuffled"):
+                label = row["register"] if name == "trained" else f"  {name.split()[0]}"
+                table.add_row(label, *(f"{value:.2f}" for value in row[name]))
+        yield table
+    if "shifts" in found:
+        players = [name for name in ("true", "built", "trained") if name in found["shifts"][0]["regret"]]
+        table = _table("regret of shifted problems", "", *players, "± s.e.", "distance", "built error")
+        for row in found["shifts"]:
+            regret = row["regret"]
+            values = [regret[name][0] if name in regret else None for name in players]
+            rest = (regret["trained"][1], row["distance"][0], row["built error"])
+            table.add_row(row["shift"], *map(number, (*values, *rest)))
+        yield table
+
+
+def built_table(beside: dict) -> Table:
+    """Built beside true on the same problems, with the same random numbers."""
+    title = f"first {beside['problems']} of them; built ≠ true in {beside['differing']:.2%} of decisions"
+    table = _table(title, "", "mean", "± 95 %", "s.d.")
+    for name, row in beside["regret"].items():
+        table.add_row(name, *map(number, (row["mean"][-1], row["half"], row["deviation"][-1])))
+    table.add_row("built less true", *map(number, beside["excess"]), "")
+    return table
 
 
 def _table(title: str, first: str, *heads: str) -> Table:

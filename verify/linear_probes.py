@@ -6,7 +6,7 @@ the probe has not seen. Two controls: the same model with random weights, and ta
 by step in place, so that what is left is what the number of the step tells. R² ≤ 0 is possible, and means nothing was found.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -132,7 +132,13 @@ def activations(
     return [np.concatenate(level) for level in zip(*levels, strict=True)]
 
 
-def probes(trained: Trained, problems: int = 200, seed: int = 0, every: int = 4) -> list[Record]:
+def probes(
+    trained: Trained,
+    problems: int = 200,
+    seed: int = 0,
+    every: int = 4,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
+) -> list[Record]:
     """R² by level for each register, of the model and of both controls; the problems are played as in training.
 
     Args:
@@ -140,6 +146,7 @@ def probes(trained: Trained, problems: int = 200, seed: int = 0, every: int = 4)
         problems: half of them fit the probe, the other half measure it.
         seed: of problems and of random weights.
         every: one decision in so many is looked at.
+        tell: told registers done and wanted.
 
     Raises:
         ValueError: for a recipe of other problems, or fewer than 2·FOLDS problems.
@@ -156,15 +163,16 @@ def probes(trained: Trained, problems: int = 200, seed: int = 0, every: int = 4)
     fresh = TrainedTransformer(trained.model.shape, torch.Generator().manual_seed(seed))
     looked = slice(None, None, every)
     levels, random = (activations(model, tokens, recipe.places[looked]) for model in (trained.model, fresh))
-    return [
-        {
-            "register": name,
+    records = []
+    for name, values in known.items():
+        found = {
             "trained": by_level(levels, values[:, looked]),
             "random weights": by_level(random, values[:, looked]),
             "shuffled": by_level(levels, dealt(values[:, looked])),
         }
-        for name, values in known.items()
-    ]
+        records.append({"register": name} | found)
+        tell(len(records), len(known))
+    return records
 
 
 def dealt(values: Float[np.ndarray, "problems steps size"]) -> Float[np.ndarray, "problems steps size"]:

@@ -5,25 +5,34 @@ certificate. A trained transformer need not agree with anything; its regret stan
 same problems, and its total variation from it on the histories that the true algorithm makes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from constructions.construction import Construction
-from verify import algorithms
 from verify.posterior_sweeps import curve, panel
+from verify.stand_ins import true_policy
 from verify.sweeps import Record
-from verify.training.mdps import inverse
 from verify.training.model import TrainedTransformer
-from verify.training.policy import Player, Trained, true_algorithm
-from verify.training.recipes import BanditRecipe, draw_tasks, encode, player
+from verify.training.policy import (
+    ByDecoder,
+    Player,
+    Problems,
+    Trained,
+    held_out,
+    histories,
+    named,
+    played,
+    regret,
+    true_algorithm,
+)
+from verify.training.recipes import EpisodeRecipe, Recipe, encode, encode_episodes
 from verify.training.shifts import NOISES, Shift, shifts
-from verify.training.tasks import Tasks, Trajectories, histories, play
+from verify.training.tasks import Tasks
 
 CHUNK = 32
 """Problems that are evaluated at a time."""
@@ -53,50 +62,32 @@ def lengthened(trained: Trained, horizon: int) -> Trained:
     return Trained(recipe, model)
 
 
-def policies(trained: Trained, problems: Tasks, seen: Trajectories) -> Float[np.ndarray, "batch steps arms"]:
+def policies(trained: Trained, problems: Any, seen: Any) -> Float[np.ndarray, "batch steps arms"]:
     """The trained probabilities at every decision of a batch of trajectories."""
     recipe, model, found = trained.recipe, trained.model, []
+    of_episodes = isinstance(recipe, EpisodeRecipe)
+    given = encode_episodes(recipe, seen) if of_episodes else encode(recipe, problems, seen)
     places = torch.as_tensor(recipe.places, device=model.device)
     with torch.no_grad():
-        for tokens in torch.as_tensor(encode(recipe, problems, seen)).split(CHUNK):  # type: ignore[arg-type]
+        for tokens in torch.as_tensor(given).split(CHUNK):
             found.append(model(tokens.to(model.device), places).double().softmax(dim=2).numpy(force=True))
     return np.concatenate(found)
 
 
-def true_policies(
-    recipe: BanditRecipe, problems: Tasks, seen: Trajectories
-) -> Float[np.ndarray, "batch steps arms"]:
-    """The true algorithm's probabilities along its own runs: 1 for what it took, unless it is Thompson sampling."""
-    if true_algorithm(recipe) != "thompson":
+def true_policies(recipe: Recipe, problems: Problems, seen: Any) -> Float[np.ndarray, "batch steps arms"]:
+    """The true algorithm's probabilities along its own runs: 1 for what it took, if it is LinUCB or UCB."""
+    if true_algorithm(recipe) in ("linucb", "ucb"):
         return np.eye(recipe.actions)[seen.actions]
-    spec: Any = SimpleNamespace(actions=recipe.actions)
-    runs = histories(problems, seen)
-    return np.exp(np.stack([algorithms.bernoulli_thompson(spec, history) for history in runs]))
+    spec: Any = getattr(recipe, "spec", recipe)
+    return np.exp(np.stack([true_policy(recipe, spec, history) for history in histories(problems, seen)]))
 
 
-class BuiltPlayer:
-    """A built transformer that plays many problems in lockstep, by its probabilities and the problems' uniforms."""
-
-    def __init__(self, built: Construction, problems: Tasks):
-        self._decoder, self._problems = built.decoder(batch=len(problems.means)), problems
-
-    def choose(self, step: int) -> Int[np.ndarray, " batch"]:
-        """One arm for each problem."""
-        odds = np.exp(self._decoder.observe(self._problems.arms))
-        return inverse(odds, self._problems.uniforms[:, step])
-
-    def record(self, arms: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
-        """Taken in."""
-        self._decoder.record(arms, rewards)
-
-
-def built_error(built: Construction, problems: Tasks, seen: Trajectories) -> float:
+def built_error(recipe: Recipe, built: Construction, problems: Problems, seen: Any) -> float:
     """The worst |log built − log true| on a few runs; for Bernoulli arms log true − log built, as the theorem has it."""
-    worst = -np.inf
+    worst, one_sided = -np.inf, true_algorithm(recipe) == "thompson"
     for history in histories(problems, seen)[:PROBED]:
-        truth = algorithms.bernoulli_thompson if problems.bernoulli else algorithms.linucb
-        gaps = truth(built.spec, history) - built.log_probabilities(history)
-        worst = max(worst, float((gaps if problems.bernoulli else np.abs(gaps)).max()))
+        gaps = true_policy(recipe, built.spec, history) - built.log_probabilities(history)
+        worst = max(worst, float((gaps if one_sided else np.abs(gaps)).max()))
     return worst
 
 
@@ -106,46 +97,47 @@ def probe(
     problems: int = 64,
     seed: int = 0,
     chosen: Mapping[str, Shift] | None = None,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
 ) -> list[Record]:
     """One record a shift: regret at the horizon, and total variation from the true algorithm step by step.
 
     Args:
-        trained: a model trained on bandits.
+        trained: the model.
         built: a transformer built for the same problems, whose spec admits all shifts; a shift with more steps than its
             horizon leaves it out.
         problems: how many; the same ones are shifted every time.
         seed: of the problems.
         chosen: the shifts; by default all those of the recipe.
+        tell: told shifts done and wanted.
 
     Raises:
-        ValueError: for a recipe of other problems, or a shift that leaves the norm bounds of `built`.
+        ValueError: for a shift that leaves the norm bounds of `built`.
     """
-    if not isinstance(trained.recipe, BanditRecipe):
-        raise ValueError(f"recipe: wanted bandits, got {type(trained.recipe).__name__}")
-    original = draw_tasks(trained.recipe, np.random.default_rng([seed, 2**33]), problems)
-    records = []
-    for name, shift in (shifts(trained.recipe) if chosen is None else chosen).items():
+    original = held_out(trained.recipe, np.random.default_rng([seed, 2**33]), problems)
+    records, chosen = [], shifts(trained.recipe) if chosen is None else chosen
+    for name, shift in chosen.items():
         moved = shift(original, np.random.default_rng([seed, 2**33 + 1]))
         records.append({"shift": name} | _one(trained, built, moved, seed))
+        tell(len(records), len(chosen))
     return records
 
 
-def _one(trained: Trained, built: Construction | None, moved: Tasks, seed: int) -> Record:
+def _one(trained: Trained, built: Construction | None, moved: Problems, seed: int) -> Record:
     """What becomes of one batch of problems."""
     past_training = moved.steps > trained.recipe.horizon
     model = lengthened(trained, moved.steps) if past_training else trained
     recipe: Any = model.recipe
-    true = player(true_algorithm(recipe), moved, np.random.default_rng([seed, 2**33 + 2]))
+    arms = moved.arms if isinstance(moved, Tasks) else None
     players = {
-        "true": true,
-        "trained": Player(model, moved.uniforms, moved.arms),
-        "greedy": Player(model, moved.uniforms, moved.arms, greedy=True),
+        "true": named(true_algorithm(recipe), recipe, moved, np.random.default_rng([seed, 2**33 + 2])),
+        "trained": Player(model, moved.uniforms, arms),
+        "greedy": Player(model, moved.uniforms, arms, greedy=True),
     }
-    use = built if built is not None and built.spec.horizon >= moved.steps else None
+    use = built if built is not None and built.tokens.decisions >= moved.steps else None
     if use is not None:
-        players["built"] = BuiltPlayer(use, moved)
-    runs = {name: play(moved, one) for name, one in players.items()}
-    totals = {name: moved.regret(run.actions).sum(axis=1) for name, run in runs.items()}
+        players["built"] = ByDecoder(use.decoder(batch=len(moved.uniforms)), moved)
+    runs = {name: played(moved, one) for name, one in players.items()}
+    totals = {name: regret(moved, run).sum(axis=1) for name, run in runs.items()}
     seen = runs["true"]
     apart = np.abs(policies(model, moved, seen) - true_policies(recipe, moved, seen)).sum(axis=2) / 2
     return {
@@ -155,7 +147,7 @@ def _one(trained: Trained, built: Construction | None, moved: Tasks, seed: int) 
         "excess": mean_and_error(totals["trained"] - totals["true"]),
         "distance": mean_and_error(apart.mean(axis=1)),
         "distances": apart.mean(axis=0).tolist(),
-        "built error": None if use is None else built_error(use, moved, seen),
+        "built error": None if use is None else built_error(recipe, use, moved, seen),
         "certificate": None if use is None else use.certificate,
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -151,11 +151,11 @@ def rollouts(
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Several decoders as one batch."""
+    """Several decoders as one batch; of episodes too, whose contexts are states."""
 
-    decoders: Sequence[Decoder]
+    decoders: Sequence[Any]
 
-    def observe(self, contexts: Float[np.ndarray, "batch arms dim"]) -> list:
+    def observe(self, contexts: Float[np.ndarray, "batch arms dim"] | Int[np.ndarray, " batch"]) -> list:
         """Each decoder's answer to its own context."""
         return [decoder.observe(context) for decoder, context in zip(self.decoders, contexts, strict=True)]
 

@@ -25,13 +25,14 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from jaxtyping import Float, Int
 
-from constructions.history import BanditHistory
+from constructions import ucbvi
+from constructions.history import BanditHistory, EpisodeHistory
 from constructions.thompson import BernoulliSpec
-from constructions.tokens import reward_bound
-from verify import bernoulli_strategies, strategies
+from constructions.tokens import History, reward_bound
+from verify import bernoulli_strategies, episode_strategies, strategies
 from verify.audit import SEARCH, Recipe, words
 
-Policy = Callable[[BanditHistory], Float[np.ndarray, "steps arms"]]
+Policy = Callable[[Any], Float[np.ndarray, "steps arms"]]
 """Log-probabilities at every step of a history."""
 
 
@@ -45,12 +46,12 @@ class Image:
         first: from which step (from 0) on the policy ought to be the same.
     """
 
-    history: BanditHistory
+    history: History
     places: Int[np.ndarray, " arms"]
     first: int = 0
 
 
-Symmetry = Callable[[BanditHistory, np.random.Generator], Image]
+Symmetry = Callable[[Any, np.random.Generator], Image]
 """A transformation drawn at random."""
 
 
@@ -116,7 +117,7 @@ class Violation:
 
 
 def violation(
-    policy: Policy, symmetry: Symmetry, history: BanditHistory, generator: np.random.Generator
+    policy: Policy, symmetry: Symmetry, history: History, generator: np.random.Generator
 ) -> Violation:
     """How much one transformation of one history changes the policy."""
     image = symmetry(history, generator)
@@ -148,11 +149,12 @@ def worst(policy: Policy, symmetry: Symmetry, spec: Any, histories: int = 100) -
 
     Args:
         policy: whose symmetry is tried.
-        symmetry: one of LINEAR or BERNOULLI; the transformation is drawn anew for each history.
-        spec: the bounds that histories keep within; a BernoulliSpec for Bernoulli arms.
+        symmetry: one of LINEAR or BERNOULLI, or of episodes; the transformation is drawn anew for each history.
+        spec: the bounds that histories keep within; a BernoulliSpec for Bernoulli arms, a ucbvi.Spec for episodes.
         histories: how many.
     """
-    source = bernoulli_strategies if isinstance(spec, BernoulliSpec) else strategies
+    kinds: dict[type, Any] = {BernoulliSpec: bernoulli_strategies, ucbvi.Spec: episode_strategies}
+    source = kinds.get(type(spec), strategies)
     tried: list[Found] = []
 
     @hypothesis.settings(SEARCH, max_examples=histories, phases=(Phase.generate, Phase.target))
@@ -174,22 +176,25 @@ class Case:
     """A history that Hypothesis can shrink: an action set for ever, what was played, and what it paid.
 
     Attributes:
-        past: arms and their rewards.
-        seed: of the action set and of the transformation.
+        past: arms and their rewards; of episodes, states, actions and their rewards.
+        seed: of the action set and of the transformation; its remainder is the last state.
     """
 
-    past: tuple[tuple[int, float], ...]
+    past: tuple[tuple[int, float] | tuple[int, int, float], ...]
     seed: int
 
-    def history(self, spec: Any) -> BanditHistory:
+    def history(self, spec: Any) -> History:
         """The history: unit vectors for a BernoulliSpec, else random directions with norms spread over [b_a, B_a]."""
+        if isinstance(spec, ucbvi.Spec):
+            states, actions, rewards = zip(*self.past, strict=True) if self.past else ((), (), ())
+            return EpisodeHistory([*states, self.seed % spec.states], actions, rewards, spec.horizon)
         steps = len(self.past) + 1
         if isinstance(spec, BernoulliSpec):
             contexts = np.tile(np.eye(spec.actions), (steps, 1, 1))
         else:
             recipe = strategies.Recipe("fixed", "random", "spread", steps, 0.0, self.seed)
             contexts = recipe.history(spec).contexts
-        return BanditHistory(contexts, [arm for arm, _ in self.past], [reward for _, reward in self.past])
+        return BanditHistory(contexts, [step[0] for step in self.past], [step[-1] for step in self.past])
 
     def violation(self, policy: Policy, symmetry: Symmetry, spec: Any) -> Violation:
         """That of the policy here."""
@@ -201,10 +206,8 @@ def smallest(policy: Policy, symmetry: Symmetry, spec: Any, least: float, exampl
 
     Rewards are whole numbers. What is found is shrunk, then shorter histories are searched until none is found.
     """
-    bernoulli = isinstance(spec, BernoulliSpec)
-    low, high = (0, 1) if bernoulli else (-int(reward_bound(spec)), int(reward_bound(spec)))
-    step = st.tuples(st.integers(0, spec.actions - 1), st.integers(low, high).map(float))
-    found, longest = None, spec.horizon - 1
+    step, longest = _steps(spec)
+    found = None
     while longest >= 0:
         drawn = st.tuples(st.lists(step, max_size=longest).map(tuple), st.integers(0, 2**16))
         try:
@@ -221,23 +224,35 @@ def smallest(policy: Policy, symmetry: Symmetry, spec: Any, least: float, exampl
     return found
 
 
+def _steps(spec: Any) -> tuple[st.SearchStrategy, int]:
+    """What one step of a Case is drawn from, and the largest number of past steps."""
+    action, bit = st.integers(0, spec.actions - 1), st.integers(0, 1).map(float)
+    if isinstance(spec, ucbvi.Spec):
+        return st.tuples(st.integers(0, spec.states - 1), action, bit), episode_strategies.decisions(spec) - 1
+    if isinstance(spec, BernoulliSpec):
+        return st.tuples(action, bit), spec.horizon - 1
+    high = int(reward_bound(spec))
+    return st.tuples(action, st.integers(-high, high).map(float)), spec.horizon - 1
+
+
 def measured(
     policy: Policy,
     symmetries: Mapping[str, Symmetry],
     spec: Any,
-    runs: Sequence[BanditHistory],
+    runs: Sequence[History],
     least: float = 0.1,
     histories: int = 100,
+    true: Policy | None = None,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
 ) -> list[dict[str, Any]]:
-    """A record for each symmetry.
+    """A record for each symmetry; `tell` is told how many are done and wanted.
 
     "typical" is the mean over runs of the largest total variation, "worst" what a search of admissible histories finds,
-    and "smallest" the smallest history with a total variation of at least `least`, if one was found.
+    and "smallest" the smallest history with a total variation of at least `least`, if one was found. "true" is "typical" of
+    another policy, which has the symmetries: the control.
     """
     records = []
-    for name, symmetry in symmetries.items():
-        generator = np.random.default_rng(0)
-        typical = [violation(policy, symmetry, history, generator).total_variation for history in runs]
+    for done, (name, symmetry) in enumerate(symmetries.items(), 1):
         found, case = (
             worst(policy, symmetry, spec, histories),
             smallest(policy, symmetry, spec, least, histories),
@@ -245,7 +260,8 @@ def measured(
         records.append(
             {
                 "symmetry": name,
-                "typical": float(np.mean(typical)),
+                "typical": _typical(policy, symmetry, runs),
+                "true": None if true is None else _typical(true, symmetry, runs),
                 "worst": asdict(found.violation),
                 "log_difference": found.log_difference,
                 "witness": words(found.recipe),
@@ -255,4 +271,13 @@ def measured(
                 else asdict(case.violation(policy, symmetry, spec)),
             }
         )
+        tell(done, len(symmetries))
     return records
+
+
+def _typical(policy: Policy, symmetry: Symmetry, runs: Sequence[History]) -> float:
+    """The mean of the largest total variation over histories, with the same transformations for every policy."""
+    generator = np.random.default_rng(0)
+    return float(
+        np.mean([violation(policy, symmetry, history, generator).total_variation for history in runs])
+    )

@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from constructions.history import EpisodeHistory
+
 Whole = Int[np.ndarray, " batch"]
 
 
@@ -118,6 +120,28 @@ def play_episodes(processes: MDPs, player: EpisodePlayer) -> Visits:
         rewards[:, step] = processes.rewards[np.arange(shape[0]), step % processes.horizon, here, did]
         player.record(did, rewards[:, step])
     return Visits(states, actions, rewards)
+
+
+def histories(processes: MDPs, seen: Visits) -> list[EpisodeHistory]:
+    """Each member of a batch as a history of its own, its last decision pending."""
+    return [
+        EpisodeHistory(states, actions[:-1], rewards[:-1], processes.horizon)
+        for states, actions, rewards in zip(seen.states, seen.actions, seen.rewards, strict=True)
+    ]
+
+
+class Uniform:
+    """Every action with equal odds, by the processes' uniforms."""
+
+    def __init__(self, processes: MDPs):
+        self._actions = (processes.uniforms * processes.rewards.shape[3]).astype(np.int64)
+
+    def choose(self, step: int, states: Whole) -> Whole:
+        """Whatever came."""
+        return self._actions[:, step]
+
+    def record(self, actions: Whole, rewards: Float[np.ndarray, " batch"]) -> None:
+        """Nothing is learnt."""
 
 
 class UCBVI:

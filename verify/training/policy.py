@@ -1,7 +1,8 @@
 """A trained transformer as a policy: on whole histories, one decision at a time, and playing many problems at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from constructions.history import BanditHistory, EpisodeHistory
-from verify.training import mdps
+from verify.training import mdps, tasks
 from verify.training.model import Memory, TrainedTransformer
 from verify.training.recipes import (
     EpisodeRecipe,
@@ -20,7 +21,7 @@ from verify.training.recipes import (
     expert,
     player,
 )
-from verify.training.tasks import play
+from verify.training.tasks import Tasks, play
 
 Hook = tuple[int, Callable[[np.ndarray, int], np.ndarray | None]]
 """A layer, and what is to be made of what stands after it."""
@@ -30,6 +31,11 @@ TOGETHER = 100
 
 HELD_OUT = 2**32
 """Seed of the problems that regret is measured on; training seeds are below."""
+
+GREEDY = 1e-9
+"""A temperature at which the largest value is taken, and uniforms decide between equal ones."""
+
+Problems = Tasks | mdps.MDPs
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +182,23 @@ class Player:
         self._recorded = action_tokens(self._trained.recipe, self._decision, self._contexts, actions, rewards)
 
 
+class ByDecoder:
+    """Plays many problems in lockstep by a decoder's probabilities, built or true, and the problems' uniforms."""
+
+    def __init__(self, decoder: Any, problems: Problems):
+        self._decoder, self._uniforms = decoder, problems.uniforms
+        self._contexts = problems.arms if isinstance(problems, Tasks) else None
+
+    def choose(self, step: int, states: Int[np.ndarray, " batch"] | None = None) -> Int[np.ndarray, " batch"]:
+        """One action for each problem."""
+        odds = np.exp(self._decoder.observe(self._contexts if states is None else states))
+        return mdps.inverse(odds, self._uniforms[:, step])
+
+    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
+        """Taken in."""
+        self._decoder.record(actions, rewards)
+
+
 def advance(
     model: TrainedTransformer, recorded: np.ndarray | None, chunk: np.ndarray, memories: list[Memory]
 ) -> Float[np.ndarray, "batch actions"]:
@@ -189,7 +212,7 @@ def advance(
 def contests(
     trained: Trained,
     runs: int,
-    others: Sequence[str] = ("empirical",),
+    others: Sequence[str] | None = None,
     first: int = 0,
     tell: Callable[[int, int], None] = lambda done, whole: None,
 ) -> dict[str, Float[np.ndarray, "runs steps"]]:
@@ -197,8 +220,8 @@ def contests(
     found: dict[str, list] = {}
     for done in range(0, runs, TOGETHER):
         size = min(TOGETHER, runs - done)
-        for name, regret in contest(trained, size, first + done // TOGETHER, others).items():
-            found.setdefault(name, []).append(regret)
+        for name, steps in contest(trained, size, first + done // TOGETHER, others).items():
+            found.setdefault(name, []).append(steps)
         tell(done + size, runs)
     return {name: np.concatenate(batches) for name, batches in found.items()}
 
@@ -210,7 +233,7 @@ def half_interval(totals: Float[np.ndarray, " runs"]) -> float:
 
 def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
     """Mean cumulative regret at the horizon, of the model and of those that it is compared with, on held-out problems."""
-    return {name: float(regret.sum(axis=1).mean()) for name, regret in contest(trained, size).items()}
+    return {name: float(steps.sum(axis=1).mean()) for name, steps in contest(trained, size).items()}
 
 
 def true_algorithm(recipe: Recipe) -> str:
@@ -220,27 +243,68 @@ def true_algorithm(recipe: Recipe) -> str:
     return {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[recipe.problem]
 
 
+def held_out(recipe: Recipe, generator: np.random.Generator, size: int) -> Problems:
+    """Fresh problems of a recipe, bandits or decision processes."""
+    draw: Any = draw_mdps if isinstance(recipe, EpisodeRecipe) else draw_tasks
+    return draw(recipe, generator, size)
+
+
+def first(problems: Problems, count: int) -> Problems:
+    """The first of them, with their random numbers."""
+    values = {field.name: getattr(problems, field.name) for field in fields(problems)}
+    kept = {name: value[:count] for name, value in values.items() if isinstance(value, np.ndarray)}
+    return replace(problems, **kept)
+
+
+def played(problems: Problems, one: Any) -> Any:
+    """What a player does to the end: Trajectories or Visits."""
+    return play(problems, one) if isinstance(problems, Tasks) else mdps.play_episodes(problems, one)
+
+
+def regret(problems: Problems, seen: Any) -> Float[np.ndarray, "batch steps"]:
+    """Regret of what was done, step by step."""
+    return problems.regret(seen.actions) if isinstance(problems, Tasks) else problems.regret(seen)
+
+
+def histories(problems: Problems, seen: Any) -> list:
+    """What was done as histories, the last decisions pending."""
+    if isinstance(problems, Tasks):
+        return tasks.histories(problems, seen)
+    return mdps.histories(problems, seen)
+
+
+def named(name: str, recipe: Recipe, problems: Problems, generator: np.random.Generator) -> Any:
+    """A player by name; for decision processes "ucbvi", "uniform", or "values": greedy, with no bonus but for the new."""
+    if isinstance(problems, Tasks):
+        return player(name, problems, generator)
+    known = {
+        "ucbvi": lambda: expert(recipe, problems),  # type: ignore[arg-type]
+        "uniform": lambda: mdps.Uniform(problems),
+        "values": lambda: mdps.UCBVI(problems, np.zeros(problems.steps + 1), GREEDY),
+    }
+    if name not in known:
+        raise ValueError(f"player: wanted one of {', '.join(known)}, got {name!r}")
+    return known[name]()
+
+
 def contest(
-    trained: Trained, size: int, number: int = 0, others: Sequence[str] = ("empirical",)
+    trained: Trained, size: int, number: int = 0, others: Sequence[str] | None = None
 ) -> dict[str, Float[np.ndarray, "batch steps"]]:
     """Step-by-step regret on a batch of held-out problems: of the model, of the true algorithm, and of others.
 
     "trained" draws from the model's probabilities, "greedy" takes their largest; all meet the same problems and rewards.
-    The batch is a function of its number and size.
+    The batch is a function of its number and size. Others are the empirical mean, if not told, and nobody for episodes.
     """
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, number])
-    if isinstance(recipe, EpisodeRecipe):
-        processes = draw_mdps(recipe, generator, size)
-        chosen = {
-            "trained": Player(trained, processes.uniforms),
-            "greedy": Player(trained, processes.uniforms, greedy=True),
-            "ucbvi": expert(recipe, processes),
-        }
-        return {name: processes.regret(mdps.play_episodes(processes, one)) for name, one in chosen.items()}
-    problems = draw_tasks(recipe, generator, size)
+    problems, arms = held_out(recipe, generator, size), None
+    if isinstance(problems, Tasks):
+        arms, others = problems.arms, ("empirical",) if others is None else others
     players = {
-        "trained": Player(trained, problems.uniforms, problems.arms),
-        "greedy": Player(trained, problems.uniforms, problems.arms, greedy=True),
-        **{name: player(name, problems, generator) for name in (true_algorithm(recipe), *others)},
+        "trained": Player(trained, problems.uniforms, arms),
+        "greedy": Player(trained, problems.uniforms, arms, greedy=True),
+        **{
+            name: named(name, recipe, problems, generator)
+            for name in (true_algorithm(recipe), *(others or ()))
+        },
     }
-    return {name: problems.regret(play(problems, one).actions) for name, one in players.items()}
+    return {name: regret(problems, played(problems, one)) for name, one in players.items()}

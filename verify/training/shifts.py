@@ -6,14 +6,17 @@ A shift leaves alone everything that it does not name, randomness included: what
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from verify.training.recipes import BanditRecipe
+from verify.training.mdps import MDPs
+from verify.training.recipes import EpisodeRecipe, Recipe
 from verify.training.tasks import Tasks
 
-Shift = Callable[[Tasks, np.random.Generator], Tasks]
+Shift = Callable[[Any, np.random.Generator], Any]
+"""From Tasks to Tasks, or from MDPs to MDPs."""
 NOISES = (0.5, 2.0, 4.0)
 """Factors on the standard deviation of the noise."""
 
@@ -28,7 +31,7 @@ def with_arms(problems: Tasks, arms: Float[np.ndarray, "batch arms dim"]) -> Tas
     return replace(problems, arms=arms, means=np.einsum("bkd,bd->bk", arms, weights(problems)))
 
 
-def unchanged(problems: Tasks, generator: np.random.Generator) -> Tasks:
+def unchanged(problems: Any, generator: np.random.Generator) -> Any:
     """As in training."""
     return problems
 
@@ -101,6 +104,32 @@ def _numbered(problems: Tasks, order: Int[np.ndarray, "batch arms"]) -> Tasks:
     return replace(problems, arms=np.take_along_axis(problems.arms, order[:, :, None], axis=1), means=means)
 
 
+def late(processes: MDPs, generator: np.random.Generator) -> MDPs:
+    """Rewards at the last stage only: sparse, and planning is all."""
+    rewards = processes.rewards.copy()
+    rewards[:, :-1] = 0
+    return replace(processes, rewards=rewards)
+
+
+def certain(processes: MDPs, generator: np.random.Generator) -> MDPs:
+    """Deterministic transitions, to the likeliest state."""
+    transitions = processes.transitions
+    return replace(processes, transitions=np.eye(transitions.shape[-1])[transitions.argmax(axis=-1)])
+
+
+def renumbered(processes: MDPs, generator: np.random.Generator) -> MDPs:
+    """States numbered anew, in the same way at every stage: the distribution of training again."""
+    count, states = processes.initial.shape
+    order = generator.permuted(np.tile(np.arange(states), (count, 1)), axis=1)
+    left = np.take_along_axis(processes.transitions, order[:, None, :, None, None], axis=2)
+    return replace(
+        processes,
+        initial=np.take_along_axis(processes.initial, order, axis=1),
+        transitions=np.take_along_axis(left, order[:, None, None, None, :], axis=4),
+        rewards=np.take_along_axis(processes.rewards, order[:, None, :, None], axis=2),
+    )
+
+
 _LINEAR: dict[str, Shift] = {
     **{f"noise × {factor:g}": partial(louder, factor=factor) for factor in NOISES},
     "arms on the unit sphere": sphere,
@@ -109,10 +138,17 @@ _LINEAR: dict[str, Shift] = {
     "rewards + 1": richer,
 }
 _BERNOULLI: dict[str, Shift] = {"means close together": close_means, "means in the upper half": upper_half}
+_EPISODES: dict[str, Shift] = {
+    "rewards at the end only": late,
+    "deterministic transitions": certain,
+    "states renumbered": renumbered,
+}
 _BOTH: dict[str, Shift] = {"arms permuted": permuted, "best arm last": best_last, "horizon × 2": longer}
 
 
-def shifts(recipe: BanditRecipe) -> dict[str, Shift]:
+def shifts(recipe: Recipe) -> dict[str, Shift]:
     """By name; Bernoulli rewards have neither a scale of noise nor a geometry."""
+    if isinstance(recipe, EpisodeRecipe):
+        return {"as in training": unchanged, **_EPISODES}
     own = _LINEAR if recipe.problem == "linear" else _BERNOULLI
     return {"as in training": unchanged, **own, **_BOTH}
