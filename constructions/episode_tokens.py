@@ -5,6 +5,8 @@ Step t, stage h of episode k, becomes two tokens, and every episode ends with an
     state   [ 0 ; 0 ; e_s ; 0 … ; k, h, 1 ; i, i², 1 ]            i = 2(t−1) + k
     action  [ e_a ; r ; 0 ; 0 … ; k, h, 0 ; i, i², 1 ]            i = 2t − 1 + k
     empty   [ 0 ; 0 ; 0 ; 0 … ; k, H+1, 1 ; i, i², 1 ]            i = (2H+1)k
+
+With a register `place`, state and action tokens also hold stage and state together, as a one-hot vector.
 """
 
 from dataclasses import dataclass
@@ -85,7 +87,16 @@ class EpisodeTokens:
         tokens[states, stream["state"].start + history.states] = 1
         tokens[states[:-1] + 1, stream["action"].start + history.actions] = 1
         tokens[states[:-1] + 1, stream["reward"].start] = history.rewards
+        steps = np.arange(history.steps)
+        self._place(tokens, states, steps, history.states)
+        self._place(tokens, states[:-1] + 1, steps[:-1], history.states[:-1])
         return tokens
+
+    def _place(self, tokens: np.ndarray, rows: np.ndarray, steps: np.ndarray, states: np.ndarray) -> None:
+        """Where steps (from 0) began, told to the tokens in these rows, if there is a register for it."""
+        if "place" in self.stream.registers:
+            stages = steps % self.spec.horizon
+            tokens[rows, self.stream["place"].start + stages * self.spec.states + states] = 1
 
     def blank(self, index: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
         """Tokens number `index` (from 1) with nothing but their place."""
@@ -109,7 +120,9 @@ class EpisodeTokens:
         """The tokens that come with decision number `decision` (from 1), an empty one before it if an episode has ended."""
         index = np.arange(self.before(decision), self.states(decision)[-1] + 1) + 1
         chunk = np.repeat(self.blank(index)[None], len(contexts), axis=0)
-        chunk[np.arange(len(contexts)), -1, self.stream["state"].start + contexts] = 1
+        rows = np.arange(len(contexts))
+        chunk[rows, -1, self.stream["state"].start + contexts] = 1
+        self._place(chunk[:, -1], rows, np.array(decision - 1), contexts)
         return chunk
 
     def action_chunk(
@@ -122,8 +135,10 @@ class EpisodeTokens:
         )
         _within("actions", taken, self.spec.actions)
         chunk = np.repeat(self.blank(self.states(decision)[-1:] + 2)[None], len(contexts), axis=0)
-        chunk[np.arange(len(contexts)), 0, self.stream["action"].start + taken] = 1
+        rows = np.arange(len(contexts))
+        chunk[rows, 0, self.stream["action"].start + taken] = 1
         chunk[:, 0, self.stream["reward"].start] = gains
+        self._place(chunk[:, 0], rows, np.array(decision - 1), contexts)
         return chunk
 
     def check(self, history: EpisodeHistory) -> None:

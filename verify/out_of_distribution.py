@@ -58,7 +58,6 @@ def lengthened(trained: Trained, horizon: int) -> Trained:
     places = np.arange(tokens)
     kept = np.where(places <= last, places, last - (places - last) % 2)
     model.load_state_dict(old.state_dict() | {"positions": old.positions.detach()[kept]})
-    model.scale.copy_(old.scale)
     return Trained(recipe, model)
 
 

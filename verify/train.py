@@ -27,7 +27,7 @@ from constructions import checks
 from verify.training import checkpoint, curves
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.policy import HELD_OUT, Trained, regrets
-from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch
+from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch, units
 
 MODELS = Path(__file__).parent / "models"
 """Where the models that come with the package lie."""
@@ -95,7 +95,7 @@ class Run:
     def shape(self) -> Shape:
         """Sizes of the model."""
         inputs = self.recipe.tokens.stream.width
-        sizes = (self.layers, self.heads, self.width, self.attention)
+        sizes = (self.layers, self.heads, self.width, self.attention, units(self.recipe))
         return Shape(inputs, self.recipe.actions, self.recipe.longest, *sizes)
 
     def rate_at(self, step: int) -> float:

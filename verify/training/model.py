@@ -36,6 +36,7 @@ class Shape:
         heads: M, a divisor of the width.
         width: D, entries of a token inside.
         attention: "relu", as the paper defines it, or "softmax".
+        units: what the entries of a token are divided by; nothing if left out.
 
     Raises:
         ValueError: if a size is not an integer ≥ 1, the heads do not divide the width, or there is no such attention.
@@ -48,6 +49,7 @@ class Shape:
     heads: int = 4
     width: int = 32
     attention: Attending = "relu"
+    units: tuple[float, ...] = ()
 
     def __post_init__(self):
         for name in ("inputs", "actions", "tokens", "layers", "heads", "width"):
@@ -134,9 +136,8 @@ class TrainedTransformer(nn.Module):
         self.positions = nn.Parameter(torch.empty(shape.tokens, shape.width))
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.read_out = nn.Linear(shape.width, shape.actions)
-        scale = torch.ones(shape.inputs)
-        scale[-3:-1] = torch.tensor([1 / shape.tokens, 1 / shape.tokens**2])
-        self.register_buffer("scale", scale, persistent=False)
+        scale = 1 / torch.tensor(shape.units or (1.0,) * shape.inputs, dtype=torch.float64)
+        self.register_buffer("scale", scale.float(), persistent=False)
         with torch.no_grad():
             for name, weight in self.named_parameters():
                 if weight.dim() == 2:

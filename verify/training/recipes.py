@@ -101,6 +101,8 @@ class EpisodeRecipe:
         episode: H, decisions in an episode.
         episodes: K.
         exploration: factor on UCB-VI's bonus; at this size the paper's bonus would hide all that is learnt.
+        placed: whether state and action tokens hold stage and state together too, one-hot; built transformers do
+            without. A head that looks for the same place is then learnt at once.
     """
 
     states: int = 3
@@ -108,6 +110,7 @@ class EpisodeRecipe:
     episode: int = 3
     episodes: int = 30
     exploration: float = 0.02
+    placed: bool = False
 
     @property
     def spec(self) -> ucbvi.Spec:
@@ -123,7 +126,8 @@ class EpisodeRecipe:
     @property
     def tokens(self) -> EpisodeTokens:
         """How histories become tokens: the contract of built transformers."""
-        return EpisodeTokens(episode_stream(self.spec), self.spec)
+        place = self.placed * self.episode * self.states
+        return EpisodeTokens(episode_stream(self.spec, place=place), self.spec)
 
     @property
     def places(self) -> Int[np.ndarray, " steps"]:
@@ -138,13 +142,24 @@ class EpisodeRecipe:
 
 Recipe = BanditRecipe | EpisodeRecipe
 
+
+def units(recipe: Recipe) -> tuple[float, ...]:
+    """What models divide the entries of a token by, so that all are of order 1: positions by N, episodes by K and so on."""
+    stream = recipe.tokens.stream
+    found = np.ones(stream.width)
+    found[stream["position"].slice] = position(np.array([recipe.longest]))
+    if isinstance(recipe, EpisodeRecipe):
+        found[stream["clock"].slice] = (recipe.episodes, recipe.episode, 1)
+    return tuple(found.tolist())
+
+
 RECIPES: dict[str, Recipe] = {
     "ad-linucb": BanditRecipe("linear", "linucb", "expert", dim=5, actions=10, numbered=True),
     "dpt-bernoulli": BanditRecipe("bernoulli", "mixed", "optimal", dim=5, actions=5),
     "ad-ucb-bernoulli": BanditRecipe("bernoulli", "ucb", "expert", dim=5, actions=5),
     "ad-thompson-bernoulli": BanditRecipe("bernoulli", "thompson", "expert", dim=5, actions=5),
     "dpt-approximate": BanditRecipe("linear", "linucb", "estimate", dim=5, actions=10, numbered=True),
-    "ad-ucbvi": EpisodeRecipe(),
+    "ad-ucbvi": EpisodeRecipe(placed=True),
 }
 
 
@@ -237,6 +252,12 @@ def encode_episodes(recipe: EpisodeRecipe, seen: Visits) -> Float[np.ndarray, "b
     tokens[rows, places, stream["state"].start + seen.states] = 1
     tokens[rows, done, stream["action"].start + seen.actions[:, :-1]] = 1
     tokens[:, done, stream["reward"].start] = seen.rewards[:, :-1]
+    if recipe.placed:
+        place = (
+            stream["place"].start + np.arange(recipe.horizon) % recipe.episode * recipe.states + seen.states
+        )
+        tokens[rows, places, place] = 1
+        tokens[rows, done, place[:, :-1]] = 1
     return tokens.astype(np.float32)
 
 
@@ -252,6 +273,9 @@ def action_tokens(
     if isinstance(recipe, EpisodeRecipe):
         chunk = np.repeat(recipe.tokens.blank(recipe.places[[decision - 1]] + 2)[None], len(actions), axis=0)
         chunk[rows, 0, stream["action"].start + actions] = 1
+        if recipe.placed:
+            place = (decision - 1) % recipe.episode * recipe.states + contexts  # type: ignore[operator]
+            chunk[rows, 0, stream["place"].start + place] = 1
     else:
         chunk = np.zeros((len(actions), 1, stream.width))
         chunk[:, 0, stream["action"].slice] = contexts[rows, actions]  # type: ignore[index]
