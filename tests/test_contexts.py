@@ -1,11 +1,16 @@
 """The figure of distribution ratios: models that differ in the share of Thompson's trajectories."""
 
+import json
 from dataclasses import asdict, replace
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
-from verify import contexts, ratio, ship, train
+from verify import cli, cli_models, compare, contexts, ratio, ship, train
+from verify.report import number
 from verify.training import checkpoint, players, recipes, tasks
 from verify.training.policy import HELD_OUT
 
@@ -93,3 +98,28 @@ def test_every_share_of_the_paper_has_a_ratio():
     assert tuple(found) == ratio.SHARES
     assert found[0.0].mixing == "step"
     assert all(found[share].mixing == "trajectory" for share in ratio.SHARES[1:])
+
+
+def test_the_figure_from_the_command_line(tmp_path):
+    paths = [str(saved(tmp_path, share)) for share in (0.0, 1.0)]
+    out = tmp_path / "out"
+    outcome = CliRunner().invoke(cli.app, ["contexts", *paths, "--quick", "--out", str(out), "--json"])
+    assert outcome.exit_code == 0, outcome.output
+    found = json.loads(outcome.stdout)
+    assert found == json.loads((out / "contexts.json").read_text())
+    assert (out / "contexts.png").stat().st_size > 10_000
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(cli_models.contexts_table(found))
+    text = console.export_text()
+    assert "…" not in text
+    for row in found["rows"]:
+        assert f"α = {row['share']:g}" in text
+        assert number(row["excess"]) in text
+
+
+@pytest.mark.parametrize(("share", "log_ratio"), [(0.1, np.log(10)), (1.0, 0.0), (0.0, None)])
+def test_a_comparison_takes_the_ratio_of_the_models_own_context(share, log_ratio, tmp_path):
+    found = compare.compare(saved(tmp_path, share), compare.Effort(runs=4, histories=2, particles=2))
+    estimate = next(row["estimate"][-1] for row in found["ratio"] if row["share"] == 0)
+    wanted = estimate if log_ratio is None else log_ratio
+    assert found["bound"]["log_ratio"] == pytest.approx(wanted)

@@ -1,4 +1,4 @@
-"""The command line: weightwright verify | plot | errata | sweep | train | ship | compare | probe."""
+"""The command line: weightwright verify | plot | errata | sweep | train | ship | compare | contexts | probe."""
 
 import json
 import os
@@ -57,10 +57,11 @@ class Swept(StrEnum):
     all = "all"
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         print(f"weightwright {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
@@ -69,9 +70,7 @@ def _begin(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    torch.set_num_threads(
-        1
-    )  # layers are many and small: a second thread costs more in waiting than it brings
+    torch.set_num_threads(1)  # layers are many and small: a second thread costs more than it brings
 
 
 @app.command(epilog="Example: weightwright verify linucb --out reports")
@@ -275,6 +274,7 @@ def train(
 
 app.command(epilog="Example: weightwright ship dpt-bernoulli models/dpt-bernoulli")(cli_models.ship)
 app.command(epilog="Example: weightwright compare dpt-bernoulli --out reports/compare")(cli_models.compare)
+app.command(epilog="Example: weightwright contexts --out reports/contexts")(cli_models.contexts)
 app.command(epilog="Example: weightwright probe dpt-bernoulli --only symmetries --quick")(cli_models.probe)
 
 

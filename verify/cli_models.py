@@ -1,4 +1,4 @@
-"""The commands on trained models: weightwright ship | compare | probe; and what the commands have in common."""
+"""The commands on trained models: weightwright ship | compare | contexts | probe; and what the commands have in common."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from verify import compare as comparing
+from verify import contexts as contextual
 from verify import plots
 from verify import probe as probing
 from verify import ship as shipping
@@ -70,6 +71,29 @@ def compare(
         print(json.dumps(found))
     else:
         Console().print(*comparison_tables(found), f"{path} and figures")
+
+
+def contexts(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Models that differ in α; the shipped ones.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=2, help="Problems to play.")] = 500,
+    quick: Annotated[bool, typer.Option("--quick", help="100 problems, few particles.")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """What the training context does to regret: the paper's figure of distribution ratios, with the ratios themselves.
+
+    --out, which is reports/contexts, gets contexts.json and the figure. A minute; seconds with --quick.
+    """
+    effort = {"runs": 100, "particles": 8} if quick else {"runs": runs}
+    with bars() as tell:
+        found = contextual.contexts(models or contextual.MODELS, **effort, tell=tell)
+    path = write_report(found, out or Path("reports/contexts"), "contexts.json")
+    if as_json:
+        print(json.dumps(found))
+    else:
+        Console().print(contexts_table(found), f"{path} and figure")
 
 
 class Part(StrEnum):
@@ -149,6 +173,20 @@ def comparison_tables(found: dict) -> Iterator[Table]:
         values = (one["distance"], one["distance_trivial"], one["distance_vacuous"])
         bounds.add_row(name, number(one["log_ratio"]), spread, *map(number, values))
     yield bounds
+
+
+def contexts_table(found: dict) -> Table:
+    """One row for each context."""
+    title = f"regret after {found['horizon']} steps, {found['runs']} problems; pretraining theorem with c = 1"
+    table = _table(title, "context", "regret", "beyond Thompson", "log R", "95 %", "Σ D_H ≤", "vacuous by")
+    for row in found["rows"]:
+        beyond = f"{number(row['excess'])} ± {number(row['excess_half'])}"
+        spread = f"{number(row['log_ratio_low'])}–{number(row['log_ratio_high'])}"
+        last = map(number, (row["bound"]["distance"], row["bound"]["distance_vacuous"]))
+        table.add_row(
+            f"α = {row['share']:g}", number(row["regret"]), beyond, number(row["log_ratio"]), spread, *last
+        )
+    return table
 
 
 def probe_tables(found: dict) -> Iterator[Table]:

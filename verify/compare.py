@@ -219,7 +219,7 @@ def theorem(
     """The theorem on pretraining beside what it bounds, and the distribution ratio that it asks for.
 
     log R is 0 where the algorithm that makes the contexts is the expert: in all distillation. Where the expert is Thompson
-    sampling, the ratio is estimated for other contexts too, and drawn into `records`.
+    sampling, the ratio is estimated for other contexts too, and drawn into `records`; of a mixed context, 1/α is taken.
     """
     recipe, target = trained.recipe, policies.get("expert", policies["true"])
     apart = bound.hellinger(target, policies["trained"]).sum(axis=1).mean()
@@ -228,7 +228,8 @@ def theorem(
         ratios = ratio.experiment(recipe.actions, recipe.horizon, particles, tell)
         rows = [_ratio_row(one, trained, trajectories) for one in ratios]
         records["ratio"] = ratio_panels(ratios)
-        log_ratio = {"mixed": float(np.log(2)), "thompson": 0.0}[recipe.player]
+        if recipe.player == "mixed":  # R ≤ 1/α, and for α = 0 the estimate
+            log_ratio = -float(np.log(recipe.share)) if recipe.share else float(ratios[0].estimate[-1])
     own = bound.bound(trained.model, recipe.horizon, trajectories, log_ratio)
     return {"ratio": rows, "bound": {"measured": float(apart), **own}}
 
