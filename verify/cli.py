@@ -1,4 +1,4 @@
-"""The command line: weightwright verify | plot | errata | sweep | train | ship | compare."""
+"""The command line: weightwright verify | inspect | plot | errata | sweep | train | ship | compare."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from verify import cli_models, frontier, plots, sweeping
+from verify import cli_inspect, cli_models, frontier, plots, sweeping
 from verify import errata as errata_module
 from verify import train as training
 from verify.audit import Report
@@ -261,6 +261,7 @@ def train(
         Console().print(table, f"{folder / 'model.safetensors'}")
 
 
+app.command(epilog="Example: weightwright inspect linucb --solver newton --html")(cli_inspect.inspect)
 app.command(epilog="Example: weightwright ship dpt-bernoulli models/dpt-bernoulli")(cli_models.ship)
 app.command(epilog="Example: weightwright compare dpt-bernoulli --out reports/compare")(cli_models.compare)
 
