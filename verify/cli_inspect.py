@@ -68,19 +68,23 @@ def inspect(
     name, console = construction.value, Console(stderr=True)
     with console.status(f"{name}: building"):
         built = build(name, {key: value for key, value in asked.items() if value is not None})
-        if html or as_json or out is not None:
-            stored = built.size().stored
-            if stored > LARGEST:
-                raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
-            found = inspector.record(built, TITLES[name], inspector.trace(built))
+        wanted = html or as_json or out is not None
+        found = _record(built, TITLES[name]) if wanted else {}
     if html or out is not None:
         page = _file(out or Path("reports/inspect"), name)
         write_whole(page, inspector.page(found))
         console.print(f"page: {page}")
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
-    elif not html and out is None:
+    elif not wanted:
         Console().print(*tables(built, TITLES[name]))
+
+
+def _record(built: Construction, title: str) -> dict[str, Any]:
+    """All there is to know, of constructions that a page can hold."""
+    if (stored := built.size().stored) > LARGEST:
+        raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
+    return inspector.record(built, title, inspector.replay(built))
 
 
 def build(name: str, asked: dict[str, Any]) -> Construction:

@@ -2,7 +2,7 @@
 
 formulas.py   what a head computes, read off its weights
 anatomy.py    layers, families of heads and neurons, the blocks they belong to
-trace.py      an example history, the registers after every layer, beside what they should hold
+replay.py     an example history, the registers after every layer, beside what they should hold
 record.py     all of it as JSON, weights exact
 page.py       one self-contained page: page.html, page.css, page.js around the record
 """
@@ -10,6 +10,6 @@ page.py       one self-contained page: page.html, page.css, page.js around the r
 from verify.inspector.anatomy import layers
 from verify.inspector.page import page
 from verify.inspector.record import record
-from verify.inspector.trace import Trace, trace
+from verify.inspector.replay import Replay, replay
 
-__all__ = ["Trace", "layers", "page", "record", "trace"]
+__all__ = ["Replay", "layers", "page", "record", "replay"]

@@ -32,6 +32,7 @@ class Family:
         value: shape (count · span, D).
         targets: the stream entry to which each row of the value is added.
         count: number of heads.
+        rank, span: rows of the query and of the value, of each head.
         formulas: what each head adds to what.
     """
 
@@ -44,6 +45,8 @@ class Family:
     value: sparse.csr_array
     targets: Int[np.ndarray, " rows"]
     count: int
+    rank: int
+    span: int
     formulas: tuple[str, ...]
 
 
@@ -54,13 +57,9 @@ class Neurons:
     block: int
     role: str
     place: int
+    count: int
     first: sparse.csr_array
     second: sparse.csr_array
-
-    @property
-    def count(self) -> int:
-        """Number of neurons."""
-        return int(self.first.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,14 +183,19 @@ def _families(built: Construction, layer: Layer, names: list[tuple[int, Head]]) 
                 [(int(targets[n * heights[2] + r]), c, w) for r, c, w in entries[2][n]]
                 for n in range(start, stop)
             ]
+            query, key, value = (matrix[part] for matrix, part in zip(matrices, rows, strict=True))
             yield Family(
                 index,
                 head.role,
                 kind_of(scores[0], built.tokens.longest),
                 place,
-                *(matrix[part] for matrix, part in zip(matrices, rows, strict=True)),
+                query,
+                key,
+                value,
                 targets[rows[2]],
                 head.count,
+                heights[0],
+                heights[2],
                 tuple(formula(form, *parts) for parts in zip(scores, values, strict=True)),
             )
             start, place = stop, place + head.count
@@ -212,7 +216,9 @@ def _neurons(layer: Layer, units: list[tuple[int, Units]]) -> Iterator[Neurons]:
     place = 0
     for index, group in units:
         stop = place + group.reads.height
-        yield Neurons(index, group.role, place, first[place:stop], second[:, place:stop].tocsr())
+        yield Neurons(
+            index, group.role, place, group.reads.height, first[place:stop], second[:, place:stop].tocsr()
+        )
         place = stop
 
 

@@ -22,14 +22,17 @@ function short(value) { // a number as a reader wants it; titles and lists give 
   value = number(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en").replace("-", "−");
   const size = Math.abs(value);
-  const text = size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
-  return text.replace("e+", "e").replaceAll("-", "−");
+  if (!Number.isFinite(value)) return String(value).replace("Infinity", "∞").replace("-", "−");
+  if (size >= 1e-3 && size < 1e6) return String(Number(value.toPrecision(4))).replace("-", "−");
+  const [digits, power] = Number(value.toPrecision(3)).toExponential().split("e");
+  const raised = [...power.replace("+", "")].map((digit) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(digit)]).join("");
+  return `${digits === "1" ? "" : digits === "-1" ? "−" : `${digits.replace("-", "−")}·`}10${raised}`;
 }
 
 const exact = (value) => String(value).replaceAll("-", "−");
 const count = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 const range = (first, last) => (first === last ? `${first}` : `${first}–${last}`);
-const title = (view) => `Layer ${range(view.first, view.first + view.repeat - 1)}`;
+const title = (view) => `Layer${view.repeat > 1 ? "s" : ""} ${range(view.first, view.first + view.repeat - 1)}`;
 const holder = new Map(registers.map((register) => [register.name, register]));
 
 function label(entry) { // the name of a stream entry
@@ -44,6 +47,14 @@ function entries(matrix) {
 
 function code(text) { // `x` in a docstring is code
   return text.split("`").map((piece, n) => (n % 2 ? make("code", {}, piece) : piece));
+}
+
+function formula(text) { // subscripts set as such, registers that are written in their colour
+  const nodes = text.split(/([ᵢⱼ])/).flatMap((piece) => {
+    if (piece === "ᵢ" || piece === "ⱼ") return [make("sub", {}, piece === "ᵢ" ? "i" : "j")];
+    return piece.split(/((?:^|, {2})[^=]*? \+=)/).map((part) => (part.endsWith("+=") ? make("span", { class: "written" }, part) : part));
+  });
+  return make("div", { class: "formula" }, ...nodes);
 }
 
 /* ---- header, stream, blocks ---- */
@@ -64,7 +75,7 @@ function header() {
 
 function stream() {
   const heads = layers.map((view, n) => make("th", { scope: "col" }, make("button", {
-    "data-layer": n, "aria-label": `${title(view)}${view.repeat > 1 ? `, ${view.repeat} times` : ""}`, onclick: () => open(n),
+    "data-layer": n, "aria-label": title(view), onclick: () => open(n),
   }, range(view.first, view.first + view.repeat - 1), view.repeat > 1 ? make("small", {}, `× ${view.repeat.toLocaleString("en")}`) : null)));
   const written = new Set(layers.flatMap((view) => view.writes));
   const rows = registers.map((register) => make("tr", { "data-register": register.name },
@@ -88,14 +99,15 @@ function blockList() {
     const probe = history && history.probes[n];
     const holds = probe && number(probe.error) <= number(probe.promise);
     const facts = [
-      ["claims", code(block.claim || "—")], ["source", [block.source]], ["of the lemma", code(block.cites)], ["holds for", [block.domain]],
+      ["claims", code(block.claim || "—")], ["source", code(block.cites || block.source)], ["holds for", [block.domain]],
       ["reads", [make("span", { class: "read" }, block.reads.join(", "))]], ["writes", [make("span", { class: "written" }, block.writes.join(", "))]],
       ["own error ≤", [bound(block.own)]], ["error in all ≤", [bound(block.total)]],
       ...(probe ? [["on the history", [make("span", { class: holds ? "good" : "bad" }, `${short(probe.error)}, ${holds ? "within the promise" : "beyond the promise"}`)]]] : []),
     ].filter(([, parts]) => parts.join(""));
     const where = layers.findIndex((view) => view.blocks.includes(n));
     return make("details", { class: "block" },
-      make("summary", {}, make("b", {}, block.name), make("span", { class: "soft where" }, `layer ${range(block.first, block.last)}`),
+      make("summary", {}, make("b", {}, block.name), make("span", { class: "soft from" }, block.source),
+        make("span", { class: "soft where" }, `${block.first === block.last ? "layer" : "layers"} ${range(block.first, block.last)}`),
         make("span", { class: "bound" }, `≤ ${short(block.total.whole)}`)),
       make("dl", {}, ...facts.flatMap(([name, parts]) => [make("dt", {}, name), make("dd", {}, ...parts)])),
       make("button", { onclick: () => { open(where); $("layer").scrollIntoView(); } }, `Open ${title(layers[where]).toLowerCase()}`));
@@ -159,8 +171,8 @@ function showPart() {
   }
   if (!part) return $("part").replaceChildren();
   const block = blocks[part.block];
-  const lead = make("p", { class: "soft" }, `${block.source}. `, ...code(block.claim));
-  $("part").replaceChildren(make("h3", { style: "margin-top:0" }, part.role), lead, ...(isHead(part) ? headNodes(part) : neuronNodes(part)));
+  const lead = make("p", {}, ...code(block.claim), block.claim && " ", make("span", { class: "soft" }, `${block.source}.`));
+  $("part").replaceChildren(make("h3", {}, part.role), lead, ...(isHead(part) ? headNodes(part) : neuronNodes(part)));
 }
 
 function headNodes(family) {
@@ -174,8 +186,8 @@ function headNodes(family) {
     make("button", { "aria-label": "Next head", disabled: n === family.count - 1, onclick: () => step(1) }, "→"));
   const terms = Array.from({ length: family.rank }, (_, row) => `term ${row + 1}`);
   return [
-    make("p", { class: "soft" }, `Head ${family.place + n + 1} of the layer: ${record.kinds[family.kind]}. Rows of Q and K are the terms of the score, columns the registers that they read.`),
-    choice, make("code", { class: "formula" }, family.formulas[n]),
+    make("p", { class: "soft" }, `Head ${family.place + n + 1} of the layer: ${record.kinds[family.kind]}. Rows of Q and K are the terms of the score, columns the registers that they read; position is (i, i², 1).`),
+    choice, formula(family.formulas[n]),
     matrix("Q", "query, of token i", rows(family.query, family.rank), terms),
     matrix("K", "key, of token j", rows(family.key, family.rank), terms),
     matrix("V", "value: rows are written, columns read at token j", rows(family.value, family.span), targets.map(label)),
@@ -212,7 +224,7 @@ function neuronNodes(part) {
   const search = make("input", { type: "search", placeholder: "find a register", "aria-label": "Find a register", oninput: (event) => {
     box.replaceChildren(list(lines.filter((line) => line.includes(event.target.value)), "Neurons"));
   } });
-  return [make("p", { class: "soft" }, `${count(part.count, "neuron")}: within relu the row of W1 with all its weights, after the arrow the column of W2.`), search, box];
+  return [make("p", { class: "soft" }, `${count(part.count, "neuron")}: within relu the row of W1 with all its weights, after the arrow the column of W2; position[2] is 1.`), search, box];
 }
 
 function list(lines, says) { // only the lines in sight are in the page

@@ -14,14 +14,14 @@ from constructions.block import Bound
 from constructions.construction import Construction
 from verify.inspector.anatomy import Family, Neurons, View, layers, lemma, span
 from verify.inspector.formulas import KINDS
-from verify.inspector.trace import Trace
+from verify.inspector.replay import Replay
 
 
 class Pool:
     """Lists of numbers, equal ones once."""
 
     def __init__(self):
-        self.arrays: list[list[float]] = []
+        self.arrays: list[list[float | int | str]] = []
         self._places: dict[tuple[str, bytes], int] = {}
 
     def put(self, array: np.ndarray) -> int:
@@ -54,7 +54,7 @@ def plain(value: float) -> float | int | str:
     return int(value) if value == int(value) and abs(value) < 1e15 else value
 
 
-def record(built: Construction, title: str, trace: Trace | None = None) -> dict[str, Any]:
+def record(built: Construction, title: str, run: Replay | None = None) -> dict[str, Any]:
     """A construction as a JSON record: registers, blocks, layers with all weights, and a history if there is one."""
     views, pool, size = layers(built), Pool(), built.size()
     stream = built.tokens.stream
@@ -68,7 +68,7 @@ def record(built: Construction, title: str, trace: Trace | None = None) -> dict[
         "registers": [{"name": r.name, "start": r.start, "size": r.size} for r in stream.registers.values()],
         "blocks": [_block(built, views, number) for number in range(len(built.blocks))],
         "layers": [_layer(view, pool) for view in views],
-        "history": None if trace is None else _history(built, trace, pool),
+        "history": None if run is None else _history(built, run, pool),
         "arrays": pool.arrays,
     }
 
@@ -125,8 +125,8 @@ def _family(family: Family, pool: Pool) -> dict[str, Any]:
         "kind": family.kind,
         "place": family.place,
         "count": family.count,
-        "rank": family.query.shape[0] // family.count,
-        "span": family.value.shape[0] // family.count,
+        "rank": family.rank,
+        "span": family.span,
         "formulas": list(family.formulas),
         "query": pool.matrix(family.query),
         "key": pool.matrix(family.key),
@@ -146,16 +146,16 @@ def _neurons(neurons: Neurons, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _history(built: Construction, trace: Trace, pool: Pool) -> dict[str, Any]:
-    at = trace.decisions - 1
+def _history(built: Construction, run: Replay, pool: Pool) -> dict[str, Any]:
+    at = run.decisions - 1
     return {
-        "setting": trace.setting,
-        "steps": trace.history.steps,
-        "decisions": trace.decisions.tolist(),
-        "before": _before(trace),
+        "setting": run.setting,
+        "steps": run.history.steps,
+        "decisions": run.decisions.tolist(),
+        "before": _before(run),
         "points": [
-            {"layers": count, "values": _changed(built, trace, number, pool)}
-            for number, count in enumerate(trace.points)
+            {"layers": count, "values": _changed(built, run, number, pool)}
+            for number, count in enumerate(run.points)
         ],
         "probes": [
             {
@@ -166,17 +166,17 @@ def _history(built: Construction, trace: Trace, pool: Pool) -> dict[str, Any]:
                 "own_error": plain(probe.own_error),
                 "own_promise": plain(probe.own_promise),
             }
-            for probe in trace.probes
+            for probe in run.probes
         ],
-        "built": pool.put(trace.built[at]),
-        "true": pool.put(trace.true[at]),
-        "worst": plain(float(np.abs(trace.built - trace.true).max())),
+        "built": pool.put(run.built[at]),
+        "true": pool.put(run.true[at]),
+        "worst": plain(float(np.abs(run.built - run.true).max())),
     }
 
 
-def _before(trace: Trace) -> list[dict[str, Any] | None]:
+def _before(run: Replay) -> list[dict[str, Any] | None]:
     """What was done and received just before each decision; None before the first one."""
-    history = trace.history
+    history = run.history
     return [
         None
         if decision == 1
@@ -184,14 +184,14 @@ def _before(trace: Trace) -> list[dict[str, Any] | None]:
             "action": int(history.actions[decision - 2]),
             "reward": plain(float(history.rewards[decision - 2])),
         }
-        for decision in trace.decisions.tolist()
+        for decision in run.decisions.tolist()
     ]
 
 
-def _changed(built: Construction, trace: Trace, number: int, pool: Pool) -> dict[str, int]:
+def _changed(built: Construction, run: Replay, number: int, pool: Pool) -> dict[str, int]:
     """Registers that hold something else than at the point before (at first: than zero), entries decision by decision."""
-    now = trace.held[number]
-    before = trace.held[number - 1] if number else np.zeros_like(now)
+    now = run.held[number]
+    before = run.held[number - 1] if number else np.zeros_like(now)
     registers = built.tokens.stream.registers.items()
     return {
         name: pool.put(now[:, register.slice])

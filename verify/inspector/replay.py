@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,7 +21,7 @@ MOST = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Replay:
     """One history, and what a construction makes of it.
 
     Attributes:
@@ -45,34 +46,34 @@ class Trace:
 
 
 def example(built: Construction, seed: int = 0) -> tuple[History, str]:
-    """A history of full length: the true algorithm plays a problem within the norm bounds, drawn from a seed.
+    """A history of full length and where it comes from: the true algorithm plays a problem within the norm bounds.
 
     Raises:
         ValueError: for constructions that no true algorithm of ours plays without more ado.
     """
-    spec, (problem, player, play_out) = built.spec, np.random.default_rng(seed).spawn(3)
+    spec: Any = built.spec
+    problem, player, chance = np.random.default_rng(seed).spawn(3)
     if isinstance(spec, ucbvi.Spec):
         mdp = random_mdp(problem, spec.states, spec.actions, spec.horizon)
-        run = play(mdp, algorithms.ucbvi_decoder(spec), play_out, spec.episodes)
+        run = play(mdp, algorithms.ucbvi_decoder(built.spec), chance, spec.episodes)
         return run.history, f"UCB-VI on a random decision process, seed {seed}"
     sizes = {
         name: getattr(spec, name) for name in ("dim", "actions", "horizon", "action_norm", "noise_bound")
     }
     if isinstance(spec, linucb.Spec):
-        bandit = paper_linear_bandit(problem, **sizes)
-        return rollout(bandit, algorithms.decoder(spec), play_out).history, (
-            f"LinUCB on the paper's linear bandit, seed {seed}"
-        )
-    if isinstance(spec, thompson.Spec) and spec.form == "policy":
-        names = ("prior_variance", "noise_variance", "separation", "weight_norm")
-        bandit = gaussian_linear_bandit(problem, **sizes, **{name: getattr(spec, name) for name in names})
-        return rollout(bandit, algorithms.thompson_decoder(spec, player), play_out).history, (
-            f"Thompson sampling on a Gaussian linear bandit, seed {seed}"
-        )
-    raise ValueError(f"history: wanted LinUCB, Thompson sampling's policy or UCB-VI, got {spec}")
+        bandit, decoder = paper_linear_bandit(problem, **sizes), algorithms.decoder(spec)
+        setting = f"LinUCB on the paper's linear bandit, seed {seed}"
+    elif isinstance(spec, thompson.Spec) and spec.form == "policy":
+        for name in ("prior_variance", "noise_variance", "separation", "weight_norm"):
+            sizes[name] = getattr(spec, name)
+        bandit, decoder = gaussian_linear_bandit(problem, **sizes), algorithms.thompson_decoder(spec, player)
+        setting = f"Thompson sampling on a Gaussian linear bandit, seed {seed}"
+    else:
+        raise ValueError(f"history: wanted LinUCB, Thompson sampling's policy or UCB-VI, got {spec}")
+    return rollout(bandit, decoder, chance).history, setting
 
 
-def trace(built: Construction, seed: int = 0) -> Trace:
+def replay(built: Construction, seed: int = 0) -> Replay:
     """Run an example history and take down the registers on the way."""
     history, setting = example(built, seed)
     decisions = spread(history.steps) - 1
@@ -81,7 +82,7 @@ def trace(built: Construction, seed: int = 0) -> Trace:
     inputs = built.tokens.encode(history)[built.tokens.states(history.steps)]
     after = partial(_after, built, history, decisions)
     held = [inputs[decisions], *(after(count) for count in points[1:-1]), output[decisions]]
-    return Trace(
+    return Replay(
         history,
         setting,
         decisions + 1,
@@ -93,11 +94,12 @@ def trace(built: Construction, seed: int = 0) -> Trace:
     )
 
 
-def _true(built: Construction, history: History) -> Float[np.ndarray, "steps arms"]:
-    spec = built.spec
-    if isinstance(spec, ucbvi.Spec):
-        return algorithms.ucbvi(spec, history)
-    return (algorithms.linucb if isinstance(spec, linucb.Spec) else algorithms.thompson)(spec, history)
+def _true(built: Construction, history: Any) -> Float[np.ndarray, "steps arms"]:
+    """What the algorithm itself says."""
+    if isinstance(built.spec, linucb.Spec):
+        return algorithms.linucb(built.spec, history)
+    policy: Any = algorithms.ucbvi if isinstance(built.spec, ucbvi.Spec) else algorithms.thompson
+    return policy(built.spec, history)
 
 
 def spread(last: int) -> Int[np.ndarray, " numbers"]:
