@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,13 +31,23 @@ SMALL = {
 }
 
 
-def of(spec):
+@cache
+def of(name):
+    """A small construction."""
+    spec = SMALL[name]
     return {linucb.Spec: linucb, thompson.Spec: thompson, ucbvi.Spec: ucbvi}[type(spec)].build(spec)
+
+
+@cache
+def usual(solver):
+    """The record of LinUCB at its usual size."""
+    built = build("linucb", {"solver": solver})
+    return inspector.record(built, "LinUCB", inspector.replay(built))
 
 
 @pytest.fixture(scope="module", params=SMALL)
 def built(request):
-    return of(SMALL[request.param])
+    return of(request.param)
 
 
 def matrix(record, stored, shape):
@@ -94,7 +105,7 @@ def test_heads_and_neurons_belong_to_the_block_that_writes_where_they_do(built):
 
 
 def test_a_construction_with_heads_of_no_block_is_refused():
-    built = of(SMALL["newton"])
+    built = of("newton")
     with pytest.raises(ValueError, match="wanted blocks with"):
         inspector.layers(replace(built, blocks=built.blocks[:-1]))
 
@@ -135,7 +146,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize(("name", "role", "kind", "part"), FORMULAS)
 def test_formulas_read_as_the_docstrings_of_the_primitives_have_them(name, role, kind, part):
-    families = [family for view in inspector.layers(of(SMALL[name])) for family in view.families]
+    families = [family for view in inspector.layers(of(name)) for family in view.families]
     family = next(family for family in families if family.role == role)
     assert family.kind == kind
     assert part in family.formulas[0]
@@ -143,7 +154,7 @@ def test_formulas_read_as_the_docstrings_of_the_primitives_have_them(name, role,
 
 
 def test_every_block_of_a_primitive_says_its_claim():
-    found = {block.name: anatomy.lemma(block) for block in of(SMALL["agd"]).blocks}
+    found = {block.name: anatomy.lemma(block) for block in of("agd").blocks}
     assert found["ridge estimate"].claim.startswith("at every token `point` is within")
     assert found["ridge estimate"].source.startswith("Lemma approx_ridge, arXiv 2310.08566")
     assert all(one.claim and one.source for one in found.values())
@@ -151,7 +162,7 @@ def test_every_block_of_a_primitive_says_its_claim():
 
 @pytest.mark.parametrize("name", ["agd", "newton", "two arms", "slim"])
 def test_the_history_is_what_probe_and_the_algorithm_say(name):
-    built = of(SMALL[name])
+    built = of(name)
     run = inspector.replay(built)
     record = read(page(inspector.record(built, name, run)))
     history, arrays, at = record["history"], record["arrays"], run.decisions - 1
@@ -176,7 +187,7 @@ def test_the_history_is_what_probe_and_the_algorithm_say(name):
 
 
 def test_registers_after_some_layers_are_those_of_the_literal_layers():
-    built = of(SMALL["agd"])
+    built = of("agd")
     run = inspector.replay(built)
     tokens = built.tokens.encode(run.history)
     stream, layers = torch.as_tensor(tokens), built.transformer.run()
@@ -190,7 +201,7 @@ def test_registers_after_some_layers_are_those_of_the_literal_layers():
 
 def test_tables_of_the_terminal_name_loops_roles_and_registers():
     console = Console(width=120, record=True, file=io.StringIO())
-    built = of(SMALL["agd"])
+    built = of("agd")
     console.print(*tables(built, "LinUCB"))
     text = console.export_text()
     assert f"× {built.transformer.stored_layers[0].repeat:,}" in text
@@ -229,13 +240,10 @@ LARGE = 5_000_000
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """The pages of LinUCB at its usual size, by solver."""
-    folder, written = tmp_path_factory.mktemp("pages"), {}
+    folder = tmp_path_factory.mktemp("pages")
     for solver in ("agd", "newton"):
-        built = build("linucb", {"solver": solver})
-        written[solver] = folder / f"{solver}.html"
-        text = page(inspector.record(built, "LinUCB", inspector.replay(built)))
-        written[solver].write_text(text, encoding="utf-8")
-    return written
+        (folder / solver).with_suffix(".html").write_text(page(usual(solver)), encoding="utf-8")
+    return {solver: folder / f"{solver}.html" for solver in ("agd", "newton")}
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +373,7 @@ def test_a_narrow_screen_scrolls_within_boxes_only(pages, tab, solver):
     tab.ask("document.querySelectorAll('#held th button').forEach((one) => $(one.id).click())")
     for layer in range(tab.ask("layers.length")):
         tab.ask(f"open({layer})")
-        for part in range(min(tab.ask("partsOf(layers[state.layer]).length"), 12)):
+        for part in range(min(tab.ask("partsOf(layers[state.layer]).length"), 4)):
             tab.ask(f"state.part = {part}; showPart()")
             assert tab.ask("document.documentElement.scrollWidth") == 360, (layer, part)
 
