@@ -291,6 +291,10 @@ def test_every_weight_is_three_clicks_away(pages, tab):
     )
     assert "inverse[5]" in labels
     assert "position[0]" in labels
+    written = tab.ask(
+        "[...document.querySelectorAll('.matrix:last-child th[scope=row]')].map((c) => c.textContent)"
+    )
+    assert written == [f"inverse[{entry}]" for entry in range(5, 10)]
     tab.click("#map thead button[data-layer='10']")
     tab.click("#parts button:last-of-type")
     last = record["layers"][10]["neurons"][-1]
@@ -341,7 +345,7 @@ def test_the_keyboard_reaches_and_moves_everything(pages, tab):
         tab.press("Tab", 9)
         seen.append(tab.ask(f"{focused}.dataset.layer ?? {focused}.textContent.trim().slice(0, 10)"))
     assert seen[1:5] == ["Stream", "Blocks", "Layer", "History"]
-    assert seen[6] == "0"  # one stop for all layers
+    assert seen[6:8] == ["0", "normal equ"]  # one stop for all layers, then the first block
     tab.ask("document.querySelector('#map thead button').focus()")
     tab.press("ArrowRight", 39)
     tab.press("ArrowRight", 39)
