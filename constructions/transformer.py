@@ -252,7 +252,7 @@ class Transformer(nn.Module):
         """Measure L, M, D, D' and |||θ||| on the weights."""
         return Size(
             **self.counts(),
-            norm=float(max((_layer_norm(layer) for layer in self.stored_layers), default=0.0)),
+            norm=float(max((sum(layer_norms(layer)) for layer in self.stored_layers), default=0.0)),
             stored=sum(parameter.numel() for parameter in self.parameters()),
             dense=self.dense_weights(),
         )
@@ -371,15 +371,14 @@ def _head_norms(part: SparseMap, heads: int) -> Float[np.ndarray, " heads"]:
     return norms
 
 
-def _layer_norm(layer: Layer) -> float:
-    """One layer's term of |||θ|||. Padding with zero rows does not change an operator norm, nor do distinct targets."""
+def layer_norms(layer: Layer) -> tuple[float, float, float, float]:
+    """Largest ‖Q‖ or ‖K‖, Σ ‖V‖, ‖W1‖ and ‖W2‖: one layer's term of |||θ||| is their sum.
+
+    Padding with zero rows does not change an operator norm, nor do distinct targets.
+    """
     scores, values = [0.0], 0.0
     for group in layer.attention.stored_groups:
         scores += [_head_norms(part, group.count).max() for part in (group.query, group.key)]
         values += _head_norms(group.value, group.count).sum()
-    return (
-        max(scores)
-        + values
-        + operator_norm(layer.mlp.first.matrix())
-        + operator_norm(layer.mlp.second.matrix())
-    )
+    first, second = (operator_norm(part.matrix()) for part in (layer.mlp.first, layer.mlp.second))
+    return float(max(scores)), float(values), first, second

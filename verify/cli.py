@@ -1,4 +1,4 @@
-"""The command line: weightwright verify | plot | errata | sweep | train | ship | compare | contexts | probe."""
+"""The command line: weightwright verify | inspect | plot | errata | sweep | train | ship | compare | contexts | probe."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from constructions import __version__
-from verify import cli_models, frontier, plots, sweeping
+from verify import cli_inspect, cli_models, frontier, plots, sweeping
 from verify import errata as errata_module
 from verify import train as training
 from verify.audit import Report
@@ -272,6 +272,7 @@ def train(
         Console().print(table, f"{folder / 'model.safetensors'}")
 
 
+app.command(epilog="Example: weightwright inspect linucb --solver newton --html")(cli_inspect.inspect)
 app.command(epilog="Example: weightwright ship dpt-bernoulli models/dpt-bernoulli")(cli_models.ship)
 app.command(epilog="Example: weightwright compare dpt-bernoulli --out reports/compare")(cli_models.compare)
 app.command(epilog="Example: weightwright contexts --out reports/contexts")(cli_models.contexts)

@@ -1,0 +1,400 @@
+"""The inspector: weights, formulas and histories of the record, the page in a browser, the command."""
+
+import io
+import json
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from chromium import browser, found
+from rich.console import Console
+from typer.testing import CliRunner
+
+from constructions import linucb, thompson, ucbvi
+from verify import cli, inspector
+from verify.cli_inspect import build, tables
+from verify.inspector import anatomy, formulas
+from verify.inspector.page import page, read
+from verify.inspector.replay import MOST
+
+SMALL = {
+    "agd": linucb.Spec(dim=2, actions=2, horizon=4, error=0.5),
+    "chebyshev": linucb.Spec(dim=2, actions=2, horizon=3, error=2.0, solver="chebyshev"),
+    "newton": linucb.Spec(dim=2, actions=2, horizon=4, error=0.5, solver="newton"),
+    "two arms": thompson.Spec(dim=2, actions=2, horizon=3, error=0.5),
+    "lines": thompson.Spec(dim=1, actions=3, horizon=2, nodes=2),
+    "theorem": ucbvi.Spec(2, 2, 2, 2),
+    "slim": ucbvi.Spec(2, 2, 2, 2, form="slim"),
+    "narrow": ucbvi.Spec(2, 5, 2, 2, form="narrow"),
+}
+
+
+@cache
+def of(name):
+    """A small construction."""
+    spec = SMALL[name]
+    return {linucb.Spec: linucb, thompson.Spec: thompson, ucbvi.Spec: ucbvi}[type(spec)].build(spec)
+
+
+@cache
+def usual(solver):
+    """The record of LinUCB at its usual size."""
+    built = build("linucb", {"solver": solver})
+    return inspector.record(built, "LinUCB", inspector.replay(built))
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def built(request):
+    return of(request.param)
+
+
+def matrix(record, stored, shape):
+    """A sparse matrix of the record, written out."""
+    dense = np.zeros(shape)
+    rows, columns, weights = (record["arrays"][stored[name]] for name in ("rows", "columns", "weights"))
+    dense[rows, columns] = weights
+    return dense
+
+
+def literal(record, layer):
+    """A layer's literal Q, K, V, W1 and W2, from nothing but the record."""
+    width = sum(register["size"] for register in record["registers"])
+    heads, hidden = (sum(part["count"] for part in layer[kind]) for kind in ("families", "neurons"))
+    query, key, value = np.zeros((3, heads, width, width))
+    first, second = np.zeros((hidden, width)), np.zeros((width, hidden))
+    for one in layer["families"]:
+        count, rank, span = one["count"], one["rank"], one["span"]
+        own = slice(one["place"], one["place"] + count)
+        for whole, name in ((query, "query"), (key, "key")):
+            whole[own, :rank] = matrix(record, one[name], (count * rank, width)).reshape(count, rank, width)
+        moved = matrix(record, one["value"], (count * span, width)).reshape(count, span, width)
+        targets = np.reshape(record["arrays"][one["targets"]], (count, span))
+        for head in range(count):
+            np.add.at(value[one["place"] + head], targets[head], moved[head])
+    for one in layer["neurons"]:
+        own = slice(one["place"], one["place"] + one["count"])
+        first[own] = matrix(record, one["first"], (one["count"], width))
+        second[:, own] = matrix(record, one["second"], (width, one["count"]))
+    return query, key, value, first, second
+
+
+def test_the_weights_of_the_page_are_the_literal_ones(built):
+    record = read(page(inspector.record(built, "<small>")))
+    dense = built.transformer.dense()
+    assert [layer["repeat"] for layer in record["layers"]] == dense.repeats
+    for layer, matrices in zip(record["layers"], dense.matrices, strict=True):
+        for ours, theirs in zip(literal(record, layer), matrices, strict=True):
+            assert np.array_equal(ours, theirs.numpy())
+    norms = [sum(layer["norms"].values()) for layer in record["layers"]]
+    assert max(norms) == pytest.approx(built.size().norm, rel=1e-12)
+
+
+def test_heads_and_neurons_belong_to_the_block_that_writes_where_they_do(built):
+    stream = built.tokens.stream
+    for view in inspector.layers(built):
+        for family in view.families:
+            names = {stream.label(entry).partition("[")[0] for entry in family.targets.tolist()}
+            assert names <= built.blocks[family.block].writes
+            roles = [h.role for step in built.blocks[family.block].steps for h in step.heads]
+            assert family.role in roles
+        for neurons in view.neurons:
+            names = {stream.label(entry).partition("[")[0] for entry in neurons.second.tocoo().row.tolist()}
+            assert names <= built.blocks[neurons.block].writes
+
+
+def test_a_construction_with_heads_of_no_block_is_refused():
+    built = of("newton")
+    with pytest.raises(ValueError, match="wanted blocks with"):
+        inspector.layers(replace(built, blocks=built.blocks[:-1]))
+
+
+def test_scores_are_the_products_of_query_and_key(built):
+    form, generator = formulas.Form.of(built.tokens.stream), np.random.default_rng(0)
+    one, other = generator.normal(size=(2, built.tokens.stream.width))
+    for token, index in ((one, 5), (other, 3)):
+        token[built.tokens.stream["position"].slice] = index, index**2, 1
+    for view in inspector.layers(built):
+        for family in view.families:
+            rank = family.rank
+            query, key = (
+                list(zip(*(column.tolist() for column in (*part.tocoo().coords, part.data)), strict=True))
+                for part in (family.query[:rank], family.key[:rank])
+            )
+            terms = formulas.score(form, query, key)
+            content = sum(weight * one[i] * other[j] for (i, j), weight in terms.content.items())
+            places = sum(weight * 5**i * 3**j for (i, j), weight in terms.powers.items())
+            wanted = (family.query[:rank] @ one) @ (family.key[:rank] @ other)
+            assert content + places == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+FORMULAS = [
+    ("agd", "gradient ridge_ahead 0 +", "sum over tokens", "relu(⟨ridge_aheadᵢ, actionⱼ⟩ − rewardⱼ) · (−"),
+    ("agd", "ridge ridge_ahead", "own token", "ridge_ahead += (1/i) Σⱼ relu(j − i + 1) · (−"),
+    ("agd", "mean −", "own-token product", "relu(−⟨ridgeᵢ, arms[0:2]ⱼ⟩ + 32·(j − i)) · (−j)"),
+    (
+        "newton",
+        "gram_times +",
+        "sum over tokens",
+        "gram_times[0:2] += (1/i) Σⱼ relu(i²·action[0]ⱼ) · actionⱼ",
+    ),
+    ("theorem", "previous_state × i", "own token", "s · previous_state_rawⱼ,  previous_action += (1/i) Σⱼ s"),
+    ("theorem", "previous_state_raw ramp 3.0", "matched sum", "4·clock[0]ⱼ + j − i − 1)"),
+]
+
+
+@pytest.mark.parametrize(("name", "role", "kind", "part"), FORMULAS)
+def test_formulas_read_as_the_docstrings_of_the_primitives_have_them(name, role, kind, part):
+    families = [family for view in inspector.layers(of(name)) for family in view.families]
+    family = next(family for family in families if family.role == role)
+    assert family.kind == kind
+    assert part in family.formulas[0]
+    assert len(family.formulas) == family.count
+
+
+def test_every_block_of_a_primitive_says_its_claim():
+    found = {block.name: anatomy.lemma(block) for block in of("agd").blocks}
+    assert found["ridge estimate"].claim.startswith("at every token `point` is within")
+    assert found["ridge estimate"].source.startswith("Lemma approx_ridge, arXiv 2310.08566")
+    assert all(one.claim and one.source for one in found.values())
+
+
+@pytest.mark.parametrize("name", ["agd", "newton", "two arms", "slim"])
+def test_the_history_is_what_probe_and_the_algorithm_say(name):
+    built = of(name)
+    run = inspector.replay(built)
+    record = read(page(inspector.record(built, name, run)))
+    history, arrays, at = record["history"], record["arrays"], run.decisions - 1
+    probes, held = built.probe(run.history), {}
+    for point in history["points"]:
+        held |= point["values"]
+    assert [point["layers"] for point in history["points"]][-1] == built.size().layers
+    for block, probe, told in zip(record["blocks"], probes, history["probes"], strict=True):
+        assert block["name"] == probe.block
+        assert np.array_equal(arrays[told["true"]], probe.true[at].ravel())
+        assert np.array_equal(arrays[told["computed"]], probe.computed[at].ravel())
+        for field in ("error", "promise", "own_error", "own_promise"):
+            assert float(told[field]) == getattr(probe, field)
+        sizes = [(name, built.tokens.stream[name].size) for name in block["outputs"]]
+        last = [
+            np.reshape(arrays[held[name]], (-1, size)) if name in held else np.zeros((len(at), size))
+            for name, size in sizes
+        ]
+        assert np.array_equal(np.concatenate(last, axis=1).ravel(), probe.computed[at].ravel())
+    assert history["worst"] <= built.certificate + 1e-9
+    assert np.array_equal(arrays[history["built"]], built.policy(built.outputs([run.history])[0])[at].ravel())
+
+
+def test_registers_after_some_layers_are_those_of_the_literal_layers():
+    built = of("agd")
+    run = inspector.replay(built)
+    tokens = built.tokens.encode(run.history)
+    stream, layers = torch.as_tensor(tokens), built.transformer.run()
+    rows, done = built.tokens.states(run.history.steps)[run.decisions - 1], 0
+    assert len(run.points) <= MOST + 8
+    for count, held in zip(run.points, run.held, strict=True):
+        while done < count:
+            stream, done = next(layers)(stream), done + 1
+        assert np.allclose(stream.numpy()[rows], held, rtol=1e-9, atol=1e-9)
+
+
+def test_tables_of_the_terminal_name_loops_roles_and_registers():
+    console = Console(width=120, record=True, file=io.StringIO())
+    built = of("agd")
+    console.print(*tables(built, "LinUCB"))
+    text = console.export_text()
+    assert f"× {built.transformer.stored_layers[0].repeat:,}" in text
+    assert "2 heads in 1 signed pair: sum over tokens" in text
+    assert "Lemma approx_ridge" in text
+    for register in built.tokens.stream.registers:
+        assert register in text
+
+
+def test_the_command_writes_a_page_and_json(tmp_path):
+    options = ["inspect", "linucb", "--dim", "2", "--actions", "2", "--horizon", "3", "--error", "0.5"]
+    shown = CliRunner().invoke(cli.app, [*options, "--html", "--json", "--out", str(tmp_path)])
+    assert shown.exit_code == 0, shown.output
+    record = read((tmp_path / "linucb.html").read_text(encoding="utf-8"))
+    assert record == json.loads(shown.stdout)
+    assert record["spec"]["actions"] == 2
+    with pytest.raises(ValueError, match=r"--dim, --actions, .*, got --states"):
+        build("linucb", {"states": 3})
+
+
+def test_the_help_of_inspect_fits_a_small_screen():
+    shown = CliRunner().invoke(cli.app, ["inspect", "--help"], env={"COLUMNS": "80"})
+    assert shown.exit_code == 0
+    assert "Example: weightwright inspect" in shown.stdout
+    assert shown.stdout.count("\n") <= 24
+
+
+# ---- in a browser
+
+
+needs_browser = pytest.mark.skipif(found() is None, reason="no chromium or google-chrome on the PATH")
+LARGE = 5_000_000
+"""Bytes that a page may have."""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The pages of LinUCB at its usual size, by solver."""
+    folder = tmp_path_factory.mktemp("pages")
+    for solver in ("agd", "newton"):
+        (folder / solver).with_suffix(".html").write_text(page(usual(solver)), encoding="utf-8")
+    return {solver: folder / f"{solver}.html" for solver in ("agd", "newton")}
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile")) as one:
+        yield one
+        assert not one.problems
+
+
+def text(tab, selector):
+    return tab.ask(f"document.querySelector({json.dumps(selector)}).textContent")
+
+
+@needs_browser
+@pytest.mark.parametrize("solver", ["agd", "newton"])
+def test_the_page_is_small_opens_at_once_and_needs_nothing(pages, tab, solver):
+    assert pages[solver].stat().st_size < LARGE
+    ready = []
+    for _ in range(3):  # the least of them, as other work on the machine slows some
+        tab.open(pages[solver])
+        ready.append(tab.ask("performance.getEntriesByName('ready')[0].startTime"))
+    assert min(ready) < 2000
+    assert tab.ask("performance.getEntriesByType('resource').length") == 0
+    assert not tab.problems
+    record = read(pages[solver].read_text(encoding="utf-8"))
+    assert tab.ask("document.querySelectorAll('#map tbody tr').length") == len(record["registers"])
+    assert tab.ask("document.querySelectorAll('#map thead button').length") == len(record["layers"])
+
+
+@needs_browser
+def test_every_weight_is_three_clicks_away(pages, tab):
+    tab.open(pages["newton"])
+    record = read(pages["newton"].read_text(encoding="utf-8"))
+    layer = 2
+    part = next(n for n, one in enumerate(record["layers"][layer]["families"]) if one["count"] > 1)
+    tab.click(f"#map thead button[data-layer='{layer}']")
+    tab.click(f"#parts button[data-part='{part}']")
+    tab.click("#part .head button:last-child")  # the second head
+    one = record["layers"][layer]["families"][part]
+    wanted = []
+    for name, height in (("query", one["rank"]), ("key", one["rank"]), ("value", one["span"])):
+        rows, weights = (record["arrays"][one[name][field]] for field in ("rows", "weights"))
+        wanted += [w for row, w in zip(rows, weights, strict=True) if row // height == 1]
+    shown = tab.ask("[...document.querySelectorAll('.matrix td[title]')].map((cell) => cell.title)")
+    assert sorted(float(value.replace("−", "-")) for value in shown) == sorted(wanted)
+    labels = tab.ask(
+        "[...document.querySelectorAll('.matrix th[scope=col]')].map((cell) => cell.textContent)"
+    )
+    assert "inverse[5]" in labels
+    assert "position[0]" in labels
+    written = tab.ask(
+        "[...document.querySelectorAll('.matrix:last-child th[scope=row]')].map((c) => c.textContent)"
+    )
+    assert written == [f"inverse[{entry}]" for entry in range(5, 10)]
+    tab.click("#map thead button[data-layer='10']")
+    tab.click("#parts button:last-of-type")
+    last = record["layers"][10]["neurons"][-1]
+    assert f"Neurons: {last['count']}" in tab.ask(
+        "document.querySelector('.list').getAttribute('aria-label')"
+    )
+    tab.ask("document.querySelector('.list').scrollTop = 1e9")
+    weight = record["arrays"][last["second"]["weights"]][-1]
+    tab.ask("document.querySelector('.list').dispatchEvent(new Event('scroll'))")
+    assert str(abs(weight)) in text(tab, ".list .row:last-child")
+
+
+@needs_browser
+def test_the_mouse_opens_cells_and_steps_through_the_history(pages, tab):
+    tab.open(pages["agd"])
+    record = read(pages["agd"].read_text(encoding="utf-8"))
+    tab.click("#map tr[data-register='width'] td[data-layer='1']")
+    assert text(tab, "#layer-title") == "Layer 854"
+    assert text(tab, "#parts button[aria-pressed=true] .role") == "width √(a_kᵀA⁻¹a_k)"
+    before = text(tab, "#decision-says")
+    tab.click("#decision-on")
+    after = text(tab, "#decision-says")
+    decision = record["history"]["decisions"][len(record["history"]["decisions"]) // 2 + 1]
+    assert before != after == f"{decision} of 200"
+    tab.click("#held-mean")
+    entries = "#held .entries tbody tr:nth-child(3) td"
+    held, true = (
+        tab.ask(f"document.querySelectorAll({json.dumps(entries)})[{n}].textContent") for n in (0, 1)
+    )
+    block = next(n for n, one in enumerate(record["blocks"]) if one["outputs"] == ["mean"])
+    place = record["history"]["decisions"].index(decision) * 10 + 2
+    for shown, name in ((held, "computed"), (true, "true")):
+        probe = record["arrays"][record["history"]["probes"][block][name]]
+        assert float(shown.replace("−", "-")) == probe[place]
+    promise = text(tab, "#held tr:has(#held-mean) td:last-child")
+    tab.click("#point-back")
+    tab.click("#point-back")
+    assert promise.startswith("≤")
+    assert text(tab, "#held tr:has(#held-mean) td:last-child") == "from layer 854"
+    assert tab.ask("document.querySelectorAll('#held td.bad').length") == 0
+
+
+@needs_browser
+def test_the_keyboard_reaches_and_moves_everything(pages, tab):
+    tab.open(pages["newton"])
+    focused, seen = "document.activeElement", []
+    for _ in range(9):
+        tab.press("Tab", 9)
+        seen.append(tab.ask(f"{focused}.dataset.layer ?? {focused}.textContent.trim().slice(0, 10)"))
+    assert seen[1:5] == ["Stream", "Blocks", "Layer", "History"]
+    assert seen[6:8] == ["0", "normal equ"]  # one stop for all layers, then the first block
+    tab.ask("document.querySelector('#map thead button').focus()")
+    tab.press("ArrowRight", 39)
+    tab.press("ArrowRight", 39)
+    assert text(tab, "#layer-title") == "Layer 3"
+    assert tab.ask(f"{focused}.dataset.layer") == "2"
+    tab.press("ArrowLeft", 37)
+    assert text(tab, "#layer-title") == "Layer 2"
+    tab.ask("document.querySelector('details summary').focus()")
+    tab.press("Enter", 13)
+    assert tab.ask("document.querySelector('details').open") is True
+    tab.ask("document.querySelector('#layer-on').focus()")
+    tab.press("Enter", 13)
+    assert text(tab, "#layer-title") == "Layer 3"
+    tab.ask("document.querySelector('#parts button').focus()")
+    tab.press("ArrowDown", 40)
+    assert tab.ask(f"{focused}.dataset.part") == "1"
+    tab.ask("document.querySelector('#decision').focus()")
+    before = text(tab, "#decision-says")
+    tab.press("ArrowLeft", 37)
+    assert text(tab, "#decision-says") != before
+    assert text(tab, "#layer-title") == "Layer 3"
+
+
+@needs_browser
+@pytest.mark.parametrize("solver", ["agd", "newton"])
+def test_a_narrow_screen_scrolls_within_boxes_only(pages, tab, solver):
+    tab.open(pages[solver], width=360, height=740)
+    tab.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    tab.ask("document.querySelectorAll('#held th button').forEach((one) => $(one.id).click())")
+    for layer in range(tab.ask("layers.length")):
+        tab.ask(f"open({layer})")
+        for part in range(min(tab.ask("partsOf(layers[state.layer]).length"), 4)):
+            tab.ask(f"state.part = {part}; showPart()")
+            assert tab.ask("document.documentElement.scrollWidth") == 360, (layer, part)
+
+
+@needs_browser
+def test_dark_mode_changes_the_colours(pages, tab):
+    looks = {}
+    for scheme in ("light", "dark"):
+        tab.open(pages["newton"], scheme=scheme)
+        looks[scheme] = tab.ask(
+            "[document.body, document.querySelector('.dot.w')].flatMap((one) =>"
+            " { const style = getComputedStyle(one); return [style.backgroundColor, style.color]; })"
+        )
+    light, dark = (sum(map(int, looks[scheme][0][4:-1].split(", "))) for scheme in ("light", "dark"))
+    assert light > 600
+    assert dark < 150
+    assert all(one != other for one, other in zip(*looks.values(), strict=True))

@@ -1,0 +1,258 @@
+"""What stands where in a construction: layers, families of heads and neurons, the blocks they belong to, their norms.
+
+Everything is read off the weights of the transformer; blocks only lend names. Every register is written by one block, so
+that what a head or a neuron writes says whose it is.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+from scipy import sparse
+
+from constructions.block import Block, Head, Units
+from constructions.construction import Construction
+from constructions.transformer import Layer, SparseMap, layer_norms
+from verify.inspector.formulas import Form, formula, kind_of, score
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Heads alike, side by side.
+
+    Attributes:
+        block: the number of the block they belong to.
+        role: what they are for, in the block's words.
+        kind: what their score does: one of `formulas.KINDS`.
+        place: number of the first head within its layer, in the order of the dense form.
+        query, key: one head's rows under the other's, shape (count · rank, D).
+        value: shape (count · span, D).
+        targets: the stream entry to which each row of the value is added.
+        count: number of heads.
+        rank, span: rows of the query and of the value, of each head.
+        formulas: what each head adds to what.
+    """
+
+    block: int
+    role: str
+    kind: str
+    place: int
+    query: sparse.csr_array
+    key: sparse.csr_array
+    value: sparse.csr_array
+    targets: Int[np.ndarray, " rows"]
+    count: int
+    rank: int
+    span: int
+    formulas: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Neurons alike: `first` of shape (count, D), `second` of shape (D, count); `place` is the number of the first one."""
+
+    block: int
+    role: str
+    place: int
+    count: int
+    first: sparse.csr_array
+    second: sparse.csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One stored layer.
+
+    Attributes:
+        first: number of the first layer, from 1, in the order in which they run.
+        repeat: how often it runs in succession.
+        families: its heads.
+        neurons: its neurons.
+        reads, writes: names of registers, in the order of the stream.
+        norms: largest ‖Q‖ or ‖K‖, Σ ‖V‖, ‖W1‖, ‖W2‖; their sum is the layer's share of |||θ|||.
+    """
+
+    first: int
+    repeat: int
+    families: tuple[Family, ...]
+    neurons: tuple[Neurons, ...]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    norms: tuple[float, float, float, float]
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Numbers of the blocks at work, in order."""
+        return tuple(sorted({part.block for part in (*self.families, *self.neurons)}))
+
+
+Place = tuple[int, Block, int]
+"""Number of a block, the block, and the number of one of its steps."""
+
+
+def layers(built: Construction) -> list[View]:
+    """All stored layers of a construction, in order.
+
+    Raises:
+        ValueError: if the blocks do not account for every head and neuron.
+    """
+    stored, first, found = built.transformer.stored_layers, 1, []
+    placed = _placed(built.blocks, _writers(built))
+    for number, layer in enumerate(stored):
+        found.append(_view(built, layer, placed.get(number, []), number, first))
+        first += layer.repeat
+    return found
+
+
+def _writers(built: Construction) -> list[set[str]]:
+    """Names of the registers that each stored layer writes."""
+    return [set(_names(built, _written(layer))) for layer in built.transformer.stored_layers]
+
+
+def _written(layer: Layer) -> np.ndarray:
+    targets = [group.targets.numpy(force=True) for group in layer.attention.stored_groups]
+    return np.unique(np.concatenate([layer.mlp.second.rows.numpy(force=True), *targets]))
+
+
+def _read(layer: Layer) -> np.ndarray:
+    parts = [
+        part for group in layer.attention.stored_groups for part in (group.query, group.key, group.value)
+    ]
+    return np.unique(np.concatenate([part.columns.numpy(force=True) for part in (*parts, layer.mlp.first)]))
+
+
+def _names(built: Construction, entries: np.ndarray) -> tuple[str, ...]:
+    """Registers to which stream entries belong."""
+    registers = built.tokens.stream.registers.values()
+    return tuple(r.name for r in registers if ((entries >= r.start) & (entries < r.start + r.size)).any())
+
+
+def _placed(blocks: Sequence[Block], writers: list[set[str]]) -> dict[int, list[Place]]:
+    """Which steps of which blocks each stored layer holds."""
+    placed: dict[int, list[Place]] = {}
+    for number, block in enumerate(blocks):
+        begins = next(layer for layer, names in enumerate(writers) if names & block.writes)
+        idle = next(n for n, step in enumerate(block.steps) if step.heads or step.units)
+        for step in range(len(block.steps)):
+            placed.setdefault(begins - idle + step, []).append((number, block, step))
+    return placed
+
+
+def _view(built: Construction, layer: Layer, placed: list[Place], number: int, first: int) -> View:
+    names = [(index, head) for index, block, step in placed for head in block.steps[step].heads]
+    units = [(index, group) for index, block, step in placed for group in block.steps[step].units]
+    counted = sum(head.count for _, head in names), sum(group.reads.height for _, group in units)
+    held = layer.attention.heads, layer.mlp.first.outputs
+    if counted != held:
+        raise ValueError(
+            f"stored layer {number}: wanted blocks with {held[0]} heads and {held[1]} neurons, got {counted}"
+        )
+    return View(
+        first,
+        layer.repeat,
+        tuple(_families(built, layer, names)),
+        tuple(_neurons(layer, units)),
+        _names(built, _read(layer)),
+        _names(built, _written(layer)),
+        layer_norms(layer),
+    )
+
+
+def _families(built: Construction, layer: Layer, names: list[tuple[int, Head]]) -> Iterator[Family]:
+    """Heads stand in groups of one shape, within a group in the order of the blocks."""
+    form = Form.of(built.tokens.stream)
+    queues: dict[tuple[int, int], list[tuple[int, Head]]] = {}
+    for index, head in names:
+        shape = head.query.height // head.count, head.value.height // head.count
+        queues.setdefault(shape, []).append((index, head))
+    place = 0
+    for group in layer.attention.stored_groups:
+        maps = (group.query, group.key, group.value)
+        heights = [part.outputs // group.count for part in maps]
+        targets, start = group.targets.numpy(force=True), 0
+        entries = [_by_head(part, group.count) for part in maps]
+        matrices = [part.matrix() for part in maps]
+        for index, head in queues[heights[0], heights[2]]:
+            stop = start + head.count
+            rows = [slice(start * height, stop * height) for height in heights]
+            scores = [score(form, entries[0][n], entries[1][n]) for n in range(start, stop)]
+            values = [
+                [(int(targets[n * heights[2] + r]), c, w) for r, c, w in entries[2][n]]
+                for n in range(start, stop)
+            ]
+            query, key, value = (matrix[part] for matrix, part in zip(matrices, rows, strict=True))
+            yield Family(
+                index,
+                head.role,
+                kind_of(scores[0], built.tokens.longest),
+                place,
+                query,
+                key,
+                value,
+                targets[rows[2]],
+                head.count,
+                heights[0],
+                heights[2],
+                tuple(formula(form, *parts) for parts in zip(scores, values, strict=True)),
+            )
+            start, place = stop, place + head.count
+
+
+def _by_head(part: SparseMap, count: int) -> list[list[tuple[int, int, float]]]:
+    """Each head's entries: row within the head, column, weight."""
+    height = part.outputs // count
+    found: list[list[tuple[int, int, float]]] = [[] for _ in range(count)]
+    columns = (part.rows.tolist(), part.columns.tolist(), part.weight.tolist())
+    for row, column, weight in zip(*columns, strict=True):
+        found[row // height].append((row % height, column, weight))
+    return found
+
+
+def _neurons(layer: Layer, units: list[tuple[int, Units]]) -> Iterator[Neurons]:
+    first, second = layer.mlp.first.matrix(), layer.mlp.second.matrix().tocsc()
+    place = 0
+    for index, group in units:
+        stop = place + group.reads.height
+        yield Neurons(
+            index, group.role, place, group.reads.height, first[place:stop], second[:, place:stop].tocsr()
+        )
+        place = stop
+
+
+@dataclass(frozen=True)
+class Lemma:
+    """What the docstring of the primitive that made a block says: its claim and its source, "" where it says none."""
+
+    claim: str
+    source: str
+
+
+def lemma(block: Block) -> Lemma:
+    """The claim and the source of the function that made a block, from its docstring, or else what it opens with.
+
+    >>> from constructions import linucb
+    >>> lemma(linucb.build(linucb.Spec(dim=2, actions=2, horizon=3, error=0.5)).blocks[2]).claim[:30]
+    'entry k of `to` is ⟨left_k, ri'
+    """
+    maker = inspect.getmodule(block.truth)
+    names = getattr(block.truth, "__qualname__", "").split(".")
+    text = inspect.getdoc(getattr(maker, names[0], None)) or ""
+    return Lemma(_field(text, "Claim") or " ".join(text.partition("\n\n")[0].split()), _field(text, "Source"))
+
+
+FIELDS = "Claim|Source|Reads|Writes|Error|Needs|Cost|Example"
+
+
+def _field(text: str, name: str) -> str:
+    """One field of a primitive's docstring, on one line."""
+    found = re.search(rf"\b{name}:\s*(.*?)(?=\s*(?:\b(?:{FIELDS}):|\n\n|>>>|\Z))", text, re.DOTALL)
+    return " ".join(found.group(1).split()).rstrip() if found else ""
+
+
+def span(views: Sequence[View], block: int) -> tuple[int, int]:
+    """The first and the last layer, from 1, in which a block is at work."""
+    own = [view for view in views if block in view.blocks]
+    return own[0].first, own[-1].first + own[-1].repeat - 1
