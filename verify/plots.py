@@ -325,7 +325,7 @@ _FIELDS = {  # curves, all of one length; other fields
 
 
 def _check(record: Record) -> None:
-    """Hold a record to its kind: fields present, curves of equal length, all of finite numbers >= 0."""
+    """Hold a record to its kind: fields present, curves of equal length, of finite numbers >= 0 if there is a logarithm."""
     kind = record.get("kind")
     if kind not in _FIELDS:
         raise ValueError(f"record: wanted a kind among {', '.join(PANELS)}, got {kind!r}")
@@ -333,27 +333,29 @@ def _check(record: Record) -> None:
     if kind == "slack":  # rows instead of curves
         rows = _field(record, "rows", kind) or [{}]
         record = {name: [_field(row, name, kind) for row in rows] for name in (*names, *others)}
-    rows = [record]
+    rows, least = [record], 0.0
     if kind == "curves":
         for name in ("title", "x_label", "y_label", "x_scale", "y_scale", "legend"):
             _field(record, name, kind)
-        rows = _field(record, "curves", kind) or [{}]
+        rows, least = _field(record, "curves", kind) or [{}], 0.0 if record["y_scale"] == "log" else -math.inf
     for row in rows:
         banded = [*names, "low", "high"] if kind == "curves" and "low" in row else names
-        _check_lists(kind, {name: _field(row, name, kind) for name in (*banded, *others)}, banded)
+        _check_lists(kind, {name: _field(row, name, kind) for name in (*banded, *others)}, banded, least)
 
 
-def _check_lists(kind: str, fields: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Hold the named fields to be lists of one length, of finite numbers >= 0."""
+def _check_lists(kind: str, fields: Mapping[str, Any], names: Sequence[str], least: float) -> None:
+    """Hold the named fields to be lists of one length, of finite numbers that are not below `least`."""
     lists = {name: fields[name] if isinstance(fields[name], list) else [] for name in names}
     lengths = {name: len(values) for name, values in lists.items()}
     if names and (len(set(lengths.values())) != 1 or 0 in lengths.values()):
         raise ValueError(f"{kind}: wanted lists of one length >= 1, got lengths {lengths}")
     for name, values in lists.items():
         for x in values:
-            number = isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) and x >= 0
+            number = (
+                isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) and x >= least
+            )
             if not number or (not x and "promise" in name):
-                raise ValueError(f"{kind}: wanted finite {name} >= 0, promises > 0, got {x!r}")
+                raise ValueError(f"{kind}: wanted finite {name} >= {least:g}, promises > 0, got {x!r}")
 
 
 def _field(record: Record, path: str, kind: str) -> Any:
