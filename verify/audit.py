@@ -22,6 +22,9 @@ from verify import strategies
 ORDER_WINDOW = 0.05
 """How far a fitted exponent may lie from the stated one."""
 
+FIT = "a fit, not a proof"
+"""What the note of a fitted exponent says."""
+
 SEARCH = hypothesis.settings(
     derandomize=True,
     database=None,
@@ -80,6 +83,8 @@ class Verdict:
         relative: measured divided by the size of what it is an error of, if it is an error.
         note: anything a reader should know.
         witness: the history at which `measured` was found, as a recipe.
+        main: whether a reader in a hurry should see it.
+        part: the part of the audit that measures it, which can be run alone.
     """
 
     claim: str
@@ -92,6 +97,13 @@ class Verdict:
     relative: float | None = None
     note: str = ""
     witness: dict | None = None
+    main: bool = False
+    part: str = ""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether an exponent was fitted, which is evidence; all else is held to a number."""
+        return self.kind == "order" or FIT in self.note
 
     @property
     def holds(self) -> bool:
@@ -199,6 +211,7 @@ class Report:
         blocks: rows of error, promise and slack, block by block.
         mutants: the single-weight changes that were tried.
         records: what the figures show, by the name of the figure, one record a panel.
+        made: when, with which versions, on what machine and in what time.
     """
 
     title: str
@@ -208,6 +221,7 @@ class Report:
     blocks: list[dict]
     mutants: list[dict]
     records: dict[str, list[dict]]
+    made: dict = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
