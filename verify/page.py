@@ -99,7 +99,8 @@ def _commands(reports: Mapping[str, Report]) -> str:
     typed = dict.fromkeys(report.made.get("command") for report in reports.values())
     lines = [command for command in typed if command] or ["weightwright verify all --out reports"]
     commits = dict.fromkeys(report.made.get("commit") for report in reports.values())
-    lines = [f"git checkout {commit.split(',')[0]}" for commit in commits if commit][:1] + [
+    lines = [
+        *[f"git checkout {commit.split(',')[0]}" for commit in commits if commit][:1],
         "make .venv/.ready   # the locked versions, in .venv; `make verify` does this and the audit",
         *lines,
         "weightwright plot reports   # this page and its figures again, from the saved report.json files: seconds",
@@ -270,7 +271,7 @@ def _mutants(mutants: Sequence[dict]) -> str:
 
 
 def _figure(name: str, report: Report, figure: str, svg: str) -> str:
-    caption = CAPTIONS.get((name, figure)) or CAPTIONS.get(("", report.records[figure][0]["kind"]), "")
+    caption = CAPTIONS.get(name, {}).get(figure, "")
     legend = LEGENDS.get(report.records[figure][0]["kind"], "")
     text = escape(" ".join(filter(None, (caption, legend))))
     return (
