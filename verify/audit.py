@@ -53,6 +53,24 @@ def words(recipe: Any) -> dict | None:
     return None if recipe is None else asdict(recipe)
 
 
+def replayed(construction: str, spec: Any, recipe: Recipe | None, block: str = "") -> str:
+    """Python that builds the weights and measures the error, of the policy or of a block, on one history alone.
+
+    The true algorithm is the one of the construction's name in verify.algorithms.
+    """
+    if recipe is None:
+        return ""
+    module = type(recipe).__module__.rpartition(".")[2]
+    found = f".blocks[{block!r}]" if block else ""
+    return (
+        f"from constructions import {construction}\n"
+        f"from verify import algorithms, audit, {module}\n"
+        f"built = {construction}.build({construction}.{spec!r})\n"
+        f"tried = [{module}.{recipe!r}]\n"
+        f"print(audit.measure(built, algorithms.{construction}, tried){found}.error)"
+    )
+
+
 @runtime_checkable
 class Strategies(Protocol):
     """Where recipes come from: verify.strategies for bandits, verify.episode_strategies for episodes."""
@@ -84,7 +102,7 @@ class Verdict:
         note: anything a reader should know.
         witness: the history at which `measured` was found, as a recipe.
         main: whether a reader in a hurry should see it.
-        part: the part of the audit that measures it, which can be run alone.
+        replay: Python that measures it again on the witness alone.
     """
 
     claim: str
@@ -98,7 +116,7 @@ class Verdict:
     note: str = ""
     witness: dict | None = None
     main: bool = False
-    part: str = ""
+    replay: str = ""
 
     @property
     def fitted(self) -> bool:

@@ -1,4 +1,6 @@
-"""Figures for the README and docs/gallery.md, drawn again from saved reports: python -m verify.gallery REPORTS [PAGE]
+"""Figures for the README and docs/gallery.md, drawn again from saved reports.
+
+    python -m verify.gallery REPORTS [PAGE]
 
 The page says which: every picture ![…](gallery/CONSTRUCTION-FIGURE.png) in it is the figure of that name in
 REPORTS/CONSTRUCTION/report.json. Colours are reduced to 64, which no eye can tell and makes the files a third of the size.

@@ -160,15 +160,20 @@ def _rest(cards: Sequence[str]) -> str:
 
 def _origin(name: str, verdict: Verdict) -> str:
     """Where a claim stands, the worst history, and how to measure it alone."""
-    text = f"<p class='small'>{escape(verdict.source)}. <code>{escape(_alone(name, verdict))}</code></p>"
-    if verdict.witness:
+    text = f"<p class='small'>{escape(verdict.source)}. <code>{_alone(name)}</code></p>"
+    if verdict.replay:
+        text += (
+            "<details class='small'><summary>alone, on the worst history, in Python</summary>"
+            f"<pre>{escape(verdict.replay)}</pre></details>"
+        )
+    elif verdict.witness:
         witness = ", ".join(f"{key}={value!r}" for key, value in verdict.witness.items())
         text += f"<details class='small'><summary>the worst history</summary><code>{escape(witness)}</code></details>"
     return text
 
 
-def _alone(name: str, verdict: Verdict) -> str:
-    return f"weightwright verify {name}" + (f" --part {verdict.part}" if verdict.part else "")
+def _alone(name: str) -> str:
+    return escape(f"weightwright verify {name}")
 
 
 def _numbers(verdict: Verdict) -> str:
@@ -236,7 +241,7 @@ def _orders(name: str, fits: Sequence[Verdict]) -> str:
             else f"≤ {pretty(verdict.stated)}"
         )
         rows.append(
-            f"<td>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. <code>{escape(_alone(name, verdict))}</code>"
+            f"<td>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. <code>{_alone(name)}</code>"
             f"</small></td><td class='number measured'>{pretty(verdict.measured)}</td><td class='number'>{stated}</td>"
             f"<td><small>{escape(verdict.note)}</small></td><td class='{word}'>{word}</td>"
         )
