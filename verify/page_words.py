@@ -61,9 +61,8 @@ CAPTIONS = {
             "true LinUCB does, the curves lie on each other; the note counts the decisions that differ."
         ),
         "rounding": (
-            "Left, rounding along Newton's iteration and its bound; right, the policy's error in two "
-            "precisions by condition number: where a curve rises above the certificate, the precision no "
-            "longer suffices."
+            "Left, the error of Newton's iteration in exact arithmetic, and what two precisions add to it; right, "
+            "the policy's error by condition number: above the certificate, the precision no longer suffices."
         ),
     },
     "thompson": {
