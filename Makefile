@@ -3,10 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify test check lint types bench sweep nightly dist lock clean
+.PHONY: verify gallery test check lint types bench sweep nightly dist lock clean
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports
+
+gallery: $(READY)  ## the pictures of docs/gallery.md, from the reports of `make verify`
+	$(BIN)/python -m verify.gallery reports docs/gallery.md
 
 test: $(READY)  ## the test suite with shape types enforced and doctests executed
 	$(BIN)/python -m pytest -n 2

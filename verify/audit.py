@@ -22,6 +22,9 @@ from verify import strategies
 ORDER_WINDOW = 0.05
 """How far a fitted exponent may lie from the stated one."""
 
+FIT = "a fit, not a proof"
+"""What the note of a fitted exponent says."""
+
 SEARCH = hypothesis.settings(
     derandomize=True,
     database=None,
@@ -48,6 +51,24 @@ class Recipe(Protocol):
 def words(recipe: Any) -> dict | None:
     """A recipe as a record, if there is one."""
     return None if recipe is None else asdict(recipe)
+
+
+def replayed(construction: str, spec: Any, recipe: Recipe | None, block: str = "") -> str:
+    """Python that builds the weights and measures the error, of the policy or of a block, on one history alone.
+
+    The true algorithm is the one of the construction's name in verify.algorithms.
+    """
+    if recipe is None:
+        return ""
+    module = type(recipe).__module__.rpartition(".")[2]
+    found = f".blocks[{block!r}]" if block else ""
+    return (
+        f"from constructions import {construction}\n"
+        f"from verify import algorithms, audit, {module}\n"
+        f"built = {construction}.build({construction}.{spec!r})\n"
+        f"tried = [{module}.{recipe!r}]\n"
+        f"print(audit.measure(built, algorithms.{construction}, tried){found}.error)"
+    )
 
 
 @runtime_checkable
@@ -80,6 +101,8 @@ class Verdict:
         relative: measured divided by the size of what it is an error of, if it is an error.
         note: anything a reader should know.
         witness: the history at which `measured` was found, as a recipe.
+        main: whether a reader in a hurry should see it.
+        replay: Python that measures it again on the witness alone.
     """
 
     claim: str
@@ -92,6 +115,13 @@ class Verdict:
     relative: float | None = None
     note: str = ""
     witness: dict | None = None
+    main: bool = False
+    replay: str = ""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether an exponent was fitted, which is evidence; all else is held to a number."""
+        return self.kind == "order" or FIT in self.note
 
     @property
     def holds(self) -> bool:
@@ -199,6 +229,7 @@ class Report:
         blocks: rows of error, promise and slack, block by block.
         mutants: the single-weight changes that were tried.
         records: what the figures show, by the name of the figure, one record a panel.
+        made: when, with which versions, on what machine and in what time.
     """
 
     title: str
@@ -208,6 +239,7 @@ class Report:
     blocks: list[dict]
     mutants: list[dict]
     records: dict[str, list[dict]]
+    made: dict = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:

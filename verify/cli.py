@@ -3,7 +3,9 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -24,7 +26,7 @@ from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
 from verify.cli_models import COLUMNS, Json, out_folder
-from verify.report import number, write, write_whole
+from verify.report import load, made, number, publish, save, write_whole
 from verify.training.cache import cached
 from verify.training.recipes import RECIPES
 
@@ -83,19 +85,23 @@ def verify(
     ] = 2000,
     mutants: Annotated[int, typer.Option(min=0, help="Single-weight mutants to audit.")] = 100,
 ) -> None:
-    """Audit: a table of measured ≤ certified ≤ stated. Exit status 1 if any claim fails."""
+    """Audit: a table of measured ≤ certified ≤ stated, and one page in --out. Exit status 1 if any claim fails."""
     console, progress = Console(), Console(stderr=True)
     chosen = CLAIMS if construction.value == "all" else {construction.value: CLAIMS[construction.value]}
     reports = {}
     with progress.status("starting") as status:
         for name, claims in chosen.items():
-            reports[name] = claims(
-                histories, mutants, lambda what, name=name: status.update(f"{name}: {what}")
-            )
+            start = time.perf_counter()
+            report = claims(histories, mutants, lambda what, name=name: status.update(f"{name}: {what}"))
+            command = f"weightwright verify {name} --histories {histories} --mutants {mutants} --out reports"
+            reports[name] = replace(report, made=made(time.perf_counter() - start, command))
             if out is not None:
-                status.update(f"{name}: drawing figures")
-                page = write(reports[name], out / name)
-                progress.print(f"report: {page}")
+                save(reports[name], out / name)
+        if out is not None:
+            status.update("errata")
+            _save_errata(out)
+            status.update("drawing figures")
+            progress.print(f"report: {publish(out)}")
     if as_json:
         print(json.dumps({name: report.record() for name, report in reports.items()}, default=float))
     else:
@@ -131,33 +137,34 @@ def tables(report: Report) -> list[Table]:
     return [claims, slack]
 
 
-@app.command(epilog="Example: weightwright plot reports/linucb --out figures")
+@app.command(epilog="Example: weightwright plot reports, or: weightwright plot reports/linucb --figure depth")
 def plot(
-    source: Annotated[Path, typer.Argument(help="A report folder, or a report.json.")],
+    source: Annotated[Path, typer.Argument(help="What --out was, a folder in it, or a report.json.")],
     figure: Annotated[str | None, typer.Option(help="One figure by name; all if left out.")] = None,
-    out: Annotated[Path, out_folder("the figures")] = Path("figures"),
+    out: Annotated[Path | None, out_folder("the page or the figures")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the figures of a saved report again, as SVG and PNG."""
-    path = source / "report.json" if source.is_dir() else source
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))["records"]
-    except (OSError, ValueError, KeyError) as error:
-        _fail(f"{path}: wanted a report.json written by `weightwright verify --out`, got {error}")
-    if figure is not None and figure not in records:
-        _fail(f"figure: wanted one of {', '.join(records)}, got {figure}")
-    files = []
-    for name in [figure] if figure else records:
-        files += [str(path) for path in plots.save(plots.draw(*records[name]), out, name)]
+    """Write the page of saved reports again, without auditing; or draw the figures of one, as SVG and PNG.
+
+    The page goes beside the reports, figures of one report to figures/, unless --out says otherwise.
+    """
+    if figure is None and source.is_dir() and not (source / "report.json").exists():
+        files = [str(publish(source, out))]
+    else:
+        records = load(source / "report.json" if source.is_dir() else source).records
+        if figure is not None and figure not in records:
+            _fail(f"figure: wanted one of {', '.join(records)}, got {figure}")
+        files = []
+        for name in [figure] if figure else records:
+            drawn = plots.save(plots.draw(*records[name]), out or Path("figures"), name)
+            files += [str(path) for path in drawn]
     print(json.dumps(files) if as_json else "\n".join(files))
 
 
 @app.command(epilog="Example: weightwright errata --json")
 def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")] = None) -> None:
     """Errors in the paper, each run on a smallest witness beside its repair. Exit status 1 if one is not confirmed."""
-    records = [erratum.record() for erratum in errata_module.ERRATA]
-    if out is not None:
-        write_whole(out / "errata.json", json.dumps(records, indent=1))
+    records = [erratum.record() for erratum in errata_module.ERRATA] if out is None else _save_errata(out)
     if as_json:
         print(json.dumps(records))
     else:
@@ -173,6 +180,13 @@ def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")
         Console().print(table)
     if not all(record["confirmed"] for record in records):
         raise typer.Exit(1)
+
+
+def _save_errata(out: Path) -> list[dict]:
+    """Run the errata, and write what came out."""
+    records = [erratum.record() for erratum in errata_module.ERRATA]
+    write_whole(out / "errata.json", json.dumps(records, indent=1))
+    return records
 
 
 @app.command(epilog="Example: weightwright sweep --algorithm linucb --quick --dask tcp://10.0.0.1:8786")

@@ -1,7 +1,7 @@
 """Figures, drawn from saved records alone.
 
     draw(record)                one panel, 3.4 in wide: a journal's column
-    draw(record, record, …)     panels side by side, 7 in wide: a page
+    draw(record, record, …)     panels side by side, 7 in wide: a page; more than three in rows of two
     save(figure, folder, name)  name.svg, its text as text, and name.png; the same record always gives the same bytes
 
 Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; line styles and markers tell the same
@@ -9,6 +9,7 @@ curves apart in grey. Records come from sweeps.py; the rows of "slack" are probe
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,9 @@ Record = Mapping[str, Any]
 """JSON values under a `kind`."""
 
 COLUMN, PAGE, HEIGHT = 3.4, 7.0, 2.5
-"""Widths of figures of one panel and of several, and the height of both, in inches."""
+"""Widths of figures of one panel and of several, and the least height of a row of panels, in inches."""
+ROW, FRAME = 0.15, 0.75
+"""Height of a line of names down the side of a panel, and of what is above and below them, in inches."""
 
 BLACK, ORANGE, BLUE, VERMILLION, GREY, PALE = "#000000", "#E69F00", "#0072B2", "#D55E00", "#777777", "#E8E8E8"
 
@@ -76,13 +79,45 @@ def draw(*records: Record) -> Figure:
     for record in records:
         _check(record)
     with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(COLUMN if len(records) == 1 else PAGE, HEIGHT), layout="constrained")
+        rows, columns = (1, len(records)) if len(records) < 4 else (math.ceil(len(records) / 2), 2)
+        size = (COLUMN if columns == 1 else PAGE, rows * max(map(_height, records)))
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        for axes, record in zip(figure.subplots(1, len(records), squeeze=False)[0], records, strict=True):
+        places = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, record in zip(places, records, strict=False):
             PANELS[record["kind"]](axes, record)
+        for axes in places[len(records) :]:
+            axes.remove()
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            _clear_legend(axes)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once: saving again moves nothing
     return figure
+
+
+def _height(record: Record) -> float:
+    """Inches that a panel needs: those with names down the side grow with them."""
+    names = len(record["rows"]) if record["kind"] == "slack" else 0
+    if record["kind"] == "stream_at_token":
+        names = len(_registers(record))
+    return max(HEIGHT, ROW * names + FRAME)
+
+
+def _clear_legend(axes: Axes) -> None:
+    """Move a legend that lies on a curve above the panel, in two columns, the title above it."""
+    legend = axes.get_legend()
+    if legend is None:
+        return
+    box = legend.get_window_extent().padded(1)
+    paths = [line.get_transform().transform_path(line.get_path()) for line in axes.get_lines()]
+    if not any(len(path) > 1 and path.intersects_bbox(box, filled=False) for path in paths):
+        return
+    handles, labels = axes.get_legend_handles_labels()
+    lines = math.ceil(len(labels) / 2)
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1), "borderaxespad": 0, "columnspacing": 1}
+    axes.legend(handles, labels, ncols=2, handlelength=1.8, **place)
+    axes.set_title(axes.get_title("left"), pad=lines * 12 + 4)
 
 
 def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
@@ -154,18 +189,19 @@ def regret(axes: Axes, record: Record) -> None:
     x, spec = record["steps"], record["spec"]
     (low, high), edges = (_band(record, name) for name in ("true", "built"))
     axes.plot(x, record["true"], color=ORANGE, linewidth=3, label=spec.get("name", "LinUCB"))
-    axes.fill_between(x, low, high, color=ORANGE, alpha=0.2, linewidth=0)
+    band = f"mean ± s.d., {len(record['seeds'])} runs"
+    axes.fill_between(x, low, high, color=ORANGE, alpha=0.2, linewidth=0, label=band)
     label = f"transformer, {record['layers']} layers"
     axes.plot(x, record["built"], "--", color=BLACK, linewidth=1, label=label)
     for edge in edges:
         axes.plot(x, edge, ":", color=BLACK, linewidth=0.7)
-    axes.set(xlabel="step t", ylabel="cumulative regret (reward)", xlim=(0, max(x)), ylim=(0, None))
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    note = f"{record['differing']} of {record['decisions']} decisions differ\nmean ± s.d., {len(record['seeds'])} runs"
-    axes.text(0.98, 0.03, note, ha="right", va="bottom", transform=axes.transAxes)
+    top = max(*high, *edges[1], 1e-9)  # the legend has the upper 30 % for itself
+    axes.set(xlabel="step t", ylabel="cumulative regret (reward)", xlim=(0, max(x)), ylim=(0, 1.45 * top))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=top > 5))
     setting = spec.get("setting") or f"d = {spec['dim']}, A = {spec['actions']}"
-    axes.set_title(f"{record['label']}, {setting}")
-    axes.legend(loc="upper left")
+    note = f"{record['differing']:,} of {record['decisions']:,} decisions differ"
+    axes.set_title(f"{record['label']}, {setting}\n{note}")
+    axes.legend(loc="upper left", borderaxespad=0.2, handlelength=1.6, labelspacing=0.3)
 
 
 def slack(axes: Axes, record: Record) -> None:
@@ -183,14 +219,18 @@ def slack(axes: Axes, record: Record) -> None:
         shares += filter(None, used)
     axes.axvline(1, color=BLACK, linewidth=0.8, zorder=0)
     bounds = {"xlim": (min(shares) / 5, max(shares) * 2), "ylim": (-0.6, len(rows) - 0.4)}
-    axes.set(xlabel="worst error / promise", **bounds)
-    axes.set_yticks(range(len(rows)), [row["block"].replace("_k", "ₖ") for row in rows])
+    axes.set(xlabel="worst error / promise (line: all of it)", **bounds)
+    axes.set_yticks(range(len(rows)), [_typeset(row["block"]) for row in rows])
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     axes.tick_params(axis="y", length=0)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, handletextpad=0.1, columnspacing=1)
 
 
 FORMS = {"theorem": LOOKS["stated"], "slim": LOOKS["certified"], "narrow": LOOKS["measured"]}
+RAISED, LOWERED = (
+    str.maketrans("-.0123456789", "⁻·⁰¹²³⁴⁵⁶⁷⁸⁹"),
+    {"_k": "ₖ", "_h": "ₕ", "^-0.5": "⁻¹ᐟ²", "^0.5": "¹ᐟ²"},
+)
 LETTERS = {"states": "S", "actions": "A", "horizon": "H", "episodes": "K"}
 
 
@@ -199,24 +239,27 @@ def size_of_forms(axes: Axes, record: Record) -> None:
     x = record["values"]
     for form, look in FORMS.items():
         fit = record["fits"][form]["width"]
-        label = f"{form}, D ∝ {LETTERS[record['variable']]}^{fit['exponent']:.2f}"
+        power = f"{fit['exponent']:.2f}".translate(RAISED)
+        label = f"{form}, D ∝ {LETTERS[record['variable']]}{power}"
         axes.loglog(x, record["forms"][form]["width"], label=label, **vars(look))
         axes.loglog(
             x, record["forms"][form]["hidden"], color=look.color, linestyle=look.linestyle, alpha=0.35
         )
     spec, letter = record["spec"], LETTERS[record["variable"]]
-    fixed = ", ".join(f"{sign}={spec[name]}" for name, sign in LETTERS.items() if name != record["variable"])
-    axes.set(xlabel=letter, ylabel="D (bold), D′ (pale)")
+    fixed = ", ".join(
+        f"{sign} = {spec[name]}" for name, sign in LETTERS.items() if name != record["variable"]
+    )
+    axes.set(xlabel=f"{record['variable']} {letter}", ylabel="registers D, neurons D′ (pale)")
     axes.set_title(fixed)
     axes.set_xticks(x, [str(value) for value in x])
     axes.minorticks_off()
     axes.set_ylim(None, 60 * max(record["forms"]["theorem"]["hidden"]))
-    axes.legend(loc="upper left", handlelength=1.2, fontsize=6)
+    axes.legend(loc="upper left", handlelength=1.8, labelspacing=0.2, borderaxespad=0)
 
 
 def stream_at_token(axes: Axes, record: Record) -> None:
     """Every register at one token, shaded by what it holds, with the layer and the heads or neurons that wrote it."""
-    rows = [row for row in record["registers"] if not row["name"].startswith("level_")][::-1]
+    rows = _registers(record)[::-1]
     longest = max(len(row["values"]) for row in rows)
     for place, row in enumerate(rows):
         values, top = row["values"], max(map(abs, row["values"])) or 1.0
@@ -226,17 +269,22 @@ def stream_at_token(axes: Axes, record: Record) -> None:
             axes.barh(
                 place, width * 0.9, left=n * width, height=0.8, color=shade, edgecolor=GREY, linewidth=0.3
             )
-        text = "input" if not row["layer"] else f"layer {row['layer']}: "
-        if row["layer"]:
-            text += f"{row['heads']} heads" if row["heads"] else f"{row['neurons']} neurons"
-        axes.text(longest * 1.02, place, text, va="center", fontsize=5)
-    axes.set(xlim=(0, longest * 1.35), ylim=(-0.7, len(rows) - 0.3))
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=5)
+        what, count = ("head", row["heads"]) if row["heads"] else ("neuron", row["neurons"])
+        writer = f"layer {row['layer']}: {count:,} {what}{'s' * (count != 1)}"
+        text = writer if row["layer"] else "input"
+        axes.annotate(text, (longest, place), (4, 0), textcoords="offset points", va="center")
+    axes.set(xlim=(0, longest), ylim=(-0.7, len(rows) - 0.3))
+    axes.set_yticks(range(len(rows)), [_typeset(row["name"]).replace("_", " ") for row in rows])
     axes.set_xticks([])
     for side in ("bottom", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_title(f"{record['spec']['form']} form, decision {record['steps']}: dark is large")
+
+
+def _registers(record: Record) -> list[Mapping[str, Any]]:
+    """The registers that are drawn: all but the levels of a maximum."""
+    return [row for row in record["registers"] if not row["name"].startswith("level_")]
 
 
 GROUPS = ((BLUE, "o"), (VERMILLION, "s"), ("#009E73", "^"), ("#CC79A7", "D"), (ORANGE, "v"), (GREY, "P"))
@@ -278,17 +326,32 @@ def posterior(axes: Axes, record: Record) -> None:
         axes.plot(*(center[:, None] + radius * root @ circle), color=BLUE, linewidth=1, zorder=2)
     axes.plot(*center, "o", color=BLUE, markersize=3)
     scale = 1.9 / max(np.linalg.norm(record["arms"], axis=1))
-    for arm, share in zip(np.array(record["arms"]), record["probabilities"], strict=True):
+    turned = _apart([math.atan2(arm[1], arm[0]) for arm in record["arms"]])
+    for arm, share, turn in zip(np.array(record["arms"]), record["probabilities"], turned, strict=True):
         axes.annotate(
             "",
             scale * arm,
             (0, 0),
             arrowprops={"arrowstyle": "->", "color": VERMILLION, "lw": 0.4 + 2 * share},
         )
-        place = 2.7 * arm / np.linalg.norm(arm)
-        axes.text(place[0], place[1], f"{share:.2f}", ha="center", va="center", color=VERMILLION)
+        x, y = 2.75 * math.cos(turn), 2.75 * math.sin(turn)
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.text(x, y, f"{share:.2f}", ha="center", va="center", color=VERMILLION, bbox=behind)
     axes.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), xlabel="w₁", ylabel="w₂", aspect="equal")
-    axes.set_title(f"decision {record['step']}")
+    axes.set_title(f"decision {record['step']}: P(arm is best)")
+
+
+def _apart(angles: Sequence[float], least: float = 0.5) -> list[float]:
+    """Angles moved so far that neighbours are `least` apart where there is room, each as little as a few rounds allow."""
+    order, moved = np.argsort(angles), np.sort(angles)
+    least = min(least, 2 * math.pi / len(moved))
+    for _ in range(50):
+        gaps = np.diff(moved, append=moved[0] + 2 * math.pi)
+        push = np.maximum(least - gaps, 0) / 2
+        moved = moved - push + np.roll(push, 1)
+    placed = np.empty(len(moved))
+    placed[order] = moved
+    return placed.tolist()
 
 
 _PANELS = (
@@ -366,6 +429,13 @@ def _field(record: Record, path: str, kind: str) -> Any:
             raise ValueError(f"{kind}: wanted a field {path}, got none")
         value = value[name]
     return value
+
+
+def _typeset(name: str) -> str:
+    """A block's name with small letters for indices and powers."""
+    for plain, small in LOWERED.items():
+        name = name.replace(plain, small)
+    return re.sub(r"(?<=[a-z])_(\d)", lambda match: "₀₁₂₃₄₅₆₇₈₉"[int(match[1])], name)
 
 
 def _power(fit: Mapping[str, float]) -> str:

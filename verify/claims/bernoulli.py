@@ -158,7 +158,14 @@ def _policy(built: Construction, found: Excess) -> Iterator[Verdict]:
     both = {"rounding": rounding, "witness": words(found.recipe)}
     distance, stated = -math.expm1(-built.certificate), -math.expm1(-spec.error)
     yield Verdict(
-        f"{title}: log TS − log TF", SOURCE, "bound", found.ratio, spec.error, built.certificate, **both
+        f"{title}: log TS − log TF",
+        SOURCE,
+        "bound",
+        found.ratio,
+        spec.error,
+        built.certificate,
+        main=spec == MAIN,
+        **both,
     )
     yield Verdict(
         f"{title}: KL(TS ‖ TF)",

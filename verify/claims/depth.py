@@ -19,7 +19,7 @@ from constructions.construction import Construction
 from constructions.thompson import nodes, sampling
 from constructions.transformer import Size
 from verify import algorithms, numerics, posterior_sweeps, sweeps
-from verify.audit import Findings, Verdict, measure
+from verify.audit import Findings, Verdict, measure, replayed
 from verify.frontier import hard_histories
 from verify.strategies import Recipe, battery
 from verify.sweeps import Record
@@ -66,7 +66,8 @@ def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
         last = replace(spec, error=error, horizon=HORIZONS[-1])
         layers = printed.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(last))
         claim = f"{title}, T={last.horizon:,}: layers"
-        yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers)
+        shown = error == ERRORS[0]
+        yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers, main=shown)
 
 
 def rounding(spec: linucb.Spec) -> tuple[list[Verdict], list[Record]]:
@@ -192,6 +193,10 @@ def searched(
         built.certificate,
         rounding=2 * built.blocks[-1].promise.total.rounding,
         witness=findings.witness,
+        main=built.spec.solver == "newton"
+        and built.spec.horizon == 200
+        and built.spec.root == "interpolation",
+        replay=replayed("linucb", built.spec, findings.recipe),
     )
     worst = max(findings.blocks.values(), key=lambda block: block.ratio)
     claim = f"{title}: worst error over promise of a block"

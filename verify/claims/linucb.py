@@ -22,7 +22,7 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.primitives.descent import Solver
 from verify import algorithms, environments, sweeps
-from verify.audit import Findings, Report, Verdict, kept, measure, search, shrink, words
+from verify.audit import Findings, Report, Verdict, kept, measure, replayed, search, shrink, words
 from verify.claims import depth
 from verify.mutation import Mutant, mutants
 from verify.strategies import battery
@@ -116,6 +116,8 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         built.certificate,
         rounding=2 * built.blocks[-1].promise.total.rounding,
         witness=witness,
+        main=True,
+        replay=replayed("linucb", spec, shortest or findings.recipe),
     )
     depth = built.transformer.stored_layers[0].repeat
     values = sweeps.symbols(spec) | {"depth": depth}
@@ -127,16 +129,17 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         formula = formulas.get(block.name)
         stated = formula.evaluate("error", **values) if formula else None
         claim = f"{block.name}: error after {depth} descent layers"
-        yield kept(claim, block, findings.blocks[block.name], stated)
+        worst = findings.blocks[block.name]
+        replay = replayed("linucb", spec, worst.recipe, block.name)
+        yield replace(kept(claim, block, worst, stated), replay=replay)
 
 
 def _sizes(built: Construction) -> Iterator[Verdict]:
     size, values = built.size(), sweeps.symbols(built.spec)
     for what in ("layers", "heads"):
         stated = theorem.THEOREM_8_EXPLICIT.evaluate(what, **values)
-        yield Verdict(
-            f"{_title(built.spec)}: {what}", "Theorem 8 and its proof", "size", getattr(size, what), stated
-        )
+        claim, found = f"{_title(built.spec)}: {what}", getattr(size, what)
+        yield Verdict(claim, "Theorem 8 and its proof", "size", found, stated, main=what == "layers")
 
 
 def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
@@ -192,6 +195,8 @@ def _stated() -> Iterator[Verdict]:
         built.certificate,
         rounding=rounding,
         witness=findings.witness,
+        main=True,
+        replay=replayed("linucb", STATED, findings.recipe),
     )
 
 
@@ -300,6 +305,7 @@ def _stream(name: str, record: dict) -> Verdict:
         rounding=record["rounding"],
         note=f"final regret {record['built'][-1]:.2f}, true LinUCB {record['true'][-1]:.2f}; "
         f"{differing} of {record['decisions']} decisions differ",
+        main=name == "paper",
     )
 
 
@@ -313,6 +319,7 @@ def caught(broken: list[Mutant]) -> Verdict:
         1 - len(survivors) / max(len(broken), 1),
         0.9,
         note="; ".join(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors),
+        main=True,
     )
 
 

@@ -24,7 +24,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
 from verify import algorithms, posterior_sweeps
-from verify.audit import Findings, Report, Verdict, kept, measure, search
+from verify.audit import Findings, Report, Verdict, kept, measure, replayed, search
 from verify.claims import bernoulli, depth
 from verify.claims.linucb import caught, slack_rows
 from verify.mutation import mutants
@@ -124,6 +124,8 @@ def _searched(built: Construction, findings: Findings, what: str) -> Iterator[Ve
         spec.error,
         built.certificate,
         witness=findings.witness,
+        main=True,
+        replay=replayed("thompson", spec, findings.recipe) if spec.actions == 2 else "",
     )
     for block in built.blocks:
         if block.name in _MANY:
@@ -143,6 +145,8 @@ def _two_arms(spec: thompson.Spec) -> Verdict:
         spec.error,
         built.certificate,
         witness=findings.witness,
+        main=True,
+        replay=replayed("thompson", spec, findings.recipe),
         note=f"{size.layers} layers, {size.heads} heads, {size.width} registers, {size.hidden:,} neurons; "
         f"two-sided, not truncated, down to log-probabilities of {-(posterior.largest_ratio(spec) ** 2) / 2:,.0f}",
     )
@@ -189,6 +193,7 @@ def _policy() -> Iterator[Verdict]:
         float(np.abs(np.log(found / np.where(counted, ideal, found))).max()),
         MAIN.error,
         built.certificate,
+        main=True,
         note=f"certified total variation from P̄ {certified:.2g}; left to chance: a direction that does not tell two arms "
         f"apart, at most {chance.untold:.2g} a decision, and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
         f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand",
@@ -222,6 +227,7 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
         worst,
         SAMPLED.error,
         built.certificate,
+        main=True,
     )
     note = (
         "no action differs"
@@ -297,6 +303,7 @@ def _regret(record: dict) -> Iterator[Verdict]:
         "size",
         final,
         record["bound"],
+        main=True,
         note=f"true Thompson sampling {record['true'][-1]:.1f}; {record['differing']} of {record['decisions']:,} decisions "
         f"differ; implied constant of d√T log(Td): {final / unit:.3f}",
     )

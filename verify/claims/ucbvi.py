@@ -20,7 +20,7 @@ import numpy as np
 from constructions import ucbvi
 from constructions.construction import Construction
 from verify import algorithms, environments, episode_strategies, episode_sweeps, exact
-from verify.audit import Findings, Report, Verdict, search, shrink, words
+from verify.audit import Findings, Report, Verdict, replayed, search, shrink, words
 from verify.claims.linucb import slack_rows
 from verify.mutation import Mutant, mutants
 from verify.sweeps import fit_power
@@ -119,6 +119,7 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
         float(worst),
         0.0,
         built.certificate,
+        main=True,
         note=f"at {uneven} of the decisions the actions' values differ; bonus times {spec.exploration:g}",
         witness=witness,
     )
@@ -138,6 +139,8 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         built.certificate,
         rounding=1e-10 / spec.tau,
         witness=findings.witness if shortest is None else words(shortest),
+        main=spec.form == "theorem",
+        replay=replayed("ucbvi", spec, shortest or findings.recipe),
         note=f"exact but for rounding, held to 1e-10/τ = {1e-10 / spec.tau:g}",
     )
     for block in built.blocks:
@@ -194,9 +197,8 @@ def _our_sizes() -> Iterator[Verdict]:
         note = f"D = {found['width']:,} for {full['width']:,}, M = {found['heads']:,} for {full['heads']:,}, "
         note += f"D' = {found['hidden']:,} for {full['hidden']:,}, L = {found['layers']} for {full['layers']}"
         ratio = full["width"] / found["width"]
-        yield Verdict(
-            f"{title}: registers of the theorem's form over these", source, "least", ratio, wanted, note=note
-        )
+        claim, shown = f"{title}: registers of the theorem's form over these", name == "narrow"
+        yield Verdict(claim, source, "least", ratio, wanted, note=note, main=shown)
         yield Verdict(f"{title}: layers", source, "size", found["layers"], float(2 * spec.horizon + 4))
     title = _title(replace(spec, form="narrow"))
     bound = 12 * spec.pairs + 4 * (spec.states + spec.actions + spec.horizon) + 64
@@ -276,6 +278,7 @@ def _stream(record: dict) -> Verdict:
         record["measured"],
         0.0,
         0.0,
+        main=True,
         rounding=record["rounding"],
         note=f"final regret {record['built'][-1]:.2f}, true UCB-VI {record['true'][-1]:.2f}; {record['differing']} of "
         f"{record['decisions']} decisions differ; {record['uniform']:.0%} of decisions uniform; Theorem 13's order "
@@ -296,6 +299,7 @@ def _caught(broken: list[Mutant]) -> Verdict:
         "least",
         1 - len(missed) / max(len(effective), 1),
         0.9,
+        main=True,
         note="; ".join([note, *(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in missed)]),
     )
 

@@ -1,0 +1,262 @@
+"""The report page: every claim with its numbers and verdict, written from saved files alone, and nothing from elsewhere."""
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from constructions import linucb
+from verify import algorithms, audit, cli, gallery, report, strategies
+from verify.audit import FIT, Report, Verdict
+from verify.bars import bar, pretty
+
+ROOT = Path(__file__).parent.parent
+HOLDING = (
+    Verdict(
+        "policy <all> & t",
+        "Theorem 8",
+        "bound",
+        0.25,
+        1e-3 * 1e3,
+        0.5,
+        witness={"seed": 7},
+        main=True,
+        replay="print(1 < 2)",
+    ),
+    Verdict("exact but for rounding", "Theorem 12", "bound", 3e-12, 0.0, 0.0, rounding=2e-9, relative=1e-13),
+    Verdict("layers, T = 50", "Theorem 8", "size", 408, 2416.0),
+    Verdict("share that is noticed", "this audit", "least", 0.95, 0.9, note="word " * 60),
+    Verdict("depth in T", "Theorem 8, an order", "order", 0.467, 0.5, note=FIT),
+    Verdict("neurons in T", "Theorem 8, an order", "size", 0.9, 1.05, note=f"95 % interval [0.8, 1]; {FIT}"),
+)
+CURVE = {"label": "one", "x": [1, 2], "y": [1.0, 0.5], "group": "one", "look": "measured"}
+CURVES = {
+    "kind": "curves",
+    "title": "a figure",
+    "x_label": "x",
+    "y_label": "y",
+    "x_scale": "linear",
+    "y_scale": "linear",
+    "legend": "best",
+    "curves": [CURVE],
+}
+BLOCK = {"block": "logits", "domain": "any", "error": 0.1, "promise": 0.5, "slack": 5.0, "note": ""}
+BLOCK |= {"own_error": 0.0, "own_promise": 0.25, "own_slack": None}
+MUTANT = {"place": "layers.0", "row": "row 1", "column": "action[2]", "score": 11.0, "reason": "none"}
+ERRATUM = {
+    **{
+        "name": "a sign",
+        "where": "step 1",
+        "printed": "−3B",
+        "repair": "1 − 3B",
+        "effect": "none",
+        "witness": "S = 1",
+    },
+    **{"context": "in place", "wanted": 1.0, "literal": 0.0, "repaired": 1.0, "confirmed": True},
+}
+
+
+def made(*verdicts, title="Soft LinUCB"):
+    spec = {"dim": 5, "action_norm": [0.5, 2.0], "depth": "certified"}
+    records = {"size": [CURVES], "slack": [{"kind": "slack", "rows": [BLOCK]}]}
+    return Report(title, spec, {"layers": 408}, list(verdicts), [BLOCK], [MUTANT], records)
+
+
+def published(folder, *verdicts, name="linucb", errata=(ERRATUM,)):
+    report.save(made(*verdicts), folder / name)
+    (folder / "errata.json").write_text(json.dumps(errata))
+    return report.publish(folder).read_text(encoding="utf-8")
+
+
+def verdict_line(text):
+    return unescape(re.search(r'<p class="verdict (\w+)">(.*?)</p>', text)[0])
+
+
+class Elements(HTMLParser):
+    """Holds a page to closing what it opens, and collects ids and what may refer elsewhere."""
+
+    VOID = ("meta", "br", "link", "img", "input", "hr")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.references, self.tags = [], [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.ids += [value for key, value in attrs if key == "id"]
+        self.references += [
+            value for key, value in attrs if key in ("src", "href", "xlink:href", "srcset", "action")
+        ]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_every_claim_is_there_with_its_numbers_verdict_place_and_command(tmp_path):
+    text = published(tmp_path, *HOLDING)
+    pieces = re.findall(r"<article>.*?</article>|<tr>.*?</tr>", text, flags=re.DOTALL)
+    for verdict in HOLDING:
+        [piece] = [unescape(piece) for piece in pieces if verdict.claim in unescape(piece)]
+        for value in (verdict.measured, verdict.certified, verdict.stated, verdict.relative):
+            assert value is None or f"{pretty(value)}" in re.sub(r"<svg.*?</svg>", "", piece)
+        assert "'holds'>holds<" in piece
+        assert verdict.source in piece
+        assert "weightwright verify linucb<" in piece
+        assert verdict.replay in piece
+    assert "2 × 10⁻⁹ for rounding" in text
+    assert verdict_line(text).startswith(
+        '<p class="verdict holds">6 of 6 claims hold: 4 explicit ones, 2 fits of orders.'
+    )
+
+
+def test_explicit_claims_stand_apart_from_fits_and_main_ones_stand_open(tmp_path):
+    text = published(tmp_path, *HOLDING)
+    explicit, orders = text.index("<h3>Explicit claims: "), text.index("<h3>Orders: ")
+    folded = text.index("<summary>The other 3 explicit claims")
+    assert (
+        explicit
+        < text.index("policy &lt;all&gt; &amp; t")
+        < folded
+        < text.index("share that is noticed")
+        < orders
+    )
+    assert orders < text.index("depth in T") < text.index("neurons in T")
+    assert "4 of 4" in text[explicit : explicit + 80]
+    assert "2 of 2" in text[orders : orders + 80]
+
+
+@pytest.mark.parametrize("broken", range(len(HOLDING)))
+def test_a_claim_that_fails_makes_the_verdict_fail_is_named_and_is_not_folded_away(tmp_path, broken):
+    changed = {"measured": 0.1 if HOLDING[broken].kind in ("least", "order") else 1e6}
+    verdicts = [replace(one, **changed) if n == broken else one for n, one in enumerate(HOLDING)]
+    saved = made(*verdicts).record()
+    saved["verdicts"][broken]["holds"] = True  # a file that says otherwise than its numbers
+    report.write_whole(tmp_path / "linucb" / "report.json", json.dumps(saved))
+    text = report.publish(tmp_path).read_text(encoding="utf-8")
+    assert verdict_line(text).startswith('<p class="verdict fails">1 of 6 claims fail:')
+    assert HOLDING[broken].claim in verdict_line(text)
+    assert text.count("'fails'>fails<") == 1
+    if not HOLDING[broken].fitted:
+        assert text.index("'fails'>fails<") < text.index("<summary>The other")
+
+
+def test_an_erratum_that_is_not_confirmed_makes_the_verdict_fail(tmp_path):
+    assert "1 of 1 errata are confirmed" in verdict_line(published(tmp_path, *HOLDING))
+    text = published(tmp_path, *HOLDING, errata=(ERRATUM | {"confirmed": False},))
+    assert verdict_line(text) == '<p class="verdict fails">Errata not confirmed: a sign</p>'
+
+
+def test_no_claims_are_no_success(tmp_path):
+    assert "No claim was checked" in verdict_line(published(tmp_path))
+
+
+def test_the_page_is_well_formed_and_refers_to_nothing_outside(tmp_path):
+    report.save(made(*HOLDING, title="Soft UCB-VI"), tmp_path / "ucbvi")
+    text = published(tmp_path, *HOLDING)
+    found = Elements()
+    found.feed(text)
+    assert found.open == []
+    assert len(found.ids) == len(set(found.ids))
+    assert {"section", "figure", "svg", "table", "details"} <= found.tags
+    assert not {"script", "link", "img", "iframe", "object"} & found.tags
+    for reference in found.references:
+        assert reference.startswith("#")
+        assert reference[1:] in found.ids
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert {"linucb", "ucbvi", "errata", "limits", "reproduce", "linucb-size", "linucb-slack"} <= set(
+        found.ids
+    )
+
+
+def test_when_and_with_what_a_report_was_made_is_on_the_page(tmp_path):
+    one = replace(made(*HOLDING), made=report.made(90.0, "weightwright verify linucb --histories 20"))
+    report.save(one, tmp_path / "linucb")
+    text = report.publish(tmp_path).read_text(encoding="utf-8")
+    for piece in (
+        "1.5 min",
+        "Python 3",
+        "torch",
+        one.made["date"],
+        f"{one.made['cores']} cores",
+        one.made["command"],
+    ):
+        assert piece in text
+    assert "not recorded" in published(tmp_path / "older", *HOLDING)
+
+
+def test_plot_writes_the_same_page_again_from_saved_files(tmp_path):
+    text = published(tmp_path, *HOLDING)
+    (tmp_path / "index.html").unlink()
+    again = CliRunner().invoke(cli.app, ["plot", str(tmp_path), "--json"])
+    assert json.loads(again.stdout) == [str(tmp_path / "index.html")]
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == text
+    assert (tmp_path / "linucb" / "size.svg").exists()
+
+
+@pytest.mark.parametrize(
+    "damage", [None, "{", "[]", "{}", '{"verdicts": [{"claim": "x"}]}', '{"verdicts": 3}']
+)
+def test_a_bad_folder_is_one_clear_error(tmp_path, damage):
+    if damage is not None:
+        report.write_whole(tmp_path / "linucb" / "report.json", damage)
+    with pytest.raises(
+        ValueError, match=r"wanted a report\.json written by `weightwright verify --out`"
+    ) as caught:
+        report.publish(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_bars_are_in_the_order_of_the_numbers():
+    drawn = bar(Verdict("x", "", "bound", 1e-4, 1e-1, 1e-3))
+    dot = float(re.search(r"circle class='measured' cx='([\d.]+)'", drawn)[1])
+    square = float(re.search(r"rect .* x='([\d.]+)'", drawn)[1]) + 4.5
+    triangle = float(re.search(r"class='stated'[^>]* d='M([\d.]+)", drawn)[1])
+    assert triangle - square == pytest.approx(2 * (square - dot), abs=0.3)
+    assert dot < square < triangle
+    assert bar(Verdict("x", "", "bound", 0.0, 0.0, 0.0)) == ""
+
+
+def test_every_picture_of_the_gallery_is_small_and_can_be_drawn_again(tmp_path):
+    page = ROOT / "docs" / "gallery.md"
+    pictures = gallery.PICTURE.findall(page.read_text(encoding="utf-8"))
+    assert 6 <= len(pictures) <= 10
+    for construction, figure in pictures:
+        assert construction in cli.CLAIMS
+        path = ROOT / "docs" / "gallery" / f"{construction}-{figure}.png"
+        assert path.stat().st_size <= 150_000
+        with Image.open(path) as image:
+            assert image.width >= 600
+    assert {path.stem for path in (ROOT / "docs" / "gallery").iterdir()} == {
+        "-".join(pair) for pair in pictures
+    }
+    report.save(made(*HOLDING), tmp_path / "reports" / "linucb")
+    (tmp_path / "page.md").write_text("![a](gallery/linucb-size.png) ![b](gallery/linucb-depth.png)")
+    drawn, missing = gallery.draw(tmp_path / "reports", tmp_path / "page.md")
+    assert [path.name for path in drawn] == ["linucb-size.png"]
+    assert missing == ["linucb-depth"]
+    with pytest.raises(ValueError, match="wanted pictures in gallery/"):
+        gallery.draw(tmp_path / "reports", ROOT / "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("block", ["", "ridge estimate"])
+def test_the_python_beside_a_claim_measures_it_again(block, capsys):
+    spec = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-1)
+    found = audit.measure(linucb.build(spec), algorithms.linucb, strategies.battery(spec)[:20])
+    worst = found.blocks[block] if block else found
+    exec(audit.replayed("linucb", spec, worst.recipe, block), {})
+    assert float(capsys.readouterr().out) == pytest.approx(worst.error, rel=1e-9)
