@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify test check lint types bench sweep nightly lock clean
+.PHONY: verify test check lint types bench sweep nightly docs lock clean
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports
@@ -30,6 +30,10 @@ sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
 
 nightly: $(READY)  ## the slow and exhaustive checks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20
+
+docs: $(READY)  ## the site, in build/site: pages of docs/ and the API from docstrings
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[docs]"
+	$(BIN)/python -m mkdocs build --strict
 
 lock:  ## write requirements.lock afresh from pyproject.toml
 	rm -rf .venv
