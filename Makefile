@@ -32,7 +32,7 @@ nightly: $(READY)  ## the slow and exhaustive checks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20
 
 docs: $(READY)  ## the site, in build/site: pages of docs/ and the API from docstrings
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c requirements.lock -e ".[docs]"
 	$(BIN)/python -m mkdocs build --strict
 
 lock:  ## write requirements.lock afresh from pyproject.toml
