@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify gallery test check lint types bench sweep nightly dist lock clean
+.PHONY: verify gallery test check lint types bench sweep nightly dist docs lock clean
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports
@@ -38,6 +38,10 @@ dist: $(READY)  ## a source archive and a wheel in dist/
 	rm -rf build dist
 	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist'); build_meta.build_wheel('dist')"
 	rm -rf build
+
+docs: $(READY)  ## the site, in build/site: pages of docs/ and the API from docstrings
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c requirements.lock -e ".[docs]"
+	$(BIN)/python -m mkdocs build --strict
 
 lock:  ## write requirements.lock afresh from pyproject.toml
 	rm -rf .venv

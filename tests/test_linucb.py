@@ -292,38 +292,6 @@ def test_every_block_keeps_its_promise_and_probes_show_the_true_values(spec, dat
     assert error <= bound(construction)
 
 
-@every_construction
-@FEW
-@given(st.data())
-def test_decoder_gives_the_same_as_the_whole_history(spec, data):
-    """Both are within the rounding of the logits; a log-probability takes twice that of either."""
-    construction = built(spec)
-    history = data.draw(recipes(spec)).history(spec)
-    decoder, rows = construction.decoder(), []
-    for step in range(history.steps):
-        rows.append(decoder.observe(history.contexts[step]))
-        if step < history.steps - 1:
-            decoder.record(int(history.actions[step]), float(history.rewards[step]))
-    tolerance = 4 * construction.blocks[-1].promise.total.rounding
-    np.testing.assert_allclose(rows, construction.log_probabilities(history), rtol=0, atol=tolerance)
-
-
-@every_construction
-@FEW
-@given(st.data())
-def test_clipping_never_acts(spec, data):
-    """The radius is a power of two at least twice as large as any token at any layer, action tokens included."""
-    construction = built(spec)
-    history = data.draw(recipes(spec)).history(spec)
-    tokens = torch.as_tensor(construction.tokens.encode(history))
-    largest = float(tokens.norm(dim=-1).max())
-    for layer in construction.transformer.run():
-        tokens = layer(tokens)
-        largest = max(largest, float(tokens.norm(dim=-1).max()))
-    target(largest)
-    assert largest <= construction.transformer.clip_radius / 2
-
-
 @given(st.floats(1e-18, 1.0))
 def test_width_error_is_a_bound_for_tiny_residuals_too(residual):
     """1 − √(1 − r) cancels for small r; in 50 digits it does not."""

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from constructions.history import BanditHistory
-from constructions.thompson import BernoulliSpec
+from constructions.tokens import BanditSpec
 
 PATHS = (
     "one arm",  # one arm for ever: one posterior contracts, the others stay flat
@@ -43,7 +43,7 @@ class BernoulliRecipe:
     steps: int
     seed: int
 
-    def history(self, spec: BernoulliSpec) -> BanditHistory:
+    def history(self, spec: BanditSpec) -> BanditHistory:
         """The history."""
         generator, arms = np.random.default_rng(self.seed), spec.actions
         means = generator.random(arms)
@@ -73,20 +73,20 @@ class BernoulliRecipe:
         return BanditHistory(np.tile(np.eye(arms), (self.steps, 1, 1)), actions, rewards)
 
 
-def recipes(spec: BernoulliSpec, steps: int | None = None) -> st.SearchStrategy[BernoulliRecipe]:
+def recipes(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[BernoulliRecipe]:
     """Recipes for a spec, of any length or of the given one."""
     lengths = st.integers(1, spec.horizon) if steps is None else st.just(steps)
     seeds = st.integers(0, 2**32 - 1)
     return st.builds(BernoulliRecipe, st.sampled_from(PATHS), st.sampled_from(REWARDS), lengths, seeds)
 
 
-def batches(spec: BernoulliSpec, size: int) -> st.SearchStrategy[list[BernoulliRecipe]]:
+def batches(spec: BanditSpec, size: int) -> st.SearchStrategy[list[BernoulliRecipe]]:
     """Lists of `size` recipes of equal length; half the lists are of full length."""
     lengths = st.one_of(st.just(spec.horizon), st.integers(1, spec.horizon))
     return lengths.flatmap(lambda steps: st.lists(recipes(spec, steps), min_size=size, max_size=size))
 
 
-def battery(spec: BernoulliSpec, repeats: int = 1) -> list[BernoulliRecipe]:
+def battery(spec: BanditSpec, repeats: int = 1) -> list[BernoulliRecipe]:
     """Every path with every kind of reward, at full length: the same for everyone."""
     kinds = [(path, rewards) for path in PATHS for rewards in REWARDS]
     return [
