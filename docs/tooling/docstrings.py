@@ -30,7 +30,9 @@ def markdown(text: str) -> str:
             line = FIELD.sub(r"**\1:** ", line)
         elif field and line.startswith("    "):  # a field goes on, indented
             line = line.strip()
-        elif line.strip():
+        elif not line.strip():
+            field = False
+        else:
             field, section = False, bool(SECTION.match(line)) or (section and line.startswith("    "))
         if section and line.startswith("    "):  # "    name: what it is", and what goes on below it
             name, colon, rest = line.partition(": ") if not line.startswith("     ") else ("", "", line)
