@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,5 @@ def test_the_site_builds(tmp_path):
         assert "<!-- code:" not in page, name
     assert pages["depth.html"].count("<math") > 100
     assert "true_log_probabilities" in pages["adding.html"]
+    for formula in ("Σ P̂_h V_{h+1}", "V(s'_j) − c"):  # two underscores once were emphasis
+        assert formula in unescape(pages["smaller.html"])

@@ -19,6 +19,9 @@ FORMULA = re.compile(
     r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL
 )  # as pymdownx.arithmatex leaves them
 
+FUNCTION = re.compile(r"\\(log|ln)\s*(?=[A-Za-z]|\\(?!,|big|Big|left))")
+"""A logarithm without brackets, after which MathML leaves no room of its own."""
+
 
 def elsewhere() -> dict[str, Path]:
     """Every page that is not a file of docs/."""
@@ -57,8 +60,7 @@ def mathml(page: str) -> str:
 
     def one(match: re.Match) -> str:
         display = "block" if match[1] == "div" else "inline"
-        formula = unescape(match[2]).replace(r"\log\mathrm", r"\log\,\mathrm")
-        return convert(formula, display=display)
+        return convert(FUNCTION.sub(r"\\\1\\,", unescape(match[2])), display=display)
 
     return FORMULA.sub(one, page)
 
