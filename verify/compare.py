@@ -81,8 +81,8 @@ def compare(
         "regret": regret,
         "pairs": pairs,
         "records": {
-            "regret": [_regret_panel(name, regret, effort.runs)],
-            "distances": _distance_panels(pairs),
+            "regret": [regret_panel(name, regret, effort.runs)],
+            "distances": distance_panels(pairs),
         },
     }
     target = policies.get("expert", policies["true"])
@@ -219,7 +219,8 @@ def _curve(label: str, y: Any, low: Any = None, high: Any = None, look: str = "m
     return curve if low is None else curve | {"low": np.maximum(low, 0).tolist(), "high": list(high)}
 
 
-def _regret_panel(name: str, regret: Record, runs: int) -> Record:
+def regret_panel(name: str, regret: Record, runs: int) -> Record:
+    """What `regrets` found, for plots.draw."""
     curves = []
     for who, found in regret.items():
         mean, spread = np.array(found["mean"]), np.array(found["deviation"])
@@ -231,7 +232,8 @@ def _regret_panel(name: str, regret: Record, runs: int) -> Record:
     return panel(f"{name}: mean ± s.d., {runs} runs", labels, curves, ("linear", "linear"), "upper left")
 
 
-def _distance_panels(pairs: Record) -> list[Record]:
+def distance_panels(pairs: Record) -> list[Record]:
+    """What `distances` found, for plots.draw: total variation and log-probability errors, step by step."""
     variation, errors = [], []
     for name, found in pairs.items():
         mean, half = np.array(found["variation"]), np.array(found["variation_half"])
