@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify test check lint types bench sweep nightly dist lock clean
+.PHONY: verify test notebooks check lint types bench sweep nightly dist lock clean
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports
 
-test: $(READY)  ## the test suite with shape types enforced and doctests executed
+test: $(READY)  ## the test suite with shape types enforced, doctests and notebooks executed
 	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks
+
+notebooks: $(READY)  ## run the notebooks and store what they show
+	$(BIN)/python -m pytest --nbmake --overwrite notebooks
 
 check: lint types test  ## everything a change must pass
 
