@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify gallery test check lint types bench sweep nightly dist docs lock clean
+.PHONY: verify gallery test notebooks check lint types bench sweep nightly dist docs lock clean
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports
@@ -11,8 +11,12 @@ verify: $(READY)  ## build and audit every construction; the report lands in rep
 gallery: $(READY)  ## the pictures of docs/gallery.md, from the reports of `make verify`
 	$(BIN)/python -m verify.gallery reports docs/gallery.md
 
-test: $(READY)  ## the test suite with shape types enforced and doctests executed
+test: $(READY)  ## the test suite with shape types enforced, doctests and notebooks executed
 	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks
+
+notebooks: $(READY)  ## run the notebooks and store what they show
+	$(BIN)/python -m pytest --nbmake --overwrite notebooks
 
 check: lint types test  ## everything a change must pass
 

@@ -1,9 +1,11 @@
-"""How a construction presents itself: one line, and a small table for notebooks."""
+"""How a construction presents itself: one line, and a small table for notebooks; tables of any records."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from html import escape
 from typing import Any
+
+import numpy as np
 
 from constructions.block import Block
 
@@ -15,6 +17,51 @@ def number(value: float) -> str:
     ('12,345', '0.000123', 'inf', '0')
     """
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Records as a table, in notebooks and as text; a column for each name that the first record has.
+
+    Raises:
+        ValueError: if there is no record, or one lacks a name of the first.
+
+    >>> Table([{"horizon": 100, "error": 1e-3}, {"horizon": 10_000, "error": 2 / 3}])
+    horizon  error
+        100  0.001
+     10,000  0.667
+    """
+
+    records: Sequence[Mapping[str, Any]]
+
+    def __post_init__(self):
+        if not self.records:
+            raise ValueError("table: wanted one or more records, got none")
+        for record in self.records:
+            if missing := [name for name in self.records[0] if name not in record]:
+                raise ValueError(f"table: wanted {missing[0]} in every record, got {list(record)}")
+
+    @property
+    def cells(self) -> list[list[str]]:
+        """What stands in each row, as text."""
+        return [[_cell(record[name]) for name in self.records[0]] for record in self.records]
+
+    def __repr__(self) -> str:
+        rows = [list(self.records[0]), *self.cells]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.rjust, row, widths)).rstrip() for row in rows)
+
+    def _repr_html_(self) -> str:
+        return _table(self.records[0], self.cells)
+
+
+def _cell(value: Any) -> str:
+    """Numbers of a few digits, yes and no, anything else as it is."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return number(int(value))
+    return number(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
 def settings(spec: Any) -> dict[str, Any]:

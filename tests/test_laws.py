@@ -1,20 +1,20 @@
 """The laws that every primitive obeys, each on every row of the table in primitive_cases.py."""
 
+import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 from primitive_case import Case
 from primitive_cases import CASES, DEEP
 
 from constructions.assemble import assemble
-from constructions.block import Block
 from constructions.stream import Stream
-
-RADIUS = 2.0**60  # so large that clipping never acts
+from verify import laws
+from verify.laws import RADIUS
 
 FEW = settings.default.max_examples // 3  # for laws that hold for all tokens or for none
 
@@ -29,65 +29,33 @@ def search(case: Case, law, *more, examples: int = settings.default.max_examples
     test()
 
 
-def transformer(case: Case):
-    return assemble(case.stream, case.inputs, [[case.block]], RADIUS)
-
-
-def run(model, tokens: np.ndarray) -> np.ndarray:
-    return model(torch.as_tensor(tokens)).numpy()
-
-
-def worst(block: Block, left: np.ndarray, right: np.ndarray) -> float:
-    """Largest ℓ2 distance between output vectors; NaN is infinitely far."""
-    size = sum(register.size for register in block.outputs) // block.groups
-    distances = np.linalg.norm((left - right).reshape(-1, size), axis=1)
-    return float(np.nan_to_num(distances, nan=np.inf).max())
-
-
-def output(block: Block, tokens: np.ndarray) -> np.ndarray:
-    """What a block's output registers hold, side by side."""
-    return np.concatenate([tokens[:, register.slice] for register in block.outputs], axis=1)
-
-
-def columns(stream: Stream, names) -> np.ndarray:
-    """Stream indices of registers."""
-    return np.concatenate([np.arange(stream.width)[stream[name].slice] for name in names])
+def alone(case: Case) -> laws.Alone:
+    return laws.Alone.of(case.stream, case.block)
 
 
 @pytest.mark.parametrize("case", [*CASES, *DEEP], ids=lambda case: case.name)
 def test_measured_error_is_at_most_the_promise(case):
-    model, block = transformer(case), case.block
-    promise = block.promise.own
+    one = alone(case)
+    promise = case.block.promise.own
 
     def law(tokens):
-        computed = output(block, run(model, tokens))
-        truth = block.truth(
-            {name: tokens[:, register.slice] for name, register in case.stream.registers.items()}
-        )
-        exact = case.exact(tokens)
-        error = worst(block, computed, exact)
+        computed, truth, exact = one.output(one.run(tokens)), one.truth(tokens), case.exact(tokens)
+        error = one.worst(computed, exact)
         target(error / (promise.whole or 1.0))  # a promise of 0 is kept to the last bit
         assert error <= promise.whole
-        assert worst(block, truth, exact) <= promise.rounding  # the truth is computed in float64, no more
-        assert worst(block, computed, truth) <= promise.error + 2 * promise.rounding  # both of them are
+        assert one.worst(truth, exact) <= promise.rounding  # the truth is computed in float64, no more
+        assert one.error(tokens) <= promise.error + 2 * promise.rounding  # both of them are
 
     search(case, law, examples=FEW if case in DEEP else settings.default.max_examples)
 
 
 @every_case
 def test_only_what_it_reads_matters_and_only_what_it_writes_changes(case):
-    model, registers = transformer(case), case.stream.registers.keys()
-    written, kept = (
-        columns(case.stream, names) for names in (case.block.writes, registers - case.block.writes)
-    )
-    unread = columns(case.stream, registers - case.block.reads - case.block.writes)
+    one = alone(case)
 
     def law(tokens):
-        output = run(model, tokens)
-        np.testing.assert_array_equal(output[:, kept], tokens[:, kept])
-        other = tokens.copy()
-        other[:, unread] = 1e3 - other[::-1, unread]
-        np.testing.assert_array_equal(run(model, other)[:, written], output[:, written])
+        assert one.spill(tokens) == 0
+        assert one.leak(tokens) == 0
 
     search(case, law, examples=FEW)
 
@@ -95,32 +63,22 @@ def test_only_what_it_reads_matters_and_only_what_it_writes_changes(case):
 @every_case
 def test_later_tokens_do_not_matter(case):
     """Whatever follows, earlier rows are identical; alone, they agree up to the rounding of either run."""
-    model, block = transformer(case), case.block
-    inputs = columns(case.stream, case.inputs - {"position"})
+    one, rounding = alone(case), case.block.promise.own.rounding
 
     def law(tokens, cut):
-        cut = min(cut, len(tokens))
-        changed = tokens.copy()
-        changed[cut:, inputs] = 3 - 10 * changed[::-1][cut:, inputs]
-        before, after = run(model, tokens)[:cut], run(model, changed)[:cut]
-        np.testing.assert_array_equal(before, after)
-        alone = run(model, tokens[:cut])
-        difference = worst(block, output(block, alone), output(block, before))
-        assert difference <= 2 * block.promise.own.rounding
+        assert one.foresight(tokens, cut) == 0
+        short, whole = (one.output(one.run(part))[:cut] for part in (tokens[:cut], tokens))
+        assert one.worst(short, whole) <= 2 * rounding
 
     search(case, law, st.integers(1, 8), examples=FEW)
 
 
 @every_case
 def test_what_it_writes_stays_within_its_magnitude_at_every_layer(case):
-    model, promise = transformer(case), case.block.promise
-    written = columns(case.stream, case.block.writes)
+    one, promise = alone(case), case.block.promise
 
     def law(tokens):
-        now, largest = torch.as_tensor(tokens), 0.0
-        for layer in model.run():
-            now = layer(now)
-            largest = max(largest, float(now[:, written].norm(dim=-1).max()))
+        largest = one.reach(tokens)
         target(largest / promise.magnitude)
         assert largest <= promise.magnitude + promise.own.rounding
 
@@ -139,7 +97,7 @@ def test_it_writes_what_its_docstring_says(case):
 
 @every_case
 def test_size_is_the_cost_of_its_docstring(case):
-    size = transformer(case).size()
+    size = alone(case).model.size()
     assert (size.layers, size.heads, size.hidden) == case.cost
     assert size.width == case.stream.width
 
@@ -178,8 +136,7 @@ def test_registers_of_another_stream_are_rejected():
 )
 def test_inverse_is_right_within_a_factor_along_each_vector(case):
     """The docstring's second claim: ⟨a, x̂⟩ lies within a factor 1 ± ε of aᵀA⁻¹a, ε the promise without B_a/λ."""
-    model, block = transformer(case), case.block
-    promise, exact_case = block.promise.own, case.exact
+    one, promise, exact_case = alone(case), case.block.promise.own, case.exact
     dim = case.stream["action"].size
     norm, inverse = (float(np.abs(case.examples[0][0, case.stream["arms"].slice]).max()), None)
     inverse = exact_case(case.examples[0])[0, 0] / norm  # 1/λ: no action has been seen at the first token
@@ -187,11 +144,24 @@ def test_inverse_is_right_within_a_factor_along_each_vector(case):
 
     def law(tokens):
         arms = tokens[:, case.stream["arms"].slice].reshape(-1, dim)
-        computed = output(block, run(model, tokens)).reshape(-1, dim)
+        computed = one.output(one.run(tokens)).reshape(-1, dim)
         products, right = ((arms * x).sum(1) for x in (computed, exact_case(tokens).reshape(-1, dim)))
         assert (np.abs(products - right) <= factor * right + norm * promise.rounding).all()
 
     search(case, law)
+
+
+def test_an_audit_notices_wrong_weights():
+    [case] = [case for case in CASES if case.name == "product.own_token pairwise"]
+    one = alone(case)
+    assert all(found["holds"] for found in laws.audit(one, case.tokens, 10))
+    for name, _ in one.model.named_parameters():
+        broken = copy.deepcopy(one.model)
+        broken.get_parameter(name)[0] *= 1.1
+        found = {row["law"]: row["holds"] for row in laws.audit(replace(one, model=broken), case.tokens, 10)}
+        assert not found["error"], name
+        assert found["spill"]
+        assert found["leak"]
 
 
 def test_the_table_has_every_primitive():

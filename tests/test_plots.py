@@ -90,6 +90,12 @@ RECORDS = MappingProxyType(
             "direction": [1.0, 0.0],
             "points": [[0.0, 1.0], [0.0, -1.0]],
         },
+        "heat_map": {
+            "values": [0.0, 0.25, 1.0, 0.5, 0.125, 2.0],
+            "words": ["S", "F", "F", "H", "F", "G"],
+            "columns": 3,
+            "title": "a lake",
+        },
     }
 )
 KINDS = list(RECORDS)
@@ -218,6 +224,16 @@ def test_a_posterior_is_drawn_with_its_ellipses_lines_and_arms():
     assert np.allclose([outer[:, 0].max(), outer[:, 1].max()], [1.5, 0.75], atol=1e-3)
     assert "0.25" in texts(axes)
     assert "0.75" in texts(axes)
+
+
+def test_a_heat_map_shows_every_number_in_its_cell():
+    given = record("heat_map")
+    [axes] = plots.draw(given).axes
+    [image] = axes.images
+    assert image.get_array().tolist() == [[0.0, 0.25, 1.0], [0.5, 0.125, 2.0]]
+    assert {text.get_position(): text.get_text() for text in axes.texts}[1, 1] == "F\n0.12"
+    assert len(axes.texts) == 6
+    assert axes.get_title("left") == "a lake"
 
 
 def test_slack_shows_shares_of_promises_block_by_block():

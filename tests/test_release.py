@@ -51,13 +51,15 @@ def wheel(source, tmp_path_factory) -> Path:
 
 
 def files(folder: Path, *parts: str) -> set[str]:
-    """All files of some parts of a tree, but what Python leaves behind."""
+    """All files of some parts of a tree, but what Python, Hypothesis and Jupyter leave behind."""
     found = (path for part in parts for path in (folder / part).rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix() for path in found if "__pycache__" not in path.parts}
+    names = {path.relative_to(folder) for path in found}
+    left = {"__pycache__", ".hypothesis", ".ipynb_checkpoints"}
+    return {name.as_posix() for name in names if not left & {*name.parts}}
 
 
 def test_the_source_archive_holds_what_the_tests_need(source):
-    parts = ("constructions", "verify", "tests", "docs", "benchmarks")
+    parts = ("constructions", "verify", "tests", "docs", "notebooks", "benchmarks")
     assert files(source, *parts) == files(ROOT, *parts)
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"):
         assert (source / name).read_bytes() == (ROOT / name).read_bytes()

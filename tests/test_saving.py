@@ -16,6 +16,7 @@ from tiny_cases import CASES
 
 import constructions
 from constructions import linucb, saving, thompson
+from constructions.showing import Table
 
 LINUCB = CASES["linucb newton"]
 WEIGHT = "layers.6.mlp.second.weight"
@@ -262,6 +263,23 @@ def test_the_table_names_every_block_and_escapes():
     odd = replace(built, blocks=(replace(built.blocks[0], name="a<b"),))
     assert "<td>a&lt;b</td>" in odd._repr_html_()
     assert "http" not in page
+
+
+def test_a_table_of_records_names_columns_escapes_and_rounds():
+    table = Table(
+        [{"name": "a<b", "holds": np.bool_(True), "error": 2 / 3}, {"name": "c", "holds": False, "error": 1}]
+    )
+    page = table._repr_html_()
+    assert "<th>name</th><th>holds</th><th>error</th>" in page
+    assert "<td>a&lt;b</td><td>yes</td><td>0.667</td>" in page
+    assert "<td>c</td><td>no</td><td>1</td>" in page
+    assert repr(table).split() == ["name", "holds", "error", "a<b", "yes", "0.667", "c", "no", "1"]
+    for records, told in (
+        ([], "one or more records"),
+        ([{"name": 1}, {"error": 2}], "wanted name in every record"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            Table(records)
 
 
 def test_records_are_plain_numbers():

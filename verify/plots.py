@@ -354,6 +354,16 @@ def _apart(angles: Sequence[float], least: float = 0.5) -> list[float]:
     return placed.tolist()
 
 
+def heat_map(axes: Axes, record: Record) -> None:
+    """Numbers on a grid, row by row, each in its cell under a word of its own."""
+    values = np.reshape(record["values"], (-1, record["columns"]))
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1.7 * (values.max() or 1.0))  # black can be read on it
+    for (row, column), value in np.ndenumerate(values):
+        text = f"{record['words'][row * record['columns'] + column]}\n{value:.2g}".strip()
+        axes.text(column, row, text, ha="center", va="center")
+    axes.set(xticks=[], yticks=[], title=record["title"])
+
+
 _PANELS = (
     error_against_depth,
     error_against_width,
@@ -364,6 +374,7 @@ _PANELS = (
     stream_at_token,
     curves,
     posterior,
+    heat_map,
 )
 PANELS: Mapping[str, Callable[[Axes, Record], None]] = {panel.__name__: panel for panel in _PANELS}
 """How each kind of record is drawn."""
@@ -384,6 +395,7 @@ _FIELDS = {  # curves, all of one length; other fields
     "stream_at_token": ("", "registers spec steps"),
     "curves": ("x y", "label look group"),
     "posterior": ("probabilities", "center root points direction arms step"),
+    "heat_map": ("values", "words columns title"),
 }
 
 
