@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from primitive_case import matrix
 from primitive_cases import descent_case
 from scipy.optimize import linprog
-from test_laws import output, run, transformer
+from test_laws import alone
 
 from constructions import linucb
 from constructions.primitives.descent import Descent
@@ -79,18 +79,19 @@ def test_the_residual_is_attained_by_inverses(depth):
     pair = {"arms": np.concatenate([first, second])}
     played = [pair, {"action": first, "reward": 3.0}] * (horizon - 1)
     tokens, bound = matrix(case.stream, [*played, pair, pair]), case.block.promise.own
-    wrong = output(case.block, run(transformer(case), tokens))[-1, 2:] - case.exact(tokens)[-1, 2:]
+    one = alone(case)
+    wrong = one.output(one.run(tokens))[-1, 2:] - case.exact(tokens)[-1, 2:]
     assert abs(np.linalg.norm(wrong) - bound.error) <= bound.rounding
 
 
 @pytest.mark.parametrize("depth", [3, 10, 20])
 def test_a_search_over_lengths_of_arms_uses_up_most_of_the_bound_on_ridge_estimates(depth):
     case, horizon, errors = descent_case("ridge", "chebyshev", depth, horizon=6), 6, []
-    model = transformer(case)
+    one = alone(case)
     for length in np.geomspace(0.05, 1, 60):
         rows = [{}, {"action": [length, 0.0], "reward": 3.0}] * (horizon - 1) + [{}, {}]
         tokens = matrix(case.stream, rows)
-        wrong = output(case.block, run(model, tokens)) - case.exact(tokens)
+        wrong = one.output(one.run(tokens)) - case.exact(tokens)
         errors.append(np.linalg.norm(wrong, axis=1).max())
     assert 0.5 <= max(errors) / case.block.promise.own.error <= 1
 

@@ -9,7 +9,7 @@
 `audit` tries them all; tests/test_laws.py holds every primitive to them, beside an oracle in rational arithmetic.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,8 +187,8 @@ def several(count: int, size: int, norm: float) -> st.SearchStrategy:
     return st.lists(vectors(size, norm), min_size=count, max_size=count).map(np.concatenate)
 
 
-def matrix(stream: Stream, rows: Sequence[dict]) -> Matrix:
-    """Token matrix from register contents; (i, i², 1) is filled in, what is not given is 0."""
+def matrix(stream: Stream, rows: list) -> Matrix:
+    """Token matrix from register contents, a dict by name for each token; (i, i², 1) is filled in, the rest is 0."""
     tokens = np.zeros((len(rows), stream.width))
     for number, row in enumerate(rows):
         position = {"position": [number + 1, (number + 1) ** 2, 1]} if "position" in stream.registers else {}
