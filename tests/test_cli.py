@@ -70,7 +70,9 @@ def test_plot_redraws_saved_records_and_names_what_is_missing(small, tmp_path):
     assert "wanted one of width, got depth" in missing.stderr
     damaged = tmp_path / "damaged.json"
     damaged.write_text("{")
-    assert CliRunner().invoke(cli.app, ["plot", str(damaged)]).exit_code == 2
+    refused = CliRunner().invoke(cli.app, ["plot", str(damaged)])
+    assert refused.exit_code
+    assert "damaged.json: wanted" in str(refused.exception)
 
 
 def test_verify_writes_a_page_that_says_how_it_was_made(small, monkeypatch, tmp_path):

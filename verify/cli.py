@@ -26,7 +26,7 @@ from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
 from verify.cli_models import COLUMNS, Json, out_folder
-from verify.report import load, made, number, publish, save, write_whole
+from verify.report import figures, made, number, publish, save, write_whole
 from verify.training.cache import cached
 from verify.training.recipes import RECIPES
 
@@ -151,7 +151,7 @@ def plot(
     if figure is None and source.is_dir() and not (source / "report.json").exists():
         files = [str(publish(source, out))]
     else:
-        records = load(source / "report.json" if source.is_dir() else source).records
+        records = figures(source / "report.json" if source.is_dir() else source)
         if figure is not None and figure not in records:
             _fail(f"figure: wanted one of {', '.join(records)}, got {figure}")
         files = []

@@ -13,6 +13,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,6 +106,18 @@ def load(path: Path) -> Report:
             verdict.holds  # noqa: B018  # numbers, not words
         return Report(**_known(Report, record) | {"verdicts": verdicts})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {WANTED}, got {error}") from error
+
+
+def figures(path: Path) -> dict[str, list[Any]]:
+    """The panels of each figure in any saved JSON that has some: a report, a sweep, a comparison.
+
+    Raises:
+        ValueError: if the file has none.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["records"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: {WANTED}, got {error}") from error
 
 
