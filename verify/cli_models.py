@@ -53,7 +53,7 @@ def ship(
 
 
 def compare(
-    model: Annotated[str, typer.Argument(help="A shipped model, such as ad-linucb, or a .safetensors.")],
+    model: Annotated[str, typer.Argument(help="A shipped model, or a file.")],
     runs: Annotated[int, typer.Option(min=2, help="Runs for regret.")] = comparing.Effort.runs,
     quick: Annotated[bool, typer.Option("--quick", help="100 runs, few histories and particles.")] = False,
     out: Out = None,
@@ -105,7 +105,7 @@ class Part(StrEnum):
 
 
 def probe(
-    model: Annotated[str, typer.Argument(help="A shipped model, such as ad-linucb, or a .safetensors.")],
+    model: Annotated[str, typer.Argument(help="A shipped model, or a file.")],
     only: Annotated[Part | None, typer.Option(help="One question alone.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few histories and problems.")] = False,
     out: Out = None,
