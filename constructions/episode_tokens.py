@@ -95,8 +95,11 @@ class EpisodeTokens:
     def _place(self, tokens: np.ndarray, rows: np.ndarray, steps: np.ndarray, states: np.ndarray) -> None:
         """Where steps (from 0) began, told to the tokens in these rows, if there is a register for it."""
         if "place" in self.stream.registers:
-            stages = steps % self.spec.horizon
-            tokens[rows, self.stream["place"].start + stages * self.spec.states + states] = 1
+            tokens[rows, self.place(steps, states)] = 1
+
+    def place(self, steps: Any, states: Any) -> Any:
+        """The entry of a token that says where steps (from 0) began, in streams with a register `place`."""
+        return self.stream["place"].start + steps % self.spec.horizon * self.spec.states + states
 
     def blank(self, index: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
         """Tokens number `index` (from 1) with nothing but their place."""

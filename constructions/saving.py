@@ -45,6 +45,22 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         scratch.unlink(missing_ok=True)
 
 
+def read_tensors(path: str | Path, form: str, wanted: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file of this format; an error begins with what was wanted.
+
+    Raises:
+        ValueError: if the file is missing, damaged, or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != form:
+                raise ValueError(f"{wanted}, got format {metadata.get('format')!r}")
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, metadata  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
+
+
 def kind(spec: Any) -> str:
     """Package and class of a spec: `linucb.Spec`."""
     return f"{type(spec).__module__.split('.')[1]}.{type(spec).__name__}"
@@ -88,14 +104,10 @@ def load(path: str | Path) -> Any:
         ValueError: if the file is missing, damaged, none of ours, or holds other tensors than its spec asks for.
     """
     wanted = f"{path}: wanted a construction written by `save`"
+    tensors, metadata = read_tensors(path, FORMAT, wanted)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"format {metadata.get('format')!r}")
-            spec = _spec(metadata["kind"], json.loads(metadata["spec"]))
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        spec = _spec(metadata["kind"], json.loads(metadata["spec"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
     return restored(spec, tensors, f"{wanted} of this version")
 

@@ -22,10 +22,12 @@ LEAST = 1e-12
 """Smaller errors are drawn as this."""
 
 
-def curve(label: str, y: Any, low: Any = None, high: Any = None, look: str = "measured") -> Record:
-    """One curve over the steps; a band's lower edge is cut off at 0."""
+def curve(
+    label: str, y: Any, low: Any = None, high: Any = None, look: str = "measured", least: float = 0.0
+) -> Record:
+    """One curve over the steps; a band's lower edge is cut off at `least`."""
     drawn = {"label": label, "x": list(range(1, len(y) + 1)), "y": list(y), "group": label, "look": look}
-    return drawn if low is None else drawn | {"low": np.maximum(low, 0).tolist(), "high": list(high)}
+    return drawn if low is None else drawn | {"low": np.maximum(low, least).tolist(), "high": list(high)}
 
 
 def regret_panel(title: str, regret: Mapping[str, Record]) -> Record:

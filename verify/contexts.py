@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from verify import bound, ratio, train
+from verify.compare_panels import curve
 from verify.posterior_sweeps import panel
 from verify.sweeps import Record
 from verify.training import checkpoint
@@ -101,9 +102,7 @@ def _row(trained: Trained, name: Path | str, regret: dict, one: ratio.Ratio) -> 
 def _panels(regrets: dict[float, dict[str, Float[np.ndarray, "runs steps"]]]) -> list[Record]:
     """Cumulative regret, and how much of it Thompson sampling did not have."""
     whole = [_curve(_label(share), found["trained"]) for share, found in regrets.items()]
-    whole.append(
-        _curve("Thompson sampling", next(iter(regrets.values()))["thompson"]) | {"look": "certified"}
-    )
+    whole.append(_curve("Thompson sampling", next(iter(regrets.values()))["thompson"], "certified"))
     excess = [_curve(_label(share), found["trained"] - found["thompson"]) for share, found in regrets.items()]
     scales, runs = ("linear", "linear"), len(next(iter(regrets.values()))["trained"])
     return [
@@ -118,11 +117,10 @@ def _panels(regrets: dict[float, dict[str, Float[np.ndarray, "runs steps"]]]) ->
     ]
 
 
-def _curve(label: str, totals: Float[np.ndarray, "runs steps"]) -> Record:
+def _curve(label: str, totals: Float[np.ndarray, "runs steps"], look: str = "measured") -> Record:
+    """Mean and 95 % band, which may reach below 0."""
     mean, half = totals.mean(axis=0), 1.96 * totals.std(axis=0, ddof=1) / np.sqrt(len(totals))
-    edges = {"low": (mean - half).tolist(), "high": (mean + half).tolist()}
-    steps = list(range(1, totals.shape[1] + 1))
-    return {"label": label, "x": steps, "y": mean.tolist(), **edges, "group": label, "look": "measured"}
+    return curve(label, mean.tolist(), mean - half, (mean + half).tolist(), look, -np.inf)
 
 
 def _label(share: float) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from constructions.saving import write_tensors
+from constructions.saving import read_tensors, write_tensors
 
 FORMAT = "weightwright training 1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+WANTED = "wanted a checkpoint written by `weightwright train`"
 
 
 def save(
@@ -49,16 +49,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:
     Raises:
         ValueError: if the file is missing, torn, or none of ours.
     """
-    wanted = f"{path}: wanted a checkpoint written by `weightwright train`"
+    wanted = f"{path}: {WANTED}"
+    tensors, metadata = read_tensors(path, FORMAT, wanted)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"{wanted}, got format {metadata.get('format')!r}")
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         parts = (json.loads(metadata[name]) for name in ("step", "settings", "curve"))
         return tensors, *parts  # type: ignore[return-value]
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
 
 
@@ -68,9 +64,7 @@ def told(path: Path, name: str) -> Any:
     Raises:
         ValueError: if the file is damaged, or has no such entry.
     """
-    load(path)
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
+    _, metadata = read_tensors(path, FORMAT, f"{path}: {WANTED}")
     try:
         return json.loads(metadata[name])
     except (KeyError, json.JSONDecodeError) as error:

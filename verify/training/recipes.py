@@ -253,9 +253,7 @@ def encode_episodes(recipe: EpisodeRecipe, seen: Visits) -> Float[np.ndarray, "b
     tokens[rows, done, stream["action"].start + seen.actions[:, :-1]] = 1
     tokens[:, done, stream["reward"].start] = seen.rewards[:, :-1]
     if recipe.placed:
-        place = (
-            stream["place"].start + np.arange(recipe.horizon) % recipe.episode * recipe.states + seen.states
-        )
+        place = recipe.tokens.place(np.arange(recipe.horizon), seen.states)
         tokens[rows, places, place] = 1
         tokens[rows, done, place[:, :-1]] = 1
     return tokens.astype(np.float32)
@@ -274,8 +272,7 @@ def action_tokens(
         chunk = np.repeat(recipe.tokens.blank(recipe.places[[decision - 1]] + 2)[None], len(actions), axis=0)
         chunk[rows, 0, stream["action"].start + actions] = 1
         if recipe.placed:
-            place = (decision - 1) % recipe.episode * recipe.states + contexts  # type: ignore[operator]
-            chunk[rows, 0, stream["place"].start + place] = 1
+            chunk[rows, 0, recipe.tokens.place(decision - 1, contexts)] = 1
     else:
         chunk = np.zeros((len(actions), 1, stream.width))
         chunk[:, 0, stream["action"].slice] = contexts[rows, actions]  # type: ignore[index]
