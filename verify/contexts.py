@@ -7,7 +7,7 @@ each context, and what the theorem on pretraining makes of it.
 Source: arXiv 2310.08566, section 5 and the experiments' appendix (the figure on the effect of the distribution ratio).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,11 +48,12 @@ def contexts(
         ValueError: if there are no models, or they differ in more than α.
     """
     loaded = {name: train.load(name) for name in models}
-    recipe = _alike(loaded)
+    recipes = _alike(loaded)
+    recipe = next(iter(recipes.values()))
     ratios = {one.share: one for one in _ratios(recipe, particles, tell)}
     rows, regrets = [], {}
-    for name, trained in sorted(loaded.items(), key=lambda pair: pair[1].recipe.share):
-        share = trained.recipe.share  # type: ignore[union-attr]
+    for name, share in sorted(((name, one.share) for name, one in recipes.items()), key=lambda pair: pair[1]):
+        trained = loaded[name]
         played = contests(
             trained, runs, (), tell=lambda done, whole, share=share: tell(_label(share), done, whole)
         )
@@ -62,15 +63,15 @@ def contexts(
     return {"horizon": recipe.horizon, "runs": runs, "rows": rows, "records": records}
 
 
-def _alike(loaded: dict) -> BanditRecipe:
-    """The recipe of all, at no share in particular."""
-    found = [getattr(one, "recipe", None) for one in loaded.values()]
-    kinds = {replace(one, share=0.5) if isinstance(one, BanditRecipe) else one for one in found}
-    shares = [getattr(one, "share", None) for one in found]
-    if len(kinds) != 1 or len(set(shares)) != len(shares) or getattr(found[0], "player", "") != "mixed":
+def _alike(loaded: Mapping[Path | str, Trained]) -> dict[Path | str, BanditRecipe]:
+    """Their recipes, which differ in their share only."""
+    recipes = {name: one.recipe for name, one in loaded.items() if isinstance(one.recipe, BanditRecipe)}
+    kinds = {replace(one, share=0.5) for one in recipes.values()}
+    shares = {one.share for one in recipes.values()}
+    if len(shares) != len(loaded) or [one.player for one in kinds] != ["mixed"]:
+        found = [one.recipe for one in loaded.values()]
         raise ValueError(f"models: wanted models of mixed contexts that differ in their share, got {found}")
-    [recipe] = kinds
-    return recipe
+    return recipes
 
 
 def _ratios(recipe: BanditRecipe, particles: int, tell: Tell) -> list[ratio.Ratio]:

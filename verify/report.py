@@ -104,7 +104,7 @@ def load(path: Path) -> Report:
         verdicts = [Verdict(**_known(Verdict, verdict)) for verdict in record["verdicts"]]
         for verdict in verdicts:
             verdict.holds  # noqa: B018  # numbers, not words
-        return Report(**_known(Report, record) | {"verdicts": verdicts})
+        return Report(**_known(Report, {**record, "verdicts": verdicts}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {WANTED}, got {error}") from error
 
@@ -121,7 +121,7 @@ def figures(path: Path) -> dict[str, list[Any]]:
         raise ValueError(f"{path}: {WANTED}, got {error}") from error
 
 
-def _known(kind: type, record: dict) -> dict:
+def _known(kind: type, record: dict) -> dict[str, Any]:
     """The fields that a class has; older files have fewer, newer ones more."""
     return {field.name: record[field.name] for field in fields(kind) if field.name in record}
 
