@@ -96,8 +96,10 @@ class Block(nn.Module):
     ) -> Float[Tensor, "batch queries width"]:
         """The block at the tokens in `places`, or at all; with a memory, at tokens that follow those remembered."""
         batch, count, width = tokens.shape
-        parts = torch.matmul(self.query_key_value, tokens.mT)  # (batch, 3 width, tokens)
-        query, key, value = (part.reshape(-1, width // self.heads, count) for part in parts.split(width, 1))
+        query, key, value = (
+            torch.bmm(part.expand(batch, -1, -1), tokens.mT).view(-1, width // self.heads, count)
+            for part in self.query_key_value.split(width)  # three products whose results need not be copied
+        )
         index = torch.arange(count, device=tokens.device) if places is None else places
         if places is not None:
             tokens, query = tokens[:, places], query[:, :, places]
@@ -111,11 +113,8 @@ class Block(nn.Module):
             moved = torch.bmm(scores, value.mT).mT
         else:
             moved = functional.scaled_dot_product_attention(query.mT, key.mT, value.mT, seen).mT
-        return self.rest(tokens, moved.reshape(batch, width, -1).mT)
-
-    def rest(self, tokens: Float[Tensor, "*batch width"], moved: Float[Tensor, "*batch width"]) -> Tensor:
-        """What follows once the heads have moved their values: token by token."""
-        tokens = self.after_attention(tokens + self.output(moved))
+        output = self.output.weight.mT.expand(batch, -1, -1)
+        tokens = self.after_attention(torch.baddbmm(tokens, moved.reshape(batch, width, -1).mT, output))
         return self.after_mlp(tokens + self.second(torch.relu(self.first(tokens))))
 
 
