@@ -24,6 +24,8 @@ SMALL = {
     "chebyshev": linucb.Spec(dim=2, actions=2, horizon=3, error=2.0, solver="chebyshev"),
     "newton": linucb.Spec(dim=2, actions=2, horizon=4, error=0.5, solver="newton"),
     "two arms": thompson.Spec(dim=2, actions=2, horizon=3, error=0.5),
+    "sampling": thompson.Spec(dim=2, actions=3, horizon=4, error=0.5, form="sampling", solver="newton"),
+    "bernoulli": thompson.BernoulliSpec(actions=2, horizon=3, error=0.5),
     "lines": thompson.Spec(dim=1, actions=3, horizon=2, nodes=2),
     "theorem": ucbvi.Spec(2, 2, 2, 2),
     "slim": ucbvi.Spec(2, 2, 2, 2, form="slim"),
@@ -35,7 +37,7 @@ SMALL = {
 def of(name):
     """A small construction."""
     spec = SMALL[name]
-    return {linucb.Spec: linucb, thompson.Spec: thompson, ucbvi.Spec: ucbvi}[type(spec)].build(spec)
+    return {linucb.Spec: linucb, ucbvi.Spec: ucbvi}.get(type(spec), thompson).build(spec)
 
 
 @cache
@@ -160,7 +162,7 @@ def test_every_block_of_a_primitive_says_its_claim():
     assert all(one.claim and one.source for one in found.values())
 
 
-@pytest.mark.parametrize("name", ["agd", "newton", "two arms", "slim"])
+@pytest.mark.parametrize("name", ["agd", "newton", "two arms", "sampling", "bernoulli", "slim"])
 def test_the_history_is_what_probe_and_the_algorithm_say(name):
     built = of(name)
     run = inspector.replay(built)
@@ -183,7 +185,20 @@ def test_the_history_is_what_probe_and_the_algorithm_say(name):
         ]
         assert np.array_equal(np.concatenate(last, axis=1).ravel(), probe.computed[at].ravel())
     assert history["worst"] <= built.certificate + 1e-9
-    assert np.array_equal(arrays[history["built"]], built.policy(built.outputs([run.history])[0])[at].ravel())
+    says = built.outputs([run.history])[0]
+    says = says[:, built.tokens.stream["logits"].slice] if name == "sampling" else built.policy(says)
+    assert np.array_equal(arrays[history["built"]], says[at].ravel())
+
+
+def test_scores_of_the_sampling_form_are_those_whose_largest_was_played():
+    run = inspector.replay(of("sampling"))
+    assert np.array_equal(run.true.argmax(axis=1)[:-1], run.history.actions)
+    assert run.compared == "scores"
+
+
+def test_a_history_is_refused_where_the_certificate_speaks_of_lines():
+    with pytest.raises(ValueError, match="without nodes"):
+        inspector.replay(of("lines"))
 
 
 def test_registers_after_some_layers_are_those_of_the_literal_layers():

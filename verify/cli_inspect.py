@@ -25,13 +25,20 @@ class Inspected(StrEnum):
 
     linucb = "linucb"
     thompson = "thompson"
+    bernoulli = "bernoulli"
     ucbvi = "ucbvi"
 
 
-TITLES = {"linucb": "Soft LinUCB", "thompson": "Thompson sampling", "ucbvi": "Soft UCB-VI"}
+TITLES = {
+    "linucb": "Soft LinUCB",
+    "thompson": "Thompson sampling",
+    "bernoulli": "Thompson sampling for Bernoulli arms",
+    "ucbvi": "Soft UCB-VI",
+}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "linucb": {"dim": 5, "actions": 10, "horizon": 200, "error": 1e-3, "solver": "agd"},
-    "thompson": {"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade"},
+    "thompson": {"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
+    "bernoulli": {"actions": 5, "horizon": 50, "error": 0.01},
     "ucbvi": {
         "states": 3,
         "actions": 3,
@@ -48,15 +55,17 @@ LARGEST = 1_000_000
 
 
 def inspect(
-    construction: Annotated[Inspected, typer.Argument(metavar="linucb|thompson|ucbvi", hidden=True)],
+    construction: Annotated[
+        Inspected, typer.Argument(metavar="linucb|thompson|bernoulli|ucbvi", hidden=True)
+    ],
     dim: Annotated[int | None, typer.Option(help="d (5).")] = None,
-    actions: Annotated[int | None, typer.Option(help="A (10; thompson 2; ucbvi 3).")] = None,
-    horizon: Annotated[int | None, typer.Option(help="T (200); ucbvi: H, of an episode (3).")] = None,
-    error: Annotated[float | None, typer.Option(help="ε (0.001).")] = None,
+    actions: Annotated[int | None, typer.Option(help="A (10; thompson 2; bernoulli 5; ucbvi 3).")] = None,
+    horizon: Annotated[int | None, typer.Option(help="T (200; bernoulli 50); ucbvi: H (3).")] = None,
+    error: Annotated[float | None, typer.Option(help="ε (0.001; bernoulli 0.01).")] = None,
     solver: Annotated[str | None, typer.Option(help="agd, newton, …; thompson: pade, …")] = None,
     states: Annotated[int | None, typer.Option(help="S, ucbvi (3).")] = None,
     episodes: Annotated[int | None, typer.Option(help="K, ucbvi (8).")] = None,
-    form: Annotated[str | None, typer.Option(help="ucbvi: theorem, slim or narrow.")] = None,
+    form: Annotated[str | None, typer.Option(help="theorem, slim, narrow; policy, sampling.")] = None,
     exploration: Annotated[float | None, typer.Option(help="Times the bonus (ucbvi 0.03).")] = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
@@ -98,8 +107,14 @@ def build(name: str, asked: dict[str, Any]) -> Construction:
         if option not in known:
             wanted = ", ".join(f"--{one}" for one in known)
             raise ValueError(f"{name}: wanted options of {wanted}, got --{option}")
-    module: Any = {"linucb": linucb, "thompson": thompson, "ucbvi": ucbvi}[name]
-    return module.build(module.Spec(**(DEFAULTS[name] | asked)))
+    kinds: dict[str, Any] = {
+        "linucb": (linucb, linucb.Spec),
+        "thompson": (thompson, thompson.Spec),
+        "bernoulli": (thompson, thompson.BernoulliSpec),
+        "ucbvi": (ucbvi, ucbvi.Spec),
+    }
+    module, spec = kinds[name]
+    return module.build(spec(**(DEFAULTS[name] | asked)))
 
 
 def _file(out: Path, name: str) -> Path:

@@ -334,12 +334,14 @@ function showHistory() {
 
 function showPolicy() {
   const arms = holder.get("logits").size, cut = (n) => arrays[n].slice(state.decision * arms, (state.decision + 1) * arms).map(number);
-  const built = cut(history.built), wanted = cut(history.true), gaps = built.map((value, n) => Math.abs(value - wanted[n]));
-  $("policy-says").textContent = `Log-probabilities differ by ${short(Math.max(...gaps))} here, by ${short(history.worst)} at worst in this history; promised: ${short(record.certificate)} in exact arithmetic.`;
-  const head = make("tr", {}, ...["action", "probability", "", "log, built", "log, true", "difference"].map((text) => make("th", { scope: "col" }, text)));
+  const built = cut(history.built), wanted = cut(history.true), scores = history.compared === "scores";
+  const gaps = built.map((value, n) => (history.one_sided ? wanted[n] - value : Math.abs(value - wanted[n])));
+  const what = scores ? "Scores differ by" : history.one_sided ? "The log-probability, true less built, is at most" : "Log-probabilities differ by";
+  $("policy-says").textContent = `${what} ${short(Math.max(...gaps))} here, ${short(history.worst)} at worst in this history; promised: ${short(record.certificate)} in exact arithmetic.`;
+  const head = make("tr", {}, ...["action", ...(scores ? [] : ["probability", ""]), scores ? "score, built" : "log, built", scores ? "score, true" : "log, true", "difference"].map((text) => make("th", { scope: "col" }, text)));
+  const share = (value) => [make("td", { title: exact(Math.exp(value)) }, short(Math.exp(value))), make("td", {}, make("span", { class: "barrel" }, make("i", { style: `width:${100 * Math.exp(value)}%` })))];
   $("policy").replaceChildren(make("thead", {}, head), make("tbody", {}, ...built.map((value, n) => make("tr", {}, make("th", { scope: "row" }, `${n + 1}`),
-    make("td", { title: exact(Math.exp(value)) }, short(Math.exp(value))), make("td", {}, make("span", { class: "barrel" }, make("i", { style: `width:${100 * Math.exp(value)}%` }))),
-    make("td", { title: exact(value) }, short(value)), make("td", { title: exact(wanted[n]) }, short(wanted[n])), make("td", { title: exact(value - wanted[n]) }, short(value - wanted[n]))))));
+    ...(scores ? [] : share(value)), make("td", { title: exact(value) }, short(value)), make("td", { title: exact(wanted[n]) }, short(wanted[n])), make("td", { title: exact(value - wanted[n]) }, short(value - wanted[n]))))));
 }
 
 function go(name, to) {

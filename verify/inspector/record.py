@@ -168,9 +168,11 @@ def _history(built: Construction, run: Replay, pool: Pool) -> dict[str, Any]:
             }
             for probe in run.probes
         ],
+        "compared": run.compared,
+        "one_sided": run.one_sided,
         "built": pool.put(run.built[at]),
         "true": pool.put(run.true[at]),
-        "worst": plain(float(np.abs(run.built - run.true).max())),
+        "worst": plain(float(run.errors.max())),
     }
 
 

@@ -1,18 +1,20 @@
 """A history run through a construction: what the registers hold after each layer, and what they should hold in the end."""
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction, Probe
+from constructions.history import BanditHistory
 from constructions.tokens import History
 from constructions.transformer import Layer, Transformer
 from verify import algorithms
-from verify.environments import gaussian_linear_bandit, paper_linear_bandit, random_mdp
+from verify.environments import bernoulli_bandit, gaussian_linear_bandit, paper_linear_bandit, random_mdp
 from verify.episodes import play
 from verify.rollout import rollout
 
@@ -31,8 +33,10 @@ class Replay:
         points: after how many layers the registers are shown, 0 first.
         held: what the state tokens of those decisions hold there.
         probes: block by block, at all decisions.
-        built: the construction's log-probabilities at all decisions.
+        compared: what the two next hold: "log-probabilities", or "scores" of arms at a given draw.
+        built: the construction's at all decisions.
         true: the algorithm's.
+        one_sided: whether the certificate bounds true − built only, rather than its size.
     """
 
     history: History
@@ -41,8 +45,16 @@ class Replay:
     points: tuple[int, ...]
     held: tuple[Float[np.ndarray, "decisions width"], ...]
     probes: tuple[Probe, ...]
+    compared: Literal["log-probabilities", "scores"]
     built: Float[np.ndarray, "steps arms"]
     true: Float[np.ndarray, "steps arms"]
+    one_sided: bool
+
+    @property
+    def errors(self) -> Float[np.ndarray, "steps arms"]:
+        """What the certificate bounds."""
+        difference = self.true - self.built
+        return difference if self.one_sided else np.abs(difference)
 
 
 def example(built: Construction, seed: int = 0) -> tuple[History, str]:
@@ -57,20 +69,27 @@ def example(built: Construction, seed: int = 0) -> tuple[History, str]:
         mdp = random_mdp(problem, spec.states, spec.actions, spec.horizon)
         run = play(mdp, algorithms.ucbvi_decoder(built.spec), chance, spec.episodes)
         return run.history, f"UCB-VI on a random decision process, seed {seed}"
+    if isinstance(spec, thompson.BernoulliSpec):
+        bernoulli = bernoulli_bandit(problem, spec.actions, spec.horizon)
+        decoder: Any = algorithms.bernoulli_thompson_decoder(spec, player)
+        history = rollout(bernoulli, decoder, chance).history
+        return history, f"Thompson sampling on a Bernoulli bandit, seed {seed}"
     sizes = {
         name: getattr(spec, name) for name in ("dim", "actions", "horizon", "action_norm", "noise_bound")
     }
     if isinstance(spec, linucb.Spec):
-        bandit, decoder = paper_linear_bandit(problem, **sizes), algorithms.decoder(spec)
-        setting = f"LinUCB on the paper's linear bandit, seed {seed}"
-    elif isinstance(spec, thompson.Spec) and spec.form == "policy":
-        for name in ("prior_variance", "noise_variance", "separation", "weight_norm"):
-            sizes[name] = getattr(spec, name)
-        bandit, decoder = gaussian_linear_bandit(problem, **sizes), algorithms.thompson_decoder(spec, player)
-        setting = f"Thompson sampling on a Gaussian linear bandit, seed {seed}"
-    else:
-        raise ValueError(f"history: wanted LinUCB, Thompson sampling's policy or UCB-VI, got {spec}")
-    return rollout(bandit, decoder, chance).history, setting
+        history = rollout(paper_linear_bandit(problem, **sizes), algorithms.decoder(spec), chance).history
+        return history, f"LinUCB on the paper's linear bandit, seed {seed}"
+    if not isinstance(spec, thompson.Spec) or spec.lines:
+        raise ValueError(f"history: wanted LinUCB, UCB-VI or Thompson sampling without nodes, got {spec}")
+    for name in ("prior_variance", "noise_variance", "separation", "weight_norm"):
+        sizes[name] = getattr(spec, name)
+    draws = deepcopy(player).standard_normal((spec.horizon, spec.dim))  # those which the decoder will draw
+    decoder = algorithms.thompson_decoder(spec, player)
+    history = rollout(gaussian_linear_bandit(problem, **sizes), decoder, chance).history
+    if spec.form == "sampling":
+        history = BanditHistory(history.contexts, history.actions, history.rewards, draws)
+    return history, f"Thompson sampling on a Gaussian linear bandit, seed {seed}"
 
 
 def replay(built: Construction, seed: int = 0) -> Replay:
@@ -82,6 +101,7 @@ def replay(built: Construction, seed: int = 0) -> Replay:
     inputs = built.tokens.encode(history)[built.tokens.states(history.steps)]
     after = partial(_after, built, history, decisions)
     held = [inputs[decisions], *(after(count) for count in points[1:-1]), output[decisions]]
+    scores = getattr(built.spec, "form", "") == "sampling"
     return Replay(
         history,
         setting,
@@ -89,17 +109,24 @@ def replay(built: Construction, seed: int = 0) -> Replay:
         points,
         tuple(held),
         tuple(built.probe(history, output)),
-        built.policy(output),
-        _true(built, history),
+        "scores" if scores else "log-probabilities",
+        output[:, built.tokens.stream["logits"].slice] if scores else built.policy(output),
+        _true(built.spec, history),
+        isinstance(built.spec, thompson.BernoulliSpec),
     )
 
 
-def _true(built: Construction, history: Any) -> Float[np.ndarray, "steps arms"]:
+def _true(spec: Any, history: Any) -> Float[np.ndarray, "steps arms"]:
     """What the algorithm itself says."""
-    if isinstance(built.spec, linucb.Spec):
-        return algorithms.linucb(built.spec, history)
-    policy: Any = algorithms.ucbvi if isinstance(built.spec, ucbvi.Spec) else algorithms.thompson
-    return policy(built.spec, history)
+    if isinstance(spec, thompson.Spec):
+        says = algorithms.thompson if spec.form == "policy" else algorithms.thompson_scores
+        return says(spec, history)
+    kinds: dict[type, Any] = {
+        linucb.Spec: algorithms.linucb,
+        ucbvi.Spec: algorithms.ucbvi,
+        thompson.BernoulliSpec: algorithms.bernoulli_thompson,
+    }
+    return kinds[type(spec)](spec, history)
 
 
 def spread(last: int) -> Int[np.ndarray, " numbers"]:
