@@ -2,7 +2,7 @@
 
     python -m verify.gallery REPORTS [PAGE]
 
-The page says which: every picture ![…](gallery/CONSTRUCTION-FIGURE.png) in it is the figure of that name in
+The page says which: every picture `gallery/CONSTRUCTION-FIGURE.png` in it is the figure of that name in
 REPORTS/CONSTRUCTION/report.json. Colours are reduced to 64, which no eye can tell and makes the files a third of the size.
 """
 
