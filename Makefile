@@ -44,7 +44,6 @@ dist: $(READY)  ## a source archive and a wheel in dist/
 	rm -rf build
 
 docs: $(READY)  ## the site, in build/site: pages of docs/ and the API from docstrings
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c requirements.lock -e ".[docs]"
 	$(BIN)/python -m mkdocs build --strict
 
 lock:  ## write requirements.lock afresh from pyproject.toml
