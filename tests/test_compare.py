@@ -109,6 +109,15 @@ def test_what_is_shipped_is_the_checkpoint_and_its_command_trains_it_again(check
     assert ship.checkpoint.told(path, "seconds") > 0
 
 
+def test_a_run_that_went_on_says_so_on_its_card(tmp_path):
+    settings = {"horizon": 5, "rate": 1e-2, "short": 0.5, **SMALL}
+    for steps in (4, 6):
+        train.train(train.named("ad-linucb", steps=steps, **settings), tmp_path, resume=True, every=2)
+    card = ship.ship(tmp_path, "tiny", to=tmp_path, runs=4).with_suffix(".md").read_text()
+    assert "`--steps 4` up to step 4, then `--steps 6` up to step 6, by the same command with" in card
+    assert "; 2 on a quarter of each trajectory" in card
+
+
 def test_damaged_and_missing_models_are_one_clear_error(checkpointed, tmp_path):
     path = ship.ship(checkpointed[1], "tiny", to=tmp_path, runs=4)
     whole = path.read_bytes()

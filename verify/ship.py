@@ -6,8 +6,10 @@ Everything on the card is read from the file or measured when it is written; not
 whose curve does not tell it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields, replace
+from itertools import groupby
 from pathlib import Path
 
 from verify import train
@@ -106,7 +108,6 @@ def card(path: Path) -> str:
     count, seconds = sum(value.numel() for value in tensors.values()), checkpoint.told(path, "seconds")
     took = "not recorded" if seconds is None else f"{number(round(seconds / 60))} minutes"
     stopped = "" if step == run.steps else f", stopped after {step:,}: the checkpoint of that step"
-    stopped += f"; the first {run.short:.0%} on a quarter of each trajectory" if run.short else ""
     results = checkpoint.told(path, "regret")
     runs = next(iter(results.values()))["runs"]
     names = [key for key in curve[-1] if key not in NOT_REGRET] if curve else []
@@ -120,7 +121,7 @@ def card(path: Path) -> str:
         f"- **Command**: `{checkpoint.told(path, 'command')}`",
         f"- **Data**: {data(run.recipe)}, made on the spot from seed {run.seed}; "
         f"{step * run.batch:,} trajectories, each seen once",
-        f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}",
+        f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}{_stretches(curve, run.short)}",
         f"- **Time**: {took}",
         f"\n## Regret\n\nAt the horizon, on {runs} held-out problems (seeds [2³²: {HELD_OUT}, n]), the same for all; "
         "mean and its 95 % interval. *trained* draws from the model's probabilities, *greedy* takes their largest.\n",
@@ -132,6 +133,22 @@ def card(path: Path) -> str:
         *("| " + " | ".join(number(row[key]) for key in columns) + " |" for row in rows),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _stretches(curve: list[dict], short: float) -> str:
+    """Which steps saw less of each trajectory, and how many were planned when, if that changed."""
+    planned = [
+        (steps, list(rows)[-1]["step"]) for steps, rows in groupby(curve, lambda row: row.get("steps"))
+    ]
+    if len(planned) <= 1:
+        return f"; the first {short:.0%} on a quarter of each trajectory" if short else ""
+    starts = (0, *(last for _, last in planned))
+    brief = sum(
+        len(range(first, min(last, math.ceil(short * steps))))
+        for first, (steps, last) in zip(starts, planned, strict=False)
+    )
+    parts = ", then ".join(f"`--steps {steps}` up to step {last:,}" for steps, last in planned)
+    return f"; {parts}, by the same command with `--resume`; {brief:,} on a quarter of each trajectory"
 
 
 def data(recipe: Recipe) -> str:

@@ -150,7 +150,8 @@ def train(
         run: what to train.
         folder: gets `checkpoint.safetensors`, `curve.json` and `curve.png`, and at the end `model.safetensors`, the
             weights alone.
-        resume: go on from the checkpoint in the folder, if there is one; the outcome is that of an uninterrupted run.
+        resume: go on from the checkpoint in the folder, if there is one; the outcome is that of an uninterrupted run. With
+            other `steps` than before it goes on by the schedule of these.
         every: steps between checkpoints, at which regret is measured too.
         tell: told after every step.
         source: the batch of a step; by default it is made on the spot.
@@ -175,7 +176,7 @@ def train(
             loss = _step(model, optimizer, data, run, rank, world)
             losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
-                mean = {"step": step + 1, "loss": float(np.mean(losses))}
+                mean = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
                 mean |= {"seconds": time.monotonic() - begun}
                 curve, losses = [*curve, mean | regrets(Trained(run.recipe, model))], []
                 if rank == 0:

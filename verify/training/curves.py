@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from verify.report import write_whole
 
-NOT_REGRET = ("step", "loss", "seconds")
+NOT_REGRET = ("step", "steps", "loss", "seconds")
 """What a row of a curve holds besides regrets."""
 
 COLOURS = {"trained": "C0", "greedy": "C2", "empirical": "0.6"}
@@ -15,7 +15,10 @@ COLOURS = {"trained": "C0", "greedy": "C2", "empirical": "0.6"}
 
 
 def write(folder: Path, curve: list[dict[str, float]]) -> None:
-    """Write curve.json and curve.png; rows are {"step", "loss", "seconds", regret by name}."""
+    """Write curve.json and curve.png; rows are {"step", "steps", "loss", "seconds", regret by name}.
+
+    `steps` are those that were planned then: a run can go on with more or fewer.
+    """
     write_whole(folder / "curve.json", json.dumps(curve, indent=1))
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     loss, regret = figure.subplots(1, 2)
