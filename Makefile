@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: verify gallery test notebooks check lint types bench sweep nightly dist docs lock clean
+.PHONY: setup verify gallery test notebooks check lint types bench sweep nightly dist docs lock clean
+
+setup: $(READY)  ## .venv alone, which every other target makes too
 
 verify: $(READY)  ## build and audit every construction; the report lands in reports/
 	$(BIN)/weightwright verify all --out reports

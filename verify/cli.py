@@ -114,27 +114,31 @@ def verify(
 
 def tables(report: Report) -> list[Table]:
     """The verdicts and the slack of a report, for the terminal."""
-    claims = Table("claim", *("measured", "certified", "stated", "relative"), "", title=report.title)
+    claims = _table(report.title, "claim", "measured", "certified", "stated", "relative")
+    claims.add_column()
     for verdict in report.verdicts:
         values = (verdict.measured, verdict.certified, verdict.stated, verdict.relative)
         mark = "[green]holds[/]" if verdict.holds else "[red]FAILS[/]"
         note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
         claims.add_row(verdict.claim + note, *map(number, values), mark)
-    slack = Table(
-        "block",
-        "worst error",
-        "promise",
-        "slack",
-        "own error",
-        "own promise",
-        "own slack",
-        "note",
-        title="Slack",
-    )
+    names = ("error", "promise", "slack", "own_error", "own_promise", "own_slack")
+    heads = ("worst\nerror", "promise", "slack", "own\nerror", "own\npromise", "own\nslack")
+    slack = _table("Slack", "block", *heads)
+    notes = list(dict.fromkeys(row["note"] for row in report.blocks if row["note"]))
     for row in report.blocks:
-        names = ("error", "promise", "slack", "own_error", "own_promise", "own_slack")
-        slack.add_row(row["block"], *(number(row[name]) for name in names), row["note"])
+        mark = f" ({notes.index(row['note']) + 1})" if row["note"] else ""
+        slack.add_row(row["block"] + mark, *(number(row[name]) for name in names))
+    slack.caption = "\n".join(f"({place}) {note}" for place, note in enumerate(notes, 1)) or None
+    slack.caption_justify = "left"
     return [claims, slack]
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    """A table of numbers, which are never cut off, beside words."""
+    table = Table(first, title=title)
+    for head in numbers:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
 
 
 @app.command(epilog="Example: weightwright plot reports, or: weightwright plot reports/linucb --figure depth")
