@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from constructions import checks
 from constructions.chunks import State
 from constructions.tokens import History
 
@@ -19,6 +20,8 @@ class Decoder:
     """
 
     def __init__(self, construction: Any, batch: int | None, dtype: torch.dtype, device: str):
+        if batch is not None:
+            checks.whole("batch", batch)
         self._construction, self._batch, self._state = construction, batch, State()
         self._placement = {"dtype": dtype, "device": device}
         self._decisions, self._contexts, self._recorded = 0, None, None

@@ -139,6 +139,8 @@ def test_damaged_and_missing_models_are_one_clear_error(checkpointed, tmp_path):
         ship.checkpoint.told(checkpointed[1] / "checkpoint.safetensors", "regret")
     with pytest.raises(ValueError, match=r"model: wanted one of ad-linucb, .*, got 'nothing'"):
         train.load("nothing")
+    with pytest.raises(ValueError, match=r"name: wanted one without folders, got '\.\./tiny'"):
+        ship.ship(checkpointed[1], "../tiny", to=tmp_path / "in")
     with pytest.raises(ValueError, match="runs: wanted 2 or more"):
         ship.ship(checkpointed[1], "tiny", to=tmp_path, runs=1)
 

@@ -61,6 +61,8 @@ def test_a_batch_is_its_members():
 
 
 def test_a_batch_of_another_size_is_named():
+    with pytest.raises(ValueError, match="batch: wanted an integer"):
+        BUILT.decoder(batch=0)
     with pytest.raises(ValueError, match="wanted one context for each of 3 histories, got 2"):
         BUILT.decoder(batch=3).observe(HISTORY.contexts[:2])
 

@@ -329,7 +329,11 @@ def test_damaged_and_foreign_checkpoints_are_one_clear_error(finished):
             {**tensors, "weights.positions": torch.zeros(2, 8)},
             r"weights\.positions, finite, of shape",
         ),
-        (metadata, {**tensors, "exp_avg.positions": tensors["exp_avg.positions"] * np.nan}, "finite"),
+        (
+            metadata,
+            {**tensors, "exp_avg.positions": tensors["exp_avg.positions"] * np.nan},
+            "finite, .*got other values",
+        ),
         (metadata, {name: x for name, x in tensors.items() if "exp_avg_sq.read_out" not in name}, "None"),
     ):
         save_file(tensors_then, path, metadata_then)
@@ -350,8 +354,12 @@ def test_a_checkpoint_of_another_run_is_refused(finished):
     run, folder = finished
     with pytest.raises(ValueError, match="wanted no checkpoint there"):
         train.train(run, folder)
-    with pytest.raises(ValueError, match="wanted a checkpoint of"):
+    with pytest.raises(ValueError, match="wanted a checkpoint of seed = 1, got one of 0"):
         train.train(replace(run, seed=1), folder, resume=True)
+    with pytest.raises(ValueError, match="wanted a checkpoint of at most 3 steps, got one of 4"):
+        train.train(replace(run, steps=3), folder, resume=True)
+    with pytest.raises(ValueError, match=r"short: wanted a share in 0\.\.1, got 2"):
+        replace(run, short=2)
     longer = replace(run, steps=6)  # the same run, to be gone on with
     train.train(longer, folder, resume=True)
     assert train.load(folder / "model.safetensors").model.shape == run.shape

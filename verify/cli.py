@@ -25,13 +25,14 @@ from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
-from verify.cli_models import COLUMNS, Json, out_folder
+from verify.cli_models import COLUMNS, Json, out_folder, writable
 from verify.report import figures, made, number, publish, save, write_whole
 from verify.training.cache import cached
 from verify.training.recipes import RECIPES
 
 app = typer.Typer(
-    help="Transformers that provably carry out decision-making algorithms: built, certified, audited.",
+    help="Transformers that provably carry out decision-making algorithms.",
+    epilog="Example: weightwright verify linucb --out reports",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -81,11 +82,14 @@ def verify(
     as_json: Json = False,
     out: Annotated[Path | None, out_folder("the report: page, JSON, figures")] = None,
     histories: Annotated[
-        int, typer.Option(min=1, help="Histories that the main search tries at least.")
+        int, typer.Option(min=1, metavar="N", help="Histories that the main search tries.")
     ] = 2000,
-    mutants: Annotated[int, typer.Option(min=0, help="Single-weight mutants to audit.")] = 100,
+    mutants: Annotated[int, typer.Option(min=0, metavar="N", help="Single-weight mutants to audit.")] = 100,
 ) -> None:
-    """Audit: a table of measured ≤ certified ≤ stated, and one page in --out. Exit status 1 if any claim fails."""
+    """Audit: measured ≤ certified ≤ stated, claim by claim.
+
+    A table here, one page in --out; exit status 1 if any claim fails.
+    """
     console, progress = Console(), Console(stderr=True)
     chosen = CLAIMS if construction.value == "all" else {construction.value: CLAIMS[construction.value]}
     reports = {}
@@ -141,16 +145,17 @@ def _table(title: str, first: str, *numbers: str) -> Table:
     return table
 
 
-@app.command(epilog="Example: weightwright plot reports, or: weightwright plot reports/linucb --figure depth")
+@app.command(epilog="Example: weightwright plot reports/linucb --figure depth")
 def plot(
     source: Annotated[Path, typer.Argument(help="What --out was, a folder in it, or a report.json.")],
     figure: Annotated[str | None, typer.Option(help="One figure by name; all if left out.")] = None,
     out: Annotated[Path | None, out_folder("the page or the figures")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the page of saved reports again, without auditing; or draw the figures of one, as SVG and PNG.
+    """Draw saved reports again: the page of all, or the figures of one.
 
-    The page goes beside the reports, figures of one report to figures/, unless --out says otherwise.
+    Reports are what `weightwright verify --out` saved. The page goes beside them, figures of one to
+    figures/, unless --out says otherwise.
     """
     if figure is None and source.is_dir() and not (source / "report.json").exists():
         files = [str(publish(source, out))]
@@ -167,7 +172,10 @@ def plot(
 
 @app.command(epilog="Example: weightwright errata --json")
 def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")] = None) -> None:
-    """Errors in the paper, each run on a smallest witness beside its repair. Exit status 1 if one is not confirmed."""
+    """Errors in the paper, each on a smallest witness, with its repair.
+
+    Exit status 1 if one is not confirmed.
+    """
     records = [erratum.record() for erratum in errata_module.ERRATA] if out is None else _save_errata(out)
     if as_json:
         print(json.dumps(records))
@@ -193,21 +201,23 @@ def _save_errata(out: Path) -> list[dict]:
     return records
 
 
-@app.command(epilog="Example: weightwright sweep --algorithm linucb --quick --dask tcp://10.0.0.1:8786")
+@app.command(epilog="Example: weightwright sweep --algorithm linucb --quick")
 def sweep(
     dask: Annotated[
         str | None,
-        typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler that runs; else processes."),
+        typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786."),
     ] = None,
     out: Annotated[Path, out_folder("results, JSON and figures")] = Path("reports/sweep"),
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = os.cpu_count() or 1,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes on this machine.")
+    ] = os.cpu_count() or 1,
     algorithm: Annotated[Swept, typer.Option(help="What to sweep.")] = Swept.all,
     quick: Annotated[bool, typer.Option("--quick", help="Four horizons, one error.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Every solver's depth, size and error, by horizon and error; a sweep that was killed goes on where it was.
+    """Every solver's depth, size and error, by horizon and error.
 
-    Writes results.jsonl, records.json and figures. Exit status 1 if a configuration fails.
+    Writes results.jsonl, records.json and figures; goes on where it was killed. Exit status 1 if a configuration fails.
     """
     names = [name for name in frontier.SOLVERS if algorithm.value in (name, "all")]
     tasks = [(one.key, one) for one in frontier.configurations(names, quick)]
@@ -242,49 +252,52 @@ def sweep(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: weightwright train dpt-bernoulli --steps 8000 --out models/dpt --resume")
+@app.command(
+    epilog=f"RECIPE: {', '.join(RECIPES)}.\n\nExample: weightwright train dpt-bernoulli --steps 8000 --resume"
+)
 def train(
-    recipe: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 10_000,
-    batch: Annotated[int, typer.Option(min=1, help="Trajectories in each.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Of initial weights and data.")] = 0,
-    rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 2e-3,
-    short: Annotated[float, typer.Option(help="Share of steps on a quarter of the horizon.")] = 0.0,
-    horizon: Annotated[int | None, typer.Option(min=1, help="Decisions, if not the recipe's.")] = None,
-    share: Annotated[float | None, typer.Option(help="α, of mixed contexts: Thompson's share.")] = None,
-    layers: Annotated[int, typer.Option(min=1, help="Layers.")] = 8,
-    heads: Annotated[int, typer.Option(min=1, help="Heads of each.")] = 4,
-    width: Annotated[int, typer.Option(min=1, help="Entries of a token inside.")] = 32,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", hidden=True)],
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Optimiser steps.")] = 10_000,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Trajectories in each.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of weights and data.")] = 0,
+    rate: Annotated[float, typer.Option(metavar="X", help="Largest learning rate.")] = 2e-3,
+    short: Annotated[float, typer.Option(metavar="X", help="Share of steps on T/4 decisions.")] = 0.0,
+    horizon: Annotated[int | None, typer.Option(min=1, metavar="N", help="T, if not the recipe's.")] = None,
+    share: Annotated[
+        float | None, typer.Option(metavar="X", help="α, of mixed contexts: Thompson's.")
+    ] = None,
+    layers: Annotated[int, typer.Option(min=1, metavar="N", help="Layers.")] = 8,
+    heads: Annotated[int, typer.Option(min=1, metavar="N", help="Heads of each.")] = 4,
+    width: Annotated[int, typer.Option(min=1, metavar="N", help="Width of the stream.")] = 32,
     softmax: Annotated[bool, typer.Option("--softmax", help="Softmax in place of ReLU attention.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 250,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Steps between checkpoints.")] = 250,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
-    cache: Annotated[Path | None, typer.Option(help="Folder to keep the batches in.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(callback=writable, help="Folder to keep the batches in.")
+    ] = None,
     out: Annotated[Path | None, out_folder("checkpoints, model and curves")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train by one of the paper's recipes: checkpoints, model, and curves of loss and regret. --out is models/RECIPE.
-
-    On the GPU if there is one; on several with torchrun. A killed run goes on with --resume, and ends as if it had not been.
-    """
+    """Train by one of the paper's recipes, on the GPU if there is one."""
     sizes = {"layers": layers, "heads": heads, "width": width, "attention": "softmax" if softmax else "relu"}
     settings = {"steps": steps, "batch": batch, "seed": seed, "rate": rate, "short": short, **sizes}
     run = training.named(recipe, horizon, share, **settings)
     source = None if cache is None else cached(cache, run.recipe, run.seed, run.batch)
-    curve: list[dict[str, float]] = []
     folder = out or Path("models") / recipe
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task(recipe, total=steps)
 
         def tell(now: training.Progress) -> None:
-            curve[:] = now.curve
-            regret = f", regret {number(curve[-1]['trained'])}" if curve else ""
+            regret = f", regret {number(now.curve[-1]['trained'])}" if now.curve else ""
             bar.update(shown, completed=now.step, description=f"{recipe}: loss {now.loss:.3f}{regret}")
 
         training.train(run, folder, resume=resume, every=every, tell=tell, source=source)
+        bar.update(shown, completed=steps)
+    curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps({"model": str(folder / "model.safetensors"), "curve": curve}))
     else:
-        table = Table(*(names := list((curve or [{}])[-1])))
+        table = Table(*(names := list(curve[-1])))
         for row in curve[-5:]:
             table.add_row(*(number(row.get(name)) for name in names))
         Console().print(table, f"{folder / 'model.safetensors'}")
@@ -320,9 +333,9 @@ def _fail(message: str) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point of the console command: one clear line for bad input, no traceback."""
+    """Entry point of the console command: one clear line for bad input or a disk that fails, no traceback."""
     try:
         app()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"weightwright: {error}", file=sys.stderr)
         sys.exit(2)

@@ -16,6 +16,7 @@ from rich.table import Table
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
 from verify import inspector
+from verify.cli_models import writable
 from verify.inspector.anatomy import Family, View, lemma, span
 from verify.report import number, write_whole
 
@@ -69,7 +70,9 @@ def inspect(
     exploration: Annotated[float | None, typer.Option(help="Times the bonus (ucbvi 0.03).")] = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder or file (reports/inspect).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=writable, help="Folder or file (reports/inspect).")
+    ] = None,
 ) -> None:
     """Layers, heads, registers and weights, and what each is for."""
     asked = {"dim": dim, "actions": actions, "horizon": horizon, "error": error, "solver": solver}

@@ -1,6 +1,7 @@
 """The commands on trained models: weightwright ship | compare | contexts | probe; and what the commands have in common."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -22,12 +23,26 @@ from verify import train as training
 from verify.compare_panels import NAMES
 from verify.report import number, write_whole
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def writable(path: Path | None) -> Path | None:
+    """A folder, or a page to be, of which nothing stands in the way; asked before any work is done.
+
+    Raises:
+        ValueError: if it cannot be written.
+    """
+    if path is not None:
+        there = next(one for one in (path, *path.absolute().parents) if one.exists())
+        page = there == path and path.suffix == ".html"
+        if not (page or there.is_dir()) or not os.access(there, os.W_OK):
+            raise ValueError(f"{path}: wanted a folder that can be written, got {there}")
+    return path
 
 
 def out_folder(what: str) -> Any:
     """The option --out of a command that writes this into a folder."""
-    return typer.Option("--out", help=f"Folder for {what}.")
+    return typer.Option("--out", callback=writable, help=f"Folder for {what}.")
 
 
 Out = Annotated[Path | None, out_folder("JSON and figures")]
@@ -38,12 +53,12 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 def ship(
     name: Annotated[str, typer.Argument(help="What the model is to be called.")],
     folder: Annotated[Path, typer.Argument(help="Where `weightwright train --out` wrote.")],
-    out: Annotated[Path, typer.Option(help="Where shipped models lie.")] = training.MODELS,
+    out: Annotated[Path, typer.Option(callback=writable, help="Where shipped models lie.")] = training.MODELS,
     runs: Annotated[int, typer.Option(min=2, help="Held-out problems to play.")] = 500,
     seconds: Annotated[float | None, typer.Option(help="Training time, if the curve has none.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Export the weights of a checkpoint, with a card: command, data, steps, time, regret, curve."""
+    """Export a checkpoint's weights, with a card that is measured."""
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task(f"{name}: regret", total=runs)
         tell = lambda done, whole: bar.update(shown, completed=done)  # noqa: E731
@@ -59,7 +74,7 @@ def compare(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Built, true and trained: distances at every step, regret beside baselines, the distribution ratio.
+    """Built, true and trained: distances by step, regret, theorem.
 
     --out, which is reports/compare/MODEL, gets compare.json and the figures. Some minutes; seconds with --quick.
     """
@@ -82,7 +97,7 @@ def contexts(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """What the training context does to regret: the paper's figure of distribution ratios, with the ratios themselves.
+    """What the training context does to regret, by distribution ratio.
 
     --out, which is reports/contexts, gets contexts.json and the figure. A minute; seconds with --quick.
     """
@@ -111,7 +126,7 @@ def probe(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Amortised or algorithmic? Broken symmetries, shifted problems; for bandits, registers in the layers.
+    """Amortised or algorithmic? Symmetries, registers, shifts.
 
     --out, which is reports/probe/MODEL, gets probe.json and figures. Some minutes; seconds with --quick.
     """

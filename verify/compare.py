@@ -84,7 +84,7 @@ def compare(
     path = train.locate(model)
     trained = train.load(path)
     _, step, settings, _ = checkpoint.load(path)
-    name, trajectories = path.stem, step * train.from_record(settings).batch
+    name, trajectories = train.title(path), step * train.from_record(settings).batch
     played = regrets(trained, effort.runs, tell)
     regret = {who: summary(found) for who, found in played.items()}
     beside = side_by_side(trained.recipe, played, effort.built, tell)

@@ -58,7 +58,7 @@ def contexts(
             trained, runs, (), tell=lambda done, whole, share=share: tell(_label(share), done, whole)
         )
         regrets[share] = {who: regret.cumsum(axis=1) for who, regret in played.items()}
-        rows.append({"model": Path(name).stem, **_row(trained, name, regrets[share], ratios[share])})
+        rows.append({"model": train.title(Path(name)), **_row(trained, name, regrets[share], ratios[share])})
     records = {"contexts": _panels(regrets)}
     return {"horizon": recipe.horizon, "runs": runs, "rows": rows, "records": records}
 
@@ -69,7 +69,7 @@ def _alike(loaded: Mapping[Path | str, Trained]) -> dict[Path | str, BanditRecip
     kinds = {replace(one, share=0.5) for one in recipes.values()}
     shares = {one.share for one in recipes.values()}
     if len(shares) != len(loaded) or [one.player for one in kinds] != ["mixed"]:
-        found = [one.recipe for one in loaded.values()]
+        found = ", ".join(map(str, loaded)) or "none"
         raise ValueError(f"models: wanted models of mixed contexts that differ in their share, got {found}")
     return recipes
 

@@ -75,7 +75,7 @@ def probe(
         if part not in applicable(recipe):
             wanted = "wanted symmetries or shifts for a model trained on episodes"
             raise ValueError(f"only: {wanted}, got {part}")
-    found: Record = {"model": path.stem, "true": NAMES[true_algorithm(recipe)], "records": {}}
+    found: Record = {"model": train.title(path), "true": NAMES[true_algorithm(recipe)], "records": {}}
     if "symmetries" in only:
         found["symmetries"] = broken(trained, effort, partial(tell, "symmetries"))
     if "registers" in only:

@@ -40,8 +40,10 @@ def ship(
         tell: told problems done and wanted.
 
     Raises:
-        ValueError: if the folder has no checkpoint, it is damaged, or there are fewer than 2 runs.
+        ValueError: if the folder has no checkpoint, it is damaged, the name has folders, or there are fewer than 2 runs.
     """
+    if name != Path(name).name:
+        raise ValueError(f"name: wanted one without folders, got {name!r}")
     source = folder / "checkpoint.safetensors"
     _, step, settings, curve = checkpoint.load(source)
     trained, run = train.load(source), train.from_record(settings)

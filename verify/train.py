@@ -13,7 +13,7 @@ schedule ours.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,10 @@ class Run:
         for name in ("rate", "clip"):
             checks.number(name, getattr(self, name), positive=True)
         for name in ("warmup", "descent", "short", "decay", "momentum", "memory"):
-            checks.number(name, getattr(self, name), positive=False)
+            value = getattr(self, name)
+            checks.number(name, value, positive=False)
+            if name != "decay" and value > 1:
+                raise ValueError(f"{name}: wanted a share in 0..1, got {value!r}")
         if not 0 <= self.seed < HELD_OUT:
             raise ValueError(f"seed: wanted an integer in 0..2³²−1, got {self.seed}")
         _ = self.shape
@@ -222,6 +225,15 @@ def locate(model: Path | str) -> Path:
     return MODELS / f"{model}.safetensors"
 
 
+def title(path: Path) -> str:
+    """What a model is called: as its file, or as its folder where the file has the name that every run gives it.
+
+    >>> title(Path("models/dpt/model.safetensors")), title(locate("ad-linucb"))
+    ('dpt', 'ad-linucb')
+    """
+    return path.absolute().parent.name if path.stem in ("model", "checkpoint") else path.stem
+
+
 def _begin(
     run: Run, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, resume: bool
 ) -> tuple[int, list]:
@@ -232,8 +244,12 @@ def _begin(
         raise ValueError(f"{path}: wanted no checkpoint there, or --resume to go on from it, got one")
     tensors, done, settings, curve = checkpoint.load(path)
     kept = from_record(settings)
-    if replace(kept, steps=run.steps) != run or done > run.steps:
-        raise ValueError(f"{path}: wanted a checkpoint of {run}, got one of {kept} after {done} steps")
+    for name in (one.name for one in fields(run) if one.name != "steps"):
+        wanted, got = getattr(run, name), getattr(kept, name)
+        if wanted != got:
+            raise ValueError(f"{path}: wanted a checkpoint of {name} = {wanted}, got one of {got}")
+    if done > run.steps:
+        raise ValueError(f"{path}: wanted a checkpoint of at most {run.steps} steps, got one of {done}")
     checkpoint.restore(path, tensors, model, optimizer, done)
     return done, curve
 

@@ -89,8 +89,9 @@ def restore(
         found = {}
         for kind in ("weights", *(MOMENTS if optimizer else ())):
             value = tensors.get(f"{kind}.{name}")
-            if value is None or value.shape != parameter.shape or not bool(value.isfinite().all()):
-                got = None if value is None else tuple(value.shape)
+            shaped = value is not None and value.shape == parameter.shape
+            if value is None or not shaped or not bool(value.isfinite().all()):
+                got = None if value is None else "other values" if shaped else tuple(value.shape)
                 shape = tuple(parameter.shape)
                 raise ValueError(f"{path}: wanted {kind}.{name}, finite, of shape {shape}, got {got}")
             found[kind] = value.to(parameter.device)
