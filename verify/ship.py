@@ -123,7 +123,7 @@ def card(path: Path) -> str:
         f"- **Command**: `{checkpoint.told(path, 'command')}`",
         f"- **Data**: {data(run.recipe)}, made on the spot from seed {run.seed}; "
         f"{step * run.batch:,} trajectories, each seen once",
-        f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}{_stretches(curve, run.short)}",
+        f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}{_stretches(curve, run)}",
         f"- **Time**: {took}",
         f"\n## Regret\n\nAt the horizon, on {runs} held-out problems (seeds [2³²: {HELD_OUT}, n]), the same for all; "
         "mean and its 95 % interval. *trained* draws from the model's probabilities, *greedy* takes their largest.\n",
@@ -137,16 +137,15 @@ def card(path: Path) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _stretches(curve: list[dict], short: float) -> str:
+def _stretches(curve: list[dict], run: train.Run) -> str:
     """Which steps saw less of each trajectory, and how many were planned when, if that changed."""
-    planned = [
-        (steps, list(rows)[-1]["step"]) for steps, rows in groupby(curve, lambda row: row.get("steps"))
-    ]
+    stretches = groupby(curve, lambda row: int(row.get("steps", run.steps)))  # older files do not tell
+    planned = [(steps, list(rows)[-1]["step"]) for steps, rows in stretches]
     if len(planned) <= 1:
-        return f"; the first {short:.0%} on a quarter of each trajectory" if short else ""
+        return f"; the first {run.short:.0%} on a quarter of each trajectory" if run.short else ""
     starts = (0, *(last for _, last in planned))
     brief = sum(
-        len(range(first, min(last, math.ceil(short * steps))))
+        len(range(first, min(last, math.ceil(run.short * steps))))
         for first, (steps, last) in zip(starts, planned, strict=False)
     )
     parts = ", then ".join(f"`--steps {steps}` up to step {last:,}" for steps, last in planned)
