@@ -78,6 +78,7 @@ class Sites:
 
     def wanted(self, layers: Iterable[int] | None, registers: Iterable[str] | None) -> dict[int, set[str]]:
         """Names of the registers to keep, by layer; of every block its result and the whole last layer if none are named."""
+        registers = (registers,) if isinstance(registers, str) else registers
         names = {self.stream[name].name for name in self.stream.registers if registers is None}
         names |= {self.stream[name].name for name in registers or ()}
         if layers is not None or registers is not None:

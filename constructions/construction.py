@@ -188,7 +188,7 @@ class Construction:
             history: what has been seen.
             layers: which are kept. If neither layers nor registers are named, only the last layer is, and of every other
                 block its result: about twice the size of one layer.
-            registers: which are kept; with layers left out, after every layer.
+            registers: which are kept, several names or one; with layers left out, after every layer.
             hooks: as for `run_with_hooks`.
             literal: run the literal layers from the start, as they stand; else those before the first hook are evaluated as
                 `log_probabilities` does it, which is the same but for rounding, and sooner by far.

@@ -74,7 +74,7 @@ def test_only_what_was_asked_for_is_kept():
     assert (2, "ridge") not in cache
     with pytest.raises(ValueError, match=r"wanted a layer and register that were kept, got \(2, 'ridge'\)"):
         cache[2, "ridge"]
-    _, along = built.run_with_cache(history, registers=["ridge"])
+    _, along = built.run_with_cache(history, registers="ridge")
     assert len(along) == built.size().layers + 1
     assert "Activations(3 arrays of 3 layers" in repr(cache)
 
