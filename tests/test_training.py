@@ -426,6 +426,8 @@ def test_train_from_the_command_line(tmp_path):
     assert [row["step"] for row in json.loads(first.stdout)["curve"]] == [2, 3]
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
     assert json.loads((tmp_path / "run" / "curve.json").read_text()) == json.loads(first.stdout)["curve"]
+    done = CliRunner().invoke(cli.app, [*command, "--steps", "3", "--resume"])  # nothing is left to do
+    assert json.loads(done.stdout)["curve"] == json.loads(first.stdout)["curve"]
     manifest = (tmp_path / "cache" / "manifest.jsonl").read_text().splitlines()
     assert json.loads(manifest[0])["seed"] == 0
     assert [json.loads(line)["number"] for line in manifest[1:]] == [0, 1, 2]

@@ -283,17 +283,20 @@ def train(
     settings = {"steps": steps, "batch": batch, "seed": seed, "rate": rate, "short": short, **sizes}
     run = training.named(recipe, horizon, share, **settings)
     source = None if cache is None else cached(cache, run.recipe, run.seed, run.batch)
+    curve: list[dict[str, float]] = []
     folder = out or Path("models") / recipe
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task(recipe, total=steps)
 
         def tell(now: training.Progress) -> None:
-            regret = f", regret {number(now.curve[-1]['trained'])}" if now.curve else ""
+            curve[:] = now.curve
+            regret = f", regret {number(curve[-1]['trained'])}" if curve else ""
             bar.update(shown, completed=now.step, description=f"{recipe}: loss {now.loss:.3f}{regret}")
 
         training.train(run, folder, resume=resume, every=every, tell=tell, source=source)
         bar.update(shown, completed=steps)
-    curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
+    if not curve:  # the run was at its end already
+        curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps({"model": str(folder / "model.safetensors"), "curve": curve}))
     else:

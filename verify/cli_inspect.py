@@ -1,11 +1,11 @@
 """The command weightwright inspect: what stands in a construction, in the terminal, as JSON or as a page."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich import box
@@ -30,26 +30,39 @@ class Inspected(StrEnum):
     ucbvi = "ucbvi"
 
 
-TITLES = {
-    "linucb": "Soft LinUCB",
-    "thompson": "Thompson sampling",
-    "bernoulli": "Thompson sampling for Bernoulli arms",
-    "ucbvi": "Soft UCB-VI",
+class Kind(NamedTuple):
+    """A construction: what it is called, who builds it from what, and the spec if nothing else is asked for."""
+
+    title: str
+    build: Callable[[Any], Construction]
+    spec: Callable[..., Any]
+    defaults: dict[str, Any]
+
+
+SMALL = {"states": 3, "actions": 3, "horizon": 3, "episodes": 8, "form": "theorem", "exploration": 0.03}
+"""UCB-VI's bonus is made small, as it leaves a short run's policy uniform."""
+
+KINDS = {
+    "linucb": Kind(
+        "Soft LinUCB",
+        linucb.build,
+        linucb.Spec,
+        {"dim": 5, "actions": 10, "horizon": 200, "error": 1e-3, "solver": "agd"},
+    ),
+    "thompson": Kind(
+        "Thompson sampling",
+        thompson.build,
+        thompson.Spec,
+        {"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
+    ),
+    "bernoulli": Kind(
+        "Thompson sampling for Bernoulli arms",
+        thompson.build,
+        thompson.BernoulliSpec,
+        {"actions": 5, "horizon": 50, "error": 0.01},
+    ),
+    "ucbvi": Kind("Soft UCB-VI", ucbvi.build, ucbvi.Spec, SMALL),
 }
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "linucb": {"dim": 5, "actions": 10, "horizon": 200, "error": 1e-3, "solver": "agd"},
-    "thompson": {"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
-    "bernoulli": {"actions": 5, "horizon": 50, "error": 0.01},
-    "ucbvi": {
-        "states": 3,
-        "actions": 3,
-        "horizon": 3,
-        "episodes": 8,
-        "form": "theorem",
-        "exploration": 0.03,
-    },
-}
-"""What is built if nothing else is asked for; UCB-VI's bonus is made small, as it leaves a short run's policy uniform."""
 
 LARGEST = 1_000_000
 """So many stored weights at most go into a page: some ten megabytes."""
@@ -81,7 +94,7 @@ def inspect(
     with console.status(f"{name}: building"):
         built = build(name, {key: value for key, value in asked.items() if value is not None})
         wanted = html or as_json or out is not None
-        found = _record(built, TITLES[name]) if wanted else {}
+        found = _record(built, KINDS[name].title) if wanted else {}
     if html or out is not None:
         page = _file(out or Path("reports/inspect"), name)
         write_whole(page, inspector.page(found))
@@ -89,7 +102,7 @@ def inspect(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     elif not wanted:
-        Console().print(*tables(built, TITLES[name]))
+        Console().print(*tables(built, KINDS[name].title))
 
 
 def _record(built: Construction, title: str) -> dict[str, Any]:
@@ -105,19 +118,13 @@ def build(name: str, asked: dict[str, Any]) -> Construction:
     Raises:
         ValueError: for an option that this construction does not have, or a value that it cannot be built for.
     """
-    known = DEFAULTS[name] | ({"exploration": 1.0} if name == "linucb" else {})
+    kind = KINDS[name]
+    known = kind.defaults | ({"exploration": 1.0} if name == "linucb" else {})
     for option in asked:
         if option not in known:
             wanted = ", ".join(f"--{one}" for one in known)
             raise ValueError(f"{name}: wanted options of {wanted}, got --{option}")
-    kinds: dict[str, Any] = {
-        "linucb": (linucb, linucb.Spec),
-        "thompson": (thompson, thompson.Spec),
-        "bernoulli": (thompson, thompson.BernoulliSpec),
-        "ucbvi": (ucbvi, ucbvi.Spec),
-    }
-    module, spec = kinds[name]
-    return module.build(spec(**(DEFAULTS[name] | asked)))
+    return kind.build(kind.spec(**(kind.defaults | asked)))
 
 
 def _file(out: Path, name: str) -> Path:
