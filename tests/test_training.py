@@ -161,7 +161,7 @@ def test_tokens_are_those_of_built_transformers(recipe):
         np.testing.assert_array_equal(tokens, recipe.tokens.encode(history).astype(np.float32))
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 90))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200))
 def test_relu_attention_is_the_definition(seed, count):
     """Values and gradients against the formula written out, in float64."""
     generator = torch.Generator().manual_seed(seed)
@@ -255,6 +255,21 @@ def test_every_recipe_learns(name, tmp_path):
     tell = lambda progress: losses.append(progress.loss)  # noqa: E731
     train.train(run, tmp_path, every=40, tell=tell, source=lambda step: fixed)
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_products_are_quick_ones_while_training_only(tmp_path):
+    run, before = train.named("ad-linucb", horizon=5, steps=2, **SMALL), torch.get_float32_matmul_precision()
+    seen = []
+
+    def source(step):
+        seen.append(torch.get_float32_matmul_precision())
+        if step:
+            raise KeyError(step)
+        return recipes.batch(run.recipe, 0, step, run.batch)
+
+    with pytest.raises(KeyError):
+        train.train(run, tmp_path, source=source)
+    assert (before, seen, torch.get_float32_matmul_precision()) == ("highest", ["medium"] * 2, before)
 
 
 SCRIPT = """

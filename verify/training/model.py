@@ -115,7 +115,7 @@ class Block(nn.Module):
             moved = functional.scaled_dot_product_attention(query.mT, key.mT, value.mT, seen).mT
         output = self.output.weight.mT.expand(batch, -1, -1)
         tokens = self.after_attention(torch.baddbmm(tokens, moved.reshape(batch, width, -1).mT, output))
-        return self.after_mlp(tokens + self.second(torch.relu(self.first(tokens))))
+        return self.after_mlp(tokens + self.second(self.first(tokens).relu_()))
 
 
 class TrainedTransformer(nn.Module):

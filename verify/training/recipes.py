@@ -155,6 +155,9 @@ def units(recipe: Recipe) -> tuple[float, ...]:
 
 RECIPES: dict[str, Recipe] = {
     "ad-linucb": BanditRecipe("linear", "linucb", "expert", dim=5, actions=10, numbered=True),
+    "ad-linucb-small": BanditRecipe(
+        "linear", "linucb", "expert", dim=3, actions=5, horizon=100, numbered=True
+    ),
     "dpt-bernoulli": BanditRecipe("bernoulli", "mixed", "optimal", dim=5, actions=5),
     "ad-ucb-bernoulli": BanditRecipe("bernoulli", "ucb", "expert", dim=5, actions=5),
     "ad-thompson-bernoulli": BanditRecipe("bernoulli", "thompson", "expert", dim=5, actions=5),
