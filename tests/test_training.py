@@ -21,7 +21,7 @@ from constructions.transformer import DenseTransformer
 from verify import algorithms, cli, train
 from verify.sampling import draw
 from verify.training import checkpoint, mdps, players, recipes, tasks
-from verify.training.attention import relu_attention
+from verify.training.attention import attention
 from verify.training.cache import cached
 from verify.training.model import Shape, TrainedTransformer
 from verify.training.policy import Player, Trained
@@ -161,8 +161,9 @@ def test_tokens_are_those_of_built_transformers(recipe):
         np.testing.assert_array_equal(tokens, recipe.tokens.encode(history).astype(np.float32))
 
 
+@pytest.mark.parametrize("kind", ["relu", "softmax"])
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200))
-def test_relu_attention_is_the_definition(seed, count):
+def test_attention_is_the_definition(kind, seed, count):
     """Values and gradients against the formula written out, in float64."""
     generator = torch.Generator().manual_seed(seed)
     query, key, value = (torch.randn(2, 3, count, generator=generator).double() for _ in range(3))
@@ -170,12 +171,13 @@ def test_relu_attention_is_the_definition(seed, count):
     parts = [query[:, :, places].clone(), key, value]
     for part in parts:
         part.requires_grad_()
-    scores = torch.relu(parts[0].mT @ parts[1])
-    seen = (torch.arange(count) <= places[:, None]) / (places[:, None] + 1)
-    literal = ((scores * seen) @ value.mT).mT
+    scores, seen = parts[0].mT @ parts[1], torch.arange(count) <= places[:, None]
+    relu = torch.relu(scores) * seen / (places[:, None] + 1)
+    softmax = (scores / 3**0.5).masked_fill(~seen, -torch.inf).softmax(dim=2)
+    literal = ((relu if kind == "relu" else softmax) @ value.mT).mT
     weights = torch.randn(literal.shape, generator=generator).double()
     wanted = torch.autograd.grad((literal * weights).sum(), parts)
-    found = relu_attention(*parts, places)
+    found = attention(kind, *parts, places)
     torch.testing.assert_close(found, literal)
     for one, other in zip(torch.autograd.grad((found * weights).sum(), parts), wanted, strict=True):
         torch.testing.assert_close(one, other)

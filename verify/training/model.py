@@ -11,7 +11,6 @@ Source: arXiv 2310.08566, section 5 and Definitions 1 to 3.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -19,9 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from constructions import checks
-from verify.training.attention import relu_attention
-
-Attending = Literal["relu", "softmax"]
+from verify.training.attention import Attending, attention
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,8 @@ class Block(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         width = shape.width
-        self.heads, self.attention = shape.heads, shape.attention
+        self.heads = shape.heads
+        self.attention: Attending = shape.attention
         self.query_key_value = nn.Parameter(torch.empty(3 * width, width))
         self.output = nn.Linear(width, width, bias=False)
         self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
@@ -105,14 +103,15 @@ class Block(nn.Module):
             tokens, query = tokens[:, places], query[:, :, places]
         if memory is not None:
             key, value, index = memory.extend(key, value, index)
-        seen = torch.arange(key.shape[2], device=tokens.device) <= index[:, None]
-        if self.attention == "relu" and memory is None:
-            moved = relu_attention(query, key, value, index)
-        elif self.attention == "relu":  # few queries: their scores as rows
-            scores = torch.bmm(query.mT / (index + 1)[:, None], key).relu_().mul_(seen)
-            moved = torch.bmm(scores, value.mT).mT
-        else:
-            moved = functional.scaled_dot_product_attention(query.mT, key.mT, value.mT, seen).mT
+        if memory is None:
+            moved = attention(self.attention, query, key, value, index)
+        else:  # few queries: their scores as rows
+            seen = torch.arange(key.shape[2], device=tokens.device) <= index[:, None]
+            if self.attention == "relu":
+                scores = torch.bmm(query.mT / (index + 1)[:, None], key).relu_().mul_(seen)
+                moved = torch.bmm(scores, value.mT).mT
+            else:
+                moved = functional.scaled_dot_product_attention(query.mT, key.mT, value.mT, seen).mT
         output = self.output.weight.mT.expand(batch, -1, -1)
         tokens = self.after_attention(torch.baddbmm(tokens, moved.reshape(batch, width, -1).mT, output))
         return self.after_mlp(tokens + self.second(self.first(tokens).relu_()))
