@@ -5,7 +5,7 @@ LayerNorm after attention and MLP), not copied; its sizes are the paper's: 8 lay
 processes of its own with the allocator settings given, and both in turns, so that a busy machine slows both alike: the
 published network on as many threads as there are cores, ours in as many processes under torchrun. With --heads 1 both
 compute the same function; the paper has four heads. Training asks for products of "medium" precision, the published code for
-none; the published network is measured with both.
+none; the published network is measured with both. Neither is charged for its data, unless --made is given.
 
     python -m benchmarks.training --batch 128 --heads 1
 """
@@ -77,15 +77,16 @@ def published(batch):
     return step
 
 
-def ours(batch, heads, rank=0, world=1):
-    """One step of ours, its data made on the spot; of a few processes, each takes its share."""
+def ours(batch, heads, made, rank=0, world=1):
+    """One step of ours, its data made on the spot or, as the other's, before; of a few processes, each takes its share."""
     run = train.named("ad-linucb", batch=batch, heads=heads)
     model = run.model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
-    numbers = iter(range(10**9))
+    numbers, given = iter(range(10**9)), recipes.batch(run.recipe, 0, 0, batch)
 
     def step():
-        train._step(model, optimizer, recipes.batch(run.recipe, 0, next(numbers), batch), run, rank, world)
+        data = recipes.batch(run.recipe, 0, next(numbers), batch) if made else given
+        train._step(model, optimizer, data, run, rank, world)
 
     return step
 
@@ -108,7 +109,7 @@ def measure(options):
         return
     torch.set_num_threads(1)
     with train._processes() as (rank, world, _), train._products():
-        found = rate(ours(options.batch, options.heads, rank, world), options.steps)
+        found = rate(ours(options.batch, options.heads, options.made, rank, world), options.steps)
         time.sleep(0.2)  # gloo's thread drops the last message, for which it needs the interpreter
     if rank == 0:
         print(found)
@@ -120,6 +121,7 @@ def child(name, raised, options):
     command = [sys.executable, *(launch if name == "ours" else []), __file__, "--one", name]
     for option in ("batch", "cores", "steps", "heads"):
         command += [f"--{option}", str(getattr(options, option))]
+    command += ["--made"] if options.made else []
     environment = os.environ | {"OMP_NUM_THREADS": str(options.cores)} | (RAISED if raised else {})
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
@@ -131,6 +133,7 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--heads", type=int, default=1, help="of ours; the published network computes one")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--made", action="store_true", help="ours makes its data on the spot")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
@@ -146,7 +149,7 @@ def main():
         f"{name}, {'raised' if raised else 'default'} thresholds": round(median[name, raised], 3)
         for name, raised in kinds
     }
-    settings = {name: getattr(options, name) for name in ("batch", "heads", "cores")}
+    settings = {name: getattr(options, name) for name in ("batch", "heads", "made", "cores")}
     ratios = {f"ours over {name}": round(best["ours"] / best[name], 2) for name in PUBLISHED}
     print(json.dumps({**settings, "steps/s": rates, **ratios}))
 
