@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import count, repeat
 
 import numpy as np
 import torch
@@ -82,13 +83,9 @@ def ours(batch, heads, made, rank=0, world=1):
     run = train.named("ad-linucb", batch=batch, heads=heads)
     model = run.model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
-    numbers, given = iter(range(10**9)), recipes.batch(run.recipe, 0, 0, batch)
-
-    def step():
-        data = recipes.batch(run.recipe, 0, next(numbers), batch) if made else given
-        train._step(model, optimizer, data, run, rank, world)
-
-    return step
+    fresh = (recipes.batch(run.recipe, 0, number, batch) for number in count())
+    batches = fresh if made else repeat(next(fresh))
+    return lambda: train._step(model, optimizer, next(batches), run, rank, world)
 
 
 def rate(step, steps):

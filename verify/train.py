@@ -85,10 +85,11 @@ class Run:
             checks.whole(name, getattr(self, name))
         for name in ("rate", "clip"):
             checks.number(name, getattr(self, name), positive=True)
-        for name in ("warmup", "descent", "short", "decay", "momentum", "memory"):
+        checks.number("decay", self.decay, positive=False)
+        for name in ("warmup", "descent", "short", "momentum", "memory"):
             value = getattr(self, name)
             checks.number(name, value, positive=False)
-            if name != "decay" and value > 1:
+            if value > 1:
                 raise ValueError(f"{name}: wanted a share in 0..1, got {value!r}")
         if not 0 <= self.seed < HELD_OUT:
             raise ValueError(f"seed: wanted an integer in 0..2³²−1, got {self.seed}")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 Attending = Literal["relu", "softmax"]
 SCORES = 2**19
@@ -36,6 +37,21 @@ def attention(
     tensor([[[1.0000, 1.5000, 3.0000]]])
     """
     return _Attention.apply(kind, queries, keys, values, places)  # type: ignore[return-value]
+
+
+def few(
+    kind: Attending,
+    queries: Float[Tensor, "slices channels queries"],
+    keys: Float[Tensor, "slices channels tokens"],
+    values: Float[Tensor, "slices channels tokens"],
+    places: Int[Tensor, " queries"],
+) -> Float[Tensor, "slices channels queries"]:
+    """The same for a few queries, as decoding has them: their scores as rows, in nearly half the time."""
+    seen = torch.arange(keys.shape[2], device=keys.device) <= places[:, None]
+    if kind == "softmax":
+        return functional.scaled_dot_product_attention(queries.mT, keys.mT, values.mT, seen).mT
+    scores = torch.bmm(queries.mT / (places + 1)[:, None], keys).relu_().mul_(seen)
+    return torch.bmm(scores, values.mT).mT
 
 
 def _blocks(

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from constructions import checks
-from verify.training.attention import Attending, attention
+from verify.training.attention import Attending, attention, few
 
 
 @dataclass(frozen=True)
@@ -103,15 +102,8 @@ class Block(nn.Module):
             tokens, query = tokens[:, places], query[:, :, places]
         if memory is not None:
             key, value, index = memory.extend(key, value, index)
-        if memory is None:
-            moved = attention(self.attention, query, key, value, index)
-        else:  # few queries: their scores as rows
-            seen = torch.arange(key.shape[2], device=tokens.device) <= index[:, None]
-            if self.attention == "relu":
-                scores = torch.bmm(query.mT / (index + 1)[:, None], key).relu_().mul_(seen)
-                moved = torch.bmm(scores, value.mT).mT
-            else:
-                moved = functional.scaled_dot_product_attention(query.mT, key.mT, value.mT, seen).mT
+        attend = attention if memory is None else few
+        moved = attend(self.attention, query, key, value, index)
         output = self.output.weight.mT.expand(batch, -1, -1)
         tokens = self.after_attention(torch.baddbmm(tokens, moved.reshape(batch, width, -1).mT, output))
         return self.after_mlp(tokens + self.second(self.first(tokens).relu_()))
