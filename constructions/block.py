@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from constructions import outward
 from constructions.checks import UNIT as UNIT
 from constructions.links import Link, Values, read, side_by_side, stack, tile
 from constructions.stream import Register
@@ -106,7 +107,7 @@ class Bound:
     """A bound on an error.
 
     Attributes:
-        error: for exact arithmetic. This is what certificates are made of.
+        error: for exact arithmetic with the weights as float64 holds them, rounded up. Certificates are made of this.
         rounding: what float64 can add, to first order in the unit roundoff.
 
     >>> 2 * Bound(1.0, 0.5) + Bound(0.25)
@@ -117,10 +118,10 @@ class Bound:
     rounding: float = 0.0
 
     def __add__(self, other: "Bound") -> "Bound":
-        return Bound(self.error + other.error, self.rounding + other.rounding)
+        return Bound(outward.total(self.error, other.error), self.rounding + other.rounding)
 
     def __rmul__(self, gain: float) -> "Bound":
-        return Bound(gain * self.error, gain * self.rounding)
+        return Bound(outward.product(gain, self.error), gain * self.rounding)
 
     @property
     def whole(self) -> float:

@@ -35,6 +35,14 @@ def condition(ridge: float, largest: float) -> None:
         )
 
 
+def carried(error: float, certificate: float) -> None:
+    """Wanted: an error that weights in float64 can be held to."""
+    if not certificate <= error:
+        raise ValueError(
+            f"error: wanted one that weights of float64 can carry, {certificate:.3g} or more here, got {error!r}"
+        )
+
+
 def interval(name: str, value: object) -> None:
     """Wanted: a pair of positive numbers, the smaller first."""
     if not isinstance(value, tuple | list) or len(value) != 2:

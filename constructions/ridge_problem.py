@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 from constructions.block import Block
 from constructions.primitives import copying, newton
 from constructions.stream import Stream
+from constructions.tokens import admitted_norms
 
 REGISTERS = ("gram", "gram_times", "moment", "moment_times")
 """λI + Σ a_j a_jᵀ, and Σ r_j a_j; each also times i."""
@@ -23,13 +24,13 @@ class RidgeSpec(Protocol):
 
 
 def largest_eigenvalue(spec: RidgeSpec) -> float:
-    """S = λ + (T − 1)B_a²: bound on the eigenvalues of λI + Σ a_j a_jᵀ."""
-    return spec.ridge + max(spec.horizon - 1, 1) * spec.action_norm[1] ** 2
+    """S = λ + (T − 1)B_a²: bound on the eigenvalues of λI + Σ a_j a_jᵀ, for actions as long as the door lets in."""
+    return spec.ridge + max(spec.horizon - 1, 1) * admitted_norms(spec)[1] ** 2
 
 
 def first_layer(spec: RidgeSpec, stream: Stream, source: str, reward_max: float) -> list[Block]:
     """The blocks that fill REGISTERS and `arms_times`."""
-    at, tokens, largest = stream.registers, 2 * spec.horizon, spec.action_norm[1]
+    at, tokens, largest = stream.registers, 2 * spec.horizon, admitted_norms(spec)[1]
     equations = newton.normal_equations(
         "normal equations",
         source,

@@ -19,8 +19,11 @@ from jaxtyping import Float, Int
 from constructions.history import BanditHistory, EpisodeHistory, drawn, finite, taken
 from constructions.stream import Stream
 
-ROUNDING = 1e-9
-"""Relative room left for rounding when norms are compared with their bounds."""
+DOOR = 1e-6
+"""Norms, rewards, draws and distances may miss their bounds by this part of them: vectors made in float32 do."""
+
+COVERED = DOOR * (1 + 1e-3)
+"""By how much they may do so in proofs: by more than the door lets in, as norms are measured in float64."""
 
 
 @runtime_checkable
@@ -202,7 +205,7 @@ class BanditTokens:
     def _check_draws(self, draws: Float[np.ndarray, "batch dim"]) -> None:
         """Wanted: norms within the bound."""
         norms = np.linalg.norm(draws, axis=1)
-        if not norms.max() <= self.draw_norm * (1 + ROUNDING):
+        if not norms.max() <= self.draw_norm * (1 + DOOR):
             raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")
 
     def check_context(self, contexts: Float[np.ndarray, "*steps arms dim"]) -> None:
@@ -212,7 +215,7 @@ class BanditTokens:
             got = " × ".join(map(str, contexts.shape[-2:]))
             raise ValueError(f"contexts: wanted {spec.actions} actions of dimension {spec.dim}, got {got}")
         norms = np.linalg.norm(contexts, axis=-1)
-        bad = ~((norms >= low * (1 - ROUNDING)) & (norms <= high * (1 + ROUNDING)))
+        bad = ~((norms >= low * (1 - DOOR)) & (norms <= high * (1 + DOOR)))
         if bad.any():
             raise ValueError(
                 f"contexts: wanted action norms in [{low:g}, {high:g}], got {norms[bad][0]:g} at "
@@ -221,7 +224,7 @@ class BanditTokens:
         if self.separation:
             apart = np.linalg.norm(contexts[..., :, None, :] - contexts[..., None, :, :], axis=-1)
             apart[..., range(spec.actions), range(spec.actions)] = math.inf
-            if apart.min() < self.separation * (1 - ROUNDING):
+            if apart.min() < self.separation * (1 - DOOR):
                 index = tuple(int(i) for i in np.argwhere(apart == apart.min())[0])
                 raise ValueError(
                     f"contexts: wanted actions at least {self.separation:g} apart, got {apart.min():g} at index {index}"
@@ -236,7 +239,7 @@ class BanditTokens:
         if self.bernoulli and not (one_of := np.isin(rewards, (0, 1))).all():
             raise ValueError(f"rewards: wanted 0 or 1, got {np.asarray(rewards)[~one_of][0]:g}")
         bound = reward_bound(self.spec)
-        bad = ~(np.abs(rewards) <= bound * (1 + ROUNDING))
+        bad = ~(np.abs(rewards) <= bound * (1 + DOOR))
         if np.any(bad):
             raise ValueError(
                 f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:g}, got {np.asarray(rewards)[bad][0]:g}"
@@ -252,3 +255,14 @@ def position(index: np.ndarray) -> Float[np.ndarray, "tokens 3"]:
 def reward_bound(spec: BanditSpec) -> float:
     """B_a B_w + σ: the largest reward that the assumptions allow."""
     return spec.action_norm[1] * spec.weight_norm + spec.noise_bound
+
+
+def admitted_norms(spec: Any) -> tuple[float, float]:
+    """(b_a, B_a) as wide as the door is: what proofs are about."""
+    low, high = spec.action_norm
+    return low * (1 - COVERED), high * (1 + COVERED)
+
+
+def admitted_reward(spec: Any) -> float:
+    """B_a B_w + σ as wide as the door is."""
+    return reward_bound(spec) * (1 + COVERED)

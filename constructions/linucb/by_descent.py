@@ -22,15 +22,30 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from flint import arb
+
+from constructions import checks
 from constructions.assemble import assemble
 from constructions.block import Block
 from constructions.construction import Construction
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
 from constructions.linucb.widths import SLACK, root_share, width_error
+from constructions.outward import above, below
 from constructions.primitives import copying, descent, product
+from constructions.ridge_problem import largest_eigenvalue
 from constructions.stream import Stream
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
+from constructions.tokens import (
+    BANDIT_INPUTS,
+    BanditTokens,
+    admitted_norms,
+    admitted_reward,
+    bandit_stream,
+    reward_bound,
+)
+
+DEEP = 10_000
+"""Depths of at least so many layers are tried."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +84,21 @@ def estimator(spec: Spec, depth: int) -> Construction:
 
 def descent_method(spec: Spec) -> descent.Descent:
     """Descent on the ridge problems of a spec."""
-    return descent.Descent(spec.solver, spec.ridge, spec.action_norm[1], spec.horizon)  # type: ignore[arg-type]
+    return descent.Descent(spec.solver, spec.ridge, admitted_norms(spec)[1], spec.horizon)  # type: ignore[arg-type]
 
 
 def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
-    """What both solves, stopped at a depth, add to τ times a logit: the first two terms of the certificate."""
-    largest = descent.largest_estimate(spec.ridge, spec.horizon - 1, reward_bound(spec))
-    mean = spec.action_norm[1] * method.reward_residual(depth) * largest
-    return mean + spec.exploration * width_error(spec, method.residual(depth))
+    """What both solves, stopped at a depth, and rounded weights add to τ times a logit: all but the root."""
+    residual = method.reward_residual(depth)
+    rounded = spec.temperature * widths.rounded_weights(spec, 2 * largest_mean(spec))
+    mean = above(residual * largest_mean(spec))
+    return mean + spec.exploration * width_error(spec, method.residual(depth)) + rounded
+
+
+def largest_mean(spec: Spec) -> arb:
+    """B_a √(T−1) ρ/(2√λ): bound on |⟨a, w⟩|."""
+    largest = descent.largest_estimate(spec.ridge, max(spec.horizon - 1, 1), admitted_reward(spec))
+    return admitted_norms(spec)[1] * largest
 
 
 def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
@@ -90,6 +112,8 @@ def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
     high = 1
     while not enough(high):
         high *= 2
+        if high > 16 * method.condition + DEEP:  # then residuals are below any rounding
+            checks.carried(spec.error, inherited_error(spec, method, high) * spec.error / share)
     depth = bisect.bisect_left(range(high), True, lo=high // 2, key=enough)
     rest = budget - inherited_error(spec, method, depth)
     return Plan(((depth, "ridge", "inverse"),), rest / spec.exploration if spec.exploration else math.inf)
@@ -97,7 +121,7 @@ def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
 
 def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
     """Depths and error split as printed in the proof of Theorem approx_smooth_linucb."""
-    low, high = spec.action_norm
+    low, high = spec.action_norm  # the paper's own bounds
     smooth, horizon, ridge = high**2 + spec.ridge, spec.horizon, spec.ridge
     ridge_error = spec.error * spec.temperature / (12 * high)
     inverse_error = low**2 / (2 * smooth * horizon * high)
@@ -146,9 +170,10 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     stages = [*solves, *scores]
     blocks = tuple(block for stage in stages for block in stage)
     transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
-    return Construction(
-        spec, BanditTokens(stream, spec), blocks, transformer, 2 * blocks[-1].promise.total.error
-    )
+    certificate = (2 * blocks[-1].promise.total).error
+    if spec.depth == "certified":
+        checks.carried(spec.error, certificate)
+    return Construction(spec, BanditTokens(stream, spec), blocks, transformer, certificate)
 
 
 def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth: int) -> Block:
@@ -160,19 +185,19 @@ def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth
     ahead = stream.registers.get(f"{name}_ahead")
     if name == "inverse":
         return descent.inverse(method, depth, vectors=stream["arms"], ahead=ahead, **registers)
-    rewards = reward_bound(spec)
+    rewards = admitted_reward(spec)
     return descent.ridge(method, depth, reward=stream["reward"], reward_max=rewards, ahead=ahead, **registers)
 
 
 def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes: bool) -> list[list[Block]]:
     """The two last layers: products, square root, logits."""
-    (low, high), source = spec.action_norm, "Theorem approx_smooth_linucb, step 3"
+    (low, high), source = admitted_norms(spec), "Theorem approx_smooth_linucb, step 3"
     solved = {block.outputs[0].name: block.promise for block in solves}
-    spread = solved["inverse"].own.error * spec.ridge / high  # x̂ is within a factor 1 ± spread of x
-    smallest, largest = low**2 / (spec.ridge + (spec.horizon - 1) * high**2), high**2 / spec.ridge
-    estimate = (
-        descent.largest_estimate(spec.ridge, spec.horizon, reward_bound(spec)) + solved["ridge"].total.error
-    )
+    [depth] = [depth for depth, *names in plan.loops if "inverse" in names]
+    spread = descent_method(spec).residual(depth)  # x̂ is within a factor 1 ± spread of x
+    smallest, largest = arb(low) ** 2 / largest_eigenvalue(spec), arb(high) ** 2 / spec.ridge
+    estimate = above(descent.largest_estimate(spec.ridge, spec.horizon, admitted_reward(spec)))
+    estimate += solved["ridge"].total.error
     common = {"right": stream["arms"], "position": stream["position"], "tokens": 2 * spec.horizon}
     mean = product.own_token(
         "mean ⟨a_k, w⟩",
@@ -188,11 +213,11 @@ def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes
         source,
         left=stream["inverse"],
         to=stream["square"],
-        bound=largest * (1 + spread),
+        bound=float(largest) * (1 + spread),
         inherited=high * solved["inverse"].total,
         **common,
     )
-    bounds = (smallest * (1 - spread), largest * (1 + spread))
+    bounds = (below(smallest * (1 - arb(spread))), above(largest * (1 + arb(spread))))
     roots = widths.stages(spec, stream, square, bounds, spread, plan.root_error, changes)
     root = roots[-1][0]
     tau, alpha = spec.temperature, spec.exploration
@@ -201,7 +226,8 @@ def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes
         source,
         terms=((1 / tau, stream["mean"]), (alpha / tau, stream["width"])),
         to=stream["logits"],
-        inherited=(1 / tau) * (mean.promise.total + alpha * root.promise.total),
-        bound=(high * estimate + alpha * (math.sqrt(largest) + root.promise.total.error)) / tau,
+        inherited=above(1 / arb(tau)) * (mean.promise.total + alpha * root.promise.total),
+        bound=(high * estimate + alpha * (math.sqrt(bounds[1]) + root.promise.total.error)) / tau,
+        error=widths.rounded_weights(spec, 2 * largest_mean(spec)),
     )
     return [[mean, square], *roots, [logits]]

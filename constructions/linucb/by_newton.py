@@ -7,9 +7,12 @@
 **Theorem.** X = A^{-1/2}(I + E)A^{-1/2} with ‖E‖ ≤ e_k (newton.py). For every history within the norm bounds, with
 ρ = B_aB_w + σ and ε_√ the error of the root,
 
-    |⟨a, Xb⟩ − ⟨a, w⟩|     ≤ ‖A^{-1/2}a‖ e_k ‖A^{-1/2}b‖ ≤ e_k (B_a/√λ) √(T−1) ρ
+    |⟨a, Xb⟩ − ⟨a, w⟩|     ≤ ‖a‖ ‖E‖ ‖A⁻¹Fᵀ‖ ‖r‖ ≤ e_k B_a √(T−1) ρ/(2√λ)
     |√(aᵀXa) − √(aᵀA⁻¹a)|  ≤ (B_a/√λ)(1 − √(1 − e_k))
     |log-probability error| ≤ (2/τ)(first + α(second + ε_√)).
+
+The first: E is a function of A, b = Fᵀr with the actions as rows of F and the rewards as r, so that Xb − w = E A⁻¹Fᵀr, and
+the singular values of A⁻¹Fᵀ are s/(s² + λ) ≤ 1/(2√λ).
 
 1/e_k = T_{2^k}(1/e_0), e_0 = (S − λ)/(S + λ), S = λ + (T − 1)B_a²: e_k ≤ 2 exp(−2^{k+1}/√κ), κ = S/λ, so that
 k = ⌈log₂(½√κ ln(2/e))⌉ steps reach e. In all k + 2 layers, at most max(4(d + 1) + 1, 2d² + 1, 2d(A + 1)) heads,
@@ -21,44 +24,61 @@ D = 3d² + 3d + 2Ad + 3A + 4 registers. The theorem has Õ(√T) layers. Every c
 import math
 
 import numpy as np
+from flint import arb
 
+from constructions import checks
 from constructions.assemble import assemble
-from constructions.block import UNIT, Block, Bound, Promise, Step, Units, gate_size, own_heads, signed_units
+from constructions.block import UNIT, Block, Bound, Promise, Step, gate_size, own_heads, signed_units
 from constructions.construction import Construction
 from constructions.links import Values, held, pick, read, tile
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
 from constructions.linucb.widths import SLACK, root_share, width_error
-from constructions.primitives import copying, newton
+from constructions.outward import above, balls, below
+from constructions.primitives import copying, newton, schedules
+from constructions.primitives.descent import largest_estimate
 from constructions.ridge_problem import first_layer, largest_eigenvalue
 from constructions.stream import Stream
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream, reward_bound
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, admitted_norms, admitted_reward, bandit_stream
 
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb"
 
 
 def mean_error(spec: Spec, error: float) -> float:
     """Bound on |⟨a, Xb⟩ − ⟨a, w⟩| where ‖E‖ ≤ error."""
-    return error * spec.action_norm[1] * math.sqrt(max(spec.horizon - 1, 1) / spec.ridge) * reward_bound(spec)
+    return above(error * largest_mean(spec))
+
+
+def largest_mean(spec: Spec) -> arb:
+    """B_a √(T−1) ρ/(2√λ): bound on |⟨a, w⟩|."""
+    return (
+        largest_estimate(spec.ridge, max(spec.horizon - 1, 1), admitted_reward(spec))
+        * admitted_norms(spec)[1]
+    )
 
 
 def inherited(spec: Spec, error: float) -> float:
-    """What ‖E‖ ≤ error adds to τ times a logit."""
-    return mean_error(spec, error) + spec.exploration * width_error(spec, error)
+    """What ‖E‖ ≤ error, and weights that are rounded, add to τ times a logit."""
+    rounded = spec.temperature * widths.rounded_weights(spec, 2 * largest_mean(spec))
+    return mean_error(spec, error) + spec.exploration * width_error(spec, error) + rounded
 
 
 def plan(spec: Spec) -> tuple[int, float, float]:
-    """The fewest steps that leave the square root its share; their e_k, and ε_√."""
+    """The fewest steps that leave the square root its share; their e_k, and ε_√.
+
+    Raises:
+        ValueError: if weights of float64 do not lead so far.
+    """
     budget = spec.error * spec.temperature / 2 * (1 - SLACK)
     share = (1 - root_share(spec)) * budget if spec.exploration else budget
-    steps, largest = 1, largest_eigenvalue(spec)
-    while (
-        not (error := newton.inverse_errors(spec.ridge, largest, steps)[-1]) <= 0.5
-        or inherited(spec, error) > share
-    ):
-        steps += 1
-    root = (budget - inherited(spec, error)) / spec.exploration if spec.exploration else math.inf
-    return steps, error, root
+    reached = math.inf
+    for chosen in schedules.inverses(spec.ridge, largest_eigenvalue(spec)):
+        error, reached = chosen.error, inherited(spec, chosen.error)
+        if error <= 0.5 and reached <= share:
+            root = (budget - reached) / spec.exploration if spec.exploration else math.inf
+            return len(chosen.errors), error, root
+    checks.carried(spec.error, reached * spec.error / share)
+    raise ValueError(f"ridge: wanted a problem that weights of float64 can solve, got {spec.ridge!r}")
 
 
 def build(spec: Spec) -> Construction:
@@ -92,7 +112,7 @@ def build(spec: Spec) -> Construction:
     else:
         logits = _logits(spec, stream, error, root_error, mean, square)
     stages = [
-        first_layer(spec, stream, SOURCE, reward_bound(spec)),
+        first_layer(spec, stream, SOURCE, admitted_reward(spec)),
         [solved],
         [mean, square],
         *roots,
@@ -100,13 +120,15 @@ def build(spec: Spec) -> Construction:
     ]
     blocks = tuple(block for stage in stages for block in stage)
     transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
-    return Construction(spec, BanditTokens(stream, spec), blocks, transformer, 2 * logits.promise.total.error)
+    certificate = (2 * logits.promise.total).error
+    checks.carried(spec.error, certificate)
+    return Construction(spec, BanditTokens(stream, spec), blocks, transformer, certificate)
 
 
 def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[Block, Block]:
     """⟨a_k, Xb⟩ and a_kᵀXa_k: for each m, the m-th entry of Xb or Xa_k times that of a_k."""
-    at, dim, arms, high = stream.registers, spec.dim, spec.actions, spec.action_norm[1]
-    tokens, rewards = 2 * spec.horizon, reward_bound(spec)
+    at, dim, arms, high = stream.registers, spec.dim, spec.actions, admitted_norms(spec)[1]
+    tokens, rewards = 2 * spec.horizon, admitted_reward(spec)
     right = math.sqrt(spec.horizon * largest_eigenvalue(spec)) * rewards
     means, squares = [], []
     for m in range(dim):
@@ -160,7 +182,7 @@ def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[
             "square",
             square_truth,
             2 / spec.ridge * high**2,
-            error * high**2 / spec.ridge,
+            above(error * arb(high) ** 2 / spec.ridge),
             high**2,
         ),
     ):
@@ -172,8 +194,9 @@ def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[
 
 def _extremes(spec: Spec, error: float) -> tuple[float, float]:
     """Bounds on aᵀXa."""
-    low, high = spec.action_norm
-    return low**2 / largest_eigenvalue(spec) * (1 - error), high**2 / spec.ridge * (1 + error)
+    low, high = map(arb, admitted_norms(spec))
+    largest = largest_eigenvalue(spec)
+    return below(low**2 / largest * (1 - arb(error))), above(high**2 / spec.ridge * (1 + arb(error)))
 
 
 def _sum(spec: Spec, stream: Stream, mean: Block, width: Block) -> Block:
@@ -184,8 +207,9 @@ def _sum(spec: Spec, stream: Stream, mean: Block, width: Block) -> Block:
         SOURCE,
         terms=((1 / tau, stream["mean"]), (alpha / tau, stream["width"])),
         to=stream["logits"],
-        inherited=(1 / tau) * (mean.promise.total + alpha * width.promise.total),
+        inherited=above(1 / arb(tau)) * (mean.promise.total + alpha * width.promise.total),
         bound=(mean.promise.magnitude + alpha * width.promise.magnitude) / tau,
+        error=widths.rounded_weights(spec, 2 * largest_mean(spec)),
     )
 
 
@@ -193,18 +217,24 @@ def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: B
     """(mean + α √square)/τ, in one MLP."""
     at, tau, alpha = stream.registers, spec.temperature, spec.exploration
     smallest, largest = _extremes(spec, error)
-    units, own = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))], Bound(0.0)
-    carried = (1 / tau) * mean.promise.total
+    units = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))]
+    own = Bound(widths.rounded_weights(spec, 2 * largest_mean(spec)))
+    carried = own + above(1 / arb(tau)) * mean.promise.total
     if alpha:
-        root_error = min(root_error, math.sqrt(largest))
+        with balls():
+            times = arb(alpha) / tau
         inherited = widths.carried(spec, square, smallest, error)
-        root = widths.interpolated(stream, (smallest, largest), root_error, inherited, SOURCE, at["logits"])
-        [neurons] = root.steps[0].units
-        writes = tuple(
-            (to, entries, unit, alpha / tau * weights) for to, entries, unit, weights in neurons.writes
+        root = widths.interpolated(
+            stream,
+            (smallest, largest),
+            min(root_error, below(arb(largest).sqrt())),
+            inherited,
+            SOURCE,
+            at["logits"],
+            times=times,
         )
-        units.append(Units(neurons.role, neurons.reads, writes))
-        own, carried = (alpha / tau) * root.promise.own, carried + (alpha / tau) * root.promise.total
+        units += root.steps[0].units
+        own, carried = own + root.promise.own, carried + root.promise.total
 
     def truth(values: Values):
         return (held(values, at["mean"]) + alpha * np.sqrt(np.maximum(held(values, at["square"]), 0.0))) / tau

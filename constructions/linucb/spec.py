@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from constructions import assemble, checks
 from constructions.block import Block
 from constructions.ridge_problem import largest_eigenvalue
-from constructions.tokens import reward_bound
+from constructions.tokens import admitted_norms, admitted_reward, reward_bound
 
 Solver = Literal["gd", "agd", "chebyshev", "newton"]
 
@@ -91,5 +91,6 @@ class Spec:
 def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
     """A power of two above the norm of every token at every layer: inputs and everything that blocks write."""
     tokens = 2 * spec.horizon
-    inputs = [tokens, tokens**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], reward_bound(spec)]
+    vectors = math.sqrt(spec.actions + 1) * admitted_norms(spec)[1]
+    inputs = [tokens, tokens**2, 1, vectors, admitted_reward(spec)]
     return assemble.clip_radius(inputs, blocks)

@@ -9,11 +9,14 @@ root = "products"         k + 2 layers: an MLP for a rough 1/√x, about log(hig
 import math
 
 import numpy as np
+from flint import arb
 
-from constructions.block import Block, Bound
+from constructions.block import UNIT, Block, Bound
 from constructions.linucb.spec import Spec
-from constructions.primitives import interpolation, refinement
+from constructions.outward import above, below
+from constructions.primitives import interpolation, refinement, stored
 from constructions.stream import Register, Stream
+from constructions.tokens import admitted_norms
 
 NAME = "width √(a_kᵀA⁻¹a_k)"
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb, step 3"
@@ -25,19 +28,28 @@ SLACK = 1e-6
 """Part of the error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
 
 
+ONE = arb(1)
+
+
+def longest(spec: Spec) -> arb:
+    """B_a/√λ, the largest √(aᵀA⁻¹a)."""
+    return admitted_norms(spec)[1] / arb(spec.ridge).sqrt()
+
+
 def width_error(spec: Spec, residual: float) -> float:
     """Bound on |√x̂_k − √x_k| for x̂_k within a factor 1 ± residual of x_k."""
-    return (
-        spec.action_norm[1]
-        / math.sqrt(spec.ridge)
-        * min(residual, 1.0)
-        / (1 + math.sqrt(1 - min(residual, 1.0)))
-    )
+    part = arb(min(residual, 1.0))
+    return above(longest(spec) * part / (1 + (1 - part).sqrt()))
 
 
 def carried(spec: Spec, square: Block, low: float, residual: float) -> Bound:
     """What errors of x̂ ≥ low, within a factor 1 ± residual of x, make of √x̂."""
     return Bound(width_error(spec, residual), square.promise.total.rounding / (2 * math.sqrt(low)))
+
+
+def rounded_weights(spec: Spec, mean: arb) -> float:
+    """What float64 leaves of 1/τ and α/τ, each one rounding off, adds to a logit; `mean` bounds |⟨a_k, ŵ⟩|."""
+    return above(UNIT * (mean + 2 * spec.exploration * longest(spec)) / spec.temperature)
 
 
 def root_share(spec: Spec) -> float:
@@ -78,9 +90,9 @@ def stages(
     if spec.root == "products":
         near = _near(spec, stream, low, high, residual, inherited.rounding)
         return [[near], [_refined(spec, stream, near, low, high, error, inherited)]]
-    error = min(error, spec.action_norm[1] / math.sqrt(spec.ridge))
+    error = min(error, below(longest(spec)))
     source = "Theorem approx_smooth_linucb, step 3"
-    return [[interpolated(stream, bounds, error, inherited, source, stream["width"], changes)]]
+    return [[interpolated(stream, bounds, error, inherited, source, stream["width"], changes=changes)]]
 
 
 def interpolated(
@@ -90,31 +102,45 @@ def interpolated(
     inherited: Bound,
     source: str,
     to: Register,
+    *,
+    times: arb = ONE,
     changes: bool = True,
 ) -> Block:
-    """√x̂ by an interpolant within `error`, in a register; `inherited` is what errors of x̂ cause."""
+    """`times` √x̂ by an interpolant within `times` error, in a register; `inherited` is what errors of x̂ cause of √x̂."""
+    scale = float(times)
+    shape, reached = stored.within(
+        lambda aim: interpolation.scaled(
+            interpolation.square_root(*bounds, aim / scale * (1 - SLACK)), scale
+        ),
+        stored.SQUARE_ROOT.scaled(times),
+        below(error * times),
+    )
     return interpolation.root(
         NAME,
         source,
-        interpolation.square_root(*bounds, error * (1 - SLACK)),
-        error=error,
+        shape,
+        error=reached,
         source=stream["square"],
         one=stream["position"].part(2, of=3),
         to=to,
-        inherited=inherited,
+        inherited=above(times) * inherited,
         changes=changes,
     )
 
 
 def _near(spec: Spec, stream: Stream, low: float, high: float, residual: float, rounding: float) -> Block:
-    longest = (1 + SPREAD) / math.sqrt(low)
-    inherited = Bound(longest * (1 / math.sqrt(1 - residual) - 1), longest * rounding / math.sqrt(low))
+    shape, _ = stored.within(
+        lambda aim: interpolation.power(0.5, low, high, aim * (1 - SLACK)), stored.power(0.5), SPREAD
+    )
+    least, part = arb(low).sqrt(), arb(residual)
+    rough = above((1 + arb(SPREAD)) / least)
+    inherited = Bound(above(rough * (1 / (1 - part).sqrt() - 1)), rough * rounding / math.sqrt(low))
     return interpolation.function(
         "rough 1/√(a_kᵀA⁻¹a_k)",
         SOURCE,
-        interpolation.power(0.5, low, high, SPREAD),
+        shape,
         of=lambda x: 1 / np.sqrt(np.maximum(x, low)),
-        error=longest - 1 / math.sqrt(low),
+        error=above(SPREAD / least),
         source=stream["square"],
         one=stream["position"].part(2, of=3),
         to=stream["near"],
@@ -125,9 +151,7 @@ def _near(spec: Spec, stream: Stream, low: float, high: float, residual: float, 
 def _refined(
     spec: Spec, stream: Stream, near: Block, low: float, high: float, error: float, inherited: Bound
 ) -> Block:
-    steps = 1
-    while refinement.error(SPREAD, steps) * math.sqrt(high) > error * (1 - SLACK):
-        steps += 1
+    steps = refinement.least(SPREAD, below(error * (1 - SLACK) / arb(high).sqrt()), "error")
     return refinement.root(
         NAME,
         SOURCE,

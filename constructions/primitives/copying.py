@@ -175,13 +175,15 @@ def combine(
     to: Register,
     bound: float,
     inherited: Bound = EXACT,
+    error: float = 0.0,
 ) -> Block:
     """A linear combination of registers of the token itself.
 
     Claim: `to` is Σ weight · register over the terms.
     Source: "a last linear map", proof of Theorem approx_smooth_linucb, step 3, arXiv 2310.08566.
     Reads: the registers of the terms.  Writes: to.
-    Error: none of its own; `inherited` is what errors of the terms cause. `bound` bounds Σ |weight · entry|.
+    Error: none of its own but `error`, where the weights are not quite those that are meant; `inherited` is what errors of
+    the terms cause. `bound` bounds Σ |weight · entry|.
     Cost: 1 MLP layer of 2 neurons an entry; no heads.
 
     >>> from constructions.stream import Stream
@@ -196,7 +198,7 @@ def combine(
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return sum((weight * held(values, register) for weight, register in terms), np.zeros(to.size))
 
-    own = Bound(0.0, UNIT * 2 * (len(terms) + 2) * bound)
+    own = Bound(error, UNIT * 2 * (len(terms) + 2) * bound)
     return Block(
         name=name,
         source=source,

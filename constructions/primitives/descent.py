@@ -39,6 +39,14 @@ estimate from n rewards of size ≤ ρ_r is w = A⁻¹Xᵀr, and a singular valu
 The slowest component x = 1/κ has s = 0 and contributes nothing. With y = κx, s² + λ ≤ λy, so s/(s² + λ) ≤ φ(y)/(2√λ),
 φ(y) = 2√(y−1)/y up to y = 2 and 1 beyond, and ‖ŵ − w‖ ≤ (√n ρ_r/(2√λ)) · sup_y φ(y) |e_k(y/κ)|. Chebyshev's e_k is as
 large everywhere: its slowest component gains nothing.
+
+**Weights in float64.** Rounding leaves η and β, whatever they have become, and ηλ, which is η times another ridge λ'. η is
+rounded down, so that x ≤ 1, and β up, so that the roots stay complex. The two bounds above hold for any such η and β, and
+are taken in balls at x = 1/κ, κ = 2T/(ηλ'). Only the limit is another, (A + (λ' − λ)I)⁻¹y, whose relative distance from
+A⁻¹y is at most |λ' − λ|/λ' ≤ 2u, u the unit roundoff. For Chebyshev all follows from g, rounded up, which makes the interval
+longer; each layer rounds its η_k and β_k by at most 10u and 8u, so that a step is off by d ≤ 48u(|e_j| + |e_{j−1}|). n steps
+later that is 2(n + 1)gⁿd at most, and with |e_j| ≤ 2Bg^j, B = 1 + 288u(k²/g)B: |e_k| ≤ ε_k + 2g^k p/(1 − p), p = 288uk²/g.
+The ridge of each layer being off by u adds 4u · 2T/(iκ) a step, at token i, in all 8uT(1 + 1/κ).
 """
 
 import math
@@ -46,13 +54,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, signed, signed_units
 from constructions.links import Link, Values, blank, grams, read, stack
+from constructions.outward import above, balls, below
 from constructions.stream import Register
 
 Solver = Literal["gd", "agd", "chebyshev"]
+
+ROUNDED = 4 * UNIT
+"""Relative distance of the limit from the solution, as ηλ is rounded, and of its error with it."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +93,29 @@ class Descent:
 
     @property
     def step_size(self) -> float:
-        """η = 1/(B_a² + λ)."""
-        return self.step or 1 / (self.action_max**2 + self.ridge)
+        """η = 1/(B_a² + λ), rounded down."""
+        return self.step or below(1 / (arb(self.action_max) ** 2 + self.ridge))
 
     @property
     def condition(self) -> float:
-        """κ = 2T/(ηλ) = 2T(B_a² + λ)/λ."""
-        return 2 * self.horizon / (self.ridge * self.step_size)
+        """κ = 2T/(ηλ) = 2T(B_a² + λ)/λ, rounded up."""
+        return above(2 * self.horizon / (arb(self.ridge) * self.step_size))
 
     @property
     def momentum(self) -> float:
-        """β, 0 for plain gradient descent; for Chebyshev g, the factor that a step gains in the long run."""
-        root = math.sqrt(self.momentum_condition or self.condition)
-        return (root - 1) / (root + 1) if self.solver != "gd" else 0.0
+        """β, rounded up, 0 for plain gradient descent; for Chebyshev g, the factor that a step gains in the long run."""
+        if self.solver == "gd":
+            return 0.0
+        with balls():
+            root = (arb(self.momentum_condition) if self.momentum_condition else 1 / self.slowest).sqrt()
+            return above((root - 1) / (root + 1))
+
+    @property
+    def slowest(self) -> arb:
+        """1/κ, the least x, of the weights as they are stored."""
+        if self.solver == "chebyshev":
+            return 1 / arb(self.condition)
+        return arb(self.step_size * self.ridge) / (2 * self.horizon)
 
     def layers(self, depth: int) -> list[tuple[float, float]]:
         """(step, momentum) of each layer.
@@ -103,34 +126,44 @@ class Descent:
         """
         if self.solver != "chebyshev":
             return [(self.step_size, self.momentum)] * depth
-        square = self.momentum**2
-        momenta = [(square + square**k) / (1 + square ** (k + 1)) for k in range(1, depth + 1)]
+        g = self.momentum
+        momenta = [(g**2 + g ** (2 * k)) / (1 + g ** (2 * k + 2)) for k in range(1, depth + 1)]
         first = self.step_size * 2 / (1 + 1 / self.condition)
         return [(first * (1 + last), now) for last, now in zip([0.0, *momenta], momenta, strict=False)]
 
-    def envelope(self, x: Float[np.ndarray, " points"], depth: int) -> Float[np.ndarray, " points"]:
+    def envelope(self, x: arb, depth: int) -> arb:
         """Bound on |e_depth(x)| for 1/κ ≤ x ≤ 1, falling in x and in depth."""
-        q, beta = 1 - x, self.momentum
+        q, beta = 1 - x, arb(self.momentum)
         if self.solver == "gd":
             return q**depth
         if self.solver == "chebyshev":
-            return np.full_like(x, 2 * beta**depth / (1 + beta ** (2 * depth)))
-        radius = np.sqrt(beta * q)
-        sine = np.sqrt(np.maximum(1 - (1 + beta) ** 2 * q / (4 * beta), 0.0))
-        turns = np.minimum(depth, 1 / np.maximum(sine, 1e-300))
+            part = 288 * UNIT * arb(depth) ** 2 / beta
+            power = beta**depth
+            if not part < 1:
+                return arb("inf")
+            shifted = 8 * UNIT * self.horizon * (1 + self.slowest)
+            return 2 * power / (1 + power**2) + 2 * power * part / (1 - part) + shifted
+        radius = (beta * q).sqrt()
+        sine = (1 - (1 + beta) ** 2 * q / (4 * beta)).nonnegative_part().sqrt()
+        turns = arb(depth) if not sine > 0 else (1 / sine).min(arb(depth))
         return radius**depth + radius ** (depth - 1) * (1 - beta) * q / 2 * turns
 
     def residual(self, depth: int) -> float:
-        """ε_depth = sup |e_depth| over [1/κ, 1]; ∞ for steps that may diverge."""
+        """ε_depth = sup |e_depth| over [1/κ, 1], and what rounding of λ adds; ∞ for steps that may diverge."""
         if self.step_size * (self.action_max**2 + self.ridge) > 1 + 1e-9:
             return math.inf
-        return float(self.envelope(np.array([1 / self.condition]), depth)[0])
+        with balls():
+            return above(self.envelope(self.slowest, depth) + ROUNDED)
 
-    def reward_residual(self, depth: int) -> float:
+    def reward_residual(self, depth: int, cells: int = 256) -> float:
         """sup_y φ(y) |e_depth(y/κ)|, on a grid: φ rises and the envelope falls, so each cell is bounded by its corners."""
-        y = 1 + np.linspace(0, 1, 4097) ** 2
-        weight, bound = 2 * np.sqrt(y - 1) / y, self.envelope(y / self.condition, depth)
-        return float(max((weight[1:] * bound[:-1]).max(), bound[-1]))
+        with balls():
+            steps = [1 + (arb(n) / cells) ** 2 for n in range(cells + 1)]
+            bounds = [self.envelope(y * self.slowest, depth) for y in steps]
+            worst = bounds[-1]
+            for y, bound in zip(steps[1:], bounds[:-1], strict=True):
+                worst = worst.max(2 * (y - 1).sqrt() / y * bound)
+            return above(worst + ROUNDED)
 
     @property
     def amplification(self) -> float:
@@ -190,7 +223,7 @@ def ridge(
     largest, seen = (
         largest_estimate(method.ridge, n, reward_max) for n in (method.horizon, method.horizon - 1)
     )
-    error = method.reward_residual(depth) * seen
+    error = above(method.reward_residual(depth) * seen)
     domain = f"‖a‖ ≤ {method.action_max:.4g}, |r| ≤ {reward_max:.4g}, at most {method.horizon - 1} rewards"
     steps, repeat = _loop(method, depth, action, reward, position, point, ahead, blank(point.size))
     return Block(
@@ -200,13 +233,13 @@ def ridge(
         repeat=repeat,
         output=point,
         truth=truth,
-        promise=method.promise(domain, error, largest, 1, action.size),
+        promise=method.promise(domain, error, above(largest), 1, action.size),
     )
 
 
-def largest_estimate(ridge: float, rewards: int, reward_max: float) -> float:
+def largest_estimate(ridge: float, rewards: int, reward_max: float) -> arb:
     """√n ρ/(2√λ): bound on the norm of a ridge estimate from n rewards of size at most ρ."""
-    return math.sqrt(rewards) * reward_max / (2 * math.sqrt(ridge))
+    return (arb(rewards) / ridge).sqrt() * reward_max / 2
 
 
 def inverse(
@@ -246,7 +279,7 @@ def inverse(
         solved = np.linalg.solve(grams(values[action.name], method.ridge), columns)
         return solved.transpose(0, 2, 1).reshape(-1, vectors.size)
 
-    largest = (norm or method.action_max) / method.ridge
+    largest = above(arb(norm or method.action_max) / method.ridge)
     domain = f"‖a‖ ≤ {norm or method.action_max:.4g}, at most {method.horizon - 1} actions"
     steps, repeat = _loop(method, depth, action, None, position, point, ahead, read(vectors))
     return Block(
@@ -257,7 +290,9 @@ def inverse(
         output=point,
         groups=count,
         truth=truth,
-        promise=method.promise(domain, method.residual(depth) * largest, largest, count, action.size),
+        promise=method.promise(
+            domain, above(arb(method.residual(depth)) * largest), largest, count, action.size
+        ),
     )
 
 

@@ -101,7 +101,9 @@ def square_root(low: float, high: float, error: float) -> Interpolant:
         p = roots[-1]
         roots.append(p + 4 * error + 2 * math.sqrt(4 * error**2 + 4 * error * p))
     roots[-1] = math.sqrt(high)
-    return Interpolant(np.square(roots), np.array(roots) + error)
+    knots = np.square(roots)
+    knots[[0, -1]] = low, high  # not their roots squared, which are rounded
+    return Interpolant(knots, np.array(roots) + error)
 
 
 def walk(

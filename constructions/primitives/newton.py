@@ -26,6 +26,7 @@ M = (a/2)(3I − a²Z²A/S). With the eigenvalues of (ZY)^{1/2} in [l, h] and a�
 import math
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.block import (
@@ -42,6 +43,8 @@ from constructions.block import (
     own_linear,
 )
 from constructions.links import Link, Values, grams, held, pick, read, stack, tile
+from constructions.outward import above
+from constructions.primitives import schedules
 from constructions.stream import Register
 
 
@@ -122,18 +125,6 @@ def _only(link: Link, row: int, height: int) -> Link:
     return Link(link.rows + row, link.columns, link.weights, height, link.reads)
 
 
-def inverse_errors(ridge: float, largest: float, steps: int) -> list[float]:
-    """e_0, …, e_steps.
-
-    >>> [round(e, 6) for e in inverse_errors(1.0, 9.0, 3)]
-    [0.8, 0.470588, 0.124514, 0.007812]
-    """
-    errors = [(largest - ridge) / (largest + ridge)]
-    for _ in range(steps):
-        errors.append(errors[-1] ** 2 / (2 - errors[-1] ** 2))
-    return errors
-
-
 def triple(
     left: Register,
     middle: Register,
@@ -179,10 +170,10 @@ def inverse(
 ) -> Block:
     """Newton's iteration for A⁻¹.
 
-    Claim: `to` becomes A^{-1/2}(I + E)A^{-1/2} with ‖E‖ ≤ e_steps.
+    Claim: `to` becomes A^{-1/2}(I + E)A^{-1/2}, E a function of A, with ‖E‖ at most the error of schedules.inverse.
     Source: theorem ours, in place of Lemma approx_ridge of arXiv 2310.08566.
     Reads: gram, gram_times, position; the truth is computed from action.  Writes: to.
-    Error: e_steps √d/λ, in Frobenius norm.
+    Error: ‖E‖ √d/λ, in Frobenius norm.
     Cost: `steps` layers, the first of 1 head, as X₀ is a multiple of the identity, the others of 2d² + 1; no neurons.
 
     >>> from constructions.stream import Stream
@@ -192,13 +183,10 @@ def inverse(
     >>> len(block.steps), sum(head.count for head in block.steps[1].heads)
     (5, 9)
     """
-    dim, errors = action.size, inverse_errors(ridge, largest, steps)
-    start, scale = 2 / (ridge + largest), 1 + errors[1]
-    one = Position.of(position).one
-    first = 2 * scale * start * diagonal(one, dim) - scale * start**2 * read(gram)
+    dim, chosen, one = action.size, schedules.inverse(ridge, largest, steps), Position.of(position).one
+    first = chosen.constant * diagonal(one, dim) - chosen.slope * read(gram)
     layers = [Step((own_linear(f"{to.name} first", first, to, position),))]
-    for error in errors[2:]:
-        scale = 1 + error  # c
+    for scale in chosen.scales:
         heads = triple(to, gram_times, to, to, position, -scale, 2 * tokens * largest / ridge)
         layers.append(
             Step((*heads, own_linear(f"{to.name} again", (2 * scale - 1) * read(to), to, position)))
@@ -209,29 +197,8 @@ def inverse(
         return np.linalg.inv(grams(a, ridge)).reshape(len(a), -1)
 
     size = 2 * math.sqrt(dim) / ridge
-    own = Bound(errors[-1] * math.sqrt(dim) / ridge, UNIT * 64 * dim * largest / ridge * size)
+    own = Bound(above(chosen.error * arb(dim).sqrt() / ridge), UNIT * 64 * dim * largest / ridge * size)
     return Block(name, source, tuple(layers), to, truth, Promise("spectrum in [λ, S]", own, own, 2 * size))
-
-
-def root_scales(ridge: float, largest: float, steps: int) -> list[tuple[float, float, float]]:
-    """(a, l, h) after each step: its scale, and bounds on the eigenvalues of (ZY)^{1/2}.
-
-    >>> [(round(low, 4), round(high, 4)) for _, low, high in root_scales(1.0, 9.0, 3)]
-    [(0.6651, 1.0), (0.9405, 1.0), (0.9986, 1.0)]
-    """
-    low, high, found = math.sqrt(ridge / largest), 1.0, []
-    for _ in range(steps):
-        scale = math.sqrt(3 / (high**2 + high * low + low**2))
-        ends = [scale / 2 * x * (3 - (scale * x) ** 2) for x in (low, high)]
-        low, high = min(ends), 1.0  # the largest value of x(3 − x²)/2 is 1, at x = 1
-        found.append((scale, low, high))
-    return found
-
-
-def root_error(ridge: float, largest: float, steps: int) -> float:
-    """‖E‖ of Z = √S A^{-1/2}(I + E), the last result scaled to lie evenly about 1."""
-    _, low, high = root_scales(ridge, largest, steps)[-1]
-    return (high - low) / (high + low)
 
 
 def inverse_root(
@@ -251,10 +218,11 @@ def inverse_root(
 ) -> Block:
     """The coupled iteration for A^{-1/2}.
 
-    Claim: `to` becomes √S A^{-1/2}(I + E) times (l + h)/2, a function of A, with ‖E‖ ≤ root_error; partner holds i·Y.
+    Claim: `to` becomes √S A^{-1/2}(I + E) times a number `middle`, E a function of A, with ‖E‖ at most the error, both of
+    schedules.inverse_root; partner holds i·Y.
     Source: theorem ours, in place of step 2 of the proof of Theorem approx_thompson_linear, arXiv 2310.08566.
     Reads: gram, gram_times, position, to, partner; the truth is computed from action.  Writes: to, partner.
-    Error: root_error √(S/λ) √d times (l + h)/2, in Frobenius norm.
+    Error: ‖E‖ √(S/λ) √d times `middle`, in Frobenius norm.
     Cost: `steps` layers of 4d² + 2 heads at most; no neurons.
 
     >>> from constructions.stream import Stream
@@ -265,27 +233,23 @@ def inverse_root(
     >>> len(block.steps), sum(head.count for head in block.steps[1].heads)
     (5, 18)
     """
-    dim, scales, one = action.size, root_scales(ridge, largest, steps), Position.of(position).one
-    bound, layers = 4 * tokens * math.sqrt(largest / ridge), []
-    for number, (scale, _, _) in enumerate(scales):
-        linear, cubic = 1.5 * scale, -0.5 * scale**3
-        if not number:
-            root = linear * diagonal(one, dim) + cubic / largest * read(gram)
-            heads = (
-                own_linear(f"{to.name} first", root, to, position),
-                *_squared(gram_times, one, partner, position, cubic / largest**2, 2 * tokens * largest),
-                own_linear(f"{partner.name} first", linear / largest * read(gram_times), partner, position),
-            )
-        else:
-            heads = (
-                *triple(to, partner, to, to, position, cubic, bound),
-                own_linear(f"{to.name} again", (linear - 1) * read(to), to, position),
-                *triple(partner, to, partner, partner, position, cubic, bound),
-                own_linear(f"{partner.name} again", (linear - 1) * read(partner), partner, position),
-            )
+    dim, chosen, one = action.size, schedules.inverse_root(ridge, largest, steps), Position.of(position).one
+    bound, middle = 4 * tokens * math.sqrt(largest / ridge), chosen.middle
+    z0, z1, y0, y1 = schedules.root_start(chosen.steps, largest)
+    start = (
+        own_linear(f"{to.name} first", z0 * diagonal(one, dim) - z1 * read(gram), to, position),
+        *_squared(gram_times, one, partner, position, -y1, 2 * tokens * largest),
+        own_linear(f"{partner.name} first", y0 * read(gram_times), partner, position),
+    )
+    layers = [Step(start)]
+    for linear, cubic in chosen.steps[1:]:
+        heads = (
+            *triple(to, partner, to, to, position, -cubic, bound),
+            own_linear(f"{to.name} again", (linear - 1) * read(to), to, position),
+            *triple(partner, to, partner, partner, position, -cubic, bound),
+            own_linear(f"{partner.name} again", (linear - 1) * read(partner), partner, position),
+        )
         layers.append(Step(heads))
-    _, low, high = scales[-1]
-    middle = (low + high) / 2
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         eigenvalues, basis = np.linalg.eigh(grams(held(values, action), ridge))
@@ -294,7 +258,7 @@ def inverse_root(
 
     condition = largest / ridge
     size = 2 * math.sqrt(dim * condition)
-    error = root_error(ridge, largest, steps) * middle * math.sqrt(dim * condition)
+    error = above(chosen.error * middle * (dim * arb(largest) / ridge).sqrt())
     own = Bound(error, UNIT * 64 * dim * condition * size)
     magnitude = math.hypot(2 * size, 2 * tokens * 2 * math.sqrt(dim))
     return Block(name, source, tuple(layers), to, truth, Promise("spectrum in [λ, S]", own, own, magnitude))

@@ -12,13 +12,15 @@ comes from y = xz with value i² for i.
 **The certificate.** For t in [l, h] ∋ 1 and a² = 3/(h² + hl + l²), the values at both ends are equal, and the largest is
 1, at at = 1; so t' lies in [l', 1], l' = (a/2) l (3 − a²l²). The last step divides by (1 + l')/2, which leaves a relative
 error of ε_k = (1 − l')/(1 + l'). From [1 − δ, 1 + δ] the errors are δ, about 3δ²/4, and then 3/4 of the square of
-the last: k steps square the error k times. Neurons are needed for z only, about log(high/low)/(2√(δ/3)) an entry, whatever
+the last: k steps square the error k times. `error` follows the interval in balls, with
+the weights as float64 holds them. Neurons are needed for z only, about log(high/low)/(2√(δ/3)) an entry, whatever
 the error.
 """
 
 import math
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.block import (
@@ -34,7 +36,12 @@ from constructions.block import (
     own_linear,
 )
 from constructions.links import Values, held, read, side_by_side, stack, tile
+from constructions.outward import above, balls
+from constructions.primitives.schedules import cubic_steps
 from constructions.stream import Register
+
+MOST_STEPS = 12
+"""Errors are squared at each step: more would serve none that float64 can hold."""
 
 
 def scales(spread: float, steps: int) -> list[float]:
@@ -50,19 +57,37 @@ def scales(spread: float, steps: int) -> list[float]:
     return [*found, 2 / (1 + low)]
 
 
+def weights(spread: float, steps: int) -> list[tuple[float, float]]:
+    """(p, q) of each step, t ↦ pt − qt³."""
+    *factors, last = scales(spread, steps)
+    ends = [1.0] * (steps - 1) + [last]
+    return [(end * 1.5 * a, end * a**3 / 2) for end, a in zip(ends, factors, strict=True)]
+
+
 def error(spread: float, steps: int) -> float:
-    """ε_k, computed without cancellation: 1 − t' = (1 − at)²(2 + at)/2.
+    """ε_k of the weights as float64 holds them, rounded up.
 
     >>> [f"{error(0.1, steps):.2g}" for steps in range(4)]
     ['0.1', '0.0075', '4.2e-05', '1.3e-09']
     """
-    miss = 2 * spread / (1 + spread)  # (h − l)/h
-    for _ in range(steps):
-        squares = 3 - 3 * miss + miss**2  # (h² + hl + l²)/h²
-        lack = (3 * miss - 2 * miss**2) / squares  # 1 − (al)²
-        lack /= 1 + math.sqrt(3 / squares) * (1 - miss)  # 1 − al
-        miss = lack**2 * (3 - lack) / 2
-    return miss / (2 - miss)
+    with balls():
+        chosen = weights(spread, steps) if steps else []
+        low, high = cubic_steps((1 - arb(spread), 1 + arb(spread)), chosen)
+        return above((1 - low).max(high - 1))
+
+
+def least(spread: float, wanted: float, name: str = "refinement") -> int:
+    """The fewest steps whose error is at most the one wanted.
+
+    Raises:
+        ValueError: if float64 weights do not reach it.
+    """
+    for steps in range(1, MOST_STEPS):
+        if error(spread, steps) <= wanted:
+            return steps
+    raise ValueError(
+        f"{name}: wanted a relative error that weights of float64 reach, {error(spread, MOST_STEPS):.2g}, got {wanted:.3g}"
+    )
 
 
 def root(
@@ -100,15 +125,14 @@ def root(
     """
     if not 0 < spread < 0.5 or steps < 1:
         raise ValueError(f"{name}: wanted 0 < spread < 0.5 and at least 1 step, got {spread} and {steps}")
-    count, place, factors = to.size, Position.of(position), scales(spread, steps)
+    count, place = to.size, Position.of(position)
     both = side_by_side(count, tile(place.index, count), tile(place.square, count))
     gate = gate_size(high * nearest)
     first = own_heads(
         "y", read(of), read(near), (to, to_times), position, gate, signs=(1.0,), value=both, count=count
     )
     layers, gates, largest = [Step(first)], [gate], nearest
-    for number, scale in enumerate(factors[:-1], 1):
-        last = factors[-1] if number == steps else 1.0
+    for number, (linear, cube) in enumerate(weights(spread, steps), 1):
         now = near if number == 1 else partner
         values = side_by_side(count, read(to), read(to_times), read(now))
         gates.append(gate_size(tokens * (1 + spread) * math.sqrt(high) * largest))
@@ -120,10 +144,9 @@ def root(
             position,
             gates[-1],
             signs=(1.0,),
-            value=-last * scale**3 / 2 * values,
+            value=-cube * values,
             count=count,
         )
-        linear = last * 1.5 * scale
         kept = [
             (linear - 1) * read(to),
             (linear - 1) * read(to_times),
@@ -140,7 +163,9 @@ def root(
         return np.sqrt(np.maximum(held(values, of), 0.0))
 
     size = (1 + spread) * math.sqrt(high)
-    own = Bound(error(spread, steps) * math.sqrt(high), UNIT * 32 * (1 + max(gates)) * (steps + 1) * size)
+    own = Bound(
+        above(error(spread, steps) * arb(high).sqrt()), UNIT * 32 * (1 + max(gates)) * (steps + 1) * size
+    )
     magnitude = math.sqrt(count) * math.hypot(size, tokens * size, largest)
     promise = Promise(f"a rough 1/√x within a factor 1 ± {spread:.3g}", own, own + inherited, magnitude)
     return Block(name, source, tuple(layers), to, truth, promise, groups=count)

@@ -21,7 +21,7 @@ For "newton" with k steps: layers k + 6 (two arms), k + 3 (sampling), k + 6 + âŒ
 
 import math
 
-from constructions import assemble
+from constructions import assemble, checks
 from constructions.block import Block
 from constructions.construction import Construction
 from constructions.stream import Stream
@@ -29,7 +29,7 @@ from constructions.thompson import bernoulli, by_newton, lines, nodes, posterior
 from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
+from constructions.tokens import BANDIT_INPUTS, BanditTokens, admitted_norms, admitted_reward, bandit_stream
 
 __all__ = ["BernoulliSpec", "Spec", "build", "complete", "whitener"]
 
@@ -72,7 +72,9 @@ def _sampling(spec: Spec) -> Construction:
     stream = bandit_stream(spec.dim, spec.actions, **scratch)
     stages = route(spec).stages(spec, stream, plan)
     stages += sampling.stages(spec, stream, [block for stage in stages for block in stage])
-    return complete(spec, stream, stages, stages[-1][0].promise.total.error)
+    certificate = stages[-1][0].promise.total.error
+    checks.carried(float(spec.error or 0), certificate)
+    return complete(spec, stream, stages, certificate)
 
 
 def _lines(spec: Spec) -> Construction:
@@ -105,6 +107,6 @@ def complete(
 def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
     """A power of two above the norm of every token at every layer."""
     steps = 2 * spec.horizon
-    inputs = [steps, steps**2, 1, math.sqrt(spec.actions + 1) * spec.action_norm[1], spec.reward_max]
-    inputs.append(sampling.draw_norm(spec))
+    vectors = math.sqrt(spec.actions + 1) * admitted_norms(spec)[1]
+    inputs = [steps, steps**2, 1, vectors, admitted_reward(spec), sampling.admitted_draw(spec)]
     return assemble.clip_radius(inputs, blocks)

@@ -10,24 +10,28 @@
 
     |⟨x̂_j − x̂_k, v̂⟩ − ⟨a_j − a_k, μ⟩| = |⟨x_j − x_k, D Σ⁻¹ᐟ²b⟩|/√r ≤ ‖x_j − x_k‖ (2ε_w + ε_w²) Θ:
 
-ε of posterior.py is 2ε_w + ε_w².
+ε of posterior.py is 2ε_w + ε_w². For one arm alone, with the actions as rows of F and the rewards as ρ, b = Fᵀρ and
+
+    |⟨x̂_k, v̂⟩ − ⟨a_k, μ⟩| = |a_kᵀ D Σ⁻¹Fᵀρ| ≤ B_a (2ε_w + ε_w²) √(T−1) ρ/(2√λ̃) = ½ √λ B_a Θ (2ε_w + ε_w²).
 """
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
+from constructions import outward
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.links import Link, Values, grams, held, pick, read, tile
-from constructions.primitives import newton, product
+from constructions.primitives import newton, product, schedules
 from constructions.ridge_problem import first_layer, largest_eigenvalue
 from constructions.stream import Register, Stream
 from constructions.thompson import posterior
 from constructions.thompson.spec import Spec
+from constructions.tokens import admitted_norms, admitted_reward
 
 SOURCE = "theorem ours, in place of steps 1 to 3 of Theorem approx_thompson_linear"
 
@@ -54,14 +58,40 @@ def plan(spec: Spec, relative: float, residual: float) -> Plan:
 
 def chosen(spec: Spec, steps: int) -> Plan:
     """The plan of so many steps."""
-    error = newton.root_error(spec.ridge, largest_eigenvalue(spec), steps)
-    return Plan(steps, error, 2 * error + error**2)
+    largest, root = (
+        largest_eigenvalue(spec),
+        schedules.inverse_root(spec.ridge, largest_eigenvalue(spec), steps),
+    )
+    with outward.balls():
+        wanted = (arb(spec.noise_variance) / largest).sqrt() / root.middle
+        ours, theirs = scales(spec, root.middle)
+        off = abs(ours / wanted - 1).max(abs(theirs * arb(spec.noise_variance) / wanted - 1))
+        error = outward.above((1 + arb(root.error)) * (1 + off) - 1)
+        return Plan(steps, error, outward.above((2 + arb(error)) * error))
+
+
+def scales(spec: Spec, middle: float) -> tuple[float, float]:
+    """What Z is multiplied by for x_k, and for v, as weights hold it."""
+    scale = math.sqrt(spec.noise_variance / largest_eigenvalue(spec)) / middle
+    return scale, scale / spec.noise_variance
 
 
 def least_steps(spec: Spec, enough: Callable[[float, float], bool]) -> tuple[int, float]:
-    """The fewest steps whose ε_w and 2ε_w + ε_w² are enough, and the latter."""
-    plans = (chosen(spec, steps) for steps in itertools.count(1))
-    return next((plan.steps, plan.residual) for plan in plans if enough(plan.relative, plan.residual))
+    """The fewest steps whose ε_w and 2ε_w + ε_w² are enough, and the latter.
+
+    Raises:
+        ValueError: if weights of float64 do not lead so far.
+    """
+    plan, condition = chosen(spec, 1), largest_eigenvalue(spec) / spec.ridge
+    while not enough(plan.relative, plan.residual):
+        further = chosen(spec, plan.steps + 1)
+        if plan.relative < 0.5 and not further.relative < plan.relative:
+            raise ValueError(
+                f"error: wanted one that weights of float64 can carry at κ = {condition:.3g}, got {spec.error!r}: "
+                f"A⁻¹ᐟ² within {plan.relative:.3g} is not enough"
+            )
+        plan = further
+    return plan.steps, plan.residual
 
 
 def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) -> dict[str, int]:
@@ -89,12 +119,12 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
         tokens=tokens,
         action=at["action"],
     )
-    _, low, high = newton.root_scales(spec.ridge, largest, chosen.steps)[-1]
-    scale = math.sqrt(spec.noise_variance / largest) * 2 / (low + high)
+    middle = schedules.inverse_root(spec.ridge, largest, chosen.steps).middle
+    ours, theirs = scales(spec, middle)
     return [
-        first_layer(spec, stream, SOURCE, spec.reward_max),
+        first_layer(spec, stream, SOURCE, admitted_reward(spec)),
         [root],
-        [_white(spec, stream, chosen, scale), _half(spec, stream, chosen, scale)],
+        [_white(spec, stream, chosen, ours), _half(spec, stream, chosen, theirs)],
     ]
 
 
@@ -119,9 +149,9 @@ def _times_root(
 
 def _white(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
     """x_k, or x_1 − x_2 for two arms whose register has room for no more."""
-    at, dim, arms = stream.registers, spec.dim, spec.actions
+    at, dim, arms, high = stream.registers, spec.dim, spec.actions, admitted_norms(spec)[1]
     alone = at["white"].size == dim
-    count, norm = (1, 2 * spec.action_norm[1]) if alone else (arms, spec.action_norm[1])
+    count, norm = (1, 2 * high) if alone else (arms, high)
 
     def entries(m: int) -> Link:
         times = at["arms_times"]
@@ -134,9 +164,11 @@ def _white(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
 
     factors, bound = [entries(m) for m in range(dim)], 2 * spec.horizon * norm
     heads = _times_root(at["white"], factors, at["root"], at["position"], scale, bound, count)
-    reach = math.sqrt(spec.prior_variance) * norm
+    reach = outward.above(arb(spec.prior_variance).sqrt() * norm)
     condition = largest_eigenvalue(spec) / spec.ridge
-    bound = Bound(chosen.relative * reach, UNIT * 256 * dim * condition * reach * math.sqrt(dim))
+    bound = Bound(
+        outward.product(chosen.relative, reach), UNIT * 256 * dim * condition * reach * math.sqrt(dim)
+    )
     promise = Promise("norm bounds", bound, bound, 2 * math.sqrt(count) * reach)
     name = f"√r Σ^-0.5 {'(a_1 − a_2)' if alone else 'a_k'}"
     return Block(name, SOURCE, (Step(heads),), at["white"], truth, promise, groups=count)
@@ -147,13 +179,13 @@ def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
     at, dim = stream.registers, spec.dim
     largest = largest_eigenvalue(spec)
     factors = [pick(at["moment_times"], np.array([m])) for m in range(dim)]
-    size = math.sqrt(spec.horizon * largest) * spec.reward_max
+    size = math.sqrt(spec.horizon * largest) * admitted_reward(spec)
     heads = _times_root(
         at["half"],
         factors,
         at["root"],
         at["position"],
-        scale / spec.noise_variance,
+        scale,
         2 * spec.horizon * size,
         1,
     )
@@ -168,7 +200,7 @@ def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
     theta = posterior.largest_ratio(spec)
     condition = largest / spec.ridge
     rounding = UNIT * 64 * dim * (condition**1.5 + 2 * spec.horizon * math.sqrt(condition)) * theta
-    bound = Bound(chosen.relative * theta, rounding)
+    bound = Bound(outward.product(chosen.relative, theta), rounding)
     return Block(
         "Σ^-0.5 b/√r",
         SOURCE,
@@ -182,9 +214,11 @@ def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
 def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
     """y_k = ⟨x_k, v⟩."""
     promises = {block.outputs[0].name: block.promise for block in solved}
-    theta, reach = posterior.largest_ratio(spec), math.sqrt(spec.prior_variance) * spec.action_norm[1]
+    theta, reach = posterior.largest_ratio(spec), posterior.reach(spec)
     white, half = promises["white"].total, promises["half"].total
-    inherited = theta * white + reach * half + Bound(white.error * half.error)
+    error = arb(white.error) / reach
+    proved = outward.above((2 + error) * error * reach * theta / 2)
+    inherited = Bound(proved, theta * white.rounding + reach * half.rounding)
     return product.own_token(
         "mean ⟨a_k, μ⟩",
         SOURCE,

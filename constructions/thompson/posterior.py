@@ -30,14 +30,18 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
-from constructions.block import Block, Bound, Promise
+from constructions.block import UNIT, Block, Bound, Promise
 from constructions.links import Values, grams
-from constructions.primitives import copying, descent, product, rational
+from constructions.outward import above, product
+from constructions.primitives import copying, descent, rational
+from constructions.primitives import product as own_product
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.stream import Stream
 from constructions.thompson.spec import Spec
+from constructions.tokens import admitted_norms, admitted_reward
 
 SOURCE = "Theorem approx_thompson_linear, step {}"
 
@@ -62,12 +66,17 @@ class Plan:
 def method(spec: Spec, ridge: float | None = None) -> descent.Descent:
     """Descent on the problem with a ridge, λ̃ if left out."""
     solver = "chebyshev" if spec.solver == "chebyshev" else "agd"
-    return descent.Descent(solver, ridge or spec.ridge, spec.action_norm[1], spec.horizon)
+    return descent.Descent(solver, ridge or spec.ridge, admitted_norms(spec)[1], spec.horizon)
 
 
 def largest_ratio(spec: Spec) -> float:
     """Θ = √((T−1)/r) ρ: bound on |⟨u, μ⟩|/‖√r Σ⁻¹ᐟ²u‖ for every u."""
-    return math.sqrt(max(spec.horizon - 1, 1) / spec.noise_variance) * spec.reward_max
+    return above((arb(max(spec.horizon - 1, 1)) / spec.noise_variance).sqrt() * admitted_reward(spec))
+
+
+def reach(spec: Spec) -> float:
+    """√λ B_a: bound on ‖x_k‖."""
+    return above(arb(spec.prior_variance).sqrt() * admitted_norms(spec)[1])
 
 
 def least_depth(spec: Spec, enough) -> int:
@@ -88,19 +97,32 @@ def plan(spec: Spec, relative: float, residual: float) -> Plan:
 
 def with_depth(spec: Spec, depth: int, rule: rational.Rational) -> Plan:
     """The plan of a depth and a rule."""
-    residual = method(spec).residual(depth)
+    ridges = {spec.ridge, *map(float, rule.shifts)}
+    residual = max(method(spec, ridge).residual(depth) for ridge in ridges)
     return Plan(depth, rule, _whole(spec, rule, residual), residual)
 
 
-def _gain(spec: Spec, rule: rational.Rational) -> float:
-    """What the poles make of the residual."""
-    return float(np.abs(rule.weights / rule.shifts).sum()) / math.sqrt(spec.ridge) if rule.constant else 1.0
+def _gain(spec: Spec, rule: rational.Rational) -> arb:
+    """What the poles make of the residual; 1 where their weights are positive."""
+    if not rule.constant:
+        return arb(1)
+    sizes = sum(
+        (abs(arb(w)) / s for w, s in zip(rule.weights.tolist(), rule.shifts.tolist(), strict=True)), arb(0)
+    )
+    return sizes / arb(spec.ridge).sqrt()
+
+
+def _root_error(spec: Spec, rule: rational.Rational, residual: float) -> arb:
+    """Relative error of the sum over poles, times √r: rule, descent, and weights rounded by at most 4 units each."""
+    gain = _gain(spec, rule)
+    rounded = 4 * UNIT * (gain + arb(rule.constant) / arb(spec.ridge).sqrt())
+    return (1 + arb(rule.error) + rounded) * (1 + gain * residual) - 1
 
 
 def _whole(spec: Spec, rule: rational.Rational, residual: float) -> float:
     """ε_w."""
-    whole = (1 + rule.error) * (1 + _gain(spec, rule) * residual) - 1
-    return (1 + whole) * (1 + residual) - 1 if rule.constant else whole
+    whole = _root_error(spec, rule, residual)
+    return above((1 + whole) * (1 + arb(residual)) - 1 if rule.constant else whole)
 
 
 def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
@@ -135,7 +157,7 @@ def estimate(spec: Spec, stream: Stream, depth: int) -> Block:
         position=stream["position"],
         point=stream["estimate"],
         ahead=stream["estimate_ahead"],
-        reward_max=spec.reward_max,
+        reward_max=admitted_reward(spec),
     )
     return replace(block, name="posterior mean", source=SOURCE.format(1))
 
@@ -178,19 +200,20 @@ def powers(
 
 def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: str, power: float) -> Block:
     """Step 2c: √r times the sum over poles, which is close to Σ^power a_k."""
-    scale, low = math.sqrt(spec.noise_variance), spec.action_norm[1]
-    rule = chosen.rule
+    scale, high, rule = math.sqrt(spec.noise_variance), admitted_norms(spec)[1], chosen.rule
     terms = [(scale * float(w), block.outputs[0]) for w, block in zip(rule.weights, poles, strict=True)]
     if rule.constant:
         terms.insert(0, (scale * rule.constant, stream["arms"]))
-    sizes = scale * low * (rule.constant + float(np.abs(rule.weights / rule.shifts).sum()))
+    sizes = scale * high * (rule.constant + float(np.abs(rule.weights / rule.shifts).sum()))
     carried = [abs(w) * block.promise.total.rounding for w, block in zip(rule.weights, poles, strict=True)]
     block = copying.combine(
         f"√r Σ^{power:g} a_k", SOURCE.format("2c"), terms=tuple(terms), to=stream[to], bound=2 * sizes
     )
-    error = (1 + rule.error) * (1 + _gain(spec, rule) * chosen.residual) - 1
-    largest = scale * low * (largest_eigenvalue(spec) if power > 0 else spec.ridge) ** power
-    bound = Bound(error * largest, scale * sum(carried) + block.promise.own.rounding * math.sqrt(spec.dim))
+    error, most = _root_error(spec, rule, chosen.residual), largest_eigenvalue(spec)
+    largest = above(high * (arb(spec.noise_variance) * (most if power > 0 else 1 / arb(spec.ridge))).sqrt())
+    bound = Bound(
+        above(error * largest), scale * sum(carried) + block.promise.own.rounding * math.sqrt(spec.dim)
+    )
     promise = Promise("all arms within B_a", bound, bound, math.sqrt(spec.actions) * 2 * largest)
     return replace(
         block,
@@ -202,11 +225,10 @@ def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: 
 
 def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) -> Block:
     """Step 3: x_k = Σ⁻¹ of the root."""
-    norm = math.sqrt(spec.noise_variance * largest_eigenvalue(spec)) * spec.action_norm[1] * 2
+    norm = math.sqrt(spec.noise_variance * largest_eigenvalue(spec)) * admitted_norms(spec)[1] * 2
     block = inverse(spec, stream, "white", chosen.depth, vectors="root", norm=norm, source="3")
-    largest = spec.action_norm[1] * math.sqrt(spec.prior_variance)
     rounding = block.promise.own.rounding + root.promise.total.rounding / spec.ridge
-    bound = Bound(chosen.relative * largest, rounding)
+    bound = Bound(product(chosen.relative, reach(spec)), rounding)
     return replace(
         block,
         name="√r Σ^-0.5 a_k",
@@ -218,8 +240,8 @@ def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) 
 def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
     """⟨a_k, μ̂⟩."""
     [promise] = [block.promise for block in solved if block.outputs[0].name == "estimate"]
-    high, largest = spec.action_norm[1], math.sqrt(spec.prior_variance) * largest_ratio(spec)
-    return product.own_token(
+    high, largest = admitted_norms(spec)[1], math.sqrt(spec.prior_variance) * largest_ratio(spec)
+    return own_product.own_token(
         "mean ⟨a_k, μ⟩",
         SOURCE.format(3),
         left=stream["estimate"],

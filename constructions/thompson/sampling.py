@@ -2,7 +2,7 @@
 
     last two layers    heads: ⟨x_k, z⟩ and ⟨a_k, μ̂⟩;    MLP: logits = their sum, ⟨a_k, w̃⟩ for w̃ = μ + √r Σ⁻¹ᐟ² z
 
-**The certificate.** With ε_w of posterior.py and ‖z‖ ≤ Z, |score error| ≤ √λ B_a ε_w Z + B_a ‖μ̂ − μ‖. Twice that bounds the
+**The certificate.** With ε_w and ε of posterior.py and ‖z‖ ≤ Z, |score error| ≤ √λ B_a (ε_w Z + ½ εΘ). Twice that bounds the
 error of a difference of two scores: the action differs from the true one only where two scores are as close as that.
 """
 
@@ -14,6 +14,7 @@ from constructions.stream import Stream
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
 from constructions.thompson.spec import Spec
+from constructions.tokens import COVERED
 
 SOURCE = "Theorem approx_thompson_linear, sampling form (ours)"
 
@@ -23,11 +24,16 @@ def draw_norm(spec: Spec) -> float:
     return math.sqrt(spec.dim) + 8.0
 
 
+def admitted_draw(spec: Spec) -> float:
+    """Z as wide as the door is."""
+    return draw_norm(spec) * (1 + COVERED)
+
+
 def plan(spec: Spec) -> posterior.Plan | by_newton.Plan:
     """Half of the error for either term."""
-    half, high = float(spec.error or 0) / 2 * (1 - 1e-6), spec.action_norm[1]
-    relative = min(half / (math.sqrt(spec.prior_variance) * high * draw_norm(spec)), 0.5)
-    residual = min(half / (high * math.sqrt(spec.prior_variance) * posterior.largest_ratio(spec)), 0.5)
+    half, reach = float(spec.error or 0) / 2 * (1 - 1e-6), posterior.reach(spec)
+    relative = min(half / (reach * admitted_draw(spec)), 0.5)
+    residual = min(2 * half / (reach * posterior.largest_ratio(spec)), 0.5)
     return route(spec).plan(spec, relative, residual)
 
 
@@ -56,15 +62,14 @@ def products(spec: Spec, stream: Stream, solved: list[Block]) -> tuple[Block, Bl
     by_output = {block.outputs[0].name: block.promise for block in solved}
     common = {"position": stream["position"], "tokens": 2 * spec.horizon}
     mean = route(spec).mean_product(spec, stream, solved)
-    largest = 2 * math.sqrt(spec.prior_variance) * spec.action_norm[1]
     noise = product.own_token(
         "noise ⟨x_k, z⟩",
         SOURCE,
         left=stream["draw"],
         right=stream["white"],
         to=stream["noise"],
-        bound=draw_norm(spec) * largest,
-        inherited=draw_norm(spec) * by_output["white"].total,
+        bound=admitted_draw(spec) * 2 * posterior.reach(spec),
+        inherited=admitted_draw(spec) * by_output["white"].total,
         **common,
     )
     return mean, noise

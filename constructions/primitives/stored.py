@@ -1,0 +1,114 @@
+"""Piecewise linear functions as float64 holds their neurons: how far they are from what they stand for, in balls.
+
+Weights of neurons are rounded, and their sum at a knot is not quite the value that was meant there. So the error is not
+taken from the formula that chose the knots: the sum of the neurons is followed exactly from knot to knot, and on each piece,
+a straight line y = α + sx, its distance from the function is taken at both ends and where it is stationary between them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from flint import arb
+
+from constructions.outward import above, balls
+from constructions.primitives.interpolation import Interpolant
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A function in balls, and where its distance from a straight line is stationary.
+
+    Attributes:
+        value: f(x).
+        turn: from α and s, the x at which the error of α + sx is stationary: there is one at most. None where it has no
+            formula; then `bend` is used.
+        bend: bound on |f''| between two points, the left one first.
+        relative: whether the error is y/f(x) − 1 instead of y − f(x).
+    """
+
+    value: Callable[[arb], arb]
+    turn: Callable[[arb, arb], arb] | None = None
+    bend: Callable[[arb, arb], arb] | None = None
+    relative: bool = False
+
+    def error(self, x: arb, y: arb) -> arb:
+        """Of a value y at x."""
+        return y / self.value(x) - 1 if self.relative else y - self.value(x)
+
+    def scaled(self, factor: arb) -> "Curve":
+        """The same function times a number > 0."""
+        turn, bend = self.turn, self.bend
+        return Curve(
+            lambda x: factor * self.value(x),
+            turn and (lambda intercept, slope: turn(intercept / factor, slope / factor)),
+            bend and (lambda left, right: factor * bend(left, right)),
+            self.relative,
+        )
+
+
+SQUARE_ROOT = Curve(lambda x: x.sqrt(), lambda _, slope: 1 / (4 * slope * slope))
+LOGARITHM = Curve(lambda x: x.log(), lambda _, slope: 1 / slope)
+
+
+def power(exponent: float) -> Curve:
+    """x^-exponent, the error taken relatively: (α + sx)x^p − 1 is stationary at −pα/((1 + p)s)."""
+    p = arb(exponent)
+    return Curve(lambda x: x**-p, lambda intercept, slope: -p * intercept / ((1 + p) * slope), relative=True)
+
+
+def deviation(interpolant: Interpolant, curve: Curve) -> float:
+    """Bound on the size of the error anywhere between the first and the last knot, rounded up.
+
+    >>> from constructions.primitives.interpolation import square_root
+    >>> 0.99e-3 < deviation(square_root(1e-4, 10.0, 1e-3), SQUARE_ROOT) < 1.01e-3
+    True
+    """
+    with balls():
+        worst = arb(0)
+        for left, right, slope, at_left in _pieces(interpolant):
+            ends = [abs(curve.error(x, at_left + slope * (x - left))) for x in (left, right)]
+            worst = worst.max(ends[0]).max(ends[1])
+            if curve.turn is None:
+                worst = worst.max(ends[0].max(ends[1]) + (right - left) ** 2 * curve.bend(left, right) / 8)  # type: ignore[misc]
+            elif not slope.contains(0):
+                x = curve.turn(at_left - slope * left, slope)
+                if not (x < left or x > right):
+                    worst = worst.max(abs(curve.error(x, at_left + slope * (x - left))))
+        return above(worst)
+
+
+def _pieces(interpolant: Interpolant) -> Iterator[tuple[arb, arb, arb, arb]]:
+    """Of every piece: its ends, the slope, and the value at the left end, as the neurons make them."""
+    knots = [arb(x) for x in interpolant.knots.tolist()]
+    weights, places = interpolant.weights.tolist(), range(len(knots) - 1)
+    slope, value = arb(0), arb(float(interpolant.values[-1 if interpolant.left else 0]))
+    for n in reversed(places) if interpolant.left else places:
+        left, right = knots[n], knots[n + 1]
+        if interpolant.left:
+            slope -= weights[n]
+            value -= slope * (right - left)
+            yield left, right, slope, value
+        else:
+            slope += weights[n]
+            yield left, right, slope, value
+            value += slope * (right - left)
+
+
+def within(
+    make: Callable[[float], Interpolant], curve: Curve, error: float, tries: int = 6
+) -> tuple[Interpolant, float]:
+    """The interpolant that `make` makes for an error, or for one a little smaller, and how near its neurons are.
+
+    Raises:
+        ValueError: if rounding alone is as large as the error.
+    """
+    aim = error
+    for _ in range(tries):
+        found = make(aim)
+        reached = deviation(found, curve)
+        if reached <= error:
+            return found, reached
+        aim -= 2 * (reached - error)
+        if not aim > error / 2:
+            break
+    raise ValueError(f"error: wanted neurons of float64 within {error:.3g} of a function, got {reached:.3g}")
