@@ -109,7 +109,7 @@ def within(
         reached = deviation(found, curve)
         if reached <= error:
             return found, reached
-        aim -= 2 * (reached - error)
+        aim -= 2 * (reached - error) + error * 2.0**-48
         if not aim > error / 2:
             break
     raise ValueError(f"error: wanted neurons of float64 within {error:.3g} of a function, got {reached:.3g}")

@@ -87,7 +87,7 @@ LEMMA_4 = Statement(
 # Theorem A: ‖E‖ that suffices, the pieces of the square root, and the norm layer by layer.
 INVERSE_NEEDED: sympy.Expr = Min(
     Rational(1, 2),
-    error * temperature * sqrt(ridge) / (11 * action_max * (sqrt(STEPS) * REWARD_MAX + exploration)),
+    error * temperature * sqrt(ridge) / (6 * action_max * (sqrt(STEPS) * REWARD_MAX + exploration)),
 )
 _WIDEST = action_max * sqrt(3 / (2 * ridge))  # of √(aᵀXa)
 PIECES: sympy.Expr = ceiling(sqrt(1 + _WIDEST * exploration / (Rational(39, 100) * error * temperature)) / 2)
@@ -131,7 +131,7 @@ _ROOT_STEPS_B = ROOT_STEPS.subs(ridge, _RIDGE_B)
 THETA: sympy.Expr = sqrt(STEPS / noise_variance) * REWARD_MAX
 REACH: sympy.Expr = sqrt(prior_variance) * action_max
 ROOT_NEEDED: sympy.Expr = Min(
-    Rational(1, 5), error / (REACH * Max(Rational(21, 10) * draw_norm, Rational(9, 2) * THETA))
+    Rational(1, 5), error / (REACH * Max(Rational(21, 10) * draw_norm, Rational(9, 4) * THETA))
 )
 _FIRST_B = (
     Max(_GOLDEN, 1 + 4 * _ROUND * horizon * _LARGEST_B)
