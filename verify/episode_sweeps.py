@@ -61,8 +61,8 @@ def regret(
 ) -> Record:
     """Cumulative regret of the constructed transformer and of true UCB-VI, with the same random numbers.
 
-    Fields as in sweeps.regret, where stated is `rounding`, and nothing is certified but 0; uniform, the share of decisions at
-    which all actions are equally likely.
+    Fields as in sweeps.regret, where stated is `rounding` and nothing is certified but 0; uniform, the share of decisions
+    at which all actions are equally likely.
     """
     built = ucbvi.build(spec)
     totals, errors, differing, uniform = [], [], 0, []

@@ -17,9 +17,8 @@ from numbers of stage g + 1 at i itself.
 The heads that see their own token only are closed at all others, as (a) wants.
 
 (c) Token i closes no step of its own episode at a stage g ≥ h_i, nor does a token before it: those that do are of stage
-g + 1 > h_i. So for g ≥ h_i its numbers are those of the earlier episodes, as UCB-VI wants them. For g < h_i they are not, but
-only selection heads write logits, and at stage g those are closed at token i unless g = h_i,
-as base + ahead ≤ B. ∎
+g + 1 > h_i. So for g ≥ h_i its numbers are those of the earlier episodes, as UCB-VI wants them. For g < h_i they are not,
+but only selection heads write logits, and at stage g those are closed at token i unless g = h_i, as base + ahead ≤ B. ∎
 """
 
 import math

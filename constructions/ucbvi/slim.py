@@ -8,10 +8,10 @@ UCB-VI, exactly, for all rewards in [0, 1].
 without heads for the present episode (the lemma of loop.py): one head a counter in place of ten. (b) x/max(N, 1) is a
 look-up for real x (lookup.quotients): no squares. (c) The maximum comes before the cut at H, min(H, max_a X) = max_a min(H,
 X): its first level by neurons, the second by heads, the cut by neurons; every further layer between them takes two levels
-more. Layers: 1, 2 the step before; 3 counts of stage H; 4 counts times i, look-ups; for each h = H … 1: (x) heads: Σ P̂_h
-V_{h+1}, counts of stage h − 1; MLP: first level. (y) heads: second level, counts times i, selection of stage h; MLP: V_h cut
-off, look-ups of stage h − 1. V_1 is not needed. A register is emptied by the layer that used it last, before anything is
-written to it again. Heads: SA and S²A + SA in layer x; S⌊(A + 1)/4⌋, 1 and 2A in layer y, which are no more. ∎
+more. Layers: 1, 2 the step before; 3 counts of stage H; 4 counts times i, look-ups; for each h = H … 1: (x) heads:
+Σ P̂_h V_{h+1} (SA), counts of stage h − 1 (S²A + SA); MLP: first level. (y) heads: second level (S⌊(A + 1)/4⌋), counts times
+i (1), selection of stage h (2A), no more than in (x); MLP: V_h cut off, look-ups of stage h − 1. V_1 is not needed. A
+register is emptied by the layer that used it last, before anything is written to it again. ∎
 """
 
 import math
