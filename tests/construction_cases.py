@@ -146,8 +146,8 @@ def ucbvi_case(form: str) -> Case:
     S, A, H = spec.states, spec.actions, spec.horizon
     heads = {
         "theorem": {},
-        "slim": {"heads": 2 * S**2 * A + 3 * S * A + 1},
-        "narrow": {"heads": max(4 * S * A + 2 * A + 1, 2 * S * A + S * (A // 2) + 1)},
+        "slim": {"heads": S**2 * A + 2 * S * A},
+        "narrow": {"heads": 2 * S * A + 2 * A + 1},
     }
     return Case(
         f"ucbvi {form}",

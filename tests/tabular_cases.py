@@ -99,18 +99,19 @@ def counting_case(how: str, horizon: int, first: int = 1) -> Case:
         moved=(stream["position"].part(2, of=3), stream["r"]),
         to=(stream["out"], stream["out_reward"]),
     )
-    place = {"clock": stream["clock"], "position": stream["position"], "tokens": 12 * (2 * horizon + 1)}
+    place = {"position": stream["position"], "tokens": 12 * (2 * horizon + 1)}
     if how == "by_ramps":
-        block, heads = counting.by_ramps("counts", "", counters, horizon=horizon, **place), 10
+        place |= {"clock": stream["clock"], "horizon": horizon}
+        block, heads = counting.by_ramps("counts", "", counters, **place), 10
     else:
-        block, heads = counting.by_stage("counts", "", counters, stage=stream["stage"], **place), 2
+        block, heads = counting.by_stage("counts", "", counters, stage=stream["stage"], **place), 1
 
     def oracle(past: list[Token]) -> list:
         counts, rewards = [Fraction(0)] * count, [Fraction(0)] * count
         episode, _, idle = past[-1]["clock"]
         for token in past:
-            earlier = token["clock"][0] < episode and (idle == 1 or how == "by_stage")
-            for m in range(count if earlier else 0):
+            earlier = token["clock"][0] < episode and idle == 1
+            for m in range(count if earlier or how == "by_stage" else 0):
                 match = token["s"][state[m]] == 1 and token["a"][action[m]] == 1
                 if match and token["clock"][1] == stages[m] + 1:
                     counts[m], rewards[m] = counts[m] + 1, rewards[m] + token["r"][0]

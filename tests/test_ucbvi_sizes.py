@@ -58,8 +58,8 @@ def test_layers_of_the_loops(form, spec):
 def test_slim(spec):
     S, A, H = spec.states, spec.actions, spec.horizon
     size = built(replace(spec, form="slim")).size()
-    assert size.heads <= 2 * S**2 * A + 3 * S * A + 1
-    assert H < 3 or size.heads >= 2 * S**2 * A + 3 * S * A
+    most = S**2 * A + 2 * S * A
+    assert size.heads == most if H > 2 else size.heads <= most
     assert size.width == episode_stream(spec, **slim.registers(spec)).width
     assert size.width <= 3 * S**2 * A + 12 * S * A + 4 * (S + A + H) + 64
 
@@ -70,9 +70,8 @@ def test_slim(spec):
 def test_narrow(spec):
     S, A, H = spec.states, spec.actions, spec.horizon
     size = built(replace(spec, form="narrow")).size()
-    most = max(4 * S * A + 2 * A + 1, 2 * S * A + S * (A // 2) + 1)
+    most = 2 * S * A + 2 * A + 1
     assert size.heads == most if H > 1 else size.heads <= most
-    assert size.heads <= 24 * S * A
     assert size.width == episode_stream(spec, **narrow.registers(spec)).width
     halves, count = 0, A  # registers of the maximum: after heads ⌊n/2⌋, after neurons ⌈n/4⌉ until one is left
     while count > 1:

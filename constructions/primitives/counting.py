@@ -1,22 +1,26 @@
-"""Counting what has happened in earlier episodes.
+"""Counting what has happened.
 
-A counter m wants some entries of one-hot registers to be 1, and the step before the token to be of stage g_m. With B large
-enough, relu(score) is 1 on tokens j that match and 0 on the others. The same heads once more, with B(k_j − k_i) added to the
-score, see the present episode only; their difference counts the earlier episodes:
-
-    (1/i) Σ_{j≤i} [match_j] (1 − [k_j = k_i]) value_j
+A counter m wants some entries of one-hot registers to be 1, and the step before the token to be of stage g_m. relu(score) is
+1 on tokens j that match and 0 on the others, and the attention sums it up.
 
 **By ramps**, as printed: with h̄ the stage of token j, so that the transition it ends is of stage h̄ − 1,
 
     [h̄ − 1 = g] = 1 − relu(g + 1 − h̄) + relu(g − h̄) − relu(h̄ − 1 − g) + relu(h̄ − 2 − g),
 
-five heads a counter, each with B(matches − wanted) added, and five more for the present episode; B = 2H. The constant of the
-fifth head is printed as −B·wanted, which makes its score 0 instead of 1 on a match; `changes=False` builds that form. The
-values of the five more are printed as V = −V, which only V = 0 satisfies; `negated=False` builds that form.
+five heads a counter, each with B(matches − wanted) added, B = 2H. The same heads once more, with B(k_j − k_i) added to the
+score, see the present episode only; their difference counts the earlier episodes:
 
-**By a one-hot stage** one head does, and one more for the present episode: 1 + matches + stage[g + 1] − wanted − 1.
+    (1/i) Σ_{j≤i} [match_j] (1 − [k_j = k_i]) value_j
+
+The constant of the fifth head is printed as −B·wanted, which makes its score 0 instead of 1 on a match; `changes=False`
+builds that form. The values of the five more are printed as V = −V, which only V = 0 satisfies; `negated=False` builds it.
+
+**By a one-hot stage** one head does, matches + stage[g + 1] − wanted, and the present episode stays in:
+
+    (1/i) Σ_{j≤i} [match_j] value_j
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +66,12 @@ class Counters:
     def found(self, values: Values) -> Bool[np.ndarray, "tokens counters"]:
         """Where all entries are 1."""
         return np.all([held(values, register)[:, entries] > 0.5 for register, entries in self.wanted], axis=0)
+
+    def sums(
+        self, match: Bool[np.ndarray, "tokens counters"], values: Values
+    ) -> Float[np.ndarray, "tokens size"]:
+        """What each token adds to the sums, one register of `to` after the other."""
+        return np.concatenate([match * held(values, register) for register in self.moved], axis=1)
 
 
 def by_ramps(
@@ -111,45 +121,45 @@ def by_ramps(
             [*key, one, tile(episode, count)],
         )
         heads.append(counters.heads(f"present {number}", query, key, -sign if negated else 0.0))
-    return _block(name, source, counters, heads, clock, position, tokens, 4.0 * horizon, everywhere=False)
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        number, now, free = values[clock.name].T
+        match = counters.found(values) & (now[:, None] - 1 == counters.stages)
+        before = np.cumsum(counters.sums(match, values), axis=0)
+        first = np.searchsorted(number, number)  # the first token of each token's episode
+        earlier = np.concatenate([np.zeros((1, before.shape[1])), before])[first]
+        return earlier / values[position.name][:, :1] * free[:, None]
+
+    return _block(name, source, counters, heads, tokens, 4.0 * horizon, truth)
 
 
 def by_stage(
-    name: str,
-    source: str,
-    counters: Counters,
-    *,
-    stage: Register,
-    clock: Register,
-    position: Register,
-    tokens: int,
+    name: str, source: str, counters: Counters, *, stage: Register, position: Register, tokens: int
 ) -> Block:
-    """Counts over earlier episodes, divided by i, with the stage of tokens one-hot.
+    """Counts over all tokens so far, divided by i, with the stage of tokens one-hot.
 
-    Claim: entry m of to_n is (1/i) Σ_j moved_n over the tokens j of earlier episodes that match counter m.
-    Source: theorem ours (constructions/ucbvi/narrow.py), after the proof of Theorem approx_ucbvi, step 1b, arXiv 2310.08566.
-    Reads: the one-hot registers, moved, stage (entry h − 1 is 1 at stage h), clock (k, h, v), position.  Writes: to.
+    Claim: entry m of to_n is (1/i) Σ_{j≤i} moved_n over the tokens j that match counter m, of the present episode too.
+    Source: theorem ours (constructions/ucbvi/loop.py), after the proof of Theorem approx_ucbvi, step 1b, arXiv 2310.08566.
+    Reads: the one-hot registers, moved, stage (entry h − 1 is 1 at stage h), position.  Writes: to.
     Error: none; `tokens` is the largest number of tokens.
-    Cost: 1 layer of 2 heads a counter; no neurons.
+    Cost: 1 layer of 1 head a counter; no neurons.
 
     >>> from constructions.stream import Stream
-    >>> s = Stream.of(kind=3, n=2, stage=5, clock=3, position=3)
+    >>> s = Stream.of(kind=3, n=2, stage=5, position=3)
     >>> moved, entries = (s["position"].part(2, of=3),), np.array([0, 2])
     >>> two = Counters(((s["kind"], entries),), np.array([1, 1]), moved, (s["n"],))
-    >>> place = dict(stage=s["stage"], clock=s["clock"], position=s["position"])
-    >>> block = by_stage("n", "", two, tokens=9, **place)
+    >>> block = by_stage("n", "", two, tokens=9, stage=s["stage"], position=s["position"])
     >>> sum(head.count for head in block.steps[0].heads)
-    4
+    2
     """
-    place, count = Position.of(position), counters.count
-    episode, one = read(clock.part(0, of=3)), tile(place.one, count)
+    one = tile(Position.of(position).one, counters.count)
     score = counters.matches() + pick(stage, counters.stages) - len(counters.wanted) * one
-    present = [tile(-1.0 * episode, count), one]
-    heads = [
-        counters.heads("all", [one], [score], 1.0),
-        counters.heads("present", [one, *present], [score, one, tile(episode, count)], -1.0),
-    ]
-    return _block(name, source, counters, heads, clock, position, tokens, 2.0, everywhere=True)
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        match = counters.found(values) & (held(values, stage)[:, counters.stages] > 0.5)
+        return np.cumsum(counters.sums(match, values), axis=0) / values[position.name][:, :1]
+
+    return _block(name, source, counters, [counters.heads("counts", [one], [score], 1.0)], tokens, 1.0, truth)
 
 
 def _block(
@@ -157,27 +167,12 @@ def _block(
     source: str,
     counters: Counters,
     heads: list[Head],
-    clock: Register,
-    position: Register,
     tokens: int,
     scores: float,
-    everywhere: bool,
+    truth: Callable[[Values], Float[np.ndarray, "tokens size"]],
 ) -> Block:
     """The block of heads whose scores for any one token sum up to `scores` at most."""
-
-    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        episode, stage, idle = values[clock.name].T
-        match = counters.found(values) & (stage[:, None] - 1 == counters.stages)
-        first = np.searchsorted(episode, episode)  # the first token of each token's episode
-        sums = []
-        for register in counters.moved:
-            before = np.cumsum(match * held(values, register), axis=0)
-            sums.append(np.concatenate([np.zeros((1, counters.count)), before])[first])
-        index = values[position.name][:, :1]
-        return np.concatenate(sums, axis=1) / index * (1 if everywhere else idle[:, None])
-
-    own = Bound(0.0, UNIT * (tokens + 12) * scores)  # sums of so many terms, which then cancel
-    magnitude = float(np.sqrt(len(counters.to) * counters.count))
-    promise = Promise("one-hot registers, moved within [0, 1]", own, own, magnitude)
+    own = Bound(0.0, UNIT * (tokens + 12) * scores)  # sums of so many terms, which may then cancel
     groups = len(counters.to) * counters.count
+    promise = Promise("one-hot registers, moved within [0, 1]", own, own, float(np.sqrt(groups)))
     return Block(name, source, (Step(tuple(heads)),), counters.to, truth, promise, groups=groups)

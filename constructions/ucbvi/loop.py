@@ -1,6 +1,24 @@
 """What slim.py and narrow.py share: one block that runs through the stages, last first, in registers that it uses again.
 
 A register is emptied by the layer that has used it, by two neurons an entry that add −x: what is written next starts from 0.
+
+**Lemma.** The present episode need not be kept out of the counts: without heads for it the logits are the same.
+
+*Proof.* A step of stage g is closed by the token after it, the next state or the empty one, which is of stage g + 1: only
+there are the step and its stage known together. Let N_g(s, a) at token i be the number of tokens j ≤ i that close such a
+step, those of the token's own episode included, and so on for rewards and moves. Let h_i be the stage of token i.
+
+(a) While stage g is at work, token i holds UCB-VI's numbers of stage g for these counts. For whatever it holds then comes
+from sums over tokens j ≤ i, in which j gives its one-hot registers and its reward alone, and, by induction on g from H down,
+from numbers of stage g + 1 at i itself.
+
+(b) So every bound that gates and look-ups rely on holds at every token, whether it has a state or not. An episode visits
+(g, s, a) once at most: N ≤ K, and so far do the look-ups reach. Hence r̂ ≤ 1, Σ P̂ ≤ 1, and base + ahead ≤ `spec.largest`.
+The heads that see their own token only are closed at all others, as (a) wants.
+
+(c) Token i closes no step of its own episode at a stage g ≥ h_i, nor does a token before it: those that do are of stage
+g + 1 > h_i. So for g ≥ h_i its numbers are those of the earlier episodes, as UCB-VI wants them. For g < h_i they are not,
+but only selection heads write logits, and at stage g those are closed at token i unless g = h_i, as base + ahead ≤ B. ∎
 """
 
 import math
@@ -56,7 +74,7 @@ def empty(*registers: Register) -> tuple[Units, ...]:
 
 
 def count_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
-    """Visits and rewards of a stage, divided by i."""
+    """Visits and rewards of a stage over all tokens so far, divided by i."""
     state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
     wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
     moved = stream["position"].part(2, of=3), stream["previous_reward"]
@@ -66,8 +84,8 @@ def count_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
 
 def heads_of(spec: Spec, stream: Stream, counters: counting.Counters) -> tuple[Head, ...]:
     """The heads that count, by the one-hot stage."""
-    place = {name: stream[name] for name in ("stage", "clock", "position")}
-    block = counting.by_stage("counts over i", "theorem ours", counters, tokens=spec.tokens, **place)
+    place = {"stage": stream["stage"], "position": stream["position"], "tokens": spec.tokens}
+    block = counting.by_stage("counts over i", "theorem ours", counters, **place)
     return block.steps[0].heads
 
 
@@ -88,11 +106,10 @@ def times_index(spec: Spec, stream: Stream, what: Sequence[str], to: Sequence[st
 def base_units(spec: Spec, stream: Stream) -> tuple[Units, Units]:
     """B + H·[N = 0] and r̂ of one stage, into `base`."""
     one, every, base = stream["position"].part(2, of=3), np.arange(spec.pairs), stream["base"]
-    visits = stream["visits"], every
-    rewards = stream["rewards"], every
+    visits, rewards, most = (stream["visits"], every), (stream["rewards"], every), spec.episodes
     return (
-        lookup.table_units("bonus", visits, base, one, spec.hopes(spec.episodes)),
-        lookup.quotient_units("reward", rewards, visits, base, one, float(max(spec.most, 1)), spec.most),
+        lookup.table_units("bonus", visits, base, one, spec.hopes(most + 1)),
+        lookup.quotient_units("reward", rewards, visits, base, one, float(most), most),
     )
 
 

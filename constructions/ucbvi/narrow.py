@@ -1,31 +1,30 @@
 """UCB-VI in D, M = O(SA): no counts of transitions, no transition model. A theorem of ours.
 
 **Theorem.** For S states, A ≥ 2 actions, H stages, K episodes there is a transformer with L = 2H + 4 + (H − 1)(⌈log₄ A⌉ − 1)
-layers, at most 4SA + 2A + 1 heads or 2SA + S⌊A/2⌋ + 1 heads a layer, D = O(SA + H) registers and D' = O(K·SA) neurons whose
-logits are Q̂_h(s, ·)/τ of UCB-VI, exactly, for all rewards in [0, 1].
+layers, at most 2SA + 2A + 1 heads a layer, D = O(SA + H) registers and D' = O(K·SA) neurons whose logits are Q̂_h(s, ·)/τ of
+UCB-VI, exactly, for all rewards in [0, 1].
 
-*Proof.* Let token j close the step (h_j, s_j, a_j, r_j), as layers 1 and 2 make it known to it, and let s'_j be its own
-state. For a vector V with 0 ≤ V ≤ X ≤ B, and [·] read off one-hot registers,
+*Proof.* The counts of token i are those of all tokens j ≤ i, the present episode's steps included; that this changes no
+logit is the lemma of loop.py. Let token j close the step (h_j, s_j, a_j, r_j), as layers 1 and 2 make it known to it, and
+let s'_j be its own state. For a vector V with 0 ≤ V ≤ X ≤ B, and [·] read off one-hot registers,
 
     relu(⟨V_i, s'_j⟩ − c + B([s_j = s] + [a_j = a] + [h_j = h] − 3))                                                   (1)
 
-is relu(V(s'_j) − c) where all three match and 0 elsewhere, as the bracket is ≤ −1 there. With B(k_j − k_i) added it is the
-same on the present episode and 0 on earlier ones. (1) at c = 0 less (1) at c = H is min(V, H); all tokens less the present
-episode leaves the earlier ones. So four heads for (s, a) yield (1/i) Σ_{s'} N_h(s,a,s') min(V(s'), H). By the same heads
-without V, (1/i) N_h(s,a) and (1/i) N_h(s,a) r_h(s,a).
+is relu(V(s'_j) − c) where all three match and 0 elsewhere, as the bracket is ≤ −1 there. (1) at c = 0 less (1) at c = H is
+min(V, H). So two heads for (s, a) yield (1/i) Σ_{s'} N_h(s,a,s') min(V(s'), H). By the first without V, (1/i) N_h(s,a) and
+(1/i) N_h(s,a) r_h(s,a).
 
-Write E/i for that sum. An episode visits (h, s, a) once at most and has 2H + 1 tokens, so i > (2H+1)N and E/i ≤ HN/i < 1/2.
-Dividing by max(N, 1) is a look-up linear in E/i (lookup.py), so it can be done before the factor i is restored: y = E/(i
-max(N, 1)). An attention head at its own token then sees i·y, since its score is bilinear and j = i there (maximum.py). So
-relu(X_p − X_q) for X = r̂ + b + H·[N = 0] + i·y is one head, at which i·y itself is restored by another; the MLP takes the
-second level, and V = max_a X over four actions is done two layers after the last V, without having been cut off: (1) does
-that where V is used, and the selection heads, relu(x) − relu(x − H) with x = ⟨s_i, X(·, a)⟩ − B(1 − [h_i = h]), where Q̂
-is.
+Write E/i for that sum. Each of the N visits is closed by a token of its own, so N ≤ i and E/i ≤ HN/i ≤ H. Dividing by
+max(N, 1) is a look-up linear in E/i (lookup.py), so it can be done before the factor i is restored: y = E/(i max(N, 1)). An
+attention head at its own token then sees i·y, since its score is bilinear and j = i there (maximum.py). So relu(X_p − X_q)
+for X = r̂ + b + H·[N = 0] + i·y is one head, at which i·y itself is restored by another; the MLP takes the second level, and
+V = max_a X over four actions is done two layers after the last V, without having been cut off: (1) does that where V is
+used, and the selection heads, relu(x) − relu(x − H) with x = ⟨s_i, X(·, a)⟩ − B(1 − [h_i = h]), where Q̂ is.
 
-Layers: 1, 2 the step before; 3 counts of stage H; for each h = H … 1: (α) heads: E_h, counts times i, selection of stage h
-+ 1; MLP: r̂ + b, y. (β) heads: i·y, first level of the maximum, counts of stage h − 1; MLP: second level. Last, the
-selection of stage 1. V_1 is not needed, so of the ⌈log₄ A⌉ − 1 further layers of maxima every stage but the first takes its
-share. ∎
+Layers: 1, 2 the step before; 3 counts of stage H; for each h = H … 1: (α) heads: E_h (2SA), counts times i (1), selection of
+stage h + 1 (2A); MLP: r̂ + b, y. (β) heads: i·y (1), first level of the maximum (S⌊A/2⌋), counts of stage h − 1 (SA); MLP:
+second level. Last, the selection of stage 1. V_1 is not needed, so of the ⌈log₄ A⌉ − 1 further layers of maxima every stage
+but the first takes its share. ∎
 
 The theorem's own construction needs D, M = O(HS²A) and D' = O(K²HS²A) at 2H + 8 layers.
 """
@@ -35,15 +34,12 @@ import numpy as np
 from constructions.block import Head, Position, Step, Units, gate_size
 from constructions.construction import Construction
 from constructions.episode_tokens import episode_stream
-from constructions.links import blank, pick, read, side_by_side, stack, tile
+from constructions.links import blank, pick, read, side_by_side, tile
 from constructions.primitives import lookup, maximum
 from constructions.stream import Stream
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
 from constructions.ucbvi.theorem import construct
-
-SHARE = 0.5
-"""Bound on E/i."""
 
 
 def registers(spec: Spec) -> dict[str, int]:
@@ -77,7 +73,7 @@ def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
         heads += [*_ahead_heads(spec, stream, stage), *loop.selection_heads(spec, stream, stage + 1)]
         top, bottom = (stream["ahead_raw"], every), (stream["visits"], every)
         share = lookup.quotient_units(
-            "share", top, bottom, stream["share"], one, float(spec.horizon), spec.most
+            "share", top, bottom, stream["share"], one, float(spec.horizon), spec.episodes
         )
         units += [share, *loop.empty(*(stream[n] for n in ("ahead_raw", "base", "value")))]
         units += loop.empty(stream["ahead"]) if stage < spec.horizon - 1 else ()
@@ -85,31 +81,20 @@ def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
 
 
 def _ahead_heads(spec: Spec, stream: Stream, stage: int) -> list[Head]:
-    """(1/i) Σ over earlier visits to (stage, s, a) of min(V, H) at the state that followed: four heads a pair."""
-    pairs, gate, heads = spec.pairs, gate_size(spec.largest), []
-    place, episode = Position.of(stream["position"]), read(stream["clock"].part(0, of=3))
+    """(1/i) Σ over visits to (stage, s, a) of min(V, H) at the state that followed: two heads a pair."""
+    pairs, gate = spec.pairs, gate_size(spec.largest)
+    one = tile(Position.of(stream["position"]).one, pairs)
     state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
-    one = tile(place.one, pairs)
     match = pick(stream["previous_state"], state) + pick(stream["previous_action"], action)
     match = match + pick(
         stream["stage"], np.full(pairs, stage)
     )  # entry h − 1 is stage h: that of the step before is h − 1
+    query = side_by_side(pairs, tile(read(stream["value"]), pairs), one)
+    heads = []
     for cut, sign in ((0.0, 1.0), (float(spec.horizon), -1.0)):
-        query = [tile(read(stream["value"]), pairs), one]
-        key = [tile(read(stream["state"]), pairs), gate * match - (3 * gate + cut) * one]
-        present = (
-            tile(stack(-gate * episode, gate * place.one), pairs),
-            tile(stack(place.one, episode), pairs),
-        )
-        for role, more, weight in (
-            ("all", ((), ()), sign),
-            ("present", ((present[0],), (present[1],)), -sign),
-        ):
-            rows, columns = (
-                side_by_side(pairs, *part, *extra) for part, extra in zip((query, key), more, strict=True)
-            )
-            name = f"ahead, {role}, cut {cut:g}"
-            heads.append(Head(name, rows, columns, weight * one, stream["ahead_raw"], pairs))
+        closed = gate * match - (3 * gate + cut) * one
+        key = side_by_side(pairs, tile(read(stream["state"]), pairs), closed)
+        heads.append(Head(f"ahead, cut {cut:g}", query, key, sign * one, stream["ahead_raw"], pairs))
     return heads
 
 

@@ -1,16 +1,17 @@
 """UCB-VI with registers that are used again from stage to stage: D, M = O(S²A) in place of O(HS²A). A theorem of ours.
 
 **Theorem.** For S states, A ≥ 2 actions, H stages, K episodes there is a transformer with L = 2H + 4 + (H − 1)(⌈log₄ A⌉ − 1)
-layers, at most 2S²A + 3SA + 1 heads a layer, D = O(S²A + H) registers and D' = O(K·S²A) neurons whose logits are Q̂_h(s, ·)/τ
-of UCB-VI, exactly, for all rewards in [0, 1].
+layers, at most S²A + 2SA heads a layer, D = O(S²A + H) registers and D' = O(K·S²A) neurons whose logits are Q̂_h(s, ·)/τ of
+UCB-VI, exactly, for all rewards in [0, 1].
 
-*Proof.* The theorem's own steps, one stage at a time, with three changes. (a) Counting wants the stage one-hot
-(counting.by_stage): two heads a counter in place of ten. (b) x/max(N, 1) is a look-up for real x (lookup.quotients): no
-squares. (c) The maximum comes before the cut at H, min(H, max_a X) = max_a min(H, X): its first level by neurons, the
-second by heads, the cut by neurons; every further layer between them takes two levels more. Layers: 1, 2 the step before; 3
-counts of stage H; 4 counts times i, look-ups; for each h = H … 1: (x) heads: Σ P̂_h V_{h+1}, counts of stage h − 1; MLP:
-first level. (y) heads: second level, counts times i, selection of stage h; MLP: V_h cut off, look-ups of stage h − 1. V_1
-is not needed. A register is emptied by the layer that used it last, before anything is written to it again. ∎
+*Proof.* The theorem's own steps, one stage at a time, with three changes. (a) Counting wants the stage one-hot and does
+without heads for the present episode (the lemma of loop.py): one head a counter in place of ten. (b) x/max(N, 1) is a
+look-up for real x (lookup.quotients): no squares. (c) The maximum comes before the cut at H, min(H, max_a X) = max_a min(H,
+X): its first level by neurons, the second by heads, the cut by neurons; every further layer between them takes two levels
+more. Layers: 1, 2 the step before; 3 counts of stage H; 4 counts times i, look-ups; for each h = H … 1: (x) heads:
+Σ P̂_h V_{h+1} (SA), counts of stage h − 1 (S²A + SA); MLP: first level. (y) heads: second level (S⌊(A + 1)/4⌋), counts times
+i (1), selection of stage h (2A), no more than in (x); MLP: V_h cut off, look-ups of stage h − 1. V_1 is not needed. A
+register is emptied by the layer that used it last, before anything is written to it again. ∎
 """
 
 import math
@@ -63,7 +64,7 @@ def build(spec: Spec) -> Construction:
 
 
 def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
-    """Visits, rewards and, before the last stage, transitions of a stage, divided by i."""
+    """Visits, rewards and, before the last stage, transitions of a stage over all tokens so far, divided by i."""
     heads = loop.count_heads(spec, stream, stage)
     if stage == spec.horizon:
         return heads
@@ -90,10 +91,8 @@ def _estimates(spec: Spec, stream: Stream, stage: int) -> list[Units]:
     if stage < spec.horizon:
         moves = stream["transitions"], np.arange(stream["transitions"].size)
         visits = stream["visits"], np.arange(spec.pairs)
-        one, most = stream["position"].part(2, of=3), spec.most
-        units.append(
-            lookup.quotient_units("P̂", moves, visits, stream["model"], one, float(max(most, 1)), most)
-        )
+        one, most = stream["position"].part(2, of=3), spec.episodes
+        units.append(lookup.quotient_units("P̂", moves, visits, stream["model"], one, float(most), most))
     return units
 
 
