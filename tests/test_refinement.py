@@ -98,7 +98,7 @@ def test_neurons_do_not_grow_and_layers_hardly():
         )
     assert fit_power(1 / np.array(errors), hidden["interpolation"]).exponent == pytest.approx(0.5, abs=0.02)
     assert set(hidden["products"]) == {151}
-    assert layers["products"] == [13, 14, 15, 15, 15]
+    assert layers["products"] == [13, 13, 15, 15, 15]
     assert max(np.subtract(layers["products"], layers["interpolation"])) <= 4
 
 

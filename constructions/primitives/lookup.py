@@ -17,14 +17,34 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+from flint import arb, fmpq
 from jaxtyping import Float, Int
 
 from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
 from constructions.links import Link, Values, held, pick, read, repeat_rows, stack, tile
+from constructions.outward import above, balls
 from constructions.stream import Register
 
 Entries = tuple[Register, Int[np.ndarray, "_"]]
 """Some entries of a register."""
+
+
+def quotient_error(most: int) -> arb:
+    """By how much x/max(N, 1) is off for x = 1, as weights are rounded: at most Σ_y |stored − 1/(y(y − 1))|."""
+    terms = ((1 / (y * (y - 1)), fmpq(1, y * (y - 1))) for y in range(2, most + 1))
+    return sum((abs(arb(stored) - meant) for stored, meant in terms), arb(0))
+
+
+def table_error(values: Sequence[Fraction]) -> arb:
+    """By how much values[N] is off for the worst N, as its weights are rounded."""
+    slope, made, worst = arb(0), arb(float(values[0])), arb(0)
+    for n, value in enumerate(values):
+        worst = worst.max(abs(made - fmpq(value.numerator, value.denominator)))
+        if n + 1 < len(values):
+            bend = values[n + 1] - 2 * value + (values[n - 1] if n else value)
+            slope += float(bend)
+            made += slope
+    return worst
 
 
 def quotients(
@@ -45,7 +65,7 @@ def quotients(
     Source: theorem ours (constructions/ucbvi/narrow.py); does for real x what step 2 of the proof of Theorem approx_ucbvi,
     arXiv 2310.08566, does for integers.
     Reads: top, bottom, one.  Writes: to.
-    Error: none, for 0 ≤ x_n ≤ largest and integers 0 ≤ N_m ≤ most.
+    Error: that of weights rounded in float64, for 0 ≤ x_n ≤ largest and integers 0 ≤ N_m ≤ most.
     Cost: 1 MLP layer of max(most, 1) neurons a quotient and most − 1 a count; no heads.
 
     >>> from constructions.stream import Stream
@@ -62,7 +82,9 @@ def quotients(
         x, n = (held(values, register)[:, entries] for register, entries in (top, bottom))
         return x / np.maximum(np.repeat(n, group, axis=1), 1)
 
-    own = Bound(0.0, UNIT * 8 * max(most, 2) * largest * max(most, 2))
+    with balls():
+        error = above(largest * quotient_error(most))
+    own = Bound(error, UNIT * 8 * max(most, 2) * largest * max(most, 2))
     promise = Promise(
         f"0 ≤ x ≤ {largest:g}, integers ≤ {most}", own, own + inherited, largest * len(top[1]) ** 0.5
     )
@@ -151,7 +173,7 @@ def table(
     Claim: entry m of `to` is values[N_m].
     Source: proof of Theorem approx_ucbvi, step 2 (f₂), arXiv 2310.08566, without its squares.
     Reads: of, one.  Writes: to.
-    Error: none, for integers 0 ≤ N_m < len(values).
+    Error: that of weights rounded in float64, for integers 0 ≤ N_m < len(values).
     Cost: 1 MLP layer of len(values) − 1 neurons a count and one more; no heads.
 
     >>> from constructions.stream import Stream
@@ -166,7 +188,9 @@ def table(
         return numbers[np.rint(held(counts, of[0])[:, of[1]]).astype(int)]
 
     largest = float(np.abs(numbers).max())
-    own = Bound(0.0, UNIT * 8 * len(values) ** 2 * largest)
+    with balls():
+        error = above(table_error(values))
+    own = Bound(error, UNIT * 8 * len(values) ** 2 * largest)
     promise = Promise(f"integers ≤ {len(values) - 1}", own, own, largest * to.size**0.5)
     return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
 

@@ -86,10 +86,7 @@ def zolotarev(ridge: float, largest: float, error: float) -> Rational:
 
 def with_poles(kind: str, ridge: float, largest: float, count: int) -> Rational:
     """The rule of a kind, "pade" or "zolotarev", with so many poles."""
-    if not 0 < ridge < largest or count < 1:
-        raise ValueError(
-            f"poles: wanted 0 < ridge < largest and at least one, got {ridge:g}, {largest:g}, {count}"
-        )
+    _check(ridge, largest, count)
     with balls():
         if kind == "pade":
             rule = _pade(ridge, largest, count)
@@ -98,9 +95,17 @@ def with_poles(kind: str, ridge: float, largest: float, count: int) -> Rational:
         return replace(rule, error=_zolotarev_error(rule, ridge, largest, gaps))
 
 
+def _check(ridge: float, largest: float, count: int) -> None:
+    if not 0 < ridge < largest < math.inf or count < 1:
+        raise ValueError(
+            f"poles: wanted 0 < ridge < largest and at least one, got {ridge:g}, {largest:g}, {count}"
+        )
+
+
 def _fewest(kind: str, ridge: float, largest: float, error: float) -> Rational:
     if not 1e-13 <= error < 1:
         raise ValueError(f"{kind}: wanted 1e-13 <= error < 1, got {error:g}")
+    _check(ridge, largest, 1)
     make = _pade if kind == "pade" else lambda *sizes: _zolotarev(*sizes)[0]
     for count in range(1, MOST_POLES):
         rough = make(ridge, largest, count).error  # by the formula, which costs less

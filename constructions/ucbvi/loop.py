@@ -25,6 +25,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.block import (
@@ -41,6 +42,7 @@ from constructions.block import (
     signed_units,
 )
 from constructions.links import Values, pick, read, rows, side_by_side, stack, tile
+from constructions.outward import above
 from constructions.primitives import copying, counting, lookup
 from constructions.stream import Register, Stream
 from constructions.ucbvi.spec import Spec
@@ -148,7 +150,8 @@ def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Bloc
 
     gate = gate_size(4 * (spec.largest + gate_size(spec.largest)))
     stages, scale = spec.horizon, spec.largest * (spec.episodes + spec.states)
-    own = Bound(0.0, UNIT * 16 * stages * (scale + gate * spec.tokens) / spec.tau)
+    error = above(arb(spec.rounded[1]) * (1 / arb(spec.tau) + UNIT / arb(spec.tau)) + spec.rounded_scale)
+    own = Bound(error, UNIT * 16 * stages * (scale + gate * spec.tokens) / spec.tau)
     sizes = {to.name: to.size for step in steps for head in step.heads for to in head.registers}
     sizes |= {
         write[0].name: write[0].size for step in steps for units in step.units for write in units.writes

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from flint import arb
+
 from constructions import checks
+from constructions.outward import above, balls
+from constructions.primitives import lookup
 
 Form = Literal["theorem", "slim", "narrow"]
 
@@ -79,6 +83,31 @@ class Spec:
         steps = self.episodes * self.horizon
         confidence = math.log(self.pairs) + 2 * math.log(steps)
         return self.exploration * 2 * self.horizon * math.sqrt(confidence / max(visits, 1))
+
+    @property
+    def rounded(self) -> tuple[float, float]:
+        """What weights rounded in float64 leave of an action value: at one stage, and at the first of all.
+
+        Of the look-up values: the bonus table; r̂, from rewards that add up to at most K; values ahead, from sums of at most
+        KH. In the theorem's form each look-up is one weight, off by a rounding, and r̂ ≤ 1, Σ P̂V ≤ H. The values of the
+        stage after are weighted by P̂, which may add up to a little more than 1.
+        """
+        hopes, top = self.hopes(self.episodes + 1), self.horizon
+        with balls():
+            if self.form == "theorem":
+                table, part = max(map(float, hopes)) * arb(checks.UNIT), arb(checks.UNIT)
+            else:
+                table, part = lookup.table_error(hopes), self.episodes * lookup.quotient_error(self.episodes)
+            stage, whole = table + part * (1 + top), arb(0)
+            for _ in range(top):
+                whole = stage + whole * (1 + part)
+            return above(stage), above(whole)
+
+    @property
+    def rounded_scale(self) -> float:
+        """By how much 1/τ is off, times H."""
+        with balls():
+            return above(self.horizon * abs(arb(1 / self.tau) - 1 / arb(self.tau)))
 
     def hopes(self, count: int) -> list[Fraction]:
         """b(n) + H·[n = 0] for n = 0 … count − 1, exactly as float64 holds b: look-up values."""

@@ -10,13 +10,15 @@ As printed, with these repairs: the constant of count head 5 (counting.py), a sq
 look-up for r̂ with real rewards (lookup.py), P̂_h for P̂_{h+1}, and the maximum (maximum.py), for which ⌈log₄ A⌉ layers a
 stage are needed: L = H(1 + ⌈log₄ A⌉) + 8, which is 2H + 8 for 2 ≤ A ≤ 4 as stated.
 
-Exact: with look-up values in exact arithmetic every register equals what the algorithm defines; the certificate is 0.
+Exact: with look-up values in exact arithmetic every register equals what the algorithm defines. The certificate is what
+rounding them to float64 leaves (spec.rounded), the bonus being the algorithm's as float64 holds it.
 """
 
 import math
 from dataclasses import replace
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.assemble import assemble, clip_radius
@@ -24,6 +26,7 @@ from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Ste
 from constructions.construction import Construction
 from constructions.episode_tokens import EPISODE_INPUTS, EpisodeTokens, episode_stream
 from constructions.links import Values, pick, read, stack, tile
+from constructions.outward import above
 from constructions.primitives import clipping, copying, counting, lookup, maximum, product
 from constructions.stream import Register, Stream
 from constructions.ucbvi.spec import Spec
@@ -103,7 +106,8 @@ def construct(spec: Spec, stream: Stream, stages: list[list[Block]]) -> Construc
     blocks = tuple(block for stage in stages for block in stage)
     inputs = [spec.tokens, spec.tokens**2, spec.episodes, spec.horizon + 1, 2]
     transformer = assemble(stream, EPISODE_INPUTS, stages, clip_radius(inputs, blocks))
-    return Construction(spec, EpisodeTokens(stream, spec), blocks, transformer, 0.0)
+    certificate = (2 * blocks[-1].promise.total).error
+    return Construction(spec, EpisodeTokens(stream, spec), blocks, transformer, certificate)
 
 
 def previous_steps(spec: Spec, stream: Stream) -> list[list[Block]]:
@@ -217,7 +221,7 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[st
 
         return found
 
-    own = Bound(0.0, UNIT * 16 * (most + 1) ** 2 * float(numbers.max()))
+    own = Bound(spec.rounded[0], UNIT * 16 * (most + 1) ** 2 * float(numbers.max()))
     blocks = []
     for name, group in units.items():
         size, largest = stream[name].size, float(numbers.max()) if name == "bonus" else 1.0
@@ -342,7 +346,10 @@ def _selection(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]
         bound=top / spec.tau,
         tokens=spec.tokens,
         scale=1 / spec.tau,
-        inherited=(spec.tokens / spec.tau) * second.promise.total,
+        inherited=Bound(
+            above(arb(inherited.error) * (1 + UNIT) / spec.tau + spec.rounded_scale),
+            spec.tokens / spec.tau * second.promise.total.rounding,
+        ),
     )
     return [[first], [second], [third]]
 

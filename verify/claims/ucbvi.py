@@ -122,7 +122,6 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
         "bound",
         float(worst),
         0.0,
-        built.certificate,
         main=True,
         note=f"at {uneven} of the decisions the actions' values differ; bonus times {spec.exploration:g}",
         witness=witness,
