@@ -285,16 +285,17 @@ class Roundings(TorchDispatchMode):
 
 
 class FewBits(TorchDispatchMode):
-    """A processor that rounds factors to a few bits where PyTorch allows it."""
+    """A processor that rounds the factors of some products to a few bits where PyTorch allows it."""
 
-    def __init__(self, bits):
+    def __init__(self, bits, some=lambda name, sizes: True):
         super().__init__()
-        self.unit = 1 << 24 - bits
+        self.unit, self.some = 1 << 24 - bits, some
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         if str(operation) in PRODUCTS and args[0].dtype == torch.float32 and SETTING.fp32_precision == "bf16":
             *summand, left, right = args
-            args = (*summand, self.rounded(left), self.rounded(right))
+            if self.some(str(operation), (*left.shape, *right.shape)):
+                args = (*summand, self.rounded(left), self.rounded(right))
         return operation(*args, **kwargs or {})
 
     def rounded(self, values):
@@ -335,6 +336,20 @@ def test_products_of_training_are_float32_and_quick_where_these_are(attention, b
     assert chosen == ("bf16" if max(quick.values()) <= 1 else "ieee")
     if bits < 24:  # every product but the sums over all tokens shows it
         assert min(share for (_, terms), share in quick.items() if terms < 400) > 1
+
+
+SOME = {name: lambda name, sizes, own=name: name == own for name in sorted(PRODUCTS)}
+SOME["of short trajectories"] = lambda name, sizes: 19 in sizes
+SOME["of a smaller part"] = lambda name, sizes: sizes[0] == 2
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_products_of_one_kind_are_enough_to_be_slow(kind, setting, monkeypatch):
+    """Of 15 trajectories the second of two processes takes 7, of 79 tokens or, short ones, 19: 5 and 2 of them, or all."""
+    monkeypatch.setattr(train, "PART", 5 * 79)
+    run = train.named("ad-linucb", horizon=40, short=0.5, **SMALL | {"batch": 15})
+    with FewBits(8, SOME[kind]), train._products(run, 1, 2, torch.device("cpu")):
+        assert setting.fp32_precision == "ieee"
 
 
 @pytest.mark.parametrize("before", ["none", "ieee", "bf16"])
