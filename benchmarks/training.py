@@ -4,8 +4,9 @@ The other network is restated from its description (ReLU attention by einsum, on
 LayerNorm after attention and MLP), not copied; its sizes are the paper's: 8 layers, width 32, T = 200. Each runs in
 processes of its own with the allocator settings given, and both in turns, so that a busy machine slows both alike: the
 published network on as many threads as there are cores, ours in as many processes under torchrun. With --heads 1 both
-compute the same function; the paper has four heads. Training asks for products of "medium" precision, the published code for
-none; the published network is measured with both. Neither is charged for its data, unless --made is given.
+compute the same function; the paper has four heads. Training has oneDNN multiply where that computes in float32; the
+published code does not ask for it (PyTorch's "medium" precision), and its network is measured with and without. Neither is
+charged for its data, unless --made is given.
 
     python -m benchmarks.training --batch 128 --heads 1
 """
@@ -78,12 +79,11 @@ def published(batch):
     return step
 
 
-def ours(batch, heads, made, rank=0, world=1):
+def ours(run, made, rank, world):
     """One step of ours, its data made on the spot or, as the other's, before; of a few processes, each takes its share."""
-    run = train.named("ad-linucb", batch=batch, heads=heads)
     model = run.model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
-    fresh = (recipes.batch(run.recipe, 0, number, batch) for number in count())
+    fresh = (recipes.batch(run.recipe, 0, number, run.batch) for number in count())
     batches = fresh if made else repeat(next(fresh))
     return lambda: train._step(model, optimizer, next(batches), run, rank, world)
 
@@ -105,8 +105,9 @@ def measure(options):
         print(rate(published(options.batch), options.steps))
         return
     torch.set_num_threads(1)
-    with train._processes() as (rank, world, _), train._products():
-        found = rate(ours(options.batch, options.heads, options.made, rank, world), options.steps)
+    run = train.named("ad-linucb", batch=options.batch, heads=options.heads)
+    with train._processes() as (rank, world, device), train._products(run, rank, world, device):
+        found = rate(ours(run, options.made, rank, world), options.steps)
         time.sleep(0.2)  # gloo's thread drops the last message, for which it needs the interpreter
     if rank == 0:
         print(found)

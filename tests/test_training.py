@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 from typer.testing import CliRunner
 
 from constructions.history import BanditHistory, EpisodeHistory
@@ -259,19 +260,115 @@ def test_every_recipe_learns(name, tmp_path):
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_products_are_quick_ones_while_training_only(tmp_path):
-    run, before = train.named("ad-linucb", horizon=5, steps=2, **SMALL), torch.get_float32_matmul_precision()
-    seen = []
+SETTING = torch.backends.mkldnn.matmul
+PRODUCTS = {f"aten.{name}.default" for name in ("mm", "bmm", "addmm", "baddbmm")}
+
+
+class Roundings(TorchDispatchMode):
+    """Errors of all products made within, by name and number of terms n, as shares of γ_n|A||B|, which float32 obeys."""
+
+    def __init__(self):
+        super().__init__()
+        self.shares = {}
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result, name = operation(*args, **kwargs or {}), str(operation)
+        assert name in PRODUCTS or "mm" not in name
+        if name in PRODUCTS:
+            *summand, left, right = (value.double() for value in args)
+            exact, size = sum(summand, left @ right), sum(map(abs, summand), left.abs() @ right.abs())
+            terms = left.shape[-1] + len(summand)
+            bound = terms * 2**-24 / (1 - terms * 2**-24) * size + terms * 2**-126
+            share = float(((result - exact).abs() / bound).max())
+            self.shares[name, terms] = max(share, self.shares.get((name, terms), 0.0))
+        return result
+
+
+class FewBits(TorchDispatchMode):
+    """A processor that rounds the factors of some products to a few bits where PyTorch allows it."""
+
+    def __init__(self, bits, some=lambda name, sizes: True):
+        super().__init__()
+        self.unit, self.some = 1 << 24 - bits, some
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if str(operation) in PRODUCTS and args[0].dtype == torch.float32 and SETTING.fp32_precision == "bf16":
+            *summand, left, right = args
+            if self.some(str(operation), (*left.shape, *right.shape)):
+                args = (*summand, self.rounded(left), self.rounded(right))
+        return operation(*args, **kwargs or {})
+
+    def rounded(self, values):
+        nearest = values.contiguous().view(torch.int32) + self.unit // 2 & -self.unit
+        return nearest.view(torch.float32)
+
+
+def roundings(run):
+    """Those of one step, made as `train` makes it."""
+    model = run.model()
+    with Roundings() as seen:
+        data = recipes.batch(run.recipe, run.seed, 0, run.batch)
+        train._step(model, torch.optim.SGD(model.parameters()), data, run, 0, 1)
+    assert {name for name, _ in seen.shares} == PRODUCTS
+    assert {terms for name, terms in seen.shares if name == "aten.bmm.default"} > {8, 32, 80, 399}
+    return seen.shares
+
+
+@pytest.fixture
+def setting():
+    """PyTorch's for products on a CPU, put back after the test."""
+    before = SETTING.fp32_precision
+    yield SETTING
+    SETTING.fp32_precision = before
+
+
+@pytest.mark.parametrize("bits", [24, 11, 8], ids=["this processor", "TF32", "bfloat16"])
+@pytest.mark.parametrize("attention", ["relu", "softmax"])
+def test_products_of_training_are_float32_and_quick_where_these_are(attention, bits, setting):
+    """At the sizes of `ad-linucb` but for its depth; in parts of 16 trajectories and of 4."""
+    run = train.named("ad-linucb", attention=attention, layers=2, batch=20)
+    with FewBits(bits):
+        setting.fp32_precision = "bf16"
+        quick = roundings(run)
+        with train._products(run, 0, 1, torch.device("cpu")):
+            chosen, found = setting.fp32_precision, roundings(run)
+    assert max(found.values()) <= 1
+    assert chosen == ("bf16" if max(quick.values()) <= 1 else "ieee")
+    if bits < 24:  # every product but the sums over all tokens shows it
+        assert min(share for (_, terms), share in quick.items() if terms < 400) > 1
+
+
+SOME = {name: lambda name, sizes, own=name: name == own for name in sorted(PRODUCTS)}
+SOME["of short trajectories"] = lambda name, sizes: 19 in sizes
+SOME["of a smaller part"] = lambda name, sizes: sizes[0] == 2
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_products_of_one_kind_are_enough_to_be_slow(kind, setting, monkeypatch):
+    """Of 15 trajectories the second of two processes takes 7, of 79 tokens or, short ones, 19: 5 and 2 of them, or all."""
+    monkeypatch.setattr(train, "PART", 5 * 79)
+    run = train.named("ad-linucb", horizon=40, short=0.5, **SMALL | {"batch": 15})
+    with FewBits(8, SOME[kind]), train._products(run, 1, 2, torch.device("cpu")):
+        assert setting.fp32_precision == "ieee"
+
+
+@pytest.mark.parametrize("before", ["none", "ieee", "bf16"])
+@pytest.mark.parametrize("bits", [24, 8])
+def test_a_setting_for_products_holds_while_training_only(before, bits, tmp_path, setting):
+    run, seen = train.named("ad-linucb", horizon=5, steps=2, **SMALL), []
+    setting.fp32_precision = before
 
     def source(step):
-        seen.append(torch.get_float32_matmul_precision())
+        seen.append(setting.fp32_precision)
         if step:
             raise KeyError(step)
         return recipes.batch(run.recipe, 0, step, run.batch)
 
-    with pytest.raises(KeyError):
+    with FewBits(bits), pytest.raises(KeyError):
         train.train(run, tmp_path, source=source)
-    assert (before, seen, torch.get_float32_matmul_precision()) == ("highest", ["medium"] * 2, before)
+    assert setting.fp32_precision == before
+    assert len(seen) == 2
+    assert set(seen) <= ({"ieee"} if bits < 24 else {"bf16", "ieee"})
 
 
 SCRIPT = """

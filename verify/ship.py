@@ -129,7 +129,8 @@ def card(path: Path) -> str:
         "mean and its 95 % interval. *trained* draws from the model's probabilities, *greedy* takes their largest.\n",
         "| player | regret |\n|---|---|",
         *(f"| {who} | {number(row['mean'])} ± {number(row['half'])} |" for who, row in results.items()),
-        "\n## Curve\n\nRegret of 100 held-out problems while it was trained.\n",
+        "\n## Curve\n\nRegret of 100 held-out problems while it was trained. That is one run's record: another "
+        "processor rounds otherwise, and the same command takes another course there.\n",
         "| " + " | ".join(columns := ["step", "loss", *names]) + " |",
         "|---" * len(columns) + "|",
         *("| " + " | ".join(number(row[key]) for key in columns) + " |" for row in rows),

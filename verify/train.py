@@ -12,7 +12,7 @@ schedule ours.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from constructions import checks
 from verify.training import checkpoint, curves
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.policy import HELD_OUT, Trained, regrets
+from verify.training.products import quick
 from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch, units
 
 MODELS = Path(__file__).parent / "models"
@@ -164,7 +165,7 @@ def train(
         ValueError: if the checkpoint is damaged or of another run, or there is one and `resume` is not set.
     """
     path = folder / "checkpoint.safetensors"
-    with _processes() as (rank, world, device), _products():
+    with _processes() as (rank, world, device), _products(run, rank, world, device):
         model = run.model().to(device)
         optimizer = torch.optim.AdamW(
             model.parameters(), weight_decay=run.decay, betas=(run.momentum, run.memory), fused=True
@@ -263,7 +264,7 @@ def _step(
     states = torch.as_tensor(run.recipe.places[: data.labels.shape[1]], device=device)
     mine = slice(rank, None, world)
     tokens, labels = (torch.as_tensor(array[mine], device=device) for array in (data.tokens, data.labels))
-    part = max(1, PART // tokens.shape[1]) if device.type == "cpu" else max(len(tokens), 1)
+    part = _part(tokens.shape[1]) if device.type == "cpu" else max(len(tokens), 1)
     optimizer.zero_grad(set_to_none=False)
     total = torch.zeros((), device=device)
     for some, wanted in zip(tokens.split(part), labels.split(part), strict=True):
@@ -275,6 +276,11 @@ def _step(
     nn.utils.clip_grad_norm_(model.parameters(), run.clip)
     optimizer.step()
     return float(total)
+
+
+def _part(tokens: int) -> int:
+    """Trajectories of so many tokens whose gradients are computed at a time on a CPU."""
+    return max(1, PART // tokens)
 
 
 def _add_up(model: nn.Module, total: Tensor, world: int) -> None:
@@ -303,19 +309,23 @@ def _processes() -> Iterator[tuple[int, int, torch.device]]:
         processes.destroy_process_group()
 
 
-@contextmanager
-def _products() -> Iterator[None]:
-    """Products of matrices as PyTorch's "medium" precision has them, on a CPU by oneDNN rather than MKL.
+def _products(run: Run, rank: int, world: int, device: torch.device) -> AbstractContextManager[None]:
+    """Products in float32, by the quicker library that gives them in the steps of this run and process.
 
-    That uses AVX-512 on any maker's processor, and float32 throughout where there is no unit for less. With AMX factors
-    are rounded to bfloat16, and on a GPU to TF32 or bfloat16.
+    Measured are parts of every size that its share of a batch is split into, of either length. On a GPU nothing is asked
+    for: PyTorch computes in float32 there unless it is told otherwise.
     """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+
+    def steps() -> None:
+        model = run.model()
+        optimizer = torch.optim.SGD(model.parameters())
+        share = len(range(rank, run.batch, world))
+        for length in {run.length_at(0), run.recipe.horizon}:
+            part = _part(int(run.recipe.places[length - 1]) + 1)
+            data = batch(run.recipe, run.seed, 0, min(share, part + share % part))
+            _step(model, optimizer, data.first(run.recipe, length), run, 0, 1)
+
+    return quick(steps) if device.type == "cpu" else nullcontext()
 
 
 def named(recipe: str, horizon: int | None = None, share: float | None = None, **settings) -> Run:
