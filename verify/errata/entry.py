@@ -41,8 +41,8 @@ class Erratum:
 
     Attributes:
         name: a short name.
-        kind: "misprint" where the text around shows what is meant, and the rest of the proof uses that; "error" where a claim
-            is false as meant, or an argument does not hold, so that something else is to be built, stated or argued.
+        kind: "misprint" where the text around shows what is meant, and the rest of the proof uses that; "error" where a
+            claim is false as meant, or an argument does not hold, so that something else is to be built, stated or argued.
         where: the place in the paper.
         printed: what it says.
         repair: what it should say.

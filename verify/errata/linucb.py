@@ -139,7 +139,8 @@ ERRATA = (
         printed="f̃(x) = √x₁ + Σ_j relu(x − x_j)/(√x_{j+1} + √x_j): the coefficients are the slopes of √ between knots",
         repair="the coefficients are the differences of successive slopes; knots with (q − p)² = 8ε(p + q) for the roots "
         "p < q of neighbours, lifted by ε",
-        effect="the theorem stands; the √ needs l₂^{1/4}/(2√ε) + 1 neurons an arm, without the factor √T of the printed knots",
+        effect="the theorem stands; the √ needs l₂^{1/4}/(2√ε) + 1 neurons an arm, without the factor √T of the printed "
+        "knots",
         proof="errata.md#square-root-interpolant",
         demonstrate=_root_witness,
     ),

@@ -187,7 +187,7 @@ HORIZONS = (2**12, 2**16, 2**20)
 
 
 def poles_alone(horizon: int, *, own_steps: bool) -> tuple[int, Transformer]:
-    """m as printed, and one layer of step 2b: a step of descent for every pole and arm."""
+    """The printed number of poles, and one layer of step 2b: a step of descent for every pole and arm."""
     spec = replace(UNITS, horizon=horizon, truncation=None)
     count = len(plan(spec, ARGUMENT_ERROR).rule.shifts)
     chosen = printed.plan(spec, 1, count)
@@ -222,13 +222,13 @@ FAILURE = 0.01
 def at_the_bounds(spec: thompson.Spec) -> BanditHistory:
     """On a line: the arms b_a and B_a, the first one played all the time, w* and all noise as large as they may be."""
     low, high = spec.action_norm
-    reward = spec.weight_norm * low + spec.noise_bound
+    reward = spec.weight_norm * low + spec.noise_bound  # type: ignore[operator]  # both are given
     contexts = np.tile([[low], [high]], (spec.horizon, 1, 1))
     return BanditHistory(contexts, [0] * (spec.horizon - 1), [reward] * (spec.horizon - 1))
 
 
 def on_the_event(horizon: int, low: float, high: float) -> thompson.Spec:
-    """d = λ = r = 1, with the bounds that the printed event gives to w* and the noise."""
+    """One dimension, λ = r = 1, with the bounds that the printed event gives to w* and the noise."""
     values = {"dim": 1, "prior_variance": 1.0, "noise_variance": 1.0, "horizon": horizon, "failure": FAILURE}
     weight, noise = (evaluate(bound, **values) for bound in (theorem.WEIGHT_NORM, theorem.NOISE_BOUND))
     return replace(
@@ -253,19 +253,20 @@ def _mean() -> Demonstration:
     spec, long = on_the_event(3, 1.0, 1.5), on_the_event(200, 0.5, math.sqrt(5))
     built = thompson.whitener(spec, posterior.plan(spec, 1e-9, 1e-9))
     found = built.outputs([at_the_bounds(spec)])[0, -1, built.tokens.stream["estimate"].slice]
-    bound, high = spec.weight_norm, long.action_norm[1]
+    bound = evaluate(theorem.WEIGHT_NORM, dim=1, prior_variance=1.0, failure=FAILURE)
+    high = long.action_norm[1]
     most = algorithms.thompson_values(long, at_the_bounds(long)).mean[-1, 1]
     radius = evaluate(theorem.RADIUS, dim=1, prior_variance=1.0, action_max=high, failure=FAILURE)
     return Demonstration(
-        f"d=1, λ=r=1, T=3, δ={FAILURE:g}, the arm 1 played twice, w* and both noises at the bounds of the event; by how much "
-        "‖μ_3‖ exceeds B_w. Repaired: by how much the chance of leaving the repaired event exceeds δ/2",
+        f"d=1, λ=r=1, T=3, δ={FAILURE:g}, the arm 1 played twice, w* and both noises at the bounds of the event; by how "
+        "much ‖μ_3‖ exceeds B_w. Repaired: by how much the chance of leaving the repaired event exceeds δ/2",
         0.0,
         max(0.0, float(found[0]) - bound),
         max(0.0, chance_to_leave(bound) - FAILURE / 2),
         1e-6,
         f"‖μ_3‖ = {found[0]:.3f}, B_w = {bound:.3f}. With norms in [1/2, √5] and T=200, the arm of norm 1/2 played all the "
-        f"time, |⟨μ, a⟩| = {most:.1f}, above B_wB_a = {bound * high:.1f} and above R_δ = {radius:.1f}. With the arms fixed, the "
-        f"chance that |w*| or any |μ_t| exceeds B_w is at most {chance_to_leave(bound):.1g}",
+        f"time, |⟨μ, a⟩| = {most:.1f}, above B_wB_a = {bound * high:.1f} and above R_δ = {radius:.1f}. With the arms "
+        f"fixed, the chance that |w*| or any |μ_t| exceeds B_w is at most {chance_to_leave(bound):.1g}",
     )
 
 
@@ -276,8 +277,8 @@ ERRATA = (
         name="step size of the poles",
         kind="error",
         where=_PROOF.format("2b"),
-        printed="all objectives xᵀM_jx/(2i) − …, M_j = (1 − b_j)μI + b_jΣ, are (B_a² + λ̃)-smooth, and descent has step size "
-        "1/(B_a² + λ̃). At early tokens i they are not: μ is of order √T",
+        printed="all objectives xᵀM_jx/(2i) − …, M_j = (1 − b_j)μI + b_jΣ, are (B_a² + λ̃)-smooth, and descent has step "
+        "size 1/(B_a² + λ̃). At early tokens i they are not: μ is of order √T",
         repair="each pole its own step size 1/((1 − b_j)μ + b_j(B_a² + λ̃)), and the momentum of its own condition number",
         effect="the theorem stands as far as this step goes, its depth too: M_j = b_j(s_jI + G) with s_j ≥ λ̃, and the "
         "condition number 2T(B_a² + s)/s falls with s",
@@ -310,8 +311,8 @@ ERRATA = (
         name="norm of the poles",
         kind="error",
         where=_PROOF.format("2b, bound on the norm"),
-        printed="norm O(Am) for 4Am heads; but with the printed step size η the third heads subtract η((1 − b_j)μ + b_jλ̃)x, "
-        "and μ is of order √T: the norm is of order Am√T",
+        printed="norm O(Am) for 4Am heads; but with the printed step size η the third heads subtract η((1 − b_j)μ + "
+        "b_jλ̃)x, and μ is of order √T: the norm is of order Am√T",
         repair='each pole its own step size, as for "step size of the poles": the same factor is then at most 1',
         effect="the theorem stands as far as this step goes: the norm is at most 10 + Am(3 + 2/(B_a² + λ̃) + 1/μ), within "
         "its Õ(T + AT^{1/4} + …); Am√T = Õ(AT^{3/4}) is not, for A > T^{1/4}",
@@ -322,10 +323,10 @@ ERRATA = (
         name="size of the posterior mean",
         kind="error",
         where=_PROOF.format("4, first display"),
-        printed="|⟨μ_t, a⟩| ≤ ‖μ_t‖‖a‖ = B_wB_a on the event that ‖w*‖ ≤ B_w and the noise is small; but this event bounds w*, not "
-        "its estimate μ_t: it gives only ‖μ_t‖ ≤ B_w + √(T/(4λ̃)) max|ε_t|",
-        repair="the event that ‖w*‖ ≤ B_w, all ‖μ_t‖ ≤ B_w and the noise is small: μ_t is a martingale that ends in w*, and by "
-        "Doob's inequality its chance is at least 1 − δ₀ all the same",
+        printed="|⟨μ_t, a⟩| ≤ ‖μ_t‖‖a‖ = B_wB_a on the event that ‖w*‖ ≤ B_w and the noise is small; but this event bounds "
+        "w*, not its estimate μ_t: it gives only ‖μ_t‖ ≤ B_w + √(T/(4λ̃)) max|ε_t|",
+        repair="the event that ‖w*‖ ≤ B_w, all ‖μ_t‖ ≤ B_w and the noise is small: μ_t is a martingale that ends in w*, "
+        "and by Doob's inequality its chance is at least 1 − δ₀ all the same",
         effect="the theorem stands as far as this step goes: R_δ, M₀ and C₀ stay what they are, at no cost in δ₀",
         proof="errata.md#size-of-the-posterior-mean",
         demonstrate=_mean,

@@ -206,9 +206,9 @@ def _cut() -> Demonstration:
         _exponent(arms, [mlp.first for mlp in printed]),
         _exponent(arms, [mlp.first for mlp in repaired]),
         ORDER_WINDOW,
-        f"‖W₁‖ is {', '.join(f'{norm:.1f}' for norm in norms)}, and H√(SA) is "
-        f"{', '.join(f'{horizon * count**0.5:.0f}' for count in arms)}; rescaled, the exponent in ‖W₂‖ is {second:.2g} and the "
-        f"outputs differ by {_moved(CUT):g}",
+        f"‖W₁‖ is {', '.join(f'{one:.1f}' for one in norms)}, and H√(SA) is "
+        f"{', '.join(f'{horizon * count**0.5:.0f}' for count in arms)}; rescaled, the exponent in ‖W₂‖ is {second:.2g} and "
+        f"the outputs differ by {_moved(CUT):g}",
     )
 
 
@@ -287,8 +287,8 @@ ERRATA = (
         printed="‖W₁‖ = O(K³) for all HS²A quotients and ‖W₂‖ = O(K); but all neurons read one constant 1, which makes the "
         "first K³√(HS²A), and the weights x/max(y, 1) of one quotient have norm K^{3/2}, or K without those of x > y",
         repair="W₁/√(HS²A) and W₂√(HS²A): ‖W₁‖ = O(K³), ‖W₂‖ = Õ((K^{3/2} + H)√(HS²A)), and the outputs are the same",
-        effect="the theorem stands: its display for H ≤ K⁴ with this repair, and for every H with W₁/√K and W₂√K, which do not "
-        "meet step 2's own",
+        effect="the theorem stands: its display for H ≤ K⁴ with this repair, and for every H with W₁/√K and W₂√K, which do "
+        "not meet step 2's own",
         proof="errata.md#norm-of-the-look-ups",
         demonstrate=_norm,
     ),
@@ -296,11 +296,11 @@ ERRATA = (
         name="norm of the cut at H",
         kind="error",
         where=_PROOF.format("3, bound on W₁ of the first MLP"),
-        printed="‖W₁‖ = O(H) for the cut of all SA numbers Q̂ at H; but SA neurons read −H from one constant 1, which makes it "
-        "Θ(H√(SA)), beyond step 3's O(H + SA)",
+        printed="‖W₁‖ = O(H) for the cut of all SA numbers Q̂ at H; but SA neurons read −H from one constant 1, which "
+        "makes it Θ(H√(SA)), beyond step 3's O(H + SA)",
         repair="W₁/√(SA) and W₂√(SA): ‖W₁‖ ≤ H + 3, ‖W₂‖ ≤ 2√(SA), and the outputs are the same",
-        effect="the theorem stands, as printed too: H√(SA) is within its norm, Õ(K²HS²A + …). Step 3's own bound stands with "
-        "the repair",
+        effect="the theorem stands, as printed too: H√(SA) is within its norm, Õ(K²HS²A + …). Step 3's own bound stands "
+        "with the repair",
         proof="errata.md#norm-of-the-cut-at-h",
         demonstrate=_cut,
     ),
