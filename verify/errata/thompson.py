@@ -183,7 +183,7 @@ def _heads() -> Demonstration:
     )
 
 
-HORIZONS = (2**12, 2**16, 2**20)
+HORIZONS = (2**14, 2**16, 2**18)
 
 
 def poles_alone(horizon: int, *, own_steps: bool) -> tuple[int, Transformer]:
@@ -204,7 +204,7 @@ def _pole_norms() -> Demonstration:
         shares.append([layer.size().norm / (UNITS.actions * count) for count, layer in layers])
     literal, repaired = (fit_power(HORIZONS, row).exponent for row in shares)
     return Demonstration(
-        "weights of a layer of step 2b, d=1, A=2, B_a=λ=r=1, T = 2¹², 2¹⁶, 2²⁰: fitted exponent of T in norm/(Am)",
+        "weights of a layer of step 2b, d=1, A=2, B_a=λ=r=1, T = 2¹⁴, 2¹⁶, 2¹⁸: fitted exponent of T in norm/(Am)",
         0.0,
         literal,
         repaired,
