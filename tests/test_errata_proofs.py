@@ -2,16 +2,19 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.stats import chi2, norm
+from typer.testing import CliRunner
 
 from constructions.primitives import interpolation
 from constructions.transformer import operator_norm
 from constructions.ucbvi import Spec
+from verify import cli, errata, page
 from verify.errata import ERRATA, KINDS, thompson, ucbvi
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errata.md").read_text(encoding="utf-8")
@@ -43,9 +46,9 @@ def test_a_place_without_a_proof_is_not_taken_for_one():
 
 def test_no_other_sentence_says_that_theorems_stand():
     root = Path(__file__).parent.parent
-    for page in (root / "README.md", *root.glob("docs/*.md"), *root.glob("notebooks/*.ipynb")):
-        text = page.read_text(encoding="utf-8")
-        assert not re.search(r"[Aa]ll (the )?theorems? stand", text), page.name
+    for path in (root / "README.md", *root.glob("docs/*.md"), *root.glob("notebooks/*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"[Aa]ll (the )?theorems? stand", text), path.name
 
 
 def test_errors_come_before_misprints_and_the_page_has_them_apart():
@@ -56,6 +59,22 @@ def test_errors_come_before_misprints_and_the_page_has_them_apart():
         assert re.findall(r"^\| \d+ \| \[([^]]+)\]", part, re.MULTILINE) == [
             erratum.name for erratum in ERRATA if erratum.kind == kind
         ]
+
+
+def test_terminal_and_page_list_misprints_apart(monkeypatch):
+    shown = errata.Demonstration("witness", 0.0, 1.0, 0.0, 0.1, "context")
+    short = tuple(replace(one, demonstrate=lambda: shown) for one in ERRATA)
+    monkeypatch.setattr(errata, "ERRATA", short)
+    terminal = CliRunner().invoke(cli.app, ["errata"]).output
+    written = page._errata([one.record() for one in short])
+    for text in (terminal, written):
+        places = [
+            text.index(word) for word in ("Mathematical errors", "square-root", "Misprints", "power of")
+        ]
+        assert places == sorted(places)
+        assert text.count("square-root inter") == text.count("power of the") == 1
+    for one in ERRATA:
+        assert f"docs/{one.proof}" in written
 
 
 # Square-root interpolant, norm of the cut, norm of the look-ups, norm of the poles.

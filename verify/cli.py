@@ -172,7 +172,7 @@ def plot(
 
 @app.command(epilog="Example: weightwright errata --json")
 def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")] = None) -> None:
-    """Errors in the paper, each on a smallest witness, with its repair; mathematical errors first, then misprints.
+    """Errors in the paper, each on a smallest witness, with its repair.
 
     Exit status 1 if one is not confirmed.
     """
