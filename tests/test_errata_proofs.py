@@ -55,7 +55,7 @@ def test_errors_come_before_misprints_and_the_page_has_them_apart():
     kinds = [erratum.kind for erratum in ERRATA]
     assert kinds == sorted(kinds, key=list(KINDS).index)
     for kind, title in KINDS.items():
-        part = re.search(rf"^## {title}\n(.+?)(?=^#)", PAGE, re.MULTILINE | re.DOTALL)[1]
+        [part] = re.findall(rf"^## {title}\n(.+?)(?=^#)", PAGE, re.MULTILINE | re.DOTALL)
         assert re.findall(r"^\| \d+ \| \[([^]]+)\]", part, re.MULTILINE) == [
             erratum.name for erratum in ERRATA if erratum.kind == kind
         ]

@@ -225,7 +225,7 @@ ERRATA = (
         where=_PROOF.format("3, second MLP"),
         printed="V̂_h = relu(Q̂(a_1)) + Σ_{j≥2} relu(Q̂(a_j) − Q̂(a_{j−1})) = max_j Q̂(a_j): true for A ≤ 2",
         repair="a tree of max(p, q) = q + relu(p − q), one level by attention and one by the MLP: four numbers a layer",
-        effect="L = H(1 + ⌈log₄ A⌉) + 8, which is at most 2H + 8 as stated for A ≤ 4; the theorem's other sizes stand",
+        effect="L = H(1 + ⌈log₄ A⌉) + 8, which is at most 2H + 8 as stated for A ≤ 4; other sizes stand",
         proof="errata.md#maximum-over-actions",
         demonstrate=_maximum,
     ),
