@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import sympy
 import torch
 from scipy.stats import chi2
 
@@ -17,10 +18,11 @@ from constructions.thompson import posterior, printed
 from constructions.tokens import BanditTokens
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms, errata, theorems
+from verify.errata import regret, ucbvi
 from verify.errata import thompson as errata_thompson
-from verify.errata import ucbvi
 from verify.strategies import battery
 from verify.sweeps import fit_power
+from verify.theorems import thompson as stated
 from verify.theorems import thompson_whole
 
 BY_NAME = {erratum.name: erratum for erratum in errata.ERRATA}
@@ -140,6 +142,60 @@ def printed_shift_norms() -> float:
     return fit_power(arms, [count * (2 + np.sqrt(2e6) - 1) for count in arms]).exponent
 
 
+def printed_cut_norms() -> float:
+    """Exponent of A in ‖W₁‖ of the three printed rows −x, x − H and x, x the sum of three registers; S = 1, H = 4."""
+    norms, sizes = [], (4, 16, 64)
+    for arms in sizes:
+        blocks = np.kron(np.eye(arms), np.outer([-1, 1, 1], np.ones(3)))
+        constant = np.tile([0, -4.0, 0], arms)[:, None]
+        norms.append(np.linalg.norm(np.hstack([blocks, constant]), 2))
+    return fit_power(sizes, norms).exponent
+
+
+def pole_sums(horizon: int, own: bool) -> tuple[int, float]:
+    """The number of poles m, and Σ_j of the norms of V of the four heads of a pole; λ̃ = B_a = 1."""
+    center = np.sqrt(2 * horizon)
+    steps = np.ceil(np.log(max(2 * np.sqrt(2 * horizon), 3) / 0.1))
+    poles = int(np.ceil(((2 * horizon) ** 0.25 / 4 + 1) * steps))
+    angle = np.arange(1, poles + 1) * np.pi / (2 * poles + 1)
+    a, b = 2 / (2 * poles + 1) * np.sin(angle) ** 2, np.cos(angle) ** 2
+    slope = (1 - b) * center + b
+    step = 1 / (slope + b) if own else 0.5
+    return poles, float((2 * step * b + step * np.hypot(a, slope) + np.sqrt(2)).sum())
+
+
+def printed_pole_norms() -> float:
+    """Exponent of T in the norm of a layer of step 2b over Am, the heads alone."""
+    horizons = (2**14, 2**16, 2**18)
+    return fit_power(
+        horizons, [total / count for count, total in (pole_sums(n, False) for n in horizons)]
+    ).exponent
+
+
+BOUND = 1 + 2 * math.sqrt(math.log(200))
+"""B_w with d = λ = 1, δ = 0.01."""
+
+
+def printed_mean() -> float:
+    """(2w + 2ε)/(1 + 2) − w at w = B_w and ε = √(2 log(2 · 3/0.01))."""
+    return 2 * (BOUND + math.sqrt(2 * math.log(600))) / 3 - BOUND
+
+
+def printed_difference() -> float:
+    """β − (β + β/2)/2, T = 5, δ = 1/5: U = (β, β/2), each arm played with chance 1/2."""
+    return (math.sqrt(2 * math.log(20)) + math.sqrt(2 * math.log(10) + math.log(6))) / 4
+
+
+def printed_cut() -> float:
+    """E|w*| − 1/2, w* standard normal, but for what is left out beyond β."""
+    return math.sqrt(2 / math.pi) - 1 / 2
+
+
+def printed_powers() -> float:
+    """1 ∧ x − 2(1 ∧ x²) at x = 1/√5."""
+    return 1 / math.sqrt(5) - 2 / 5
+
+
 def printed_miss() -> float:
     """P(χ²_10 ≥ (β/√r)²) − δ, β/√r as printed, for d = T = 10, r = 10⁻³, λ̃ = 10, δ = 1/(10√10)."""
     failure = 1 / (10 * np.sqrt(10))
@@ -163,6 +219,12 @@ LITERAL = {
     "separation of the arguments": (0.0, printed_separation(), 1e-5),
     "norm of the shifted arms": (0.0, printed_shift_norms(), 1e-3),
     "radius of the confidence ellipsoids": (0.0, printed_miss(), 1e-9),
+    "norm of the cut at H": (0.0, printed_cut_norms(), 0.03),
+    "norm of the poles": (0.0, printed_pole_norms(), 0.01),
+    "size of the posterior mean": (0.0, printed_mean(), 1e-6),
+    "conditioning on the weights": (0.0, printed_difference(), 1e-9),
+    "cut of the confidence widths": (0.0, printed_cut(), 1e-4),
+    "power of the widths": (0.0, printed_powers(), 1e-12),
 }
 """Wanted value, what the printed formula gives, and how close the two ways to compute it must be; exponents: the constants
 that other neurons add fade slowly."""
@@ -222,13 +284,41 @@ def _heads(patch):
 
 def _radius(patch):
     patch.setattr(
-        errata_thompson,
+        regret,
         "radius_without_the_root",
         lambda values: theorems.evaluate(thompson_whole.CONFIDENCE_RADIUS, **values),
     )
 
 
+def _scaled(patch):
+    patch.setattr(ucbvi, "_times", lambda link, factor: link)
+
+
+def _mean(patch):
+    patch.setattr(stated, "WEIGHT_NORM", theorems.prior_variance**0.5)  # without the tail
+
+
+def _weights(patch):
+    patch.setattr(regret, "chances_of_being_best", lambda *_: np.array([1.0, 0.0]))  # as if w* were known
+
+
+def _cut(patch):
+    patch.setattr(thompson_whole, "REGRET_RADIUS", sympy.Float(0.5))
+
+
+def _power(patch):
+    right = regret.right_side
+    patch.setattr(regret, "right_side", lambda widths, factor, power: right(widths, factor, 2))
+
+
 WRONG = {
+    "norm of the look-ups": _scaled,
+    "norm of the cut at H": _scaled,
+    "norm of the poles": _steps,
+    "size of the posterior mean": _mean,
+    "conditioning on the weights": _weights,
+    "cut of the confidence widths": _cut,
+    "power of the widths": _power,
     "gate of the squares": _gate,
     "constant of count head 5": _constant,
     "values of heads 6 to 10": _values,
@@ -383,10 +473,10 @@ def test_the_repaired_separation_is_kept(horizon):
 
 def test_the_chance_to_miss_is_what_draws_of_the_weights_show():
     """200,000 weight vectors from the prior, against ten standard deviations."""
-    values = errata_thompson.RADIUS | {"failure": 1 / (10 * math.sqrt(10))}
+    values = regret.RADIUS | {"failure": 1 / (10 * math.sqrt(10))}
     radius, ridge = theorems.evaluate(thompson_whole.CONFIDENCE_RADIUS, **values), 10.0
     weights = np.random.default_rng(0).normal(scale=math.sqrt(1e-4), size=(200_000, 10))
     share = (math.sqrt(ridge) * np.linalg.norm(weights, axis=1) >= radius).mean()
-    wanted = errata_thompson.miss(radius, values["failure"], 10, 1e-3)
+    wanted = regret.miss(radius, values["failure"], 10, 1e-3)
     assert share == pytest.approx(wanted, abs=10 * math.sqrt(wanted * (1 - wanted) / 200_000))
     assert chi2.sf(radius**2 / 1e-3, 10) == pytest.approx(wanted, abs=1e-9)

@@ -52,6 +52,8 @@ MUTANT = {"place": "layers.0", "row": "row 1", "column": "action[2]", "score": 1
 ERRATUM = {
     **{
         "name": "a sign",
+        "kind": "error",
+        "proof": "errata.md#a-sign",
         "where": "step 1",
         "printed": "−3B",
         "repair": "1 − 3B",

@@ -180,18 +180,23 @@ def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")
     if as_json:
         print(json.dumps(records))
     else:
-        table = Table("erratum", "witness", "wanted", "as printed", "repaired", "")
-        for record in records:
-            details = "\n".join(
-                (record["where"], record["printed"], f"repair: {record['repair']}", record["effect"])
-            )
-            text = f"{record['name']}\n[dim]{details}[/]"
-            mark = "[green]confirmed[/]" if record["confirmed"] else "[red]not confirmed[/]"
-            values = (number(record[key]) for key in ("wanted", "literal", "repaired"))
-            table.add_row(text, f"{record['witness']}\n[dim]{record['context']}[/]", *values, mark)
-        Console().print(table)
+        for kind, title in errata_module.KINDS.items():
+            if chosen := [record for record in records if record["kind"] == kind]:
+                Console().print(_errata_table(title, chosen))
     if not all(record["confirmed"] for record in records):
         raise typer.Exit(1)
+
+
+def _errata_table(title: str, records: list[dict]) -> Table:
+    table = Table("erratum", "witness", "wanted", "as printed", "repaired", "", title=title)
+    for record in records:
+        proof = f"proof: docs/{record['proof']}" if record["proof"] else "the repair is not proven"
+        details = (record["where"], record["printed"], f"repair: {record['repair']}", record["effect"], proof)
+        text = f"{record['name']}\n[dim]" + "\n".join(details) + "[/]"
+        mark = "[green]confirmed[/]" if record["confirmed"] else "[red]not confirmed[/]"
+        values = (number(record[key]) for key in ("wanted", "literal", "repaired"))
+        table.add_row(text, f"{record['witness']}\n[dim]{record['context']}[/]", *values, mark)
+    return table
 
 
 def _save_errata(out: Path) -> list[dict]:

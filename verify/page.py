@@ -11,6 +11,7 @@ from string import Template
 
 from verify.audit import ORDER_WINDOW, Report, Verdict
 from verify.bars import bar, pretty
+from verify.errata.entry import KINDS
 from verify.page_words import CAPTIONS, LEGENDS, WORDS, Words
 
 FRAME = Path(__file__).with_name("page.html")
@@ -302,21 +303,31 @@ def _errata(records: Sequence[dict]) -> str:
         "<p>Places where the paper as printed does not give what it says, each run on a smallest input as printed and as "
         "repaired. These are claims about published work; corrections to them are welcome.</p>"
     )
+    parts = (
+        f"<h3>{title}</h3>{_errata_table(chosen)}"
+        for kind, title in KINDS.items()
+        if (chosen := [record for record in records if record["kind"] == kind])
+    )
+    return f"{head}{text}{''.join(parts)}</section>"
+
+
+def _errata_table(records: Sequence[dict]) -> str:
     rows = []
     for record in records:
         word, shown = ("holds", "confirmed") if record["confirmed"] else ("fails", "not confirmed")
         cells = "".join(
             f"<td class='number'>{pretty(record[key])}</td>" for key in ("wanted", "literal", "repaired")
         )
+        proof = f"Proof: docs/{record['proof']}." if record["proof"] else "The repair is not proven."
         rows.append(
             f"<td><b>{escape(record['name'])}</b><br><small>{escape(record['where'])}</small></td>"
             f"<td>{escape(record['printed'])}<br><b>Repair:</b> {escape(record['repair'])}<br>"
-            f"<b>Effect:</b> {escape(record['effect'])}<details class='small'><summary>witness</summary>"
+            f"<b>Effect:</b> {escape(record['effect'])}. {escape(proof)}<details class='small'><summary>witness</summary>"
             f"{escape(record['witness'])}. {escape(record['context'])}</details></td>{cells}"
             f"<td class='{word}'>{shown}</td>"
         )
     heads = ("erratum", "as printed, repair, effect", "wanted", "as printed", "repaired", "")
-    return f"{head}{text}{_table(heads, rows)}</section>"
+    return _table(heads, rows)
 
 
 def _line(fields: Mapping) -> str:

@@ -158,7 +158,11 @@ def errata(folder: Path) -> list[dict]:
         return []
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-        return [record | {"confirmed": bool(record["confirmed"])} for record in records]
+        kept = ("kind", "proof")  # of an older version if they are missing
+        return [
+            record | {key: record[key] for key in kept} | {"confirmed": bool(record["confirmed"])}
+            for record in records
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: wanted errata written by `weightwright errata --out`, got {error}"

@@ -1,9 +1,12 @@
 """What an erratum is, and what it takes to confirm one."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
 
 PAPER = "arXiv 2310.08566, May 2024"
+KINDS = {"error": "Mathematical errors", "misprint": "Misprints"}
+"""The kinds of errata, in the order in which they are listed, with their headings."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,29 @@ class Erratum:
 
     Attributes:
         name: a short name.
+        kind: "misprint" where the text around shows what is meant, and the rest of the proof uses that; "error" where a
+            claim is false as meant, or an argument does not hold, so that something else is to be built, stated or argued.
         where: the place in the paper.
         printed: what it says.
         repair: what it should say.
-        effect: what the repair does to the theorem.
+        effect: what the repair does to the theorem; it "stands" only where that is proven.
+        proof: where the repair is proven, a heading of a page of docs/; empty if it is nowhere.
         demonstrate: runs both forms.
     """
 
     name: str
+    kind: Literal["error", "misprint"]
     where: str
     printed: str
     repair: str
     effect: str
+    proof: str
     demonstrate: Callable[[], Demonstration]
 
     def record(self) -> dict:
         """For JSON, the demonstration included."""
         shown = self.demonstrate()
-        texts = {key: getattr(self, key) for key in ("name", "where", "printed", "repair", "effect")}
+        texts = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name != "demonstrate"
+        }
         return texts | asdict(shown) | {"confirmed": shown.confirmed}

@@ -134,26 +134,34 @@ def _layers(spec: linucb.Spec) -> list[Layer]:
 ERRATA = (
     Erratum(
         name="square-root interpolant",
+        kind="error",
         where=f"proof of Theorem 8, step 3, definition of f̃ ({PAPER})",
         printed="f̃(x) = √x₁ + Σ_j relu(x − x_j)/(√x_{j+1} + √x_j): the coefficients are the slopes of √ between knots",
-        repair="the coefficients are the differences of successive slopes; knots with (Δ√x)² = 16ε√x, lifted by ε",
-        effect="the theorem stands; the √ needs O(ε^{-1/2}) neurons an arm, without the factor √T of the printed knots",
+        repair="the coefficients are the differences of successive slopes; knots with (q − p)² = 8ε(p + q) for the roots "
+        "p < q of neighbours, lifted by ε",
+        effect="the theorem stands; the √ needs l₂^{1/4}/(2√ε) + 1 neurons an arm, without the factor √T of the printed "
+        "knots",
+        proof="errata.md#square-root-interpolant",
         demonstrate=_root_witness,
     ),
     Erratum(
         name="norm of the square roots",
+        kind="error",
         where=f"proof of Theorem 8, step 3, bound on W₁ ({PAPER})",
         printed="‖W₁‖ = O(√N) for A square roots of N knots; their neurons read one constant 1, which makes it O(√(AN))",
         repair="a constant 1 for each arm, written by an earlier layer with a matrix of norm √A",
         effect="the theorem stands: √A is within its norm, O(A + …), and A registers are within D = O(dA)",
+        proof="errata.md#norm-of-the-square-roots",
         demonstrate=_constant_witness,
     ),
     Erratum(
         name="hidden width",
+        kind="error",
         where=f"Theorem 8, display of the sizes ({PAPER})",
         printed="D' = Õ(d + A√(Td/(τε))), without the 4dA neurons of step 2 of the proof",
         repair="D' = Õ(dA + A√(Td/(τε)))",
         effect="none where d ≤ T/(τε): then dA is below the second term",
+        proof="errata.md#hidden-width",
         demonstrate=_hidden_witness,
     ),
 )

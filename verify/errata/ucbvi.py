@@ -21,8 +21,8 @@ from verify.audit import ORDER_WINDOW
 from verify.errata.entry import PAPER, Demonstration, Erratum
 from verify.sweeps import fit_power
 
-LOOKUPS = 4
-"""The layer of the look-ups, from 0."""
+LOOKUPS, CUT = 4, 5
+"""The layer of the look-ups, and that of the cut at H of the last stage, from 0."""
 
 Case = tuple[Spec, EpisodeHistory]
 
@@ -144,10 +144,10 @@ def _values() -> Demonstration:
     return compare("values", witness, smallest(2, horizon=2), "visits", 0.0, transitions())
 
 
-def lookups(spec: Spec, copies: float = 1.0) -> tuple[Transformer, MLP]:
-    """The theorem form, its look-ups scaled: W₁/√copies and W₂·√copies, the root rounded to a power of two."""
+def scaled(spec: Spec, number: int, copies: float = 1.0) -> tuple[Transformer, MLP]:
+    """The theorem form, the MLP of one layer scaled: W₁/√copies and W₂·√copies, the root rounded to a power of two."""
     transformer = theorem.build(spec).transformer
-    layer = transformer.stored_layers[LOOKUPS]
+    layer = transformer.stored_layers[number]
     factor = 2.0 ** round(0.5 * np.log2(copies))
     layer.mlp = MLP(_times(layer.mlp.first, 1 / factor), _times(layer.mlp.second, factor))
     return transformer, layer.mlp
@@ -164,22 +164,51 @@ def _norm() -> Demonstration:
     specs = [Spec(states=states, actions=1, horizon=1, episodes=4) for states in sizes]
     groups = [spec.states**2 for spec in specs]
     printed, repaired = (
-        _exponent(groups, [lookups(spec, scale)[1].first for spec, scale in zip(specs, scales, strict=True)])
+        _exponent(
+            groups, [scaled(spec, LOOKUPS, scale)[1].first for spec, scale in zip(specs, scales, strict=True)]
+        )
         for scales in ([1.0] * len(groups), groups)
     )
-    long = [lookups(Spec(states=1, actions=1, horizon=1, episodes=count))[1] for count in episodes]
+    long = [scaled(Spec(states=1, actions=1, horizon=1, episodes=count), LOOKUPS)[1] for count in episodes]
     growth = [_exponent(episodes, [getattr(mlp, part) for mlp in long]) for part in ("first", "second")]
-    spec, seen = transitions()
-    tokens = torch.as_tensor(theorem.build(spec).tokens.encode(seen))
-    plain, scaled = (lookups(spec, copies)[0](tokens) for copies in (1.0, 16.0))
     return Demonstration(
         "built weights, S = 2, 4, 8, 16 at A=H=1, K=4: fitted exponent of HS²A in ‖W₁‖ of the look-ups",
         0.0,
         printed,
         repaired,
         ORDER_WINDOW,
-        f"rescaled, the outputs differ by {float((plain - scaled).abs().max()):g}; as printed, the fitted exponents of K "
+        f"rescaled, the outputs differ by {_moved(LOOKUPS):g}; as printed, the fitted exponents of K "
         f"are {growth[0]:.3g} in ‖W₁‖ (printed: 3) and {growth[1]:.3g} in ‖W₂‖ (printed: 1)",
+    )
+
+
+def _moved(number: int) -> float:
+    """By how much the outputs change when a layer is rescaled."""
+    spec, seen = transitions()
+    tokens = torch.as_tensor(theorem.build(spec).tokens.encode(seen))
+    plain, other = (scaled(spec, number, copies)[0](tokens) for copies in (1.0, 16.0))
+    return float((plain - other).abs().max())
+
+
+def _cut() -> Demonstration:
+    """Growth with SA of ‖W₁‖ where Q̂ is cut off at H."""
+    arms, horizon = (4, 16, 64), 4
+    specs = [Spec(states=1, actions=count, horizon=horizon, episodes=2) for count in arms]
+    printed, repaired = (
+        [scaled(spec, CUT, scale)[1] for spec, scale in zip(specs, scales, strict=True)]
+        for scales in ([1.0] * len(arms), arms)
+    )
+    norms = [operator_norm(mlp.first.matrix()) for mlp in printed]
+    second = _exponent(arms, [mlp.second for mlp in repaired])
+    return Demonstration(
+        f"built weights, A = 4, 16, 64 at S=1, H={horizon}, K=2: fitted exponent of SA in ‖W₁‖ of the cut at H",
+        0.0,
+        _exponent(arms, [mlp.first for mlp in printed]),
+        _exponent(arms, [mlp.first for mlp in repaired]),
+        ORDER_WINDOW,
+        f"‖W₁‖ is {', '.join(f'{one:.1f}' for one in norms)}, and H√(SA) is "
+        f"{', '.join(f'{horizon * count**0.5:.0f}' for count in arms)}; rescaled, the exponent in ‖W₂‖ is {second:.2g} and "
+        f"the outputs differ by {_moved(CUT):g}",
     )
 
 
@@ -192,60 +221,87 @@ _PROOF = f"proof of Theorem 12, step {{}} ({PAPER})"
 ERRATA = (
     Erratum(
         name="maximum over actions",
+        kind="error",
         where=_PROOF.format("3, second MLP"),
         printed="V̂_h = relu(Q̂(a_1)) + Σ_{j≥2} relu(Q̂(a_j) − Q̂(a_{j−1})) = max_j Q̂(a_j): true for A ≤ 2",
         repair="a tree of max(p, q) = q + relu(p − q), one level by attention and one by the MLP: four numbers a layer",
-        effect="L = H(1 + ⌈log₄ A⌉) + 8, which is 2H + 8 as stated for A ≤ 4; other sizes stand",
+        effect="L = H(1 + ⌈log₄ A⌉) + 8, which is at most 2H + 8 as stated for A ≤ 4; other sizes stand",
+        proof="errata.md#maximum-over-actions",
         demonstrate=_maximum,
     ),
     Erratum(
         name="constant of count head 5",
+        kind="misprint",
         where=_PROOF.format("1b, K_5"),
         printed="−3B, so that the score on a match is 0 and heads 1 to 5 add up to −[h ≠ g]",
         repair="1 − 3B: the score on a match is 1 and heads 1 to 5 add up to [h = g]; head 10 likewise",
         effect="the theorem stands",
+        proof="errata.md#constant-of-count-head-5",
         demonstrate=_constant,
     ),
     Erratum(
         name="gate of the squares",
+        kind="error",
         where=_PROOF.format("2, Q and K of x ↦ x²"),
         printed="score N_i N_j + K(j − i), meant to be ≤ 0 at tokens j < i",
         repair="a gate above K² (for K ≥ 3, (K − 1)(K − 2) will do); with its root in Q and in K, both norms stay O(K)",
         effect="the theorem stands",
+        proof="errata.md#gate-of-the-squares",
         demonstrate=_gate,
     ),
     Erratum(
         name="look-up of the rewards",
+        kind="error",
         where=_PROOF.format("2, f₃"),
         printed="f₃(x, y) by relu(1 − (x − n)² − (y − N)²) at integers, with x = N·r",
         repair="rewards in [0, 1] make x real: Σ_y K relu(x/K − (N − y)²)/max(y, 1) is exact for real x in [0, K]",
         effect="the theorem stands; this look-up takes K + 1 neurons instead of (K + 1)²",
+        proof="errata.md#look-up-of-the-rewards",
         demonstrate=_reward,
     ),
     Erratum(
         name="stage of the transitions",
+        kind="misprint",
         where=_PROOF.format("3, keys of both heads"),
         printed="P̂_{h+1}(·|s,a) against V̂_{h+1}; P̂_H is 0",
         repair="P̂_h(·|s,a). Its ℓ1 norm is 1 or 0, which the bound H on the product allows",
         effect="the theorem stands",
+        proof="errata.md#stage-of-the-transitions",
         demonstrate=_model,
     ),
     Erratum(
         name="values of heads 6 to 10",
+        kind="misprint",
         where=_PROOF.format("1b; the same in steps 3 and 4, second head"),
         printed="V_{⋆+5} = −V_{⋆+5}: read literally 0, and the present episode is counted",
         repair="V_{⋆+5} = −V_⋆",
         effect="the theorem stands. The policy does not need the repair: at stage h it depends on counts of stages h to H, "
         "of which the present episode has none yet; so these heads may be left out",
+        proof="errata.md#values-of-heads-6-to-10",
         demonstrate=_values,
     ),
     Erratum(
         name="norm of the look-ups",
+        kind="error",
         where=_PROOF.format("2, bound on W₁"),
         printed="‖W₁‖ = O(K³) for all HS²A quotients and ‖W₂‖ = O(K); but all neurons read one constant 1, which makes the "
         "first K³√(HS²A), and the weights x/max(y, 1) of one quotient have norm K^{3/2}, or K without those of x > y",
         repair="W₁/√(HS²A) and W₂√(HS²A): ‖W₁‖ = O(K³), ‖W₂‖ = Õ((K^{3/2} + H)√(HS²A)), and the outputs are the same",
-        effect="the display of the theorem stands for H ≤ K⁴; W₁/√K and W₂√K meet it for every H, not step 2's own",
+        effect="the theorem stands: its display for H ≤ K⁴ with this repair, and for every H with W₁/√K and W₂√K, which do "
+        "not meet step 2's own",
+        proof="errata.md#norm-of-the-look-ups",
         demonstrate=_norm,
+    ),
+    Erratum(
+        name="norm of the cut at H",
+        kind="error",
+        where=_PROOF.format("3, bound on W₁ of the first MLP"),
+        printed="‖W₁‖ = O(H) for the cut of all SA numbers Q̂ at H; but SA neurons read −H from one constant 1, which "
+        "makes it Θ(H√(SA)), beyond step 3's O(H + SA)",
+        repair="W₁/√(SA) and W₂√(SA): ‖W₁‖ ≤ H + 3, ‖W₂‖ ≤ 2√(SA), and the outputs are the same",
+        effect="the theorem stands, as printed too: H√(SA) is within its norm, Õ(K²HS²A + …). Step 3's own bound stands "
+        "with the repair",
+        proof="errata.md#norm-of-the-cut-at-h",
+        demonstrate=_cut,
     ),
 )
