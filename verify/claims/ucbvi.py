@@ -128,7 +128,7 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
 def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy in float64, and every block, over the searched histories."""
     spec = built.spec
-    failed = findings.score(built.certificate) > 1
+    failed = findings.score > 1
     shortest = shrink(built, algorithms.ucbvi, episode_strategies) if failed else None
     yield Verdict(
         f"{_title(spec)}: |log-probability error| in float64, {findings.histories} histories",
@@ -140,7 +140,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         rounding=1e-10 / spec.tau,
         witness=findings.witness if shortest is None else words(shortest),
         main=spec.form == "theorem",
-        replay=replayed("ucbvi", spec, shortest or findings.recipe),
+        replay=replayed(built, algorithms.ucbvi, shortest or findings.recipe),
         note=f"exact but for rounding, held to 1e-10/τ = {1e-10 / spec.tau:g}",
     )
     for block in built.blocks:
