@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from constructions.decoding import Decoder
 from constructions.evaluate import Program
 from constructions.links import Values
 from constructions.rewrite import compile_weights, explain
+from constructions.seal import digest
 from constructions.tokens import History, Tokens
 from constructions.transformer import Size, Transformer
 
@@ -61,29 +62,75 @@ class Probe:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Construction:
-    """Explicit weights for an algorithm.
+    """Explicit weights for an algorithm, and what is promised of them.
 
-    It can be pickled if a spec alone builds it: what travels is the spec and the weights, as in a file.
+    Promises belong to the weights, the spec and the tokens that it is first made with: these are sealed. Where one of them
+    is another, by `dataclasses.replace`, a cast or a change in place, the seal is broken: `certificate` and the promises of
+    `blocks` are infinite, until all is put back to the last bit. What is evaluated are always the weights as they are.
+
+    It can be pickled if a spec alone builds it: what travels is the spec, the tokens and the transformer.
 
     Attributes:
         spec: what was asked for.
         tokens: how histories become tokens and logits become policies.
-        blocks: in the order in which they run.
+        sealed_blocks: in the order in which they run, with what they promise of the sealed weights.
         transformer: the torch module, forward(H: (..., N, D)) → (..., N, D).
-        certificate: bound on |log-probability error| for every admissible history, step and action, in exact arithmetic.
+        sealed_certificate: the certificate of the sealed weights.
         chance: what holds with a probability only, where something is left to chance.
+        seal: the digest of what is promised of; made here if left out, which is to promise anew, and carried along by
+            `dataclasses.replace`.
     """
 
     spec: Any
     tokens: Tokens
-    blocks: tuple[Block, ...]
+    sealed_blocks: tuple[Block, ...]
     transformer: Transformer
-    certificate: float
+    sealed_certificate: float
     chance: Any = None
+    seal: str = ""
 
     def __post_init__(self):
         place = self.tokens.stream["position"].slice
         self.transformer.explainer = partial(explain, position=place, tokens=self.tokens.longest)
+        if not self.seal:
+            object.__setattr__(self, "seal", self._digest())
+
+    def _digest(self) -> str:
+        """What the seal would be if it were made now."""
+        return digest(self.transformer, repr((self.spec, self.tokens)))
+
+    @property
+    def certificate(self) -> float:
+        """Bound on |log-probability error| for every admissible history, step and action, in exact arithmetic.
+
+        Infinite where the seal is broken.
+        """
+        return self.sealed_certificate if self._digest() == self.seal else math.inf
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks in the order in which they run; they promise nothing where the seal is broken."""
+        if self._digest() == self.seal:
+            return self.sealed_blocks
+        none = Bound(math.inf)
+        return tuple(
+            replace(block, promise=replace(block.promise, own=none, total=none))
+            for block in self.sealed_blocks
+        )
+
+    @property
+    def rounding(self) -> float:
+        """What float64 may add to the error of a log-probability: log-softmax is 2-Lipschitz in the largest difference."""
+        return 2 * self.blocks[-1].promise.total.rounding
+
+    @property
+    def allowed(self) -> float:
+        """What an error measured in float64 is held to: the certificate, and `rounding` up to as much again.
+
+        More than that would swallow the claim. Where the certificate is 0 it is `rounding` alone.
+        """
+        certificate, rounding = self.certificate, self.rounding
+        return certificate + min(rounding, certificate or rounding)
 
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""
@@ -105,33 +152,39 @@ class Construction:
         """Write a safetensors file for `constructions.load`, whole or not at all.
 
         Raises:
-            ValueError: if the spec alone does not build this: a part of a construction, or one by a plan of its own.
+            ValueError: if the spec alone does not build this, weights apart: a part of a construction, one by a plan of its
+                own, or one with other layers, radius or tokens.
         """
-        saving.save(path, self.spec, self.transformer)
-
-    def altered(self) -> "Construction":
-        """The same with nothing promised: for weights that are not the spec's own."""
-        none = Bound(math.inf)
-        blocks = (
-            replace(block, promise=replace(block.promise, own=none, total=none)) for block in self.blocks
-        )
-        return replace(self, blocks=tuple(blocks), certificate=math.inf)
+        saving.save(path, self)
 
     def __reduce__(self):
-        return saving.restored, (self.spec, saving.weights(self.transformer))
+        saving.sealed(self)
+        return saving.rejoined, (self.spec, self.tokens, self.transformer)
 
     def __deepcopy__(self, memo: dict) -> "Construction":
         return replace(self, transformer=copy.deepcopy(self.transformer, memo))
 
     @cached_property
-    def program(self) -> Program:
-        """The weights rewritten for fast evaluation, as they were at first use."""
-        return self._compile(slice(None))
+    def _made(self) -> dict[str, tuple[str, Any]]:
+        """What was made from weights, by name, and the digest of those weights."""
+        return {}
 
-    @cached_property
+    def _follow(self, name: str, make: Callable[[], Any]) -> Any:
+        """What is made from the weights, made anew if they are others than when it was."""
+        now = self._digest()
+        if self._made.get(name, ("",))[0] != now:
+            self._made[name] = now, make()
+        return self._made[name][1]
+
+    @property
+    def program(self) -> Program:
+        """The weights as they are, rewritten for fast evaluation."""
+        return self._follow("program", lambda: self._compile(slice(None)))
+
+    @property
     def policy_program(self) -> Program:
         """The same, without what the logits do not depend on."""
-        return self._compile(self.tokens.stream["logits"].slice)
+        return self._follow("policy", lambda: self._compile(self.tokens.stream["logits"].slice))
 
     def _compile(self, wanted: slice) -> Program:
         place = self.tokens.stream["position"].slice
@@ -165,10 +218,11 @@ class Construction:
         """The policy at every step of a history, in one pass; the certificate speaks of exact arithmetic."""
         return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
 
-    @cached_property
+    @property
     def sites(self) -> Sites:
         """Where results stand, by layer and register."""
-        return Sites.of(self.transformer, self.tokens.stream, self.blocks)
+        blocks = self.sealed_blocks
+        return self._follow("sites", lambda: Sites.of(self.transformer, self.tokens.stream, blocks))
 
     def run_with_cache(
         self,
@@ -196,10 +250,10 @@ class Construction:
         Raises:
             ValueError: for a history that is not admissible, or a layer, register or block that there is not.
         """
-        wanted = self.sites.wanted(layers, registers)
-        encoded = self.tokens.encode(history)
-        outputs, kept = run(self.program, self.sites, encoded, hooks, wanted, literal=literal)
-        return self.policy(outputs[self.tokens.states(history.steps)]), Activations(self.sites, kept)
+        sites, encoded = self.sites, self.tokens.encode(history)
+        wanted = sites.wanted(layers, registers)
+        outputs, kept = run(self.program, sites, encoded, hooks, wanted, literal=literal)
+        return self.policy(outputs[self.tokens.states(history.steps)]), Activations(sites, kept)
 
     def run_with_hooks(self, history: History, hooks: Sequence[Hook]) -> Float[np.ndarray, "steps arms"]:
         """The policy at every step if hooks replace what registers hold.
@@ -260,7 +314,10 @@ class Construction:
     def decoder(
         self, batch: int | None = None, dtype: torch.dtype = torch.float64, device: str = "cpu"
     ) -> Decoder:
-        """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep."""
+        """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep.
+
+        It goes by the weights as they are now, and is not told of later changes.
+        """
         return Decoder(self, batch, dtype, device)
 
 

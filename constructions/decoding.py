@@ -23,6 +23,7 @@ class Decoder:
         if batch is not None:
             checks.whole("batch", batch)
         self._construction, self._batch, self._state = construction, batch, State()
+        self._program = construction.policy_program
         self._placement = {"dtype": dtype, "device": device}
         self._decisions, self._contexts, self._recorded = 0, None, None
 
@@ -72,7 +73,7 @@ class Decoder:
         self, tokens: Float[np.ndarray, "batch tokens width"], wanted: slice
     ) -> Float[np.ndarray, "batch wanted width"]:
         chunk = torch.as_tensor(tokens).to(**self._placement)
-        return self._construction.policy_program.advance(chunk, self._state, wanted).numpy(force=True)
+        return self._program.advance(chunk, self._state, wanted).numpy(force=True)
 
     def replay(self, history: History) -> None:
         """Take in a whole past at once, in one pass: all its steps but the pending one, which is for `observe`."""

@@ -2,15 +2,14 @@
 
 A file holds every tensor of the transformer and, in its metadata, the format, the kind of construction and its spec as JSON,
 the certificate, the sizes and the version that wrote it. Reading builds the construction afresh from the spec and puts the
-file's weights in it. A certificate speaks of the spec's own weights: where one of the file's differs, in a single bit,
-nothing is promised, and the certificate is infinite.
+file's weights in it. The seal is that of the spec's own weights: where one of the file's differs, in a single bit, it is
+broken, and nothing is promised.
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from constructions import __version__
-from constructions.transformer import SparseMap, Transformer
+from constructions.seal import structure
+from constructions.transformer import Transformer
 
 FORMAT = "weightwright construction 1"
 KINDS = ("linucb.Spec", "thompson.Spec", "thompson.BernoulliSpec", "ucbvi.Spec")
@@ -63,12 +63,43 @@ def read_tensors(path: str | Path, form: str, wanted: str) -> tuple[dict[str, Te
 
 def kind(spec: Any) -> str:
     """Package and class of a spec: `linucb.Spec`."""
-    return f"{type(spec).__module__.split('.')[1]}.{type(spec).__name__}"
+    return f"{_home(spec).rpartition('.')[2]}.{type(spec).__name__}"
 
 
-def build(spec: Any) -> Any:
-    """The construction for a spec, by the package that the spec is of."""
-    return import_module(f"constructions.{kind(spec).split('.')[0]}").build(spec)
+def _home(spec: Any) -> str:
+    """The package of constructions that a spec is of, or the module where strangers defined it."""
+    module = type(spec).__module__
+    return ".".join(module.split(".")[:2]) if module.startswith("constructions.") else module
+
+
+def home(spec: Any) -> Any:
+    """The module that builds from a spec.
+
+    Raises:
+        ValueError: if it has no function `build`.
+    """
+    module = import_module(_home(spec))
+    if not hasattr(module, "build"):
+        raise ValueError(f"{module.__name__}: wanted a function build beside {type(spec).__name__}, got none")
+    return module
+
+
+def sealed(construction: Any) -> Any:
+    """What a construction's spec builds, as it was sealed.
+
+    Raises:
+        ValueError: if it was sealed as something else: a part of that, one by a plan of its own, or one of another spec.
+    """
+    built = home(construction.spec).build(construction.spec)
+    if built.seal != construction.seal:
+        name = kind(construction.spec)
+        raise ValueError(f"{name}: wanted what it builds, got a part of that or what another plan builds")
+    return built
+
+
+def rejoined(spec: Any, tokens: Any, transformer: Transformer) -> Any:
+    """What a spec builds, with tokens and a transformer in place of its own; if they are others, nothing is promised."""
+    return replace(home(spec).build(spec), tokens=tokens, transformer=transformer)
 
 
 def weights(transformer: Transformer) -> dict[str, Tensor]:
@@ -77,20 +108,24 @@ def weights(transformer: Transformer) -> dict[str, Tensor]:
     return {name: value.double() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def save(path: str | Path, spec: Any, transformer: Transformer) -> None:
+def save(path: str | Path, construction: Any) -> None:
     """Write a construction's file.
 
     Raises:
         ValueError: if it is not what its spec builds, other weights apart: reading it would build something else.
     """
+    spec, transformer = construction.spec, construction.transformer
+    _known(kind(spec))
+    built, wanted = sealed(construction), f"save: wanted what {kind(spec)} builds"
     tensors = weights(transformer)
-    built = build(spec)
-    changed = put(built.transformer, tensors, f"save: wanted what {kind(spec)} builds")
+    put(built.transformer, tensors, wanted)
+    if structure(transformer) != structure(built.transformer) or construction.tokens != built.tokens:
+        raise ValueError(f"{wanted}, weights apart, got another structure, clip radius or tokens")
     metadata = {
         "format": FORMAT,
         "kind": kind(spec),
         "spec": json.dumps(asdict(spec)),
-        "certificate": repr(math.inf if changed else built.certificate),
+        "certificate": repr(built.certificate),
         "size": json.dumps(asdict(transformer.size())),
         "version": __version__,
     }
@@ -109,23 +144,17 @@ def load(path: str | Path) -> Any:
         spec = _spec(metadata["kind"], json.loads(metadata["spec"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
-    return restored(spec, tensors, f"{wanted} of this version")
+    built = home(spec).build(spec)
+    put(built.transformer, tensors, f"{wanted} of this version")
+    return built
 
 
-def restored(
-    spec: Any, tensors: Mapping[str, Tensor], wanted: str = "weights: wanted those of a spec"
-) -> Any:
-    """The construction that a spec builds with the weights given; its certificate is infinite if they are others.
+def put(transformer: Transformer, tensors: Mapping[str, Tensor], wanted: str) -> None:
+    """Put weights where they belong.
 
     Raises:
         ValueError: if a tensor is missing, has another shape or is not finite, or an entry stands elsewhere.
     """
-    built = build(spec)
-    return built.altered() if put(built.transformer, tensors, wanted) else built
-
-
-def put(transformer: Transformer, tensors: Mapping[str, Tensor], wanted: str) -> bool:
-    """Put weights where they belong; whether any of them is another than before."""
     own = weights(transformer)
     if strange := set(own) ^ set(tensors):
         raise ValueError(
@@ -140,22 +169,20 @@ def put(transformer: Transformer, tensors: Mapping[str, Tensor], wanted: str) ->
             raise ValueError(f"{wanted}: {name} as its spec has it, got entries in other places")
         if not bool(got.isfinite().all()):
             raise ValueError(f"{wanted}: {name} finite, got {got[~got.isfinite()][0]:g}")
-    changed = [name for name, value in own.items() if not torch.equal(tensors[name], value)]
-    for name in changed:
-        part = transformer.get_submodule(name.rpartition(".")[0])
-        if isinstance(part, SparseMap):
-            part.exact = None
-        with torch.no_grad():
-            transformer.get_parameter(name).copy_(tensors[name])
-    return bool(changed)
+    transformer.load_state_dict(dict(tensors))
 
 
 def _spec(name: str, fields: Any) -> Any:
     """A spec from its kind and its record."""
-    if name not in KINDS:
-        raise ValueError(f"kind: wanted one of {', '.join(KINDS)}, got {name}")
+    _known(name)
     if not isinstance(fields, dict):
         raise ValueError(f"spec: wanted fields by name, got {fields!r}")
     package, _, word = name.partition(".")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
     return getattr(import_module(f"constructions.{package}"), word)(**values)
+
+
+def _known(name: str) -> None:
+    """Whether files of this kind can be read."""
+    if name not in KINDS:
+        raise ValueError(f"kind: wanted one of {', '.join(KINDS)}, got {name}")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constructions import linucb
-from verify import algorithms, audit, mutation, strategies
+from constructions import linucb, thompson, ucbvi
+from constructions.block import EXACT
+from verify import algorithms, audit, episode_strategies, mutation, strategies
 from verify.audit import Verdict
 
 SPEC = linucb.Spec(dim=2, actions=3, horizon=6, error=1e-2)
@@ -32,6 +33,8 @@ def broken(parameter: str, factor: float):
         ("bound", 1.0, 2.0, None, True),
         ("bound", math.inf, 2.0, 3.0, False),
         ("bound", math.nan, 2.0, 3.0, False),
+        ("bound", 1.0, math.inf, None, False),
+        ("bound", 1.0, math.nan, None, False),
         ("size", 3.0, None, 3.0, True),
         ("size", 4.0, None, 3.0, False),
         ("least", 0.95, None, 0.9, True),
@@ -52,11 +55,109 @@ def test_rounding_is_allowed_for_and_no_more():
     assert not Verdict("c", "s", "bound", 1.15, 3.0, 1.0, rounding=0.1).holds
 
 
+@pytest.mark.parametrize(
+    ("measured", "certified", "rounding", "enclosed", "holds"),
+    [
+        (1.5, 1.0, 1.0, None, True),  # as large as the certificate, and no larger
+        (1.5, 1.0, 1.01, None, False),
+        (0.5, 1.0, 1.01, None, False),  # by chance: float64 cannot tell
+        (0.5, 1.0, 1.01, 1.0, True),
+        (0.5, 1.0, 1.01, 1.1, False),
+        (0.5, 1.0, 0.1, 1.1, False),  # what is enclosed is never overruled
+        (2.1, 1.0, 1.01, 0.9, False),  # nor does it excuse more than rounding
+        (0.5, 1.0, 1.01, math.nan, False),
+        (0.5, 1.0, math.nan, None, False),
+        (1e-12, 0.0, 1e-9, None, False),
+        (1e-12, 0.0, 1e-9, 0.0, True),
+        (0.0, 0.0, 0.0, None, True),
+    ],
+)
+def test_no_allowance_is_larger_than_the_certificate_unless_the_error_is_enclosed(
+    measured, certified, rounding, enclosed, holds
+):
+    verdict = Verdict("c", "s", "bound", measured, 3.0, certified, rounding=rounding, enclosed=enclosed)
+    assert verdict.holds is holds
+    assert verdict.record()["enclosed"] is enclosed
+
+
+def test_a_certificate_of_0_counts_the_error_of_the_policy():
+    """The witness: arms reversed, an error of 22.4 was a score of 0.014."""
+    spec = ucbvi.Spec(states=2, actions=3, horizon=2, episodes=3, exploration=0.02)
+    built = ucbvi.build(spec)
+
+    def reversed_arms(spec, history):
+        return algorithms.ucbvi(spec, history)[:, ::-1]
+
+    assert built.certificate == 0 < built.rounding < 1e-5
+    right, wrong = (
+        audit.search(built, truth, 40, source=episode_strategies)
+        for truth in (algorithms.ucbvi, reversed_arms)
+    )
+    assert right.error > 0
+    assert right.score <= 1 < wrong.score
+    assert wrong.score == wrong.error / built.rounding
+    assert audit.shrink(built, algorithms.ucbvi, episode_strategies) is None
+    shortest = audit.shrink(built, reversed_arms, episode_strategies)
+    assert audit.measure(built, reversed_arms, [shortest]).score > 1
+    mutated = mutation.mutants(built, reversed_arms, 2, seed=0, change=0.0, source=episode_strategies)
+    assert all(mutant.caught for mutant in mutated)
+
+
+def test_rounding_is_no_excuse_beyond_the_certificate():
+    """Two arms whose bound on rounding is thousands of times the certificate: 1 % off is still caught."""
+    spec = thompson.Spec(dim=2, actions=2, horizon=12, error=1e-3)
+    built = thompson.build(spec)
+
+    def off(spec, history):
+        return algorithms.thompson(replace(spec, noise_variance=1.01 * spec.noise_variance), history)
+
+    assert built.rounding > 100 * built.certificate > 0
+    assert built.allowed == 2 * built.certificate
+    right, wrong = (
+        audit.measure(built, truth, strategies.battery(spec)[:40]) for truth in (algorithms.thompson, off)
+    )
+    assert right.ratio <= 0.5 < 1 < wrong.ratio == wrong.error / built.allowed
+    assert BUILT.allowed == BUILT.certificate + BUILT.rounding < 2 * BUILT.certificate
+
+
+def test_an_error_where_nothing_at_all_is_allowed_is_infinitely_bad():
+    exact = replace(
+        BUILT,
+        sealed_certificate=0.0,
+        sealed_blocks=tuple(
+            replace(block, promise=replace(block.promise, own=EXACT, total=EXACT)) for block in BUILT.blocks
+        ),
+    )
+    assert exact.rounding == 0
+    assert audit.measure(exact, algorithms.linucb, strategies.battery(SPEC)[:1]).score == math.inf
+
+
+def test_what_promises_nothing_passes_no_audit_by_itself():
+    wrong = broken("layers.1.mlp.second.weight", 1 + 2**-50)
+    tried = strategies.battery(SPEC)[:20]
+    assert audit.measure(wrong, algorithms.linucb, tried).score == math.inf
+    assert audit.measure(wrong, None, tried).score == math.inf
+    assert audit.measure(wrong, algorithms.linucb, tried, held_to=BUILT).score <= 1
+
+
+def test_an_error_of_one_side_is_no_error_on_the_other():
+    def larger(spec, history):
+        return algorithms.linucb(spec, history) + 1
+
+    def smaller(spec, history):
+        return algorithms.linucb(spec, history) - 1
+
+    tried = strategies.battery(SPEC)[:20]
+    assert audit.measure(BUILT, larger, tried, one_sided=True).error == pytest.approx(1, abs=0.02)
+    assert audit.measure(BUILT, smaller, tried, one_sided=True).error == 0
+    assert audit.measure(BUILT, smaller, tried).error == pytest.approx(1, abs=0.02)
+
+
 def test_the_search_tries_as_many_histories_as_asked_and_every_promise_is_kept():
     findings = audit.search(BUILT, algorithms.linucb, 300)
     assert findings.histories >= 300
     assert 0 < findings.error <= BUILT.certificate
-    assert 0 < findings.score(BUILT.certificate) <= 1
+    assert 0 < findings.score <= 1
     assert set(findings.blocks) == {block.name for block in BUILT.blocks}
 
 
@@ -79,17 +180,20 @@ def test_the_worst_history_is_a_witness():
 )
 def test_wrong_weights_fail_and_the_witness_shrinks(parameter):
     wrong = broken(parameter, 1.1)
-    findings = audit.measure(wrong, algorithms.linucb, strategies.battery(SPEC))
-    assert findings.score(BUILT.certificate) > 1
-    smallest = audit.shrink(wrong, algorithms.linucb)
+    findings = audit.measure(wrong, algorithms.linucb, strategies.battery(SPEC), held_to=BUILT)
+    assert findings.score > 1
+    smallest = audit.shrink(wrong, algorithms.linucb, held_to=BUILT)
     assert smallest is not None
-    assert audit.measure(wrong, algorithms.linucb, [smallest]).score(BUILT.certificate) > 1
+    assert audit.measure(wrong, algorithms.linucb, [smallest], held_to=BUILT).score > 1
     assert smallest.steps <= 3
 
 
 def test_the_first_block_that_broke_is_named():
     findings = audit.measure(
-        broken("layers.1.mlp.second.weight", 1.1), algorithms.linucb, strategies.battery(SPEC)
+        broken("layers.1.mlp.second.weight", 1.1),
+        algorithms.linucb,
+        strategies.battery(SPEC),
+        held_to=BUILT,
     )
     own = [name for name, worst in findings.blocks.items() if worst.own_error > worst.probe.own_promise]
     assert own == ["width √(a_kᵀA⁻¹a_k)"]
@@ -126,7 +230,7 @@ def test_recipes_fit_every_spec(dim, actions, horizon, data):
     tried = data.draw(strategies.batches(spec, 3))
     built = linucb.build(replace(spec, error=0.1))
     assert len({recipe.steps for recipe in tried}) == 1
-    assert audit.measure(built, algorithms.linucb, tried).score(built.certificate) <= 1
+    assert audit.measure(built, algorithms.linucb, tried).score <= 1
 
 
 def test_the_battery_has_every_combination():

@@ -1,5 +1,7 @@
 """The laws that every whole construction obeys, each on every row of the table in construction_cases.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,10 @@ from construction_cases import CASES, Case
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
+from constructions import thompson
 from constructions.history import EpisodeHistory
+from verify import impostors
+from verify.claims.thompson import line_policy
 
 FEW = settings.default.max_examples // 3
 
@@ -108,6 +113,64 @@ def test_clipping_never_acts(case):
         assert largest <= case.built.transformer.clip_radius / 2
 
     search(case, law)
+
+
+SAME = {
+    "linucb agd without exploration": {"exploration 1 % off"},
+    "linucb one step": {"one reward dropped", "counts one off"},
+    "soft UCB1 2 arms 1 steps": {
+        "two arms exchanged",
+        "arms reversed",
+        "one reward dropped",
+        "counts one off",
+        "exploration 1 % off",
+        "temperature 1 % off",
+    },
+}
+"""What is no wrong algorithm: without exploration, without a past, with two arms of which nothing is known."""
+
+
+@every_case
+def test_wrong_algorithms_are_caught(case):
+    """The true one passes; every other is caught, unless it is the same to the last digit on all that was tried."""
+    built = case.built if case.sharper is None else case.build(replace(case.spec, error=case.sharper))
+    found = impostors.unmasked(built, case.truth, source=case.source, one_sided=case.one_sided)
+    print(case.name, *found, sep="\n    ")
+    assert found[0].outcome == "passed"
+    same = {one.impostor for one in found if one.outcome == "the same"}
+    assert same == SAME.get(case.name, set())
+    assert [str(one) for one in found[1:] if one.outcome not in ("caught", "the same")] == []
+
+
+def test_wrong_algorithms_are_caught_along_lines():
+    """Held to the mean over the same lines, where that is at least 0.01."""
+    spec = thompson.Spec(2, 3, 4, nodes=8, error=0.02, separation=0.05, solver="zolotarev")
+    found = impostors.unmasked(thompson.build(spec), line_policy, floor=0.01, one_sided=True)
+    assert [one.outcome for one in found] == ["passed", *["caught"] * 6], "\n".join(map(str, found))
+
+
+def test_what_no_audit_can_tell_apart_is_said_with_its_numbers():
+    [coarse] = [case for case in CASES if case.name == "linucb one step"]
+    found = impostors.unmasked(coarse.built, coarse.truth, source=coarse.source)
+    close = {one.impostor: one for one in found if one.outcome == "too close"}
+    assert set(close) == {"exploration 1 % off", "ridge 1 % off", "temperature 1 % off"}
+    assert all(0 < one.distance < one.allowed == coarse.built.allowed for one in close.values())
+    assert str(close["ridge 1 % off"]).startswith("ridge 1 % off: too close, distance 2.81e-03, error ")
+
+
+@pytest.mark.parametrize(
+    ("impostor", "score", "distance", "outcome"),
+    [
+        (impostors.TRUE, 1.0, 0.0, "passed"),
+        (impostors.TRUE, 1.01, 0.0, "refused"),
+        ("arms reversed", 1.01, 1e-9, "caught"),
+        ("arms reversed", 1.0, 0.1, "too close"),
+        ("arms reversed", 1.0, 0.11, "missed"),
+        ("arms reversed", 9.0, 0.0, "the same"),
+    ],
+)
+def test_what_became_of_an_impostor_follows_from_its_numbers(impostor, score, distance, outcome):
+    assert impostors.Unmasked(impostor, score, 1.0, distance, 0.1).outcome == outcome
 
 
 @every_case

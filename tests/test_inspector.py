@@ -109,7 +109,7 @@ def test_heads_and_neurons_belong_to_the_block_that_writes_where_they_do(built):
 def test_a_construction_with_heads_of_no_block_is_refused():
     built = of("newton")
     with pytest.raises(ValueError, match="wanted blocks with"):
-        inspector.layers(replace(built, blocks=built.blocks[:-1]))
+        inspector.layers(replace(built, sealed_blocks=built.blocks[:-1]))
 
 
 def test_scores_are_the_products_of_query_and_key(built):

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from constructions import linucb
-from verify import algorithms, audit, cli, gallery, report, strategies
+from verify import cli, gallery, report
 from verify.audit import FIT, Report, Verdict
 from verify.bars import bar, pretty
 
@@ -29,7 +28,9 @@ HOLDING = (
         main=True,
         replay="print(1 < 2)",
     ),
-    Verdict("exact but for rounding", "Theorem 12", "bound", 3e-12, 0.0, 0.0, rounding=2e-9, relative=1e-13),
+    Verdict(
+        "too coarse", "Theorem 8", "bound", 3e-9, 1e-6, 1e-9, rounding=2e-9, relative=1e-13, enclosed=7e-10
+    ),
     Verdict("layers, T = 50", "Theorem 8", "size", 408, 2416.0),
     Verdict("share that is noticed", "this audit", "least", 0.95, 0.9, note="word " * 60),
     Verdict("depth in T", "Theorem 8, an order", "order", 0.467, 0.5, note=FIT),
@@ -112,13 +113,21 @@ def test_every_claim_is_there_with_its_numbers_verdict_place_and_command(tmp_pat
     pieces = re.findall(r"<article>.*?</article>|<tr>.*?</tr>", text, flags=re.DOTALL)
     for verdict in HOLDING:
         [piece] = [unescape(piece) for piece in pieces if verdict.claim in unescape(piece)]
-        for value in (verdict.measured, verdict.certified, verdict.stated, verdict.relative):
+        for value in (
+            verdict.measured,
+            verdict.enclosed,
+            verdict.certified,
+            verdict.stated,
+            verdict.relative,
+        ):
             assert value is None or f"{pretty(value)}" in re.sub(r"<svg.*?</svg>", "", piece)
         assert "'holds'>holds<" in piece
         assert verdict.source in piece
         assert "weightwright verify linucb<" in piece
         assert verdict.replay in piece
-    assert "2 × 10⁻⁹ for rounding" in text
+    assert "2 × 10⁻⁹ for rounding, which is more than is certified: what is measured shows nothing" in text
+    assert text.count("for rounding") - text.count("for rounding, which") == 0
+    assert "certified is 1.43 × enclosed" in text
     assert verdict_line(text).startswith(
         '<p class="verdict holds">6 of 6 claims hold: 4 explicit ones, 2 fits of orders.'
     )
@@ -255,10 +264,19 @@ def test_every_picture_of_the_gallery_is_small_and_can_be_drawn_again(tmp_path):
         gallery.draw(tmp_path / "reports", ROOT / "CHANGELOG.md")
 
 
-@pytest.mark.parametrize("block", ["", "ridge estimate"])
-def test_the_python_beside_a_claim_measures_it_again(block, capsys):
-    spec = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-1)
-    found = audit.measure(linucb.build(spec), algorithms.linucb, strategies.battery(spec)[:20])
-    worst = found.blocks[block] if block else found
-    exec(audit.replayed("linucb", spec, worst.recipe, block), {})
-    assert float(capsys.readouterr().out) == pytest.approx(worst.error, rel=1e-9)
+def test_what_is_enclosed_stands_in_the_terminal_beside_what_is_certified():
+    claims, _ = cli.tables(made(*HOLDING))
+    shown = {column.header: list(column.cells) for column in claims.columns}
+    heads = ["claim", "measured", "enclosed", "certified", "stated", "relative", ""]
+    assert list(shown) == heads
+    assert shown["enclosed"] == [report.number(verdict.enclosed) for verdict in HOLDING]
+
+
+def test_a_saved_report_of_before_has_nothing_enclosed(tmp_path):
+    record = made(*HOLDING).record()
+    for verdict in record["verdicts"]:
+        del verdict["enclosed"]
+    report.write_whole(tmp_path / "report.json", json.dumps(record))
+    loaded = report.load(tmp_path / "report.json").verdicts
+    assert [verdict.enclosed for verdict in loaded] == [None] * len(HOLDING)
+    assert [verdict.holds for verdict in loaded].count(False) == 1  # too coarse without it

@@ -350,9 +350,9 @@ def test_measured_errors_are_those_of_the_worst_history():
 
 def test_a_certificate_that_is_too_small_is_noticed(monkeypatch):
     one, build = Configuration("linucb", "agd", 10, 1e-2, dim=2, actions=3), linucb.build
-    monkeypatch.setattr(linucb, "build", lambda spec: replace(build(spec), certificate=1e-3))
+    monkeypatch.setattr(linucb, "build", lambda spec: replace(build(spec), sealed_certificate=1e-3))
     assert frontier.evaluate(one)["holds"] is False
-    monkeypatch.setattr(linucb, "build", lambda spec: replace(build(spec), certificate=1.0))
+    monkeypatch.setattr(linucb, "build", lambda spec: replace(build(spec), sealed_certificate=1.0))
     assert frontier.evaluate(one)["holds"] is False  # more than was asked for
 
 

@@ -32,7 +32,7 @@ def spoiled(monkeypatch, factor: float = 1.2):
         with torch.no_grad():
             for group in layers[-1].attention.stored_groups:
                 group.value.weight.mul_(factor)
-        return built
+        return replace(built, seal="")  # sealed as it is: it promises what it does not keep
 
     monkeypatch.setattr(thompson, "build", wrong)
 

@@ -18,6 +18,8 @@ from constructions.block import Block
 from constructions.construction import Construction, Probe
 from constructions.tokens import History
 from verify import strategies
+from verify.witness import replayed as replayed
+from verify.witness import words
 
 ORDER_WINDOW = 0.05
 """How far a fitted exponent may lie from the stated one."""
@@ -48,29 +50,6 @@ class Recipe(Protocol):
         ...
 
 
-def words(recipe: Any) -> dict | None:
-    """A recipe as a record, if there is one."""
-    return None if recipe is None else asdict(recipe)
-
-
-def replayed(construction: str, spec: Any, recipe: Recipe | None, block: str = "") -> str:
-    """Python that builds the weights and measures the error, of the policy or of a block, on one history alone.
-
-    The true algorithm is the one of the construction's name in verify.algorithms.
-    """
-    if recipe is None:
-        return ""
-    module = type(recipe).__module__.rpartition(".")[2]
-    found = f".blocks[{block!r}]" if block else ""
-    return (
-        f"from constructions import {construction}\n"
-        f"from verify import algorithms, audit, {module}\n"
-        f"built = {construction}.build({construction}.{spec!r})\n"
-        f"tried = [{module}.{recipe!r}]\n"
-        f"print(audit.measure(built, algorithms.{construction}, tried){found}.error)"
-    )
-
-
 @runtime_checkable
 class Strategies(Protocol):
     """Where recipes come from: verify.strategies for bandits, verify.episode_strategies for episodes."""
@@ -97,7 +76,8 @@ class Verdict:
         kind: "bound", measured ≤ certified ≤ stated; "size", measured ≤ stated; "least", measured ≥ stated; "order",
             a fitted exponent within ORDER_WINDOW of the stated one (evidence, not a proof).
         measured, certified, stated: the three numbers; None where there is none.
-        rounding: what float64 may add to `measured`.
+        rounding: what float64 may add to `measured`. Where it is above `certified`, float64 is too coarse to tell.
+        enclosed: upper end of an enclosure of the same error in exact arithmetic, the weights as they are stored.
         relative: measured divided by the size of what it is an error of, if it is an error.
         note: anything a reader should know.
         witness: the history at which `measured` was found, as a recipe.
@@ -117,6 +97,7 @@ class Verdict:
     witness: dict | None = None
     main: bool = False
     replay: str = ""
+    enclosed: float | None = None
 
     @property
     def fitted(self) -> bool:
@@ -132,12 +113,30 @@ class Verdict:
         if self.kind == "least":
             return self.measured >= stated
         certified = self.measured if self.certified is None else self.certified
-        inside = self.measured <= certified + self.rounding
+        inside = self.measured <= certified + self.rounding and certified < math.inf
+        enclosed = (self.rounding if self.coarse else 0.0) if self.enclosed is None else self.enclosed
+        inside &= enclosed <= certified
         return bool(inside and certified <= stated * (1 + 1e-12))  # norms: two ways to round one formula
+
+    @property
+    def coarse(self) -> bool:
+        """Whether float64 may be off by more than is certified: what is measured then holds nothing by itself."""
+        return self.certified is not None and not self.rounding <= self.certified
 
     def record(self) -> dict:
         """For JSON."""
         return asdict(self) | {"holds": self.holds}
+
+
+def over(error: float, allowed: float) -> float:
+    """An error over what is allowed; infinite where nothing is promised, or where nothing is allowed and there is one.
+
+    >>> over(1.0, 4.0), over(0.0, 0.0), over(1e-300, 0.0), over(0.0, math.inf)
+    (0.25, 0.0, inf, inf)
+    """
+    if not allowed < math.inf or (error and not allowed):
+        return math.inf
+    return error / allowed if allowed else 0.0
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,7 @@ class Worst:
     @classmethod
     def of(cls, probe: Probe, recipe: Recipe) -> "Worst":
         """A single probe."""
-        pairs = ((probe.error, probe.promise), (probe.own_error, probe.own_promise))
-        ratio = max(error / promise if promise else (np.inf if error else 0.0) for error, promise in pairs)
+        ratio = max(over(probe.error, probe.promise), over(probe.own_error, probe.own_promise))
         return cls(probe, recipe, ratio, probe.error, probe.relative, probe.own_error)
 
     def merge(self, other: "Worst") -> "Worst":
@@ -191,22 +189,24 @@ class Findings:
         error: the worst |log-probability error|.
         recipe: the history at which it was found.
         blocks: the worst of every block by name.
+        ratio: the worst error over what the construction allows; 0 if no policy was measured.
     """
 
     histories: int = 0
     error: float = 0.0
     recipe: Recipe | None = None
     blocks: Mapping[str, Worst] = field(default_factory=dict)
+    ratio: float = 0.0
 
     @property
     def witness(self) -> dict | None:
         """The recipe of the worst history as a record."""
         return words(self.recipe)
 
-    def score(self, certificate: float) -> float:
-        """Worst error over promise: what the search climbs, and more than 1 where a claim fails."""
-        ratios = [worst.ratio for worst in self.blocks.values()]
-        return max([self.error / certificate if certificate else 0.0, *ratios])
+    @property
+    def score(self) -> float:
+        """Worst error over promise, of the policy and of every block: what the search climbs; above 1 one is broken."""
+        return max([self.ratio, *(worst.ratio for worst in self.blocks.values())])
 
     def merge(self, other: "Findings") -> "Findings":
         """Both together."""
@@ -214,7 +214,8 @@ class Findings:
         for name, worst in other.blocks.items():
             blocks[name] = blocks[name].merge(worst) if name in blocks else worst
         worse = other if other.recipe is None or other.error >= self.error else self
-        return Findings(self.histories + other.histories, worse.error, worse.recipe, blocks)
+        ratio = max(self.ratio, other.ratio)
+        return Findings(self.histories + other.histories, worse.error, worse.recipe, blocks, ratio)
 
 
 @dataclass(frozen=True)
@@ -257,24 +258,40 @@ class Report:
 
 
 def measure(
-    built: Construction, truth: Truth | None, tried: Sequence[Recipe], floor: float = 0.0
+    built: Construction,
+    truth: Truth | None,
+    tried: Sequence[Recipe],
+    floor: float = 0.0,
+    *,
+    held_to: Construction | None = None,
+    one_sided: bool = False,
 ) -> Findings:
     """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm.
 
-    Only actions of true probability at least `floor` count for the error of the policy.
+    Args:
+        built: what is evaluated.
+        truth: the true algorithm, from spec and history to log-probabilities.
+        tried: the histories.
+        floor: only actions of true probability at least that count for the error of the policy.
+        held_to: whose promises and certificate count, if not its own: changed weights promise nothing, and score infinitely
+            without this.
+        one_sided: whether only log-probabilities that are too small are errors.
     """
+    held_to = held_to or built
     histories = [recipe.history(built.spec) for recipe in tried]
-    outputs = built.outputs(histories)
+    outputs, allowed = built.outputs(histories), held_to.allowed
     findings = Findings()
     for recipe, history, output in zip(tried, histories, outputs, strict=True):
         error = 0.0
         if truth is not None:
             true = truth(built.spec, history)
             counted = ~(true < (math.log(floor) if floor else -math.inf))
-            difference = np.abs(built.policy(output) - true)[counted]
-            error = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
-        blocks = {probe.block: Worst.of(probe, recipe) for probe in built.probe(history, output)}
-        findings = findings.merge(Findings(1, error, recipe, blocks))
+            difference = (true - built.policy(output))[counted]
+            difference = np.nan_to_num(difference if one_sided else np.abs(difference), nan=np.inf)
+            error = float(difference.max(initial=0.0))
+        blocks = {probe.block: Worst.of(probe, recipe) for probe in held_to.probe(history, output)}
+        ratio = 0.0 if truth is None else over(error, allowed)
+        findings = findings.merge(Findings(1, error, recipe, blocks, ratio))
     return findings
 
 
@@ -285,12 +302,16 @@ def search(
     batch: int = 20,
     source: Strategies = strategies,
     floor: float = 0.0,
+    **held: Any,
 ) -> Findings:
-    """Look for the worst error over at least so many histories: a fixed battery, then Hypothesis, climbing error/promise."""
+    """Look for the worst error over at least so many histories: a fixed battery, then Hypothesis, climbing error/promise.
+
+    Further arguments are those of `measure`.
+    """
     findings, spec = Findings(), built.spec
     fixed = source.battery(spec)
     for start in range(0, min(len(fixed), histories), batch):
-        findings = findings.merge(measure(built, truth, fixed[start : start + batch], floor))
+        findings = findings.merge(measure(built, truth, fixed[start : start + batch], floor, **held))
 
     @hypothesis.settings(
         SEARCH,
@@ -300,19 +321,24 @@ def search(
     @hypothesis.given(source.batches(spec, batch))
     def climb(tried: list[Recipe]) -> None:
         nonlocal findings
-        found = measure(built, truth, tried, floor)
-        hypothesis.target(min(found.score(built.certificate), 1e300))
+        found = measure(built, truth, tried, floor, **held)
+        hypothesis.target(min(found.score, 1e300))
         findings = findings.merge(found)
 
     climb()
     return findings
 
 
-def shrink(built: Construction, truth: Truth | None, source: Strategies = strategies) -> Recipe | None:
-    """The shortest history of the battery that still breaks a promise; None if none of any length does."""
+def shrink(
+    built: Construction, truth: Truth | None, source: Strategies = strategies, **held: Any
+) -> Recipe | None:
+    """The shortest history of the battery that still breaks a promise; None if none of any length does.
+
+    Further arguments are those of `measure`.
+    """
     for steps in range(1, built.tokens.decisions + 1):
         for recipe in source.battery(built.spec):
             tried = replace(recipe, steps=steps)
-            if measure(built, truth, [tried]).score(built.certificate) > 1:
+            if measure(built, truth, [tried], **held).score > 1:
                 return tried
     return None

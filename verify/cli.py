@@ -118,10 +118,11 @@ def verify(
 
 def tables(report: Report) -> list[Table]:
     """The verdicts and the slack of a report, for the terminal."""
-    claims = _table(report.title, "claim", "measured", "certified", "stated", "relative")
+    names = ("measured", "enclosed", "certified", "stated", "relative")
+    claims = _table(report.title, "claim", *names)
     claims.add_column()
     for verdict in report.verdicts:
-        values = (verdict.measured, verdict.certified, verdict.stated, verdict.relative)
+        values = (getattr(verdict, name) for name in names)
         mark = "[green]holds[/]" if verdict.holds else "[red]FAILS[/]"
         note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
         claims.add_row(verdict.claim + note, *map(number, values), mark)

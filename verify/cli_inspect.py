@@ -161,7 +161,7 @@ def tables(built: Construction, title: str) -> Iterator[Table]:
 
 def _layers(built: Construction, views: Sequence[View]) -> Table:
     """Layers by what they hold; successive ones that hold the same are one row."""
-    table = _table("layers: heads by role, neurons", "layers", "block", "holds", "norm")
+    table, blocks = _table("layers: heads by role, neurons", "layers", "block", "holds", "norm"), built.blocks
     for _, same in groupby(views, lambda view: [(block, *_held(view, block)) for block in view.blocks]):
         alike = list(same)
         view, last = alike[0], alike[-1]
@@ -171,7 +171,7 @@ def _layers(built: Construction, views: Sequence[View]) -> Table:
             first = (where + times, number(sum(view.norms))) if position == 0 else ("", "")
             kinds, example = _held(view, block), _example(view, block)
             text = "\n".join(kinds) + (f"\n[dim]{escape(example)}[/]" if example else "")
-            table.add_row(first[0], escape(built.blocks[block].name), text, first[1])
+            table.add_row(first[0], escape(blocks[block].name), text, first[1])
     return table
 
 

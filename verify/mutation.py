@@ -56,7 +56,7 @@ def mutants(
         broken = copy.deepcopy(built.transformer)
         broken.get_parameter(names[which])[entry] *= 1 + sign * change
         mutant = replace(built, transformer=broken)
-        score = measure(mutant, truth, tests).score(built.certificate)
+        score = measure(mutant, truth, tests, held_to=built).score
         found.append(Mutant(*_place(built, names[which], entry), score, _excuse(built, mutant, tests, score)))
     return found
 

@@ -181,17 +181,22 @@ def _numbers(verdict: Verdict) -> str:
     sign = "≥" if verdict.kind == "least" else "≤"
     pairs = [
         (key, value)
-        for key, value in (("measured", verdict.measured), ("certified", verdict.certified))
-        if value is not None
-    ] + ([("stated", verdict.stated)] if verdict.stated is not None else [])
-    cells = [f"<div class='{key}'><dt>{key}</dt><dd>{pretty(value)}</dd></div>" for key, value in pairs]
-    return f"<dl class='numbers'>{f'<span>{sign}</span>'.join(cells)}</dl>"
+        for key in ("measured", "enclosed", "certified", "stated")
+        if (value := getattr(verdict, key)) is not None
+    ]
+    cells = [
+        (f"<span>{'·' if key == 'enclosed' else sign}</span>" if number else "")
+        + f"<div class='{key}'><dt>{key}</dt><dd>{pretty(value)}</dd></div>"
+        for number, (key, value) in enumerate(pairs)
+    ]
+    return f"<dl class='numbers'>{''.join(cells)}</dl>"
 
 
 def _rounding(verdict: Verdict) -> str:
-    """What float64 may add, where it can be seen beside the certificate."""
+    """What float64 may add, where it can be seen beside the certificate; where it is above, that is no evidence."""
     large = verdict.rounding > 0.01 * (verdict.certified or 0.0)
-    return f"<small>and {pretty(verdict.rounding)} for rounding</small>" if large else ""
+    coarse = ", which is more than is certified: what is measured shows nothing" if verdict.coarse else ""
+    return f"<small>and {pretty(verdict.rounding)} for rounding{coarse}</small>" if large else ""
 
 
 def _note(note: str) -> str:
@@ -207,11 +212,9 @@ def _gaps(verdict: Verdict) -> str:
     ladder = [("measured", verdict.measured)] * 2
     if verdict.certified is not None:
         allowed = "certified with rounding" if _rounding(verdict) else "certified"
-        ladder = [
-            *ladder[:1],
-            (allowed, verdict.certified + verdict.rounding),
-            ("certified", verdict.certified),
-        ]
+        ladder[1:] = (allowed, verdict.certified + verdict.rounding), ("certified", verdict.certified)
+        if verdict.enclosed is not None:
+            ladder[:2] = ("enclosed", verdict.enclosed), ("certified", verdict.certified)
     if verdict.stated is not None:
         ladder = ladder[:-1] if verdict.certified is None else ladder
         ladder.append(("stated", verdict.stated))

@@ -196,7 +196,7 @@ def searched(
         main=built.spec.solver == "newton"
         and built.spec.horizon == 200
         and built.spec.root == "interpolation",
-        replay=replayed("linucb", built.spec, findings.recipe),
+        replay=replayed(built, algorithms.linucb, findings.recipe),
     )
     worst = max(findings.blocks.values(), key=lambda block: block.ratio)
     claim = f"{title}: worst error over promise of a block"

@@ -105,7 +105,7 @@ def _title(spec: linucb.Spec) -> str:
 def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
     spec, title = built.spec, _title(built.spec)
-    shortest = shrink(built, algorithms.linucb) if findings.score(built.certificate) > 1 else None
+    shortest = shrink(built, algorithms.linucb) if findings.score > 1 else None
     witness = findings.witness if shortest is None else words(shortest)
     yield Verdict(
         f"{title}: |log-probability error|, all t and k, {findings.histories} histories",
@@ -117,7 +117,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         rounding=2 * built.blocks[-1].promise.total.rounding,
         witness=witness,
         main=True,
-        replay=replayed("linucb", spec, shortest or findings.recipe),
+        replay=replayed(built, algorithms.linucb, shortest or findings.recipe),
     )
     depth = built.transformer.stored_layers[0].repeat
     values = sweeps.symbols(spec) | {"depth": depth}
@@ -130,7 +130,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         stated = formula.evaluate("error", **values) if formula else None
         claim = f"{block.name}: error after {depth} descent layers"
         worst = findings.blocks[block.name]
-        replay = replayed("linucb", spec, worst.recipe, block.name)
+        replay = replayed(built, algorithms.linucb, worst.recipe, block.name)
         yield replace(kept(claim, block, worst, stated), replay=replay)
 
 
@@ -196,7 +196,7 @@ def _stated() -> Iterator[Verdict]:
         rounding=rounding,
         witness=findings.witness,
         main=True,
-        replay=replayed("linucb", STATED, findings.recipe),
+        replay=replayed(built, algorithms.linucb, findings.recipe),
     )
 
 

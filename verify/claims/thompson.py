@@ -125,7 +125,7 @@ def _searched(built: Construction, findings: Findings, what: str) -> Iterator[Ve
         built.certificate,
         witness=findings.witness,
         main=True,
-        replay=replayed("thompson", spec, findings.recipe) if spec.actions == 2 else "",
+        replay=replayed(built, algorithms.thompson, findings.recipe) if spec.actions == 2 else "",
     )
     for block in built.blocks:
         if block.name in _MANY:
@@ -146,7 +146,7 @@ def _two_arms(spec: thompson.Spec) -> Verdict:
         built.certificate,
         witness=findings.witness,
         main=True,
-        replay=replayed("thompson", spec, findings.recipe),
+        replay=replayed(built, algorithms.thompson, findings.recipe),
         note=f"{size.layers} layers, {size.heads} heads, {size.width} registers, {size.hidden:,} neurons; "
         f"two-sided, not truncated, down to log-probabilities of {-(posterior.largest_ratio(spec) ** 2) / 2:,.0f}",
     )

@@ -131,7 +131,7 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
 def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block in float64, over the searched histories: what rounding adds to exact forms."""
     spec = built.spec
-    failed = findings.score(built.certificate) > 1
+    failed = findings.score > 1
     shortest = shrink(built, algorithms.ucbvi, episode_strategies) if failed else None
     yield Verdict(
         f"{_title(spec)}: |log-probability error| in float64, {findings.histories} histories",
@@ -141,7 +141,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         episode_sweeps.rounding(spec),
         witness=findings.witness if shortest is None else words(shortest),
         main=spec.form == "theorem",
-        replay=replayed("ucbvi", spec, shortest or findings.recipe),
+        replay=replayed(built, algorithms.ucbvi, shortest or findings.recipe),
         note="exact but for rounding, which is to stay below 10⁻¹⁰/τ",
     )
     for block in built.blocks:

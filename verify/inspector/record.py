@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from constructions.block import Bound
+from constructions.block import Block, Bound
 from constructions.construction import Construction
 from verify.inspector.anatomy import Family, Neurons, View, layers, lemma, span
 from verify.inspector.formulas import KINDS
@@ -66,7 +66,7 @@ def record(built: Construction, title: str, run: Replay | None = None) -> dict[s
         "clip_radius": plain(built.transformer.clip_radius),
         "kinds": KINDS,
         "registers": [{"name": r.name, "start": r.start, "size": r.size} for r in stream.registers.values()],
-        "blocks": [_block(built, views, number) for number in range(len(built.blocks))],
+        "blocks": [_block(built, views, number, block) for number, block in enumerate(built.blocks)],
         "layers": [_layer(view, pool) for view in views],
         "history": None if run is None else _history(built, run, pool),
         "arrays": pool.arrays,
@@ -81,8 +81,8 @@ def _bound(bound: Bound) -> dict[str, Any]:
     return {"error": plain(bound.error), "rounding": plain(bound.rounding), "whole": plain(bound.whole)}
 
 
-def _block(built: Construction, views: list[View], number: int) -> dict[str, Any]:
-    block, said = built.blocks[number], lemma(built.blocks[number])
+def _block(built: Construction, views: list[View], number: int, block: Block) -> dict[str, Any]:
+    said = lemma(block)
     order = list(built.tokens.stream.registers)
     first, last = span(views, number)
     return {
