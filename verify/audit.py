@@ -18,6 +18,7 @@ from constructions.block import Block
 from constructions.construction import Construction, Probe
 from constructions.tokens import History
 from verify import strategies
+from verify.balls import enclose as enclose
 
 ORDER_WINDOW = 0.05
 """How far a fitted exponent may lie from the stated one."""
