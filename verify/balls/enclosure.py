@@ -80,66 +80,73 @@ def enclose(
     steps: Sequence[int] | None = None,
     bits: int = BITS,
 ) -> Enclosure:
-    """Enclose the worst error of a construction on a history, at all steps or some (from 0).
+    """Enclose the worst error of a construction on a history, at all steps or some.
 
-    Precision is doubled until the width is below 2⁻⁴⁰ of the certificate and below 10⁻³⁰. Some seconds for hundreds of layers
-    or decisions.
+    Precision is doubled until the width is below 2⁻⁴⁰ of the certificate and below 10⁻³⁰. With hundreds of layers or
+    decisions that takes some seconds. If all steps are asked for, or nothing is certified, all tokens are evaluated in
+    all layers; else see `forward.logits`.
 
     Args:
         built: the construction; its weights are taken as float64 holds them.
         truth: the true algorithm, as `algorithms` has it in NumPy, or a `BallTruth`.
         history: what has been seen.
         steps: which decisions, counted from 0; all if left out.
-        bits: precision to begin with.
+        bits: precision to begin with; a layer may cost two bits, and so many are added.
 
     Raises:
-        ValueError: if the history is not admissible, a step is not in it, the truth does not return balls, or so much
-            precision is not enough.
+        ValueError: if the history is not admissible, a step is not in it, clipping acts, the truth does not return balls,
+            or no precision is enough.
     """
     chosen = np.arange(history.steps) if steps is None else np.asarray(list(steps), dtype=np.int64)
-    if not (chosen.size and 0 <= chosen.min() and chosen.max() < history.steps):
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= history.steps:
         raise ValueError(f"steps: wanted some of 0..{history.steps - 1}, got {steps}")
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= MOST:
-        raise ValueError(f"bits: wanted 2 to {MOST}, got {bits!r}")
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= MOST // 2:
+        raise ValueError(f"bits: wanted 2 to {MOST // 2}, got {bits!r}")
     outputs = built.outputs([history], logits_only=True, steps=chosen)[0]
-    scores = getattr(built.spec, "form", None) == "sampling"
+    scores = _scores(built.spec)
     measured = outputs[:, built.tokens.stream["logits"].slice] if scores else built.policy(outputs)
+    everywhere = len(np.unique(chosen)) == history.steps or not math.isfinite(built.certificate)
+    layers, oracle = forward.compile_layers(built, everything=everywhere), TRUTHS.get(truth, truth)
+    bits = min(bits + 2 * sum(layer.repeat for layer in layers), MOST)
     while True:
         try:
             with precision(bits):
-                found = _enclosed(built, TRUTHS.get(truth, truth), history, chosen, measured, bits)
-            if found.width <= min(NARROW * (found.certificate or math.inf), WIDEST) or 2 * bits > MOST:
-                return found
+                true = _checked(oracle(built.spec, history, chosen.tolist()), measured.shape)
+                found = forward.logits(built, history, chosen, layers, everywhere=everywhere)
+                counted = _counted(built.spec, true)
+                gaps = (true - (found if scores else log_softmax(found)))[counted]
+                rounded = (true - balls(measured))[counted]
+                one_sided = isinstance(built.spec, BernoulliSpec)
+                ends = *_worst(gaps, one_sided), *_worst(rounded, one_sided)
+                width = max((_above(2 * gap.rad()) for gap in gaps), default=0.0)
+            if width <= min(NARROW * (built.certificate or math.inf), WIDEST) or 2 * bits > MOST:
+                return Enclosure(*ends, width, built.certificate, bits)
         except ImpreciseError:
             if 2 * bits > MOST:
                 raise
         bits *= 2
 
 
-def _enclosed(
-    built: Construction,
-    truth: BallTruth,
-    history: History,
-    steps: np.ndarray,
-    measured: np.ndarray,
-    bits: int,
-) -> Enclosure:
-    """The same at the precision of flint's context."""
-    true = np.asarray(truth(built.spec, history, steps.tolist()), dtype=object)
-    if true.shape != measured.shape or not all(isinstance(ball, arb) for ball in true.ravel()):
-        raise ValueError(f"truth: wanted balls of shape {measured.shape}, got {true.shape} of others")
-    found = forward.logits(built, history, steps, everywhere=not math.isfinite(built.certificate))
-    if getattr(built.spec, "form", None) != "sampling":
-        found = log_softmax(found)
-    counted = np.ones(true.shape, dtype=bool)
-    if getattr(built.spec, "lines", False):
-        floor = arb(FLOOR).log()
-        counted = ~np.array([ball < floor for ball in true.ravel()]).reshape(true.shape)
-    one_sided = isinstance(built.spec, BernoulliSpec)
-    exact, rounded = (true - values for values in (found, balls(measured)))
-    numbers = [_worst(gap[counted], one_sided) for gap in (exact, rounded)]
-    width = max((_above(2 * ball.rad()) for ball in exact[counted]), default=0.0)
-    return Enclosure(*numbers[0], *numbers[1], width, built.certificate, bits)
+def _scores(spec: Any) -> bool:
+    """Whether the construction returns scores, not a policy."""
+    return getattr(spec, "form", None) == "sampling"
+
+
+def _checked(true: Any, wanted: tuple[int, ...]) -> Balls:
+    """Wanted: balls of a shape."""
+    true = np.asarray(true, dtype=object)
+    if true.shape != wanted or not all(isinstance(ball, arb) for ball in true.ravel()):
+        got = sorted({type(entry).__name__ for entry in true.ravel()})
+        raise ValueError(f"truth: wanted arb of shape {wanted}, got {', '.join(got)} of shape {true.shape}")
+    return true
+
+
+def _counted(spec: Any, true: Balls) -> np.ndarray:
+    """Which actions count: along lines, those that are not certainly less probable than FLOOR."""
+    if not getattr(spec, "lines", False):
+        return np.ones(true.shape, dtype=bool)
+    floor = arb(FLOOR).log()
+    return ~np.array([ball < floor for ball in true.ravel()], dtype=bool).reshape(true.shape)
 
 
 def _worst(gaps: Balls, one_sided: bool) -> tuple[float, float]:

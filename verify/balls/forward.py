@@ -1,9 +1,9 @@
 """The forward pass in balls: Definitions 1 to 3 on the weights as float64 holds them.
 
-Tokens are taken as they are encoded, numbers of float64, and every layer is evaluated with its rounding enclosed. What the
-logits do not depend on is left out. Towards the end of a construction tokens do not see each other's results; from that
-layer on only the wanted tokens are evaluated, and whether that is right is checked head by head: if one would read what was
-left out, everything is evaluated.
+Tokens are taken as they are encoded, numbers of float64, and every layer is evaluated with its rounding enclosed. All of
+them may be evaluated, or only what is asked for: towards the end of a construction tokens do not see each other's results,
+and from that layer on the wanted ones are enough. Whether that is right is checked head by head: if one would read what was
+left out, all tokens are evaluated.
 """
 
 import math
@@ -32,22 +32,22 @@ class Layer:
     def __call__(self, stream: Stream) -> None:
         """Attention, then MLP."""
         moves = [head(stream) for head in self.heads]  # all from the stream before any of them
-        for rows, moved in moves:
+        if moves:
+            rows, moved = (np.concatenate(part) for part in zip(*moves, strict=True))
             order = np.argsort(rows, kind="stable")
             starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
-            if len(starts):
-                stream.add(rows[order][starts], np.add.reduceat(moved[order], starts))
+            stream.add(rows[order][starts], np.add.reduceat(moved[order], starts))
         self.neurons(stream)
 
 
-def compile_layers(built: Construction) -> tuple[Layer, ...]:
-    """The transformer's current weights, filed, without what the logits do not depend on."""
-    registers = built.tokens.stream
+def compile_layers(built: Construction, *, everything: bool = True) -> tuple[Layer, ...]:
+    """The transformer's current weights, filed; with `everything` or without what the logits do not depend on."""
     weights = [LayerWeights.of(layer) for layer in built.transformer.stored_layers]
-    prune(weights, registers["logits"].slice)
-    written = np.array([layer.written for layer in weights]).reshape(len(weights), -1).any(0)
-    place = registers["position"].slice
-    one = None if written[place.stop - 1 : place.stop].any() else place.stop - 1
+    if not everything:
+        prune(weights, built.tokens.stream["logits"].slice)
+    one = built.tokens.stream["position"].slice.stop - 1
+    if any(layer.written[one] for layer in weights):
+        one = None
     return tuple(
         Layer(
             tuple(
@@ -63,25 +63,32 @@ def compile_layers(built: Construction) -> tuple[Layer, ...]:
     )
 
 
-def logits(built: Construction, history: History, steps: Sequence[int], *, everywhere: bool = False) -> Balls:
-    """The logits at some steps (from 0) of a history, shape (steps, actions); weights and history as float64 holds them.
+def logits(
+    built: Construction,
+    history: History,
+    steps: Sequence[int] | np.ndarray,
+    layers: Sequence[Layer],
+    *,
+    everywhere: bool = False,
+) -> Balls:
+    """The logits at some steps (from 0) of a history, shape (steps, actions); `layers` are those of `compile_layers`.
 
-    Precision is that of flint's context. With `everywhere` all tokens are evaluated in all layers. Otherwise it is taken
-    from the proof of the clip radius, not worked out, that tokens which are left out do not reach it.
+    Precision is that of flint's context. With `everywhere` all tokens are evaluated in all layers. If tokens or entries are
+    left out, it is taken from the proof of the clip radius, not worked out, that they do not carry a token beyond it.
 
     Raises:
-        ValueError: if the history is not admissible, or clipping acts or may act.
+        ValueError: if the history is not admissible, or clipping acts; ImpreciseError if it may act, for all that is known.
     """
     encoded, place = built.tokens.encode(history).T, built.tokens.stream["position"].slice.stop
     if not (encoded[place - 1] == 1).all():
         raise ValueError("balls: wanted tokens whose position register ends in 1, got others")
     wanted = built.tokens.states(history.steps)[np.asarray(steps)]
-    layers = compile_layers(built)
-    alone = len(layers) if everywhere else built.policy_program.alone
+    radius = built.transformer.clip_radius
     try:
-        stream = _run(layers, encoded, wanted, alone, built.transformer.clip_radius)
+        alone = len(layers) if everywhere else built.policy_program.alone
+        stream = _run(layers, encoded, wanted, alone, radius)
     except StaleError:
-        stream = _run(layers, encoded, wanted, len(layers), built.transformer.clip_radius)
+        stream = _run(layers, encoded, wanted, len(layers), radius)
     return stream.values[built.tokens.stream["logits"].slice][:, wanted].T
 
 

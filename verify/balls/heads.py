@@ -11,6 +11,7 @@ Weights are taken as they are stored, bit by bit. Which identity a head satisfie
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from flint import arb, arb_mat
@@ -142,12 +143,16 @@ class Literal:
         if self.stale(stream, token, query):
             raise StaleError
         tokens, place = np.unique(token, return_inverse=True)
-        values = self.value(stream.values[:, tokens]).reshape(self.heads, -1, len(tokens))
+        values = self._split(self.value, stream.values[:, tokens])
         moved = values[head, :, place] * share[:, None]
         entries, span = self.targets.reshape(self.heads, -1)[head], moved.shape[1]
         rows, where = np.unique(entries, return_inverse=True)
         at = np.repeat(query, span)
         return rows, spread(where.ravel(), at, moved.ravel(), (len(rows), len(stream.at)))
+
+    def _split(self, part: Matrix, tokens: Balls) -> Balls:
+        """What a matrix reads, shape (heads, rows of each, tokens)."""
+        return part(tokens).reshape(self.heads, part.height // self.heads, tokens.shape[1])
 
     def stale(self, stream: Stream, token: np.ndarray, query: np.ndarray) -> bool:
         """Whether a value is read on another token that does not hold it."""
@@ -163,8 +168,8 @@ class Literal:
         head, query, token = found
         tokens, place = np.unique(token, return_inverse=True)
         wanted, asked = np.unique(query, return_inverse=True)
-        queries = self.query(stream.values[:, stream.at[wanted]]).reshape(self.heads, -1, len(wanted))
-        keys = self.key(stream.values[:, tokens]).reshape(self.heads, -1, len(tokens))
+        queries = self._split(self.query, stream.values[:, stream.at[wanted]])
+        keys = self._split(self.key, stream.values[:, tokens])
         share = np.full(len(head), ZERO, dtype=object)
         if len(head) and queries.shape[1]:
             scores = (queries[head, :, asked] * keys[head, :, place]).sum(axis=1)
@@ -219,7 +224,9 @@ def file_heads(weights: HeadWeights, name: tuple) -> Iterator[Linear | Literal]:
     for head, _ in matched:
         crowds[seeker.key_print(head), seeker.value_print(head)].append(head)
 
-    def rows(members: list[int] | np.ndarray, height: int, used=slice(None)) -> Int[np.ndarray, " rows"]:
+    def rows(
+        members: list[int] | np.ndarray, height: int, used: Any = slice(None)
+    ) -> Int[np.ndarray, " rows"]:
         return (np.asarray(members)[:, None] * height + np.arange(height)[used]).ravel()
 
     for print_, members in crowds.items():

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from constructions.history import BanditHistory
 from constructions.thompson.nodes import Rule
-from verify.balls.numbers import Balls, ImpreciseError, balls, log_softmax
+from verify.balls.numbers import Balls, ImpreciseError, log_softmax
 
 
 def linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
@@ -65,11 +65,8 @@ def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
 
 
 def log_normal(x: arb) -> arb:
-    """log Φ(x), with all digits however far out."""
-    tail = (abs(x) / arb(2).sqrt()).erfc() / 2  # Φ(−|x|)
-    if x < 0:
-        return tail.log()
-    return (-tail).log1p() if x > 0 else ((-x / arb(2).sqrt()).erfc() / 2).log()
+    """Log Φ(x), with all digits however far out."""
+    return (-_normal(-x)).log1p() if x > 0 else _normal(x).log()
 
 
 def inverse_root(matrix: arb_mat, least: arb) -> arb_mat:
@@ -155,26 +152,35 @@ class _Lines:
                 if not (gap > 0 or gap < 0):
                     raise ImpreciseError("lines: wanted arms whose order along the direction is certain")
                 (low if gap > 0 else high).append((heights[j] - heights[k]) / gap)
-            left = _Phi(_extreme(low, arb.max)) if low else np.full(nodes, arb(0))
-            right = _Phi(_extreme(high, arb.min)) if high else np.full(nodes, arb(1))
-            found.append(sum((x.nonnegative_part() for x in right - left), start=arb(0)) / nodes)
+            ends = [_extreme(low, arb.max, nodes), _extreme(high, arb.min, nodes)]
+            found.append(sum(map(_measure, *ends), start=arb(0)) / nodes)
         return found
 
 
-def _extreme(rows: list[Balls], pick: Callable[[arb, arb], arb]) -> Balls:
-    """The largest or smallest of some rows, entry by entry."""
+def _extreme(rows: list[Balls], pick: Callable[[arb, arb], arb], nodes: int) -> list[arb | None]:
+    """The largest or smallest of some rows, entry by entry; None if there are no rows."""
+    if not rows:
+        return [None] * nodes
     found = rows[0]
     for row in rows[1:]:
         found = np.frompyfunc(pick, 2, 1)(found, row)
-    return found
+    return list(found)
 
 
-def _Phi(values: Balls) -> Balls:  # noqa: N802
-    """Φ, entry by entry."""
-    scale = -1 / arb(2).sqrt()
-    return np.frompyfunc(lambda x: (x * scale).erfc() / 2, 1, 1)(values)
+def _measure(low: arb | None, high: arb | None) -> arb:
+    """[Φ(high) − Φ(low)]₊, with None for −∞ and ∞; right of 0 by the other tail, which keeps its digits."""
+    if low is None or high is None:
+        return _normal(high) if high is not None else _normal(-low) if low is not None else arb(1)
+    gap = _normal(-low) - _normal(-high) if low > 0 else _normal(high) - _normal(low)
+    return gap.nonnegative_part()
+
+
+def _normal(x: arb) -> arb:
+    """Φ(x)."""
+    return (-x / arb(2).sqrt()).erfc() / 2
 
 
 def _matrix(values: Float[np.ndarray, "rows columns"]) -> arb_mat:
     """Numbers of float64 as a matrix; it may have no column."""
-    return arb_mat(*values.shape, values.ravel().tolist())
+    rows, columns = values.shape
+    return arb_mat(rows, columns, values.ravel().tolist())

@@ -10,15 +10,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy import sparse
 
-from constructions.sparsity import columns, edges, packed, shape
+from constructions.sparsity import edges, packed, shape
 from verify.balls.heads import Stream
-from verify.balls.numbers import EPSILON, TINY, ZERO, Balls, Matrix, balls, relu
+from verify.balls.numbers import EPSILON, TINY, ZERO, Balls, Matrix, balls, precision, relu
 
 KNOTS = 8
 """So many neurons at least make a look-up."""
+
+PLENTY = 2**12
+"""So many bits, sums of products of float64 are exact or nearly so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +46,12 @@ class Curve:
         with np.errstate(over="ignore"):
             knots = -threshold / slope
         order = np.argsort(knots, kind="stable")
-        knots, terms = knots[order], tuple(balls(part[order]) for part in (slope, threshold, weight))
+        knots = knots[order]
         room = np.abs(knots) * EPSILON + TINY
-        a, t, w = terms
-        sums = [np.add.accumulate(np.concatenate([[ZERO], w * part])) for part in (a, t)]
-        return cls(knots - room, knots + room, *sums, terms)
+        a, t, w = (balls(part[order]) for part in (slope, threshold, weight))
+        with precision(PLENTY):  # whatever the precision at which they are used
+            slopes, offsets = (np.add.accumulate(np.concatenate([balls([0]), w * part])) for part in (a, t))
+        return cls(knots - room, knots + room, slopes, offsets, (a, t, w))
 
     def __call__(self, ball, low: float, high: float):
         """Its value at a ball that lies between two numbers."""
@@ -78,7 +82,7 @@ class Neurons:
         now, moves = stream.now, []
         for (first, second), act in ((self.paired, lambda z: z), (self.other, relu)):
             if first.height:
-                moves.append((second.used, second(act(first(now)))[second.used]))
+                moves.append((second.used, second(np.asarray(act(first(now))))[second.used]))
         if self.curves:
             moves.append(self._look_up(stream, now))
         for rows, moved in moves:
@@ -106,7 +110,6 @@ def file_neurons(first: sparse.csr_array, second: sparse.csr_array, one: int | N
         second: W2 transposed, shape (neurons, D).
         one: the stream entry that always holds 1, if there is one.
     """
-    units, width = shape(first)
     speaks = (np.diff(edges(second)) > 0) & (np.diff(edges(first)) > 0)
     own, opposite = packed(sparse.csr_array(sparse.hstack([first, second])))
     waiting, pairs = defaultdict(list), []

@@ -23,7 +23,7 @@ ACCURATE = 64
 TINY = 1e-300
 """More than underflow takes off any sum here."""
 
-Balls = np.ndarray
+Balls = np.ndarray[Any, Any]
 """An array of balls."""
 
 relu = np.frompyfunc(arb.nonnegative_part, 1, 1)
@@ -57,10 +57,11 @@ def balls(values: Any) -> Balls:
 
 def floats(values: Balls) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """Midpoints in float64, and for each ball how far it reaches from there at most."""
-    middle = _middle(values).astype(np.float64)
+    middle = np.asarray(_middle(values), dtype=np.float64)
     reach = np.abs(middle) * EPSILON + TINY  # 2⁻⁵³ for the midpoint, at most 2⁻⁶³ for the radius
-    for place in zip(*np.nonzero(_accuracy(values) < ACCURATE), strict=True):
-        reach[place] += float(values[place].rad()) * (1 + 2 * EPSILON)
+    for place in zip(*np.nonzero(np.asarray(_accuracy(values)) < ACCURATE), strict=True):
+        ball: Any = values[place]
+        reach[place] += float(ball.rad()) * (1 + 2 * EPSILON)
     whole = (middle == np.rint(middle)) & (np.abs(middle) < 2**53)
     reach[whole] = np.where([ball.is_integer() for ball in values[whole]], 0.0, reach[whole])
     return middle, reach
