@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx
 from jaxtyping import Float
+from numpy.typing import NDArray
 from scipy import sparse
 
 from constructions.sparsity import columns, edges, shape
@@ -23,7 +24,7 @@ ACCURATE = 64
 TINY = 1e-300
 """More than underflow takes off any sum here."""
 
-Balls = np.ndarray[Any, Any]
+Balls = NDArray[np.object_]
 """An array of balls."""
 
 relu = np.frompyfunc(arb.nonnegative_part, 1, 1)
