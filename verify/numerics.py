@@ -25,7 +25,7 @@ from constructions.primitives import newton
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.transformer import Transformer
 from verify.balls import linear
-from verify.balls.numbers import precision
+from verify.balls.arrays import precision
 from verify.posterior_sweeps import curve, panel
 from verify.sweeps import Record
 

@@ -9,7 +9,7 @@ from flint import arb, fmpq, fmpq_poly
 
 from constructions.history import BanditHistory, EpisodeHistory
 from verify.algorithms import ucbvi_exact
-from verify.balls.numbers import Balls, log_softmax
+from verify.balls.arrays import Balls, log_softmax
 
 
 def bernoulli_thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:

@@ -14,7 +14,7 @@ from constructions.thompson.spec import FLOOR
 from constructions.tokens import History
 from verify import algorithms
 from verify.balls import counts, forward, linear
-from verify.balls.numbers import Balls, ImpreciseError, balls, log_softmax, precision
+from verify.balls.arrays import Balls, ImpreciseError, balls, log_softmax, precision
 
 BITS = 256
 """Precision at first."""

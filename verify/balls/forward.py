@@ -17,7 +17,7 @@ from constructions.pruning import LayerWeights, prune
 from constructions.tokens import History
 from verify.balls.heads import Linear, Literal, StaleError, Stream, file_heads
 from verify.balls.neurons import Neurons, file_neurons
-from verify.balls.numbers import EPSILON, Balls, ImpreciseError, balls
+from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls
 
 
 @dataclass(frozen=True, eq=False)

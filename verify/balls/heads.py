@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 from constructions.matrices import Seeker
 from constructions.pruning import HeadWeights
 from constructions.sparsity import edges, shape
-from verify.balls.numbers import EPSILON, TINY, ZERO, Balls, Matrix, balls, floats, relu, spread
+from verify.balls.arrays import EPSILON, TINY, ZERO, Balls, Matrix, balls, floats, relu, spread
 
 BLOCK = 2**22
 """So many scores are looked at at a time."""

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from constructions.history import BanditHistory
 from constructions.thompson.nodes import Rule
-from verify.balls.numbers import Balls, ImpreciseError, log_softmax
+from verify.balls.arrays import Balls, ImpreciseError, log_softmax
 
 
 def linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:

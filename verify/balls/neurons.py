@@ -15,7 +15,7 @@ from scipy import sparse
 
 from constructions.sparsity import edges, packed, shape
 from verify.balls.heads import Stream
-from verify.balls.numbers import EPSILON, TINY, ZERO, Balls, Matrix, balls, precision, relu
+from verify.balls.arrays import EPSILON, TINY, ZERO, Balls, Matrix, balls, precision, relu
 
 KNOTS = 8
 """So many neurons at least make a look-up."""
