@@ -15,9 +15,9 @@ import numpy as np
 from constructions.construction import Construction
 from constructions.pruning import LayerWeights, prune
 from constructions.tokens import History
+from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls
 from verify.balls.heads import Linear, Literal, StaleError, Stream, file_heads
 from verify.balls.neurons import Neurons, file_neurons
-from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls
 
 
 @dataclass(frozen=True, eq=False)

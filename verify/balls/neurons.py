@@ -14,8 +14,8 @@ from jaxtyping import Float
 from scipy import sparse
 
 from constructions.sparsity import edges, packed, shape
-from verify.balls.heads import Stream
 from verify.balls.arrays import EPSILON, TINY, ZERO, Balls, Matrix, balls, precision, relu
+from verify.balls.heads import Stream
 
 KNOTS = 8
 """So many neurons at least make a look-up."""
