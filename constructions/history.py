@@ -1,9 +1,13 @@
-"""What has been seen: contexts or states, actions and rewards, checked once, at the door."""
+"""What has been seen: contexts or states, actions and rewards, checked once, at the door; and as files."""
 
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+
+FORMAT = "weightwright history 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,10 @@ class BanditHistory:
         return BanditHistory(
             self.contexts[:steps], self.actions[: steps - 1], self.rewards[: steps - 1], draws
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file for `load_history`, whole or not at all."""
+        _write(path, self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +163,45 @@ class EpisodeHistory:
             raise ValueError(f"prefix: wanted 1 to {self.steps} steps, got {steps}")
         past = slice(steps - 1)
         return EpisodeHistory(self.states[:steps], self.actions[past], self.rewards[past], self.horizon)
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file for `load_history`, whole or not at all."""
+        _write(path, self)
+
+
+def load_history(path: str | Path) -> BanditHistory | EpisodeHistory:
+    """The history in a file that `save` wrote.
+
+    Raises:
+        ValueError: if the file is missing, damaged, none of ours, or holds no history.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no .npz file")
+        with np.load(path, allow_pickle=False) as file:
+            fields = {name: file[name] for name in file.files}
+        if (form := str(fields.pop("format", None))) != FORMAT:
+            raise ValueError(f"format {form[:40]!r}")
+        if "horizon" in fields:
+            return EpisodeHistory(**fields | {"horizon": fields["horizon"][()]})
+        return BanditHistory(**fields)
+    except Exception as error:  # whatever a damaged file makes of zip, NumPy and the checks above
+        problem = " ".join(f"{type(error).__name__}: {error}".split())
+        message = f"{str(path)[-80:]}: wanted a history written by `save`, got {problem}"
+        raise ValueError(message if len(message) <= 300 else f"{message[:299]}…") from error
+
+
+def _write(path: str | Path, history: BanditHistory | EpisodeHistory) -> None:
+    """Write beside the final name and move there."""
+    path, fields = Path(path), {name: value for name, value in vars(history).items() if value is not None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.part")
+    try:
+        with scratch.open("wb") as file:
+            np.savez(file, format=np.array(FORMAT), **fields)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def finite(name: str, values) -> Float[np.ndarray, "..."]:

@@ -18,6 +18,7 @@ from constructions.block import Block
 from constructions.construction import Construction, Probe
 from constructions.tokens import History
 from verify import strategies
+from verify.balls import enclose as enclose
 from verify.witness import replayed as replayed
 from verify.witness import words
 

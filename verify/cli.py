@@ -1,4 +1,7 @@
-"""The command line: weightwright verify | inspect | plot | errata | sweep | train | ship | compare | contexts | probe."""
+"""The command line.
+
+weightwright verify | certify | inspect | plot | errata | sweep | train | ship | compare | contexts | probe
+"""
 
 import json
 import os
@@ -18,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from constructions import __version__
-from verify import cli_inspect, cli_models, frontier, plots, sweeping
+from verify import cli_certify, cli_inspect, cli_models, frontier, plots, sweeping
 from verify import errata as errata_module
 from verify import train as training
 from verify.audit import Report
@@ -312,6 +315,7 @@ def train(
         Console().print(table, f"{folder / 'model.safetensors'}")
 
 
+app.command(epilog="Example: weightwright certify history.npz --of linucb")(cli_certify.certify)
 app.command(epilog="Example: weightwright inspect linucb --solver newton --html")(cli_inspect.inspect)
 app.command(epilog="Example: weightwright ship dpt-bernoulli models/dpt-bernoulli")(cli_models.ship)
 app.command(epilog="Example: weightwright compare dpt-bernoulli --out reports/compare")(cli_models.compare)

@@ -14,7 +14,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from flint import arb, arb_mat, ctx
 from jaxtyping import Float
 
 from constructions import linucb
@@ -25,6 +24,8 @@ from constructions.linucb import by_newton
 from constructions.primitives import newton
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.transformer import Transformer
+from verify.balls import linear
+from verify.balls.arrays import precision
 from verify.posterior_sweeps import curve, panel
 from verify.sweeps import Record
 
@@ -100,26 +101,9 @@ def by_condition(spec: linucb.Spec, ridges: Sequence[float], histories: Sequence
 
 def policy(spec: linucb.Spec, history: BanditHistory) -> Float[np.ndarray, " arms"]:
     """Soft LinUCB's log-probabilities at the last step, within one rounding of float64."""
-    before, ctx.prec = ctx.prec, BITS
-    try:
-        taken = history.steps - 1
-        actions = arb_mat(taken, spec.dim, history.chosen.ravel().tolist())
-        rewards = arb_mat(taken, 1, history.rewards.tolist())
-        gram = actions.transpose() * actions
-        for n in range(spec.dim):
-            gram[n, n] += spec.ridge
-        arms = arb_mat(history.contexts[-1].tolist())
-        mean = arms * gram.solve(actions.transpose() * rewards)
-        spread = arms * gram.solve(arms.transpose())
-        scores = [
-            (mean[k, 0] + spec.exploration * spread[k, k].sqrt()) / spec.temperature
-            for k in range(spec.actions)
-        ]
-        most = max(scores, key=lambda score: float(score.mid()))
-        total = sum(((score - most).exp() for score in scores), start=arb(0)).log()  # type: ignore[union-attr]
-        return np.array([float((score - most - total).mid()) for score in scores])
-    finally:
-        ctx.prec = before
+    with precision(BITS):
+        [row] = linear.linucb(spec, history, [history.steps - 1])
+    return np.array([float(ball) for ball in row])
 
 
 def panels(along: Record, condition: Record) -> list[Record]:

@@ -1,0 +1,167 @@
+"""How far a transformer is from the algorithm on one history, with all rounding enclosed."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from constructions.construction import Construction
+from constructions.thompson.bernoulli_plan import BernoulliSpec
+from constructions.thompson.spec import FLOOR
+from constructions.tokens import History
+from verify import algorithms
+from verify.balls import counts, forward, linear
+from verify.balls.arrays import Balls, ImpreciseError, balls, log_softmax, precision
+
+BITS = 256
+"""Precision at first."""
+MOST = 2**15
+"""Precision beyond which nothing is tried."""
+NARROW = 2.0**-40
+"""Widths are to be smaller than this part of the certificate."""
+WIDEST = 1e-30
+"""And than this."""
+
+BallTruth = Callable[[Any, Any, Sequence[int]], Balls]
+"""From specification, history and steps (from 0) to balls around log-probabilities, shape (steps, actions)."""
+
+TRUTHS: Mapping[Callable[..., Any], BallTruth] = {
+    algorithms.linucb: linear.linucb,
+    algorithms.thompson: linear.thompson,
+    algorithms.thompson_scores: linear.thompson,
+    algorithms.bernoulli_thompson: counts.bernoulli_thompson,
+    algorithms.ucbvi: counts.ucbvi,
+}
+"""The true algorithms in balls, by their form in NumPy."""
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """The worst error on one history, enclosed: all numbers are rounded outwards.
+
+    Of log-probabilities, or of scores where the construction returns those. What the certificate does not speak of does not
+    count: actions of probability below FLOOR where lines stand for the policy, and errors of the other sign where it is
+    one-sided.
+
+    Attributes:
+        exact_low, exact_high: bounds on the worst error of the transformer in exact arithmetic, its weights being those that
+            float64 holds.
+        float64_low, float64_high: bounds on the worst error of what float64 evaluation returned here.
+        width: the widest ball of a single error.
+        certificate: what the construction promises.
+        bits: the precision that was enough.
+    """
+
+    exact_low: float
+    exact_high: float
+    float64_low: float
+    float64_high: float
+    width: float
+    certificate: float
+    bits: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the certificate is kept, in exact arithmetic."""
+        return self.exact_high <= self.certificate
+
+    def record(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self) | {"holds": self.holds}
+
+
+def enclose(
+    built: Construction,
+    truth: Callable[..., Any],
+    history: History,
+    steps: Sequence[int] | None = None,
+    bits: int = BITS,
+) -> Enclosure:
+    """Enclose the worst error of a construction on a history, at all steps or some.
+
+    Precision is doubled until the width is below 2⁻⁴⁰ of the certificate and below 10⁻³⁰. With hundreds of layers or
+    decisions that takes some seconds. If all steps are asked for, or nothing is certified, all tokens are evaluated in
+    all layers; else see `forward.logits`.
+
+    Args:
+        built: the construction; its weights are taken as float64 holds them.
+        truth: the true algorithm, as `algorithms` has it in NumPy, or a `BallTruth`.
+        history: what has been seen.
+        steps: which decisions, counted from 0; all if left out.
+        bits: precision to begin with; a layer may cost two bits, and so many are added.
+
+    Raises:
+        ValueError: if the history is not admissible, a step is not in it, clipping acts, the truth does not return balls,
+            or no precision is enough.
+    """
+    chosen = np.arange(history.steps) if steps is None else np.asarray(list(steps), dtype=np.int64)
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= history.steps:
+        raise ValueError(f"steps: wanted some of 0..{history.steps - 1}, got {steps}")
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= MOST // 2:
+        raise ValueError(f"bits: wanted 2 to {MOST // 2}, got {bits!r}")
+    outputs = built.outputs([history], logits_only=True, steps=chosen)[0]
+    scores = _scores(built.spec)
+    measured = outputs[:, built.tokens.stream["logits"].slice] if scores else built.policy(outputs)
+    everywhere = len(np.unique(chosen)) == history.steps or not math.isfinite(built.certificate)
+    layers, oracle = forward.compile_layers(built, everything=everywhere), TRUTHS.get(truth, truth)
+    bits = min(bits + 2 * sum(layer.repeat for layer in layers), MOST)
+    while True:
+        try:
+            with precision(bits):
+                true = _checked(oracle(built.spec, history, chosen.tolist()), measured.shape)
+                found = forward.logits(built, history, chosen, layers, everywhere=everywhere)
+                counted = _counted(built.spec, true)
+                gaps = (true - (found if scores else log_softmax(found)))[counted]
+                rounded = (true - balls(measured))[counted]
+                one_sided = isinstance(built.spec, BernoulliSpec)
+                ends = *_worst(gaps, one_sided), *_worst(rounded, one_sided)
+                width = max((_above(2 * gap.rad()) for gap in gaps), default=0.0)
+            if width <= min(NARROW * (built.certificate or math.inf), WIDEST) or 2 * bits > MOST:
+                return Enclosure(*ends, width, built.certificate, bits)
+        except ImpreciseError:
+            if 2 * bits > MOST:
+                raise
+        bits *= 2
+
+
+def _scores(spec: Any) -> bool:
+    """Whether the construction returns scores, not a policy."""
+    return getattr(spec, "form", None) == "sampling"
+
+
+def _checked(true: Any, wanted: tuple[int, ...]) -> Balls:
+    """Wanted: balls of a shape."""
+    true = np.asarray(true, dtype=object)
+    if true.shape != wanted or not all(isinstance(ball, arb) for ball in true.ravel()):
+        got = sorted({type(entry).__name__ for entry in true.ravel()})
+        raise ValueError(f"truth: wanted arb of shape {wanted}, got {', '.join(got)} of shape {true.shape}")
+    return true
+
+
+def _counted(spec: Any, true: Balls) -> np.ndarray:
+    """Which actions count: along lines, those that are not certainly less probable than FLOOR."""
+    if not getattr(spec, "lines", False):
+        return np.ones(true.shape, dtype=bool)
+    floor = arb(FLOOR).log()
+    return ~np.array([ball < floor for ball in true.ravel()], dtype=bool).reshape(true.shape)
+
+
+def _worst(gaps: Balls, one_sided: bool) -> tuple[float, float]:
+    """Bounds on the largest |gap|, or on the largest gap."""
+    low = [gap.lower() if one_sided else gap.abs_lower() for gap in gaps]
+    high = [gap.upper() if one_sided else gap.abs_upper() for gap in gaps]
+    least = max((-_above(-ball) for ball in low), default=0.0)
+    return least, max((_above(ball) for ball in high), default=0.0)
+
+
+def _above(ball: arb) -> float:
+    """The least number of float64 that is certainly not below; infinite for NaN."""
+    value = float(ball)
+    if math.isnan(value) or value == math.inf:
+        return math.inf
+    while not ball <= arb(value):
+        value = math.nextafter(value, math.inf)
+    return value
