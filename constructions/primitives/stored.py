@@ -65,7 +65,7 @@ def deviation(interpolant: Interpolant, curve: Curve) -> float:
     """
     with balls():
         worst = arb(0)
-        for left, right, slope, at_left in _pieces(interpolant):
+        for left, right, slope, at_left in pieces(interpolant):
             ends = [abs(curve.error(x, at_left + slope * (x - left))) for x in (left, right)]
             worst = worst.max(ends[0]).max(ends[1])
             if curve.turn is None:
@@ -77,7 +77,7 @@ def deviation(interpolant: Interpolant, curve: Curve) -> float:
         return above(worst)
 
 
-def _pieces(interpolant: Interpolant) -> Iterator[tuple[arb, arb, arb, arb]]:
+def pieces(interpolant: Interpolant) -> Iterator[tuple[arb, arb, arb, arb]]:
     """Of every piece: its ends, the slope, and the value at the left end, as the neurons make them."""
     knots = [arb(x) for x in interpolant.knots.tolist()]
     weights, places = interpolant.weights.tolist(), range(len(knots) - 1)

@@ -46,12 +46,15 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
+from constructions import checks
 from constructions.assemble import assemble
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units
 from constructions.construction import Construction
 from constructions.links import Link, Values, pick, read, repeat_rows, stack
+from constructions.outward import above
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.stream import Register, Stream
@@ -68,7 +71,9 @@ def build(spec: BernoulliSpec) -> Construction:
     >>> built.certificate <= 0.1, built.size().layers, built.size().heads
     (True, 6, 3)
     """
-    return assemble_plan(spec, plan(spec))
+    chosen = plan(spec)
+    checks.carried(spec.error, chosen.certificate)
+    return assemble_plan(spec, chosen)
 
 
 def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
@@ -77,7 +82,7 @@ def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
     counts = {"plays": arms, "wins": arms, "losses": arms, "factor": arms}
     values = {"density": points, "cdf": points, "log_cdf": points, "share": arms}
     stream = bandit_stream(arms, arms, **counts, **values)
-    one, counted, factor = _one(stream), _counts(spec, stream), _factor(spec, stream)
+    one, counted, factor = _one(stream), _counts(spec, stream), _factor(spec, plan, stream)
     drift = factor.promise.total.rounding
     density = _densities(spec, plan, stream, drift)
     cdf = _cdf(plan, stream, 2 * (density.promise.own.rounding / spec.horizon + drift))
@@ -89,7 +94,7 @@ def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
     radius = 2.0 ** (2 + math.ceil(math.log2(norm)))
     transformer = assemble(stream, BANDIT_INPUTS, [[block] for block in blocks], radius)
     tokens = BanditTokens(stream, spec, bernoulli=True)
-    return Construction(spec, tokens, blocks, transformer, plan.certificate(arms))
+    return Construction(spec, tokens, blocks, transformer, plan.certificate)
 
 
 def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
@@ -114,10 +119,10 @@ def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
     )
 
 
-def _factor(spec: BernoulliSpec, stream: Stream) -> Block:
+def _factor(spec: BernoulliSpec, plan: Plan, stream: Stream) -> Block:
     """log((n + 1)!/(s! b!)), from three tables."""
     entries, to, one = np.arange(spec.actions), stream["factor"], _one(stream)
-    factorials = np.array([math.lgamma(n + 1) for n in range(spec.horizon + 1)])
+    factorials = plan.factorials
     tables = {"plays": factorials[1:], "wins": -factorials[:-1], "losses": -factorials[:-1]}
     units = tuple(
         lookup.table_units(
@@ -130,13 +135,14 @@ def _factor(spec: BernoulliSpec, stream: Stream) -> Block:
         return sum((x[np.rint(values[name]).astype(int)] for name, x in tables.items()), np.zeros(to.size))
 
     largest = float(factorials[-1])  # a table's bends all have one sign: its terms sum up to no more
-    own = Bound(0.0, UNIT * 8 * (spec.horizon + 16) * (1 + largest))
+    own = Bound(plan.drift, UNIT * 8 * (spec.horizon + 16) * (1 + largest))
     promise = Promise("integers", own, own, 3 * math.sqrt(to.size) * (1 + largest))
     return Block("log (n+1)!/(s! b!)", SOURCE, (Step((), units),), to, truth, promise, groups=to.size)
 
 
 def _densities(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> Block:
     """Layer 2; `drift` is the rounding of the factors."""
+    moved = (1 + arb(plan.density.relative)) * arb(plan.drift).expm1()
     return envelope.exponentials(
         "densities f_k(u_g)",
         SOURCE,
@@ -149,7 +155,7 @@ def _densities(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) ->
         to=stream["density"],
         size=_largest_terms(spec, plan),
         largest=float(spec.horizon),
-        inherited=Bound(0.0, 2 * spec.horizon * drift),
+        inherited=Bound(above(spec.horizon * moved), 2 * spec.horizon * drift),
     )
 
 
@@ -179,40 +185,39 @@ def _shares(
         one=_one(stream),
         to=stream["share"],
         size=_largest_terms(spec, plan) + arms * float(np.abs(curve.values).max()),
-        largest=plan.largest(arms),
-        inherited=Bound(plan.overshoot(arms), rounding),
+        largest=plan.largest,
+        inherited=Bound(plan.overshoot, rounding),
     )
 
 
 def _logarithm(name: str, curve: Envelope, of: Block, to: Register, one: Register) -> Block:
     """Logarithms of what a block computes: numbers of at least a are moved by at most a factor 1 + its error/a."""
     total, [register] = of.promise.total, of.outputs
-    inherited = Bound(math.log1p(total.error / curve.absolute), total.rounding / curve.absolute)
+    moved = (arb(total.error) / curve.absolute).log1p()
+    inherited = Bound(above(moved), total.rounding / curve.absolute)
     return envelope.logarithms(name, SOURCE, curve, of=register, one=one, to=to, inherited=inherited)
 
 
 def _log_densities(plan: Plan, stream: Stream) -> Link:
     """A row for log f_k(u_g) for each arm and node."""
-    arms, nodes = stream["factor"].size, plan.rule.nodes
+    arms, logs = stream["factor"].size, plan.rule.logs
     factor, wins, losses = (
-        repeat_rows(read(stream[name]), nodes.size) for name in ("factor", "wins", "losses")
+        repeat_rows(read(stream[name]), logs.size) for name in ("factor", "wins", "losses")
     )
-    successes = wins.scale_rows(np.tile(np.log(nodes), arms))
-    return factor + successes + losses.scale_rows(np.tile(np.log1p(-nodes), arms))
+    successes = wins.scale_rows(np.tile(logs, arms))
+    return factor + successes + losses.scale_rows(np.tile(logs[::-1], arms))
 
 
 def _exponents(plan: Plan, values: Values) -> Float[np.ndarray, "tokens rows"]:
     """The same in plain NumPy."""
     factor, wins, losses = (values[name][:, :, None] for name in ("factor", "wins", "losses"))
-    nodes = plan.rule.nodes
-    return (factor + wins * np.log(nodes) + losses * np.log1p(-nodes)).reshape(len(factor), -1)
+    logs = plan.rule.logs
+    return (factor + wins * logs + losses * logs[::-1]).reshape(len(factor), -1)
 
 
 def _largest_terms(spec: BernoulliSpec, plan: Plan) -> float:
     """Bound on the terms of log f_k(u_g), added up in absolute value."""
-    ends = plan.rule.nodes[[0, -1]]
-    steepest = max(-math.log(ends[0]), -math.log1p(-ends[1]))
-    return 3 * math.lgamma(spec.horizon + 1) + spec.horizon * steepest
+    return 3 * float(plan.factorials[-1]) - spec.horizon * float(plan.rule.logs[0])
 
 
 def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
