@@ -9,8 +9,8 @@ interpolant is a. About (x_max + log(r/a) + 2)/√(8r) knots, for a ≤ r.
 
 **Logarithms.** log x ≤ y ≤ log(x + a). Chords of log(x + a) lie below it, since it is concave. A chord of slope s exceeds
 log x least at x = 1/s; a piece reaches as far as that excess is at least 0. The first knot is 0. About 2√(x_max/(8a)) knots:
-no logarithm of a, for an error of a in x costs nothing where x is small. Neurons face left, so that slopes of size 1/a do not
-cancel at large x.
+no logarithm of a, for an error of a in x costs nothing where x is small. Neurons face left: at large x there
+are no slopes of size 1/a that would have to cancel.
 
 Below its first knot an exponential is constant; nobody goes beyond the last, nor below that of a logarithm.
 
@@ -181,9 +181,9 @@ def exponentials(
     Claim: entry k of `to` is Σ_n weights_n exp(x_{kN+n}) over N terms, the x being the rows of the link `of`.
     Source: theorem ours (constructions/thompson/bernoulli.py).
     Reads: what `of` reads, one.  Writes: to.
-    Error: from −d·sum + lift to r·sum + a·Σ weights + lift, and `rounded` of it all; `largest` bounds the sum, `size` what the
-    terms of an x add up to in absolute value; `exponents` computes the x in plain NumPy, `inherited` is what errors of what
-    is read cause.
+    Error: from −d·sum + lift to r·sum + a·Σ weights + lift, and a part ROUNDED of it all. `largest` bounds the sum, `size`
+    what the terms of an x add up to in absolute value; `exponents` computes the x in plain NumPy, `inherited` is what errors
+    of what is read cause.
     Needs: x ≤ the last knot, weights ≥ 0.
     Cost: 1 MLP layer of a neuron a knot and a row, and one for all; no heads.
 
@@ -242,7 +242,9 @@ def logarithms(
     return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
 
 
-def error_of_sums(curve: Envelope, weights: Float[np.ndarray, " terms"], lift: float, largest: float) -> float:
+def error_of_sums(
+    curve: Envelope, weights: Float[np.ndarray, " terms"], lift: float, largest: float
+) -> float:
     """Bound on the error of sums of exponentials with the weights as they are given."""
     rise = curve.relative * arb(largest) + curve.absolute * _sum(weights)
     whole = rise.max(curve.shortfall * arb(largest)) + lift

@@ -6,11 +6,13 @@ a straight line y = α + sx, its distance from the function is taken at both end
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from flint import arb
 
 from constructions.outward import above, balls
+from constructions.primitives import interpolation
 from constructions.primitives.interpolation import Interpolant
 
 
@@ -112,3 +114,18 @@ def within(
         if not aim > error / 2:
             break
     raise ValueError(f"error: wanted neurons of float64 within {error:.3g} of a function, got {reached:.3g}")
+
+
+def power_of_counts(exponent: float, most: int, spread: float) -> tuple[Interpolant, float]:
+    """max(n, 1)^-exponent for 0 ≤ n ≤ most within a factor 1 ± spread, flat up to 1, and how near its neurons are.
+
+    >>> power_of_counts(1.0, 50, 1e-3)[1] <= 1e-3
+    True
+    """
+
+    def make(aim: float) -> Interpolant:
+        line = interpolation.power(exponent, 1.0, max(most, 2), aim)
+        return Interpolant(np.append(0.0, line.knots), np.append(line.values[0], line.values), left=True)
+
+    wanted = replace(power(exponent), value=lambda n: n.max(arb(1)) ** -arb(exponent))
+    return within(make, wanted, spread)

@@ -24,20 +24,26 @@ hence KL(TS ‖ TF) ≤ ε, ½ Σ_k |TS_k − TF_k| ≤ 1 − e^{−ε} ≤ ε, 
 are 6 layers, 3 heads, D = O(A² + AG) and D' = O(AG √(A/ε) log T) with
 G = O(√(T(A log T + log(1/ε)))) nodes.
 
-**Proof.** Nothing is ever underestimated. Write F̃ for what layer 3 holds, ℓ and p̃ for layers 4 and 5.
+**Proof**, for the weights that float64 holds, in exact arithmetic. Nothing is underestimated but for rounding: what a layer
+leaves of that is its shortfall d, about 10⁻¹⁵. All of the bounds below are worked out in balls and rounded up.
 
-    layer 2   f ≤ f̃ ≤ (1 + r₁)f + a₁                                              (envelope.py)
-    layer 3   F ≤ F̃ ≤ F + e, as a constant is added that outweighs what negative entries of D and quadrature take away
-    layer 4   log F̃ ≤ ℓ ≤ log(F̃ + a₂), so that F ≤ e^ℓ ≤ F + η with η = e + a₂
-    layer 5   p_k ≤ p̃_k ≤ (1 + r₃) Σ_g w_g f_k Π_{j≠k}(F_j + η) + a₃ + q, where q, the error of Gauss's rule, is added
-    layer 6   log p̃_k ≤ logit_k ≤ log(p̃_k + a₄)
+    exponents x of layers 2 and 5 hold log f within ±e₀, by the tables of factorials, log u_g and log(1 − u_g)
+    layer 2   (1 − d₁)f ≤ f̃ ≤ (1 + r₁)f + a₁, e₀ included                         (envelope.py)
+    layer 3   F ≤ F̃ ≤ (1 + r₁)F + e, as a constant is added that outweighs what is taken away by negative entries of D, by
+              d₁, quadrature, and rounding of D
+    layer 4   log F̃ − d₂ ≤ ℓ ≤ log(F̃ + a₂), so that e^{−d₂}F ≤ e^ℓ ≤ (1 + r₁)F + η with η = e + a₂
+    layer 5   e^{−d₃}e^x ≤ y ≤ (1 + r₃)e^x + a₃ for each exponential; q, a bound on the error of Gauss's rule, is added to
+              their sum; w_g, and its products with weights of neurons, are a factor 1 ± σ off. So, with Σ_g w_g = 1,
+              (1 − σ)e^{−d₃−e₀−(A−1)d₂} p_k ≤ p̃_k ≤ (1 + σ)((1 + r₃)e^{e₀} Σ_g w_g f_k Π_{j≠k}((1 + r₁)F_j + η) + a₃ + q)
+    layer 6   log p̃_k − d₄ ≤ logit_k ≤ log(p̃_k + a₄)
 
-Now Σ_k f_k Π_{j≠k}(F_j + η) is the derivative of Π_j (F_j + η), so its integral is (1 + η)^A − η^A, and
+Now (1 + r₁) Σ_k f_k Π_{j≠k}((1 + r₁)F_j + η) is the derivative of Π_j ((1 + r₁)F_j + η), and Gauss's rule errs by at most q:
 
-    Z := Σ_k e^{logit_k} ≤ (1 + r₃)((1 + η)^A + Aq) + A(a₃ + q + a₄).
+    Z := Σ_k e^{logit_k} ≤ (1 + σ)((1 + r₃)e^{e₀}((1 + r₁ + η)^A/(1 + r₁) + Aq) + A(a₃ + q)) + Aa₄ =: Z̄.
 
-TF_k = e^{logit_k}/Z ≥ p_k/Z: the certificate is the logarithm of this bound. KL is an average of log-ratios, the total
-variation is Σ_k max(TS_k − TF_k, 0) ≤ Σ_k p_k(1 − 1/Z), and 1 − TF_k = Σ_{j≠k} TF_j ≥ (1 − p_k)/Z.  ∎
+TF_k = e^{logit_k}/Z ≥ e^{−d}p_k/Z̄ with d = e₀ + (A − 1)d₂ + d₃ + d₄ − log(1 − σ): the certificate is log Z̄ + d. (r₁ + η ≤ 1,
+for which q is a bound, follows from its being at most ½.) Write C for e^{certificate}. KL is an average of log-ratios, the
+total variation is Σ_k max(TS_k − TF_k, 0) ≤ Σ_k p_k(1 − 1/C), and 1 − TF_k = Σ_{j≠k} TF_j ≥ (1 − p_k)/C.  ∎
 
 An error is paid for A times, not A² times, and not divided by the probability it falls on: this is what one sign buys.
 """
@@ -241,8 +247,9 @@ def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
 
     rounding = UNIT * 4 * (count + 4) * float((np.abs(partial) / plan.rule.weights).max())
     own = Bound(plan.lift, rounding)
-    total = Bound(plan.cdf_error, rounding + drift)
-    highest = math.sqrt(to.size) * (2 + plan.cdf_error)
+    error = above(sum(map(arb, plan.cdf_error), arb(0)))
+    total = Bound(error, rounding + drift)
+    highest = math.sqrt(to.size) * (2 + error)
     promise = Promise("densities of posteriors", own, total, highest)
     return Block(
         "distribution functions F_k(u_g)", SOURCE, (Step((), (units,)),), to, truth, promise, groups=to.size

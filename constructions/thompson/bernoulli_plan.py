@@ -100,28 +100,31 @@ class Plan:
     lift: float
 
     @property
-    def cdf_error(self) -> float:
-        """e: F ≤ F̃ ≤ F + e."""
+    def cdf_error(self) -> tuple[float, float]:
+        """r₁ and e: F ≤ F̃ ≤ (1 + r₁)F + e."""
         return cdf_error(self.rule, self.density, self.drift, self.lift)
 
     @property
-    def gap(self) -> arb:
-        """η: e^ℓ ≤ F + η."""
-        return arb(self.cdf_error) + self.log_cdf.absolute
+    def whole(self) -> arb:
+        """1 + r₁ + η: e^ℓ ≤ (1 + r₁)F + η is at most that."""
+        return 1 + sum(map(arb, self.cdf_error), arb(self.log_cdf.absolute))
 
     @property
     def shares(self) -> float:
         """Bound on Σ_k p̃_k."""
         with balls():
-            whole, rise = arb(self.rule.whole_error), (1 + arb(self.share.relative)) * arb(self.drift).exp()
-            products = (1 + self.gap) ** self.arms - self.gap**self.arms + self.arms * whole
-            return above((1 + scale(self.rule)) * (rise * products + self.arms * (self.share.absolute + whole)))
+            missed, rise = arb(self.rule.whole_error), (1 + arb(self.share.relative)) * arb(self.drift).exp()
+            products = self.whole**self.arms / (1 + arb(self.cdf_error[0])) + self.arms * missed
+            added = self.arms * (self.share.absolute + missed)
+            return above((1 + scale(self.rule)) * (rise * products + added))
 
     @property
     def shortfall(self) -> float:
         """d: p_k ≤ e^d e^{logit_k}."""
         with balls():
-            curves = (self.arms - 1) * arb(self.log_cdf.shortfall) + self.share.shortfall + self.logits.shortfall
+            curves = (
+                (self.arms - 1) * arb(self.log_cdf.shortfall) + self.share.shortfall + self.logits.shortfall
+            )
             return above(self.drift + curves - (1 - scale(self.rule)).log())
 
     @property
@@ -136,8 +139,8 @@ class Plan:
 
     @property
     def largest(self) -> float:
-        """Bound on Σ_g w_g f_k Π_{j≠k} (F_j + η)."""
-        return above((1 + self.gap) ** self.arms * (1 + arb(self.rule.whole_error)))
+        """Bound on Σ_g w_g f_k Π_{j≠k} ((1 + r₁)F_j + η)."""
+        return above(self.whole**self.arms * (1 + arb(self.rule.whole_error)))
 
     @property
     def certificate(self) -> float:
@@ -151,9 +154,11 @@ def scale(rule: Rule) -> arb:
     return arb(rule.weight_error) + envelope.ROUNDED
 
 
-def cdf_error(rule: Rule, density: Envelope, drift: float, lift: float) -> float:
-    """Bound on F̃ − F: the lift, and what layer 2 adds."""
-    return above(lift + arb(rule.spread(1.0, *_errors(density, drift))) + rule.partial_error)
+def cdf_error(rule: Rule, density: Envelope, drift: float, lift: float) -> tuple[float, float]:
+    """r₁ and e, F̃ ≤ (1 + r₁)F + e: as f̃ lies between (1 + r₁)f − (r₁ + d₁)f and (1 + r₁)f + a₁."""
+    relative, absolute, shortfall = _errors(density, drift)
+    rise = arb(rule.spread(1.0, 0.0, absolute, above(arb(relative) + shortfall)))
+    return relative, above(lift + rise + (1 + arb(relative)) * rule.partial_error)
 
 
 def _errors(density: Envelope, drift: float) -> tuple[float, float, float]:
@@ -184,16 +189,19 @@ def _table_error(values: list[float], wanted: list[arb]) -> arb:
 
 def plan(spec: BernoulliSpec) -> Plan:
     """The functions that a spec asks for."""
-    arms, budget = spec.actions, {name: spec.error * (1 - 4 * QUADRATURE) * part for name, part in SHARES.items()}
+    arms, budget = (
+        spec.actions,
+        {name: spec.error * (1 - 4 * QUADRATURE) * part for name, part in SHARES.items()},
+    )
     nodes = rule(arms, spec.horizon, spec.error * QUADRATURE / arms)
     factorials, table_error = log_factorials(spec.horizon)
     drift = above(table_error + (spec.horizon - 1) * arb(nodes.log_error))
-    unit = nodes.spread(1.0, 1 - ABSOLUTE, ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)
-    first, last = budget["density"] / (arms * unit), budget["share"]
+    moved = nodes.spread(1.0, 0.0, ABSOLUTE, 1 - ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)
+    first, last = budget["density"] / ((arms - 1) * (1 - ABSOLUTE) + arms * moved), budget["share"]
     longest = above(arb(spec.horizon).log() + drift)
     density = envelope.exponential(longest, (1 - ABSOLUTE) * first, ABSOLUTE * first)
     lift = above(arb(nodes.spread(-1.0, *_errors(density, drift))) + nodes.partial_error)
-    highest_cdf = above(1 + arb(cdf_error(nodes, density, drift, lift)))
+    highest_cdf = above(1 + sum(map(arb, cdf_error(nodes, density, drift, lift)), arb(0)))
     log_cdf = envelope.logarithm(highest_cdf, budget["log_cdf"] / arms)
     highest = above(longest + (arms - 1) * (arb(highest_cdf) + log_cdf.absolute).log())
     share = envelope.exponential(highest, (1 - ABSOLUTE) * last, ABSOLUTE * last / arms)

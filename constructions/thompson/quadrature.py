@@ -9,7 +9,9 @@ projection of [u ≤ u_g] on such polynomials: in about [−0.09, 1.09], after G
 **Higher degrees.** The density f of Beta(s + 1, n − s + 1) has degree n, but hardly any part of degree far beyond √n. On the
 Bernstein ellipse E_ρ, image of Im θ = log ρ under u = (1 + cos θ)/2, |u| + |1 − u| = cosh(log ρ) =: c, so that
 
-    |f| ≤ (n + 1) cⁿ,      |F| ≤ (1 + c)/2 · (n + 1) cⁿ      for F(u) = ∫_0^u f, along a straight line.
+    |f| ≤ (n + 1) cⁿ,      |F| ≤ (1 + c)/2 · (n + 1) cⁿ      for F(u) = ∫_0^u f, along a straight line,
+
+and |(1 + ρ')F + η| ≤ (1 + c)(n + 1) cⁿ where ρ' + η ≤ 1.
 
 A polynomial that is at most M on E_ρ has Chebyshev coefficients |c_m| ≤ 2Mρ^{−m}; those beyond degree m sum up to at most
 2Mρ^{−m}/(ρ − 1) =: tail. Then Gauss errs by at most 2·tail with m = 2G − 1, and D by 2·tail with m = G − 1. Where m² ≫ n the
@@ -18,7 +20,6 @@ tail is about exp(−m²/(2n)): G = O(√(n log(1/error))) nodes.
 **In float64.** Nodes, weights and D are had in balls and rounded once. What that leaves is measured against the balls.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -45,7 +46,7 @@ class Rule:
         log_error: bound on what rounding leaves of a log u_g.
         weight_error: bound on what it leaves of a w_g, relatively.
         partial_error: bound on |Σ_h D_gh f(u_h) − F(u_g)| for every posterior density f, with D as it is stored.
-        whole_error: bound on the Gauss error for f_k Π_{j≠k} (F_j + η), 0 ≤ η ≤ 1, whatever the posteriors.
+        whole_error: bound on the Gauss error for f_k Π_{j≠k} ((1 + ρ')F_j + η), ρ' + η ≤ 1, whatever the posteriors.
     """
 
     nodes: Float[np.ndarray, " nodes"]
@@ -92,13 +93,13 @@ def defects(actions: int, horizon: int, nodes: int) -> tuple[float, float]:
 
 @cache
 def _growths(actions: int, horizon: int) -> tuple[Float[np.ndarray, " grid"], Float[np.ndarray, " grid"]]:
-    """Logarithms of bounds on |f| and on |f_k Π (F_j + η)| on each ellipse."""
+    """Logarithms of bounds on |f| and on |f_k Π ((1 + ρ')F_j + η)| on each ellipse."""
     degree, rows = horizon - 1, []
     for log_rho in GRID.tolist():
         c = arb(log_rho).cosh()
         density = arb(horizon).log() + degree * c.log()
         product = actions * (arb(degree) / actions + 1).log()  # Π (n_j + 1) is largest for equal n_j
-        product += degree * c.log() + (actions - 1) * ((3 + c) / 2).log()
+        product += degree * c.log() + (actions - 1) * (1 + c).log()
         rows.append((above(density), above(product)))
     density, product = np.array(rows).T
     return density, product
@@ -130,17 +131,16 @@ def _gauss(count: int) -> Rule:
         ]
         back = [[row[m] * w for row, w in zip(values, weights, strict=True)] for m in range(count)]
         partial = (arb_mat(integrals) * arb_mat(back)).entries()
-        stored = [_stored(column) for column in ([(1 + x) / 2 for x, _ in places], logs, weights, partial)]
-        ratios = [
-            abs(weight - ball) / ball for weight, ball in zip(stored[2].tolist(), weights, strict=True)
-        ]
-        missed = [
-            abs(entry - ball) / weights[n % count]
-            for n, (entry, ball) in enumerate(zip(stored[3].tolist(), partial, strict=True))
-        ]
-        apart = [abs(log - ball) for log, ball in zip(stored[1].tolist(), logs, strict=True)]
-        errors = [max(map(above, column)) for column in (apart, ratios, missed)]
-    return Rule(*stored[:3], stored[3].reshape(count, count), *errors, 0.0)
+        return Rule(
+            nodes=np.array([float((1 + x) / 2) for x, _ in places]),
+            logs=np.array(list(map(float, logs))),
+            weights=np.array(list(map(float, weights))),
+            partial=np.array(list(map(float, partial))).reshape(count, count),
+            log_error=max(above(abs(float(x) - x)) for x in logs),
+            weight_error=max(above(abs(float(w) - w) / w) for w in weights),
+            partial_error=max(above(abs(float(d) - d) / weights[n % count]) for n, d in enumerate(partial)),
+            whole_error=0.0,
+        )
 
 
 def _legendre(x: arb, count: int) -> list[arb]:
@@ -149,7 +149,3 @@ def _legendre(x: arb, count: int) -> list[arb]:
     for m in range(1, count):
         row.append(((2 * m + 1) * x * row[m] - m * row[m - 1]) / (m + 1))
     return row
-
-
-def _stored(column: Iterable[arb]) -> Float[np.ndarray, "_"]:
-    return np.array([float(ball) for ball in column])
