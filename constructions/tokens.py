@@ -263,6 +263,11 @@ def admitted_norms(spec: Any) -> tuple[float, float]:
     return low * (1 - COVERED), high * (1 + COVERED)
 
 
+def admitted_separation(spec: Any) -> float:
+    """The least distance between different actions, as wide as the door is."""
+    return spec.separation * (1 - COVERED)
+
+
 def admitted_reward(spec: Any) -> float:
     """B_a B_w + σ as wide as the door is."""
     return reward_bound(spec) * (1 + COVERED)

@@ -5,8 +5,10 @@ taken from the formula that chose the knots: the sum of the neurons is followed 
 a straight line y = α + sx, its distance from the function is taken at both ends and where it is stationary between them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import accumulate, pairwise
 
 import numpy as np
 from flint import arb
@@ -24,7 +26,7 @@ class Curve:
         value: f(x).
         turn: from α and s, the x at which the error of α + sx is stationary: there is one at most. None where it has no
             formula; then `bend` is used.
-        bend: bound on |f''| between two points, the left one first.
+        bend: the f'' of largest size between two points, the left one first; it is of one sign there.
         relative: whether the error is y/f(x) − 1 instead of y − f(x).
     """
 
@@ -66,12 +68,15 @@ def deviation(interpolant: Interpolant, curve: Curve) -> float:
     True
     """
     with balls():
-        worst = arb(0)
-        for left, right, slope, at_left in pieces(interpolant):
-            ends = [abs(curve.error(x, at_left + slope * (x - left))) for x in (left, right)]
-            worst = worst.max(ends[0]).max(ends[1])
-            if curve.turn is None:
-                worst = worst.max(ends[0].max(ends[1]) + (right - left) ** 2 * curve.bend(left, right) / 8)  # type: ignore[misc]
+        knots = [arb(x) for x in interpolant.knots.tolist()]
+        values, slopes = _made(interpolant, knots)
+        errors = [curve.error(x, y) for x, y in zip(knots, values, strict=True)]
+        worst = reduce(arb.max, map(abs, errors))  # NaN stays NaN
+        for n, slope in enumerate(slopes):
+            (left, right), at_left = knots[n : n + 2], values[n]
+            if curve.turn is None:  # between the ends, f''(x − left)(right − x)/2 is added
+                bulge = (right - left) ** 2 * curve.bend(left, right) / 8  # type: ignore[misc]
+                worst = worst.max(abs(errors[n] + bulge)).max(abs(errors[n + 1] + bulge))
             elif not slope.contains(0):
                 x = curve.turn(at_left - slope * left, slope)
                 if not (x < left or x > right):
@@ -79,21 +84,24 @@ def deviation(interpolant: Interpolant, curve: Curve) -> float:
         return above(worst)
 
 
-def pieces(interpolant: Interpolant) -> Iterator[tuple[arb, arb, arb, arb]]:
+def pieces(interpolant: Interpolant) -> list[tuple[arb, arb, arb, arb]]:
     """Of every piece: its ends, the slope, and the value at the left end, as the neurons make them."""
     knots = [arb(x) for x in interpolant.knots.tolist()]
-    weights, places = interpolant.weights.tolist(), range(len(knots) - 1)
-    slope, value = arb(0), arb(float(interpolant.values[-1 if interpolant.left else 0]))
-    for n in reversed(places) if interpolant.left else places:
-        left, right = knots[n], knots[n + 1]
-        if interpolant.left:
-            slope -= weights[n]
-            value -= slope * (right - left)
-            yield left, right, slope, value
-        else:
-            slope += weights[n]
-            yield left, right, slope, value
-            value += slope * (right - left)
+    values, slopes = _made(interpolant, knots)
+    return list(zip(knots[:-1], knots[1:], slopes, values[:-1], strict=True))
+
+
+def _made(interpolant: Interpolant, knots: list[arb]) -> tuple[list[arb], list[arb]]:
+    """Values at the knots and slopes between them, as the neurons make them."""
+    weights, gaps = interpolant.weights.tolist(), [b - a for a, b in pairwise(knots)]
+    first = arb(float(interpolant.values[-1 if interpolant.left else 0]))
+    if interpolant.left:
+        slopes = [-slope for slope in accumulate(map(arb, reversed(weights)))]
+        falls = [-slope * gap for slope, gap in zip(slopes, reversed(gaps), strict=True)]
+        return list(accumulate(falls, initial=first))[::-1], slopes[::-1]
+    slopes = list(accumulate(map(arb, weights)))
+    rises = [slope * gap for slope, gap in zip(slopes, gaps, strict=True)]
+    return list(accumulate(rises, initial=first)), slopes
 
 
 def within(

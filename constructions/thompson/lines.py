@@ -37,12 +37,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 
+from constructions import checks
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
 from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
-from constructions.primitives import clipping, interpolation, maximum
+from constructions.outward import above, below
+from constructions.primitives import clipping, interpolation, maximum, stored
 from constructions.stream import Register, Stream
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
@@ -50,8 +53,8 @@ from constructions.thompson.nodes import APART, Rule, resolution
 from constructions.thompson.spec import FLOOR, Spec
 
 SOURCE = "Theorem approx_thompson_linear, step 4, lines"
-ZONE = 0.1
-"""δ₀ as a part of δ."""
+NEARLY = 1 + 1e-9
+"""Direction and basis are orthonormal up to rounding, which is far below this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,7 @@ class Plan:
         algebra: the linear algebra.
         cut: C.
         inverse: interpolant of 1/x from δ(1 − ε_w/ζ) on.
-        normal: interpolant of Φ(x − C) on [0, 2C], level beyond.
+        normal: interpolant of Φ(x − C)/N on [0, 2C], level beyond.
         logarithm: interpolant of log from η₁ on.
         probability: ε_p.
         error: the certificate.
@@ -85,8 +88,11 @@ def plan(spec: Spec) -> Plan:
     log_error, cut_off = wanted / 20, float(spec.truncation or 0)
 
     def whole(probability: float) -> float:
-        total = max(math.log1p(arms * (probability + cut_off)), -math.log1p(-arms * probability))
-        return -math.log1p(-probability / FLOOR) + 2 * log_error + total
+        p, above_one, below_one = map(
+            arb, (probability, arms * (arb(probability) + cut_off), arms * arb(probability))
+        )
+        total = above_one.log1p().max(-(-below_one).log1p())
+        return above(-(-p / arb(FLOOR)).log1p() + 2 * arb(log_error) + total)
 
     if whole(0.0) >= wanted:
         raise ValueError(
@@ -99,17 +105,53 @@ def plan(spec: Spec) -> Plan:
     budget = low / 2  # for one end of the interval
     cut = -float(ndtri(0.02 * budget))
     spread, shift = 0.4 * budget, 0.05 * budget
-    longest = float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0))
+    longest = _longest(rule)
     theta = posterior.largest_ratio(spec)
     algebra = route(spec).plan(spec, APART * shift / 4 / max(longest, 1.0), APART * shift / 4 / theta)
-    least = resolution(spec) * (1 - algebra.relative / APART)  # of slopes as they are computed
-    inverse = interpolation.power(1.0, least, 2 * _reach(spec), spread)
-    relative = (1 + spread) / (1 - algebra.relative / APART) - 1
-    drift = (1 + relative) * (algebra.relative * longest + algebra.residual * theta) / APART
-    normal_error = budget - float(ndtr(-cut)) - relative / 4 - 0.4 * drift
-    normal = normal_interpolant(cut, normal_error)
-    logarithm = interpolation.walk(math.log, lambda x: -1 / x**2, cut_off, 1.5, log_error)
-    return Plan(rule, algebra, cut, inverse, normal, logarithm, low, whole(low))
+    apart, nodes = NEARLY * arb(algebra.relative) / APART, len(rule.nodes)
+    least = below(resolution(spec) * (1 - apart))  # of slopes as they are computed
+    inverse, _ = stored.within(
+        lambda aim: interpolation.power(1.0, least, 2 * _reach(spec), aim), stored.power(1.0), spread
+    )
+    relative = (1 + arb(spread)) / (1 - apart) - 1
+    drift = (1 + relative) * (apart * longest + arb(algebra.residual) * theta / APART)
+    normal_error = below(arb(budget) - (cut / arb(2).sqrt()).erfc() / 2 - relative / 4 - 2 * drift / 5)
+    share, _ = stored.within(
+        lambda aim: interpolation.scaled(normal_interpolant(cut, aim * nodes), 1 / nodes),
+        _normal(cut).scaled(1 / arb(nodes)),
+        below(normal_error / arb(nodes)),
+    )
+    logarithm, _ = stored.within(
+        lambda aim: interpolation.walk(math.log, lambda x: -1 / x**2, cut_off, 1.5, aim),
+        stored.LOGARITHM,
+        log_error,
+    )
+    error = whole(low)
+    checks.carried(float(spec.error or 0), error)
+    return Plan(rule, algebra, cut, inverse, share, logarithm, low, error)
+
+
+def _longest(rule: Rule) -> float:
+    """The largest ‖n‖."""
+    return float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0)) * NEARLY
+
+
+def _normal(cut: float) -> stored.Curve:
+    """Φ(x − C) in balls. Its second derivative −tφ(t) is largest at t = ±1, and 0 is a knot."""
+
+    def bend(left: arb, right: arb) -> arb:
+        ends = left - cut, right - cut
+        near, far = sorted(ends, key=lambda t: abs(t).mid())
+        one = near / abs(near) if not near.contains(0) else far / abs(far)
+        t = near if abs(near) > 1 else far if abs(far) < 1 else one
+        return -t * (-(t**2) / 2).exp() / (2 * arb.pi()).sqrt()
+
+    return stored.Curve(lambda x: ((cut - x) / arb(2).sqrt()).erfc() / 2, bend=bend)
+
+
+def zone(spec: Spec) -> float:
+    """δ₀, a power of two, so that what is divided by it is exact: about a tenth of δ."""
+    return 2.0 ** math.floor(math.log2(resolution(spec) / 10))
 
 
 def _reach(spec: Spec) -> float:
@@ -176,11 +218,12 @@ def stages(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
         SOURCE,
         chosen.logarithm,
         of=lambda p: np.log(np.maximum(p, float(spec.truncation or 0))),
-        error=float(spec.error or 0) / 20,
+        error=stored.deviation(chosen.logarithm, stored.LOGARITHM),
         source=stream["probability"],
         one=stream["position"].part(2, of=3),
         to=stream["logits"],
-        inherited=(1 / float(spec.truncation or 1)) * (bound + Bound(0.0, lines.promise.total.rounding)),
+        inherited=above(1 / arb(float(spec.truncation or 1)))
+        * (bound + Bound(0.0, lines.promise.total.rounding)),
     )
     return [[_slopes(spec, stream, chosen, white)], [mean], [lines], [logits]]
 
@@ -211,7 +254,7 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
     """One lemma: from x_k and y_k to the mean over nodes of the exact probabilities along their lines."""
     rule, at = chosen.rule, stream.registers
     delta, theta, reach = resolution(spec), posterior.largest_ratio(spec), 2 * _reach(spec)
-    longest = float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0))
+    longest = _longest(rule)
     farthest = reach * (longest + theta) * (1 + 1e-3)
     beyond = gate_size(4 * farthest / delta + 4 * chosen.cut)  # M
     gate = gate_size(4 / delta * 2 * spec.horizon)
@@ -219,7 +262,7 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
     first, second = _pairs(spec.actions)
     moves, levels = _moves(stream, rule, first, second, gate), _tree(spec, stream, chosen, one)
     steps = [
-        Step((), (_inverse(spec, stream, chosen), _offsets(stream, one, beyond, delta * ZONE))),
+        Step((), (_inverse(spec, stream, chosen), _offsets(stream, one, beyond, zone(spec)))),
         Step((moves,), levels[0].units),
         *levels[1:],
     ]
@@ -243,15 +286,15 @@ def _rounding(
     """What rounding does to p̂_k: here, and by what it did to x̂ and ŷ before.
 
     Ends of intervals that matter are at most C, so that α_j − α_k = b/c is at most C·reach. To such an end add: the rounding
-    of c by interpolation and by the gate, times b/c; of M(1 − g), from a difference of numbers 1/ZONE times M; and of sums
+    of c by interpolation and by the gate, times b/c; of M(1 − g), from a difference of numbers δ/δ₀ times M; and of sums
     with numbers as large as M. φ ≤ 2/5 and two ends give 4/5 of it.
     """
     delta, reach, nodes = resolution(spec), 2 * _reach(spec), chosen.rule.nodes
-    longest = float(np.linalg.norm(nodes, axis=1).max(initial=0.0))
+    longest = _longest(chosen.rule)
     inverse, normal, levels = chosen.inverse, chosen.normal, 4 + math.ceil(math.log2(spec.actions))
     slopes = (len(inverse.knots) + 4) * inverse.size + 8 * gate * 2 * spec.horizon
-    ends = chosen.cut * reach * slopes + (4 / ZONE + 8 * levels + spec.dim) * beyond
-    sums = 2 * (len(normal.knots) + len(nodes) + 4) * normal.size
+    ends = chosen.cut * reach * slopes + (4 * delta / zone(spec) + 8 * levels + spec.dim) * beyond
+    sums = 2 * (len(normal.knots) + len(nodes) + 4) * normal.size * len(nodes)
     carried = (2 * white.total.rounding * (longest + chosen.cut) + 2 * mean.total.rounding) / delta
     return UNIT * (0.8 * ends + sums), 0.8 * 2 * carried
 
@@ -374,8 +417,8 @@ def _mean(stream: Stream, chosen: Plan, arms: int, nodes: int) -> tuple[Units, U
     one, to = stream["position"].part(2, of=3), stream["probability"]
     entries = np.tile(np.arange(arms), nodes)
 
-    def part(name: str, scale: float) -> Units:
-        normal, source = interpolation.scaled(chosen.normal, scale), read(stream[name])
+    def part(name: str, sign: float) -> Units:
+        normal, source = interpolation.scaled(chosen.normal, sign), read(stream[name])
         return interpolation.neurons(f"Φ of {name}", normal, source=source, one=one, to=to, entries=entries)
 
-    return part("high", 1 / nodes), part("low", -1 / nodes)
+    return part("high", 1.0), part("low", -1.0)

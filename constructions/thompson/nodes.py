@@ -10,6 +10,7 @@ from scipy.stats import qmc
 
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.thompson.spec import Spec
+from constructions.tokens import admitted_separation
 
 APART = 1e-4
 """ζ."""
@@ -99,7 +100,7 @@ def chance(spec: Spec) -> Chance:
     e = ±1, and there is nothing to sample.
     """
     pairs, density = spec.actions * (spec.actions - 1) / 2, math.sqrt(spec.dim / (2 * math.pi))
-    share = max(APART, resolution(spec) / (spec.separation * contraction(spec)))
+    share = max(APART, resolution(spec) / (admitted_separation(spec) * contraction(spec)))
     if spec.dim == 1:
         return Chance(float(share > 1), 0.0, 1, False)
     degrees = np.repeat(np.arange(9), [2, 0, 1, 2, 2, 6, 6, 18, 16])[

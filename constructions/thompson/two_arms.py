@@ -34,14 +34,18 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb
 from scipy.special import erfcx, log_ndtr
 
+from constructions import checks
 from constructions.block import UNIT, Block, Bound
-from constructions.primitives import copying, descent, interpolation, product
+from constructions.outward import above, balls, below
+from constructions.primitives import copying, descent, interpolation, product, stored
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.stream import Stream
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.spec import Spec
+from constructions.tokens import admitted_norms, admitted_reward, admitted_separation
 
 SOURCE = "Theorem approx_thompson_linear, step 4, two arms"
 SHARE = 0.7
@@ -78,7 +82,8 @@ def plan(spec: Spec) -> Plan:
     spread = min(math.sqrt(wanted / 8), 0.5)
 
     def ratio(epsilon: float) -> float:
-        return most * ((1 + epsilon) * (1 + 2 * spread**2) / math.sqrt(1 - epsilon) - 1)
+        part = arb(epsilon)
+        return above(most * ((1 + part) * (1 + 2 * arb(spread) ** 2) / (1 - part).sqrt() - 1))
 
     def enough(epsilon: float) -> bool:
         return epsilon < 0.5 and ratio(epsilon) <= wanted * most
@@ -89,7 +94,8 @@ def plan(spec: Spec) -> Plan:
         depth = posterior.least_depth(spec, enough)
         residual = posterior.method(spec).residual(depth)
     error = ratio(residual)
-    whole = 2 * (tail + error * (most + error + math.sqrt(2 / math.pi)))
+    whole = above(2 * (tail + error * (most + arb(error) + (2 / arb.pi()).sqrt())))
+    checks.carried(float(spec.error or 0), whole)
     return Plan(depth, residual, spread, error, tail, whole)
 
 
@@ -129,7 +135,7 @@ def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
     moments = (_by_newton if spec.solver == "newton" else _by_descent)(spec, stream, chosen)
     inverse_root = _inverse_root(stream, chosen, moments)
     products = _products(spec, stream, chosen, moments, inverse_root.promise.own.rounding)
-    theta = posterior.largest_ratio(spec) + chosen.ratio
+    theta = above(arb(posterior.largest_ratio(spec)) + chosen.ratio)
     return [*moments.stages, [inverse_root], *products, [_logits(stream, chosen, theta, products[-1][0])]]
 
 
@@ -146,15 +152,18 @@ def _own(
 
 def _by_descent(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     """M = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
-    at, high, depth = stream.registers, 2 * spec.action_norm[1], chosen.depth
+    at, high, depth = stream.registers, 2 * admitted_norms(spec)[1], chosen.depth
     arms = [at["arms"].part(n, of=2) for n in range(2)]
     terms = ((1.0, arms[0]), (-1.0, arms[1]))
     difference = copying.combine("difference u", SOURCE, terms=terms, to=at["difference"], bound=high)
     mean = posterior.estimate(spec, stream, depth)
     solved = posterior.inverse(spec, stream, "solved", depth, vectors="difference", norm=high, source="4")
     largest, r, epsilon = largest_eigenvalue(spec), spec.noise_variance, chosen.residual
-    low, most = spec.separation**2 / largest * (1 - epsilon), high**2 / spec.ridge * (1 + epsilon)
-    estimate = descent.largest_estimate(spec.ridge, spec.horizon, spec.reward_max) + mean.promise.total.error
+    apart = admitted_separation(spec)
+    low = below(arb(apart) ** 2 / largest * (1 - arb(epsilon)))
+    most = above(arb(high) ** 2 / spec.ridge * (1 + arb(epsilon)))
+    estimate = above(descent.largest_estimate(spec.ridge, spec.horizon, admitted_reward(spec)))
+    estimate += mean.promise.total.error
     registers, carried = ("estimate", "difference", "gap"), high * mean.promise.total
     gap = _own(spec, stream, "gap ⟨u, μ⟩", registers, high * estimate, carried)
     registers, carried = (
@@ -163,7 +172,7 @@ def _by_descent(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     )
     variance = _own(spec, stream, "variance uᵀΣ⁻¹u", registers, most, carried)
     steepness = math.sqrt(largest)  # of ‖u‖ in √q
-    apart = difference.promise.total.rounding / spec.separation  # rounding of u, relative
+    apart = difference.promise.total.rounding / apart  # rounding of u, relative
     shake = variance.promise.own.rounding / low + largest * solved.promise.total.rounding / high
     shake += 2 * apart * steepness / math.sqrt(spec.ridge)
     gap_shake = gap.promise.own.rounding * _longest(chosen, r * low) + steepness / math.sqrt(r) * (
@@ -178,18 +187,17 @@ def _by_newton(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     solved = by_newton.stages(spec, stream, by_newton.chosen(spec, chosen.depth))
     white, half = (block.promise.total for block in solved[-1])
     largest, epsilon = largest_eigenvalue(spec), chosen.residual
-    theta, reach = posterior.largest_ratio(spec), 2 * math.sqrt(spec.prior_variance) * spec.action_norm[1]
-    contraction = spec.noise_variance / largest
-    low, most = spec.separation**2 * contraction * (1 - epsilon), reach**2 * (1 + epsilon)
+    theta, reach, high = posterior.largest_ratio(spec), 2 * posterior.reach(spec), admitted_norms(spec)[1]
+    contraction, apart = spec.noise_variance / largest, admitted_separation(spec)
+    low = below(arb(apart) ** 2 * spec.noise_variance / largest * (1 - arb(epsilon)))
+    most = above(arb(reach) ** 2 * (1 + arb(epsilon)))
     registers, whole = ("half", "white", "gap"), reach * theta * (1 + epsilon)
-    carried = Bound(reach * theta * epsilon, theta * white.rounding + reach * half.rounding)
+    carried = Bound(above(arb(reach) * theta * epsilon), theta * white.rounding + reach * half.rounding)
     gap = _own(spec, stream, "gap ⟨u, μ⟩", registers, 2 * whole, carried)
     registers, carried = ("white", "white", "variance"), Bound(epsilon * most, 2 * reach * white.rounding)
     variance = _own(spec, stream, "variance r uᵀΣ⁻¹u", registers, 2 * most, carried)
-    relative = white.rounding / (
-        2 * spec.action_norm[1] * math.sqrt(contraction)
-    )  # of x, which is linear in u
-    apart = UNIT * 32 * spec.action_norm[1] / spec.separation  # rounding of i·a_1 − i·a_2, relative
+    relative = white.rounding / (2 * high * math.sqrt(contraction))  # of x, which is linear in u
+    apart = UNIT * 32 * high / apart  # rounding of i·a_1 − i·a_2, relative
     relative += apart * math.sqrt(largest / spec.ridge)
     shake = variance.promise.own.rounding / low + 2 * relative
     gap_shake = gap.promise.own.rounding * _longest(chosen, low) + theta * relative + half.rounding
@@ -210,10 +218,17 @@ def _inverse_root(stream: Stream, chosen: Plan, moments: Moments) -> Block:
     """S ≈ 1/√(rq)."""
     (low, most), r = moments.variance, moments.noise
     longest = _longest(chosen, r * low)
+    with balls():
+        meant = stored.power(0.5).scaled(1 / arb(r).sqrt())
+    curve, _ = stored.within(
+        lambda aim: interpolation.scaled(interpolation.power(0.5, low, most, aim), 1 / math.sqrt(r)),
+        meant,
+        chosen.spread,
+    )
     return interpolation.function(
         "1/√(r uᵀΣ⁻¹u)",
         SOURCE,
-        interpolation.scaled(interpolation.power(0.5, low, most, chosen.spread), 1 / math.sqrt(r)),
+        curve,
         of=lambda x: 1 / np.sqrt(r * np.maximum(x, low)),
         error=chosen.spread * longest,
         source=stream["variance"],
@@ -275,18 +290,36 @@ def _products(
 def _logits(stream: Stream, chosen: Plan, theta: float, ratio: Block) -> Block:
     """The two log-probabilities, log Φ(±t)."""
     slope = theta + math.sqrt(2 / math.pi)
+    curve, reached = stored.within(
+        lambda aim: interpolation.walk(lambda x: float(log_ndtr(x)), curvature, -theta, theta, aim),
+        LOG_NORMAL,
+        chosen.tail,
+    )
     return interpolation.function(
         "log Φ(±t)",
         SOURCE,
-        interpolation.walk(lambda x: float(log_ndtr(x)), curvature, -theta, theta, chosen.tail),
+        curve,
         of=log_ndtr,
-        error=chosen.tail,
+        error=reached,
         source=stream["ratio"],
         one=stream["position"].part(2, of=3),
         to=stream["logits"],
         inherited=slope * ratio.promise.total,
         signs=(1.0, -1.0),
     )
+
+
+def _log_normal(x: arb) -> arb:
+    return ((-x / arb(2).sqrt()).erfc() / 2).log()
+
+
+def _bend(left: arb, right: arb) -> arb:
+    """(log Φ)'' at the left end, where it is largest: −m(x + m), m = φ/Φ."""
+    mills = (-(left**2) / 2).exp() / (arb.pi() / 2).sqrt() / (-left / arb(2).sqrt()).erfc()
+    return -mills * (left + mills)
+
+
+LOG_NORMAL = stored.Curve(_log_normal, bend=_bend)
 
 
 def curvature(x: float) -> float:
