@@ -94,7 +94,7 @@ def check_steps(chosen: Plan, registers: dict[str, list[arb]], counts: Counts) -
             log = registers["factor"][k] + wins * arb(float(chosen.rule.logs[g]))
             log += losses * arb(float(chosen.rule.logs[count - 1 - g]))
             true, below = at(f, u), at(cdf, u)
-            assert abs(log - true.log()) <= drift or not drift
+            assert abs(log - true.log()) <= drift
             assert (1 - d1) * true <= held[0] <= (1 + r1) * true + chosen.density.absolute
             assert below <= held[1] <= (1 + r1) * below + e
             assert (-arb(chosen.log_cdf.shortfall)).exp() * below <= held[2].exp() <= (1 + r1) * below + eta

@@ -46,6 +46,12 @@ for which q is a bound, follows from its being at most ½.) Write C for e^{certi
 total variation is Σ_k max(TS_k − TF_k, 0) ≤ Σ_k p_k(1 − 1/C), and 1 − TF_k = Σ_{j≠k} TF_j ≥ (1 − p_k)/C.  ∎
 
 An error is paid for A times, not A² times, and not divided by the probability it falls on: this is what one sign buys.
+
+**How sharp.** On 4,500 sets of counts with A = 5, T = 200, ε = 0.01, log Z reaches 0.0076 of the 0.0099 that is certified,
+but log TS_k − log TF_k only 0.0010: where it is largest, p̃_k itself is 0.0060 too large. Each p̃_k is a mean over dozens of
+nodes, whose chords are too high by about two thirds of the most they can be, so that all arms gain nearly the same factor,
+which the softmax takes away. (Alone, layers 2 and 3 reach 0.0004, layer 5 reaches 0.0007, layers 4 and 6 reach 0.0002.) The
+certificate allows for an arm whose exponents are all at knots while those of the others are all between them.
 """
 
 import math
