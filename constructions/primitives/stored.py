@@ -113,12 +113,12 @@ def within(
         ValueError: if rounding alone is as large as the error.
     """
     aim = error
-    for _ in range(tries):
+    for step in range(1, tries + 1):
         found = make(aim)
         reached = deviation(found, curve)
         if reached <= error:
             return found, reached
-        aim -= 2 * (reached - error)
+        aim -= 2**step * (reached - error)  # further each time, as rounding may take a small step back
         if not aim > error / 2:
             break
     raise ValueError(f"error: wanted neurons of float64 within {error:.3g} of a function, got {reached:.3g}")
@@ -132,7 +132,7 @@ def power_of_counts(exponent: float, most: int, spread: float) -> tuple[Interpol
     """
 
     def make(aim: float) -> Interpolant:
-        line = interpolation.power(exponent, 1.0, max(most, 2), aim)
+        line = interpolation.power(exponent, 1.0, max(most, 2), aim * (1 - 1e-9))  # the rest is for rounding
         return Interpolant(np.append(0.0, line.knots), np.append(line.values[0], line.values), left=True)
 
     wanted = replace(power(exponent), value=lambda n: n.max(arb(1)) ** -arb(exponent))
