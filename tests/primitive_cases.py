@@ -202,7 +202,7 @@ def logarithms_case(high: float, error: float) -> Case:
         stream,
         block,
         tokens,
-        (1, 0, 2 * len(curve.knots) + 1),
+        (1, 0, 2 * len(curve.knots) - 1),
         lambda past: [math.log(max(x, error)) for x in past[-1]["x"]],
         (matrix(stream, [{"x": [error, high], "one": 1}]),),
     )

@@ -9,9 +9,15 @@ interpolant is a. About (x_max + log(r/a) + 2)/√(8r) knots, for a ≤ r.
 
 **Logarithms.** log x ≤ y ≤ log(x + a). Chords of log(x + a) lie below it, since it is concave. A chord of slope s exceeds
 log x least at x = 1/s; a piece reaches as far as that excess is at least 0. The first knot is 0. About 2√(x_max/(8a)) knots:
-no logarithm of a, for an error of a in x costs nothing where x is small.
+no logarithm of a, for an error of a in x costs nothing where x is small. Neurons face left: at large x there
+are no slopes of size 1/a that would have to cancel.
 
-Outside of its knots an interpolant is constant.
+Below its first knot an exponential is constant; nobody goes beyond the last, nor below that of a logarithm.
+
+**In float64.** These choices are made in float64, and weights of neurons are rounded. What the stored neurons do is measured
+in balls, knot by knot: y/e^x has no minimum within a piece, and (y − a)/e^x has one maximum at most; e^y − x has no maximum,
+and y − log x one minimum. So each bound is had at the ends of a piece, or at one point between them. What is missing at the
+lower side is the *shortfall* d: e^{−d}e^x ≤ y, log x − d ≤ y. It is about 10⁻¹⁵.
 """
 
 import math
@@ -19,14 +25,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Promise, Step, Units
 from constructions.links import Link, Values, held, read, repeat_rows, stack
+from constructions.outward import above, balls
+from constructions.primitives.interpolation import Interpolant, neurons
+from constructions.primitives.stored import pieces
 from constructions.stream import Register
 
 MOST_KNOTS = 100_000
 """More would only serve errors that rounding in float64 exceeds."""
+
+ROUNDED = 4 * UNIT
+"""Part by which rounding the products of weights and bends, all > 0 where x is below the last knot, can change their sum."""
 
 SLACK = 1e-9
 """Part of an error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
@@ -37,16 +50,25 @@ class Envelope:
     """A piecewise linear function that lies above a curve by no more than is allowed.
 
     Attributes:
-        knots: where its slope changes; constant outside.
+        knots: where its slope changes.
         values: at the knots.
-        relative: r, for exponentials.
-        absolute: a.
+        left: whether neurons face left.
+        shortfall: d, of the stored neurons.
+        relative: r of the stored neurons, for exponentials.
+        absolute: a of the stored neurons.
     """
 
     knots: Float[np.ndarray, " knots"]
     values: Float[np.ndarray, " knots"]
+    left: bool
+    shortfall: float
     relative: float
     absolute: float
+
+    @property
+    def interpolant(self) -> Interpolant:
+        """The same between the first and the last knot."""
+        return Interpolant(self.knots, self.values, self.left)
 
     @property
     def slopes(self) -> Float[np.ndarray, " pieces"]:
@@ -64,7 +86,7 @@ class Envelope:
 
 
 def exponential(high: float, relative: float, absolute: float) -> Envelope:
-    """The function with e^x ≤ y ≤ (1 + relative)e^x + absolute for all x ≤ high with the fewest knots.
+    """The function with e^x ≤ y ≤ (1 + relative)e^x + absolute for all x ≤ high with the fewest knots, but for rounding.
 
     >>> len(exponential(0.0, 0.01, 0.01).knots)
     7
@@ -83,11 +105,19 @@ def exponential(high: float, relative: float, absolute: float) -> Envelope:
         return chord - (1 + relative) * math.exp(top) <= absolute * (1 - SLACK)
 
     knots = _furthest(fits, math.log(absolute), high)
-    return Envelope(knots, np.exp(knots), relative, absolute)
+    values = np.exp(knots)
+    lowest, highest, first = arb("inf"), arb(0), float(values[0])
+    with balls():
+        for left, right, slope, value in pieces(Interpolant(knots, values)):
+            top = left.max(right.min(left + 1 - (value - first) / slope))
+            highest = highest.max((value - first + slope * (top - left)) / top.exp())
+            lowest = lowest.min(value / left.exp()).min((value + slope * (right - left)) / right.exp())
+        shortfall = max(0.0, above(-lowest.log()))
+        return Envelope(knots, values, False, shortfall, above(highest - 1), first)
 
 
 def logarithm(high: float, absolute: float) -> Envelope:
-    """The function with log x ≤ y ≤ log(x + absolute) for 0 ≤ x ≤ high with the fewest knots.
+    """The function with log x ≤ y ≤ log(x + absolute) for 0 ≤ x ≤ high with the fewest knots, but for rounding.
 
     >>> len(logarithm(1.0, 0.01).knots)
     8
@@ -102,7 +132,14 @@ def logarithm(high: float, absolute: float) -> Envelope:
         return math.log(start + absolute) + slope * (low - start) - math.log(low) >= SLACK * absolute
 
     knots = _furthest(fits, 0.0, high)
-    return Envelope(knots, np.log(knots + absolute), 0.0, absolute)
+    values = np.log(knots + absolute)
+    missing, excess = arb(0), arb(0)
+    with balls():
+        for left, right, slope, value in pieces(Interpolant(knots, values, left=True)):
+            low = left.max(right.min(1 / slope))
+            missing = missing.max(low.log() - value - slope * (low - left))
+            excess = excess.max(value.exp() - left).max((value + slope * (right - left)).exp() - right)
+        return Envelope(knots, values, True, above(missing), 0.0, above(excess))
 
 
 def _check_knots(name: str, knots: float) -> None:
@@ -144,8 +181,9 @@ def exponentials(
     Claim: entry k of `to` is Σ_n weights_n exp(x_{kN+n}) over N terms, the x being the rows of the link `of`.
     Source: theorem ours (constructions/thompson/bernoulli.py).
     Reads: what `of` reads, one.  Writes: to.
-    Error: from lift to r·sum + a·Σ weights + lift, never below; `largest` bounds the sum, `size` what the terms of an x add
-    up to in absolute value; `exponents` computes the x in plain NumPy, `inherited` is what errors of what is read cause.
+    Error: from −d·sum + lift to r·sum + a·Σ weights + lift, and a part ROUNDED of it all. `largest` bounds the sum, `size`
+    what the terms of an x add up to in absolute value; `exponents` computes the x in plain NumPy, `inherited` is what errors
+    of what is read cause.
     Needs: x ≤ the last knot, weights ≥ 0.
     Cost: 1 MLP layer of a neuron a knot and a row, and one for all; no heads.
 
@@ -163,8 +201,7 @@ def exponentials(
         terms = np.exp(exponents(values))
         return terms.reshape(len(terms), to.size, len(weights)) @ weights
 
-    total = float(weights.sum())
-    excess = curve.relative * largest + curve.absolute * total + lift
+    excess = error_of_sums(curve, weights, lift, largest)
     steepest = float((curve.slopes / curve.values[:-1]).max())  # what rounding of x does to y, relatively
     terms = len(curve.knots) * len(weights)  # all ≥ 0: none cancel
     own = Bound(excess, UNIT * (8 * size * steepest + 4 * (terms + 8)) * (largest + excess))
@@ -184,29 +221,48 @@ def logarithms(
     Reads: of, one.  Writes: to.
     Error: at most log 2, and from log(of_k) up to log(of_k + a), whatever of_k ≤ the last knot; `inherited` is what
     errors of `of` cause.
-    Cost: 1 MLP layer of a neuron a knot and an entry, and one for all; no heads.
+    Cost: 1 MLP layer of (knots − 1) neurons an entry, and one for all; no heads.
 
     >>> from constructions.stream import Stream
     >>> s = Stream.of(x=2, one=1, out=2)
     >>> curve = logarithm(1.0, 0.01)
     >>> block = logarithms("log x", "", curve, of=s["x"], one=s["one"], to=s["out"], inherited=Bound(0.0))
     >>> block.steps[0].units[0].reads.height
-    17
+    15
     """
     low, high = curve.absolute, float(curve.knots[-1])
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return np.log(np.clip(held(values, of), low, high))
 
-    points = np.append(curve.knots[curve.knots > low], low)  # between knots y − log x is convex
-    bends = np.abs(curve.bends)
-    cancelled = float((bends * (high - curve.knots)).sum() + np.abs(curve.values[0]))
-    rounding = UNIT * (8 * high * float(bends.sum()) + 4 * (len(bends) + 8) * cancelled)
-    own = Bound(float((curve(points) - np.log(points)).max()), rounding)
+    own = Bound(_distance(curve), UNIT * 4 * (len(curve.knots) + 8) * curve.interpolant.size)
     largest = float(np.abs(curve.values).max())
-    units = _units(name, curve, read(of), one, to, np.ones(1), 0.0)
+    units = neurons(name, curve.interpolant, source=read(of), one=one, to=to)
     promise = Promise(f"x ≤ {high:.3g}", own, own + inherited, math.sqrt(to.size) * largest)
     return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
+
+
+def error_of_sums(
+    curve: Envelope, weights: Float[np.ndarray, " terms"], lift: float, largest: float
+) -> float:
+    """Bound on the error of sums of exponentials with the weights as they are given."""
+    rise = curve.relative * arb(largest) + curve.absolute * _sum(weights)
+    whole = rise.max(curve.shortfall * arb(largest)) + lift
+    return above(whole + ROUNDED * (whole + largest))
+
+
+def _distance(curve: Envelope) -> float:
+    """Bound on |y − log max(x, a)|: between knots the difference is convex beyond a, and monotone before."""
+    worst, low = arb(curve.shortfall), arb(curve.absolute)
+    with balls():
+        for left, right, slope, value in pieces(curve.interpolant):
+            for x in (left, right, left.max(right.min(low))):
+                worst = worst.max(abs(value + slope * (x - left) - x.max(low).log()))
+        return above(worst)
+
+
+def _sum(weights: Float[np.ndarray, " terms"]) -> arb:
+    return sum(map(arb, weights.tolist()), arb(0))
 
 
 def _units(
@@ -222,7 +278,7 @@ def _units(
     knots, terms, entries = len(curve.knots), len(weights), np.arange(to.size)
     thresholds = repeat_rows(read(one), of.height * knots).scale_rows(np.tile(curve.knots, of.height))
     bends = np.tile(np.outer(weights, curve.bends).ravel(), to.size)
-    constant = curve.values[0] * weights.sum() + lift
+    constant = above(_sum(weights) * float(curve.values[0]) + lift)
     return Units(
         role,
         stack(repeat_rows(of, knots) - thresholds, read(one)),

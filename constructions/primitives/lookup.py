@@ -151,8 +151,7 @@ def one_hot(name: str, source: str, *, of: Register, to: Register, one: Register
 
 def table_units(role: str, of: Entries, to: Register, one: Register, values: Sequence[Fraction]) -> Units:
     """Neurons that add values[N_m] to entry m of `to`: one a value after the first, and one for all."""
-    size, slopes = len(of[1]), [after - before for before, after in pairwise(values)]
-    weights = np.array([after - before for before, after in pairwise([Fraction(0), *slopes])], dtype=object)
+    size, weights = len(of[1]), np.array(_bends(values), dtype=object)
     steps, entries = len(weights), np.arange(size)
     reads = repeat_rows(pick(*of), steps) - _thresholds(one, np.arange(steps), size)
     return Units(
@@ -163,6 +162,24 @@ def table_units(role: str, of: Entries, to: Register, one: Register, values: Seq
             (to, entries, np.full(size, size * steps), np.full(size, values[0])),
         ),
     )
+
+
+def _bends(values: Sequence[Fraction]) -> list[Fraction]:
+    slopes = [after - before for before, after in pairwise(values)]
+    return [after - before for before, after in pairwise([Fraction(0), *slopes])]
+
+
+def stored_values(values: Sequence[Fraction]) -> list[Fraction]:
+    """What the neurons of a table make of each count when their weights are float64.
+
+    >>> stored_values([Fraction(0), Fraction(1, 3), Fraction(2, 3)])[1] == Fraction(1 / 3)
+    True
+    """
+    found, slope = [Fraction(float(values[0]))], Fraction(0)
+    for bend in _bends(values):
+        slope += Fraction(float(bend))
+        found.append(found[-1] + slope)
+    return found
 
 
 def table(

@@ -6,13 +6,15 @@ a straight line y = α + sx, its distance from the function is taken at both end
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import accumulate, pairwise
 
+import numpy as np
 from flint import arb
 
 from constructions.outward import above, balls
+from constructions.primitives import interpolation
 from constructions.primitives.interpolation import Interpolant
 
 
@@ -82,6 +84,13 @@ def deviation(interpolant: Interpolant, curve: Curve) -> float:
         return above(worst)
 
 
+def pieces(interpolant: Interpolant) -> list[tuple[arb, arb, arb, arb]]:
+    """Of every piece: its ends, the slope, and the value at the left end, as the neurons make them."""
+    knots = [arb(x) for x in interpolant.knots.tolist()]
+    values, slopes = _made(interpolant, knots)
+    return list(zip(knots[:-1], knots[1:], slopes, values[:-1], strict=True))
+
+
 def _made(interpolant: Interpolant, knots: list[arb]) -> tuple[list[arb], list[arb]]:
     """Values at the knots and slopes between them, as the neurons make them."""
     weights, gaps = interpolant.weights.tolist(), [b - a for a, b in pairwise(knots)]
@@ -104,12 +113,27 @@ def within(
         ValueError: if rounding alone is as large as the error.
     """
     aim = error
-    for _ in range(tries):
+    for step in range(1, tries + 1):
         found = make(aim)
         reached = deviation(found, curve)
         if reached <= error:
             return found, reached
-        aim -= 2 * (reached - error) + error * 2.0**-48
+        aim -= 2**step * (reached - error) + error * 2.0**-48  # further each time, and more than a rounding
         if not aim > error / 2:
             break
     raise ValueError(f"error: wanted neurons of float64 within {error:.3g} of a function, got {reached:.3g}")
+
+
+def power_of_counts(exponent: float, most: int, spread: float) -> tuple[Interpolant, float]:
+    """max(n, 1)^-exponent for 0 ≤ n ≤ most within a factor 1 ± spread, flat up to 1, and how near its neurons are.
+
+    >>> power_of_counts(1.0, 50, 1e-3)[1] <= 1e-3
+    True
+    """
+
+    def make(aim: float) -> Interpolant:
+        line = interpolation.power(exponent, 1.0, max(most, 2), aim * (1 - 1e-9))  # the rest is for rounding
+        return Interpolant(np.append(0.0, line.knots), np.append(line.values[0], line.values), left=True)
+
+    wanted = replace(power(exponent), value=lambda n: n.max(arb(1)) ** -arb(exponent))
+    return within(make, wanted, spread)

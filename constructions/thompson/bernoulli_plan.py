@@ -2,9 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from flint import arb, fmpq
+from jaxtyping import Float
 
 from constructions import checks
-from constructions.primitives import envelope
+from constructions.outward import above, balls
+from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.thompson.quadrature import Rule, rule
 
@@ -70,17 +76,23 @@ class BernoulliSpec:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The choices behind the weights.
+    """The choices behind the weights, and what follows from them.
 
-    Their errors r and a are those of the theorem in bernoulli.py.
+    Letters are those of the theorem in bernoulli.py; bounds are rounded up.
 
     Attributes:
+        arms: A.
         rule: nodes, weights and D.
+        factorials: log 0!, …, log T!, as the tables have them.
+        drift: e₀, bound on what float64 leaves of an exponent.
         density, log_cdf, share, logits: the functions of layers 2, 4, 5 and 6.
         lift: what layer 3 adds.
     """
 
+    arms: int
     rule: Rule
+    factorials: Float[np.ndarray, " counts"]
+    drift: float
     density: Envelope
     log_cdf: Envelope
     share: Envelope
@@ -88,45 +100,110 @@ class Plan:
     lift: float
 
     @property
-    def cdf_error(self) -> float:
-        """e: F ≤ F̃ ≤ F + e."""
-        rise = self.rule.spread(1.0, self.density.relative, self.density.absolute)
-        return self.lift + rise + self.rule.partial_error
+    def cdf_error(self) -> tuple[float, float]:
+        """r₁ and e: F ≤ F̃ ≤ (1 + r₁)F + e."""
+        return cdf_error(self.rule, self.density, self.drift, self.lift)
 
-    def shares(self, arms: int) -> float:
+    @property
+    def whole(self) -> arb:
+        """1 + r₁ + η: e^ℓ ≤ (1 + r₁)F + η is at most that."""
+        return 1 + sum(map(arb, self.cdf_error), arb(self.log_cdf.absolute))
+
+    @property
+    def shares(self) -> float:
         """Bound on Σ_k p̃_k."""
-        whole, last = self.rule.whole_error, self.share
-        product = (1 + self.cdf_error + self.log_cdf.absolute) ** arms
-        return (1 + last.relative) * (product + arms * whole) + arms * (last.absolute + whole)
+        with balls():
+            missed, rise = arb(self.rule.whole_error), (1 + arb(self.share.relative)) * arb(self.drift).exp()
+            products = self.whole**self.arms / (1 + arb(self.cdf_error[0])) + self.arms * missed
+            added = self.arms * (self.share.absolute + missed)
+            return above((1 + scale(self.rule)) * (rise * products + added))
 
-    def overshoot(self, arms: int) -> float:
+    @property
+    def shortfall(self) -> float:
+        """d: p_k ≤ e^d e^{logit_k}."""
+        with balls():
+            curves = (
+                (self.arms - 1) * arb(self.log_cdf.shortfall) + self.share.shortfall + self.logits.shortfall
+            )
+            return above(self.drift + curves - (1 - scale(self.rule)).log())
+
+    @property
+    def overshoot(self) -> float:
         """Bound on |p̃_k − Σ_g w_g f_k Π_{j≠k} max(D f_j, a₂)|.
 
-        Both have sums over k within the bound of `shares`, and neither falls below p_k by more than quadrature accounts for.
+        Both have sums over k within the bound of `shares`, and neither falls below p_k by more than quadrature and the
+        shortfall account for.
         """
-        missed = self.rule.whole_error + arms * self.rule.partial_error
-        return self.shares(arms) - 1 + arms * missed
+        missed = self.arms * (self.rule.whole_error + self.arms * arb(self.rule.partial_error))
+        return above(arb(self.shares) - 1 + self.shortfall + missed)
 
-    def largest(self, arms: int) -> float:
-        """Bound on Σ_g w_g f_k Π_{j≠k} (F_j + η)."""
-        return (1 + self.cdf_error + self.log_cdf.absolute) ** arms * (1 + self.rule.whole_error)
+    @property
+    def largest(self) -> float:
+        """Bound on Σ_g w_g f_k Π_{j≠k} ((1 + r₁)F_j + η)."""
+        return above(self.whole**self.arms * (1 + arb(self.rule.whole_error)))
 
-    def certificate(self, arms: int) -> float:
-        """Logarithm of the bound on Z."""
-        return math.log(self.shares(arms) + arms * self.logits.absolute)
+    @property
+    def certificate(self) -> float:
+        """Log Z + d."""
+        with balls():
+            return above((self.shares + self.arms * arb(self.logits.absolute)).log() + self.shortfall)
+
+
+def scale(rule: Rule) -> arb:
+    """What float64 leaves of the weights w_g and of their products with those of neurons, relatively."""
+    return arb(rule.weight_error) + envelope.ROUNDED
+
+
+def cdf_error(rule: Rule, density: Envelope, drift: float, lift: float) -> tuple[float, float]:
+    """r₁ and e, F̃ ≤ (1 + r₁)F + e: as f̃ lies between (1 + r₁)f − (r₁ + d₁)f and (1 + r₁)f + a₁."""
+    relative, absolute, shortfall = _errors(density, drift)
+    rise = arb(rule.spread(1.0, 0.0, absolute, above(arb(relative) + shortfall)))
+    return relative, above(lift + rise + (1 + arb(relative)) * rule.partial_error)
+
+
+def _errors(density: Envelope, drift: float) -> tuple[float, float, float]:
+    """r₁, a₁ and d₁ of layer 2, its exponents a drift off."""
+    relative = above((1 + arb(density.relative)) * arb(drift).exp() - 1)
+    return relative, density.absolute, above(density.shortfall + arb(drift))
+
+
+def log_factorials(horizon: int) -> tuple[Float[np.ndarray, " counts"], float]:
+    """Log 0!, …, log T!, and a bound on what the neurons of the three tables make of log((n + 1)!/(s! b!)) instead.
+
+    >>> log_factorials(3)[0].round(3).tolist(), log_factorials(200)[1] < 2e-12
+    ([0.0, 0.0, 0.693, 1.792], True)
+    """
+    with balls():
+        true = [(arb(n) + 1).lgamma() for n in range(horizon + 1)]
+        values = np.array([float(ball) for ball in true])
+        tables = (values[1:], true[1:]), (values[:-1], true[:-1]), (values[:-1], true[:-1])
+        errors = [_table_error(found.tolist(), wanted) for found, wanted in tables]
+        return values, above(sum(errors, arb(0)))
+
+
+def _table_error(values: list[float], wanted: list[arb]) -> arb:
+    held = lookup.stored_values(list(map(Fraction, values)))
+    numbers = [arb(fmpq(x.numerator, x.denominator)) for x in held]
+    return max((abs(x - ball).upper() for x, ball in zip(numbers, wanted, strict=True)), default=arb(0))
 
 
 def plan(spec: BernoulliSpec) -> Plan:
     """The functions that a spec asks for."""
-    arms, longest = spec.actions, math.log(spec.horizon)
-    budget = {name: spec.error * (1 - 4 * QUADRATURE) * share for name, share in SHARES.items()}
+    arms, budget = (
+        spec.actions,
+        {name: spec.error * (1 - 4 * QUADRATURE) * part for name, part in SHARES.items()},
+    )
     nodes = rule(arms, spec.horizon, spec.error * QUADRATURE / arms)
-    unit = nodes.spread(1.0, 1 - ABSOLUTE, ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)
-    first, last = budget["density"] / (arms * unit), budget["share"]
+    factorials, table_error = log_factorials(spec.horizon)
+    drift = above(table_error + (spec.horizon - 1) * arb(nodes.log_error))
+    moved = nodes.spread(1.0, 0.0, ABSOLUTE, 1 - ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)
+    first, last = budget["density"] / ((arms - 1) * (1 - ABSOLUTE) + arms * moved), budget["share"]
+    longest = above(arb(spec.horizon).log() + drift)
     density = envelope.exponential(longest, (1 - ABSOLUTE) * first, ABSOLUTE * first)
-    log_cdf = envelope.logarithm(1.0, budget["log_cdf"] / arms)
-    highest = longest + (arms - 1) * math.log1p(log_cdf.absolute)
+    lift = above(arb(nodes.spread(-1.0, *_errors(density, drift))) + nodes.partial_error)
+    highest_cdf = above(1 + sum(map(arb, cdf_error(nodes, density, drift, lift)), arb(0)))
+    log_cdf = envelope.logarithm(highest_cdf, budget["log_cdf"] / arms)
+    highest = above(longest + (arms - 1) * (arb(highest_cdf) + log_cdf.absolute).log())
     share = envelope.exponential(highest, (1 - ABSOLUTE) * last, ABSOLUTE * last / arms)
-    lift = nodes.spread(-1.0, density.relative, density.absolute) + nodes.partial_error
     logits = envelope.logarithm(math.exp(spec.error), budget["logits"] / arms)
-    return Plan(nodes, density, log_cdf, share, logits, lift)
+    return Plan(arms, nodes, factorials, drift, density, log_cdf, share, logits, lift)

@@ -9,10 +9,10 @@ score_k = s_k/max(n_k, 1) + c/√max(n_k, 1).
 **Theorem.** Every log-probability is off by at most 2(1 + c)δ/τ, for every history. With δ = min(½, ετ/(2(1 + c))) that
 is at most ε. There are 2 layers, 2A heads, A² + 7A + 4 registers and at most 2A(2 + ln(max(T, 2))/√δ) + 2 neurons.
 
-*Proof.* As 0 ≤ s_k ≤ n_k, a factor 1 ± δ moves the mean by at most s_kδ/max(n_k, 1) ≤ δ. The width is at most 1 and is moved
-by at most δ. So a logit is off by at most (1 + c)δ/τ, and log-softmax is 2-Lipschitz in the largest difference. Neurons: the
-knots of x^-p lie g apart in x, with (g − 1)g^{p/2} = 4√(δ/(p(p + 1))). For δ ≤ ½ and p = 1 or ½ that gives ln g ≥ √δ, so
-that an arm takes at most 1 + ln(max(T, 2))/√δ pieces from 1 on, and one below; one neuron a curve is for the constant.  ∎
+*Proof.* As 0 ≤ s_k ≤ n_k, a factor 1 ± δ moves the mean by at most s_kδ/max(n_k, 1) ≤ δ. The width is at most 1 and moves by
+at most δ. So a logit is off by at most (1 + c)δ/τ, and what float64 leaves of 1/τ and c/τ, for which ε has room; log-softmax
+is 2-Lipschitz in the largest difference. Neurons: the knots of x^-p lie g apart in x, (g − 1)g^{p/2} = 4√(δ/(p(p + 1))). For
+δ ≤ ½ and p = 1 or ½ that gives ln g ≥ √δ: at most 1 + ln(max(T, 2))/√δ pieces from 1 on, one below, and one constant.  ∎
 """
 
 import math
@@ -27,7 +27,7 @@ from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Ste
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.links import Values, read
-from constructions.primitives import copying, interpolation, product
+from constructions.primitives import copying, interpolation, product, stored
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
@@ -101,14 +101,13 @@ def counts(spec: Spec, stream: Stream) -> Block:
 
 def power(spec: Spec, stream: Stream, counted: Block, exponent: float, to: str) -> Block:
     """max(n_k, 1)^-exponent: one flat piece up to n = 1, then knots at even steps of log n."""
-    curve = interpolation.power(exponent, 1.0, max(spec.horizon, 2), spec.spread)
-    knots, values = np.append(0.0, curve.knots), np.append(curve.values[0], curve.values)
+    curve, error = stored.power_of_counts(exponent, spec.horizon, spec.spread)
     return interpolation.function(
         f"1/n^{exponent:g}",
         SOURCE,
-        interpolation.Interpolant(knots, values, left=True),
+        curve,
         of=lambda n: np.maximum(n, 1.0) ** -exponent,
-        error=spec.spread,
+        error=error,
         source=stream["plays"],
         one=stream["position"].part(2, of=3),
         to=stream[to],
@@ -129,7 +128,7 @@ def build(spec: Spec) -> Construction:
     inverse, width = (power(spec, stream, counted, p, to) for p, to in ((1.0, "inverse"), (0.5, "width")))
     drift = counted.promise.total.rounding + steps * inverse.promise.total.rounding
     registers = {"left": stream["wins"], "right": stream["inverse"], "position": stream["position"]}
-    inherited = Bound(spec.spread, drift)  # s_k ≤ n_k, and 1/n_k is within a factor
+    inherited = Bound(inverse.promise.own.error, drift)  # s_k ≤ n_k, and 1/n_k is within a factor
     mean = product.own_token(
         "mean s/n", SOURCE, to=stream["mean"], bound=steps, tokens=2 * steps, inherited=inherited, **registers
     )
@@ -139,11 +138,12 @@ def build(spec: Spec) -> Construction:
         terms=((1 / tau, stream["mean"]), (c / tau, stream["width"])),
         to=stream["logits"],
         bound=(1 + c) * (1 + spec.spread) / tau,
-        inherited=(1 / tau) * (mean.promise.total + c * width.promise.total),
+        inherited=math.nextafter(1 / tau, math.inf) * (mean.promise.total + c * width.promise.total),
+        error=2 * UNIT * (1 + c) / tau,  # 1/τ and c/τ are rounded, mean and width at most 1 + δ ≤ 3/2
     )
     stages = [[counted], [inverse, width], [mean], [logits]]
     blocks = tuple(block for stage in stages for block in stage)
     radius = clip_radius([2 * steps, 4 * steps**2, 1, math.sqrt(arms), 1], blocks)
     transformer = assemble(stream, BANDIT_INPUTS, stages, radius)
-    tokens, certificate = BanditTokens(stream, spec, bernoulli=True), 2 * logits.promise.total.error
-    return Construction(spec, tokens, blocks, transformer, certificate)
+    checks.carried(spec.error, certificate := 2 * logits.promise.total.error)
+    return Construction(spec, BanditTokens(stream, spec, bernoulli=True), blocks, transformer, certificate)
