@@ -368,7 +368,7 @@ def test_errors_lie_inside_certificates_and_a_wrong_truth_is_seen(name):
     for seed in range(2):
         found = audit.enclose(built, truth_of(name), case.history(seed))
         assert found.exact_high <= built.certificate + room
-        assert found.holds == (found.exact_high <= built.certificate) == found.record()["holds"]
+        assert found.holds == (found.exact_high <= built.certificate + found.width) == found.record()["holds"]
     worst = max(audit.enclose(built, reversed_arms(truth), case.history(seed)).exact_low for seed in range(4))
     assert worst > built.certificate + room
 
@@ -432,6 +432,17 @@ def test_what_cannot_be_asked_is_told(change, said):
     asked = {"truth": algorithms.linucb} | change
     with pytest.raises(ValueError, match=said):
         audit.enclose(case.built(), history=case.history(), **asked)
+
+
+def test_a_certificate_of_0_is_kept_by_no_error_and_by_no_error_that_can_be_told_from_it():
+    """One decision without exploration: all logits are 0, and balls know that up to their width only."""
+    built = linucb.build(linucb.Spec(2, 3, 1, 0.01, "gd", exploration=0.0))
+    history = BanditHistory([[[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]], [], [])
+    found = audit.enclose(built, algorithms.linucb, history)
+    assert found.holds
+    assert found.exact_low == built.certificate == 0
+    assert not replace(found, exact_high=1e-20).holds
+    assert not replace(found, exact_high=1e-20, width=np.inf).holds
 
 
 def test_precision_is_put_back():
