@@ -185,6 +185,7 @@ finite = st.floats(-4, 4).map(lambda x: float(np.float32(x)))
     st.sampled_from([0.0, 1e-9, 0.5]),
 )
 @example([(1.0, -1.0, 1.0), (2.0, -2.0, 3.0)], 1.0, 0.0)  # at two knots at once
+@example([(1e-309, -1.0, 1.0), (1e-309, 1.0, 1.0), (1.0, -1.0, 1.0)], 2.0, 0.0)  # knots beyond float64
 @example([(3.0, -1.0, 1.0)], 1 / 3, 1e-17)  # a ball around a knot that float64 does not hold
 def test_a_curve_encloses_its_neurons(terms, middle, radius):
     curve = neurons.Curve.of(*map(np.array, zip(*terms, strict=True)))
