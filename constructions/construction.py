@@ -23,7 +23,6 @@ from constructions.seal import digest
 from constructions.tokens import History, Tokens
 from constructions.transformer import Size, Transformer
 
-
 RESOLUTION = 1e-9
 """Errors of log-probabilities that are smaller are not told from rounding in float64."""
 
