@@ -26,7 +26,7 @@ from verify import algorithms, bernoulli_strategies, episode_strategies, strateg
 EDGE = 0.99 * DOOR
 """By how much histories miss their bounds, as a part of them."""
 LAYERS = 400
-"""Tied layers at most; untied ones an eighth of it."""
+"""Tied layers at most; untied ones a sixteenth of it."""
 Generator = np.random.Generator
 
 
@@ -133,7 +133,7 @@ def norm_within(vector: np.ndarray, arms: np.ndarray) -> bool:
 
 def shallow(method: descent.Descent, depth: int) -> None:
     """Pass over what is too deep."""
-    if depth > (LAYERS // 8 if method.solver == "chebyshev" else LAYERS):
+    if depth > (LAYERS // 16 if method.solver == "chebyshev" else LAYERS):
         raise PassedOver("deep")
 
 

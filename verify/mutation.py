@@ -4,11 +4,11 @@ A mutant counts if it changes what comes out for an admissible history, which is
 
     caught          the audit fails on it
     within slack    it changes a log-probability, and keeps every promise on all that was tried
-    equivalent      it changes none by more than NOTHING on all that was tried, with all rounding enclosed: gates with room
+    equivalent      it changes none by more than NOTHING on ENCLOSED histories, with all rounding enclosed: gates with room
                     to spare, neurons that never fire, signs that do not occur
 
-Histories on which float64 sees the largest change are enclosed first. The audit has two rounds: some histories of the
-battery, then all of it at every length.
+Those on which float64 sees the largest change are enclosed. The audit has rounds: some histories of the battery, then all of
+it, at every length.
 """
 
 import copy
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from flint import arb
 
 from constructions.construction import Construction
 from constructions.tokens import History
@@ -29,6 +30,8 @@ from verify.balls.enclosure import BITS, MOST
 
 NOTHING = 1e-30
 """A change of a log-probability that no promise of float64's size can see."""
+ENCLOSED = 10
+"""So many histories are enclosed before a mutant is called equivalent."""
 
 TENTH = (0.9, 1.1)
 """A tenth off, down or up."""
@@ -86,14 +89,14 @@ def mutants(
         trials: how many weights.
         seed: of the choice of weights and factors.
         factors: what weights are multiplied by.
-        tried: so many histories of the battery come first, and so many are enclosed at most.
+        tried: so many histories of the battery come first.
         source: where histories come from.
         held: further arguments of `audit.measure`.
     """
     generator = np.random.default_rng(seed)
     names, weights = zip(*built.transformer.named_parameters(), strict=True)
     sizes = np.array([weight.numel() for weight in weights])
-    judge = Judge(built, truth, rounds(built.spec, source, tried), tried, held)
+    judge = Judge(built, truth, rounds(built.spec, source, tried), held)
     found = []
     for _ in range(trials):
         which = int(generator.choice(len(names), p=sizes / sizes.sum()))
@@ -125,15 +128,16 @@ def rounds(spec: Any, source: Strategies, tried: int) -> list[list[Recipe]]:
 class Judge:
     """What the audit makes of a mutant, and what the mutant makes of the policy; the original is evaluated once."""
 
-    def __init__(
-        self, built: Construction, truth: Truth, lists: list[list[Recipe]], enclosed: int, held: dict[str, Any]
-    ):
-        self.built, self.truth, self.lists, self.enclosed, self.held = built, truth, lists, enclosed, held
+    def __init__(self, built: Construction, truth: Truth, lists: list[list[Recipe]], held: dict[str, Any]):
+        self.built, self.truth, self.lists, self.held = built, truth, lists, held
+        self.layers = forward.compile_layers(built, everything=True)
         self.histories = [[recipe.history(built.spec) for recipe in part] for part in lists]
         self.outputs = [built.policy(built.outputs(part, logits_only=True)) for part in self.histories]
         self.known: dict[tuple[int, int, int], Balls] = {}
 
-    def __call__(self, mutant: Construction) -> tuple[float, Literal["caught", "within slack", "equivalent"], str]:
+    def __call__(
+        self, mutant: Construction
+    ) -> tuple[float, Literal["caught", "within slack", "equivalent"], str]:
         """Score, kind and reason."""
         findings = Findings()
         for part in self.lists:
@@ -151,47 +155,55 @@ class Judge:
         return findings.score, "within slack", told
 
     def change(self, mutant: Construction) -> tuple[float, float, int]:
-        """Bounds on the largest change of a log-probability that is found, and on how many histories."""
-        sizes = []
+        """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories."""
+        sizes: list[tuple[float, int, int]] = []
+        layers = forward.compile_layers(mutant, everything=True)
         for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
             after = mutant.policy(mutant.outputs(part, logits_only=True))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=(1, 2))
             sizes += [(float(size), n, m) for m, size in enumerate(apart)]
-        sizes.sort(key=lambda row: -row[0])
-        high = 0.0
-        for seen, (_, n, m) in enumerate(sizes[: self.enclosed], 1):
-            low, above = self._apart(mutant, n, m)
-            high = max(high, above)
-            if low > 0 or high > NOTHING:
-                return low, high, seen
-        return 0.0, high, min(self.enclosed, len(sizes))
+            low, high = self._apart(mutant, layers, *max(sizes)[1:])
+            if low > 0:
+                return low, high, 1
+        chosen, most = sorted(sizes, reverse=True)[:ENCLOSED], 0.0
+        for _, n, m in chosen:
+            low, high = self._apart(mutant, layers, n, m)
+            most = max(most, high)
+            if low > 0 or most > NOTHING:
+                return low, most, len(chosen)
+        return 0.0, most, len(chosen)
 
-    def _apart(self, mutant: Construction, n: int, m: int) -> tuple[float, float]:
+    def _apart(
+        self, mutant: Construction, layers: Sequence[forward.Layer], n: int, m: int
+    ) -> tuple[float, float]:
         """Bounds on the largest change for one history, with twice the precision until it is decided."""
-        bits = BITS + 2 * self.built.transformer.counts()["layers"]
+        history, bits = self.histories[n][m], BITS + 2 * sum(layer.repeat for layer in layers)
         while True:
-            try:
-                if (n, m, bits) not in self.known:
-                    self.known[n, m, bits] = _policy(self.built, self.histories[n][m], bits)
-                with precision(bits):
-                    gaps = (self.known[n, m, bits] - _policy(mutant, self.histories[n][m], bits)).ravel()
-                    low = max(float(gap.abs_lower()) for gap in gaps)
-                    high = max(float(gap.abs_upper()) for gap in gaps)
-                if low > 0 or high <= NOTHING or 2 * bits > MOST:
-                    return low, math.inf if math.isnan(high) else high
-            except ImpreciseError:
-                if 2 * bits > MOST:
-                    return 0.0, math.inf
-            except ValueError:  # a token leaves the clip radius, which none of the original does
-                return math.inf, math.inf
+            with precision(bits):
+                try:
+                    if (n, m, bits) not in self.known:
+                        self.known[n, m, bits] = _policy(self.built, self.layers, history)
+                    gaps = (self.known[n, m, bits] - _policy(mutant, layers, history)).ravel()
+                    low, high = (max(map(float, ends)) for ends in _ends(gaps))
+                except ImpreciseError:
+                    low, high = 0.0, math.inf
+                except ValueError:  # a token leaves the clip radius, as none of the original's does
+                    return math.inf, math.inf
+            if low > 0 or high <= NOTHING or 2 * bits > MOST:
+                return low, high
             bits *= 2
 
 
-def _policy(built: Construction, history: History, bits: int) -> Balls:
-    """Log-probabilities at every step, in balls."""
-    layers = forward.compile_layers(built, everything=False)
-    with precision(bits):
-        return log_softmax(forward.logits(built, history, range(history.steps), layers, everywhere=True))
+def _ends(gaps: Balls) -> tuple[list[arb], list[arb]]:
+    """Bounds on the size of each; where a ball is no number, 0 and infinity."""
+    known = [gap.is_finite() for gap in gaps]
+    low = [gap.abs_lower() if sure else arb(0) for gap, sure in zip(gaps, known, strict=True)]
+    return low, [gap.abs_upper() if sure else arb("inf") for gap, sure in zip(gaps, known, strict=True)]
+
+
+def _policy(built: Construction, layers: Sequence[forward.Layer], history: History) -> Balls:
+    """Log-probabilities at every step, in balls of flint's precision."""
+    return log_softmax(forward.logits(built, history, range(history.steps), layers, everywhere=True))
 
 
 def _place(built: Construction, name: str, entry: int) -> tuple[str, str, str]:
