@@ -30,7 +30,7 @@ LAYERS = 400
 Generator = np.random.Generator
 
 
-class PassedOver(Exception):  # noqa: N818  # a draw that is not wanted, no error
+class PassedOver(Exception):  # a draw that is not wanted, no error
     """A specification too deep or too wide to be enclosed in a second, or a history of which nothing is claimed."""
 
 
@@ -49,8 +49,12 @@ def decades(generator: Generator, low: float, high: float) -> float:
 
 
 def digits(generator: Generator, most: float) -> float:
-    """Part of the largest score that an error is: 10^-most to 1, in a third of all cases about the least that can be built."""
-    return decades(generator, -most, 0) if generator.random() < 2 / 3 else decades(generator, -most - 2, 1 - most)
+    """Part of the largest score that an error is: 10^-most to 1, in a third of all cases about the least there is."""
+    return (
+        decades(generator, -most, 0)
+        if generator.random() < 2 / 3
+        else decades(generator, -most - 2, 1 - most)
+    )
 
 
 # ---------------------------------------------------------------- linear bandits
@@ -228,7 +232,9 @@ def lines(generator: Generator, solver: str) -> Pair:
     """Three arms; pairs that the direction does not tell apart are passed over: of these nothing is claimed."""
     count = int(generator.choice([1, 2, 4]))
     spec = posterior(generator, solver, actions=3, nodes=count, error=decades(generator, -0.8, 0))()
-    spec = replace(spec, horizon=min(spec.horizon, 3), separation=spec.action_norm[0] * decades(generator, -1.5, 0))
+    spec = replace(
+        spec, horizon=min(spec.horizon, 3), separation=spec.action_norm[0] * decades(generator, -1.5, 0)
+    )
     theta = thompson.posterior.largest_ratio(spec)
     if solver != "newton":
         method = thompson.posterior.method(spec)
@@ -292,7 +298,10 @@ def episodes(generator: Generator, form: str) -> Pair:
 
 
 def soft_ucb(generator: Generator) -> Pair:
-    temperature, exploration = decades(generator, -6, 6), float(generator.choice([0.0, decades(generator, -3, 3)]))
+    temperature, exploration = (
+        decades(generator, -6, 6),
+        float(generator.choice([0.0, decades(generator, -3, 3)])),
+    )
     score = (1 + exploration) / temperature
     spec = soft_ucb1.Spec(
         actions=int(generator.integers(2, 4)),
