@@ -23,6 +23,7 @@ WANTED = 0.99
 SHORT = {
     "thompson bernoulli": "34 of 45: the certificate is one-sided and several times the error, a neuron may use that room",
     "linucb newton interpolation": "94 of 95: one neuron of √ at the far end of its knots, 10 % off, is within the error",
+    "linucb newton products": "84 of 86: the rough 1/√ may be less rough, and what it is refined to does not tell",
 }
 """Where fewer are caught, and why."""
 
