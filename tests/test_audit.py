@@ -101,7 +101,7 @@ def test_a_tiny_certificate_counts_the_error_of_the_policy():
     assert audit.shrink(built, algorithms.ucbvi, episode_strategies) is None
     shortest = audit.shrink(built, reversed_arms, episode_strategies)
     assert audit.measure(built, reversed_arms, [shortest]).score > 1
-    mutated = mutation.mutants(built, reversed_arms, 2, seed=0, change=0.0, source=episode_strategies)
+    mutated = mutation.mutants(built, reversed_arms, 2, seed=0, factors=(1.0,), source=episode_strategies)
     assert all(mutant.caught for mutant in mutated)
 
 
@@ -214,9 +214,9 @@ def test_mutants_are_caught_or_excused_with_a_measurement():
     found = mutation.mutants(BUILT, algorithms.linucb, 20, seed=3)
     assert sum(mutant.caught for mutant in found) >= 15
     assert all(mutant.caught or mutant.reason for mutant in found)
-    still = mutation.mutants(BUILT, algorithms.linucb, 3, seed=3, change=0.0)
+    still = mutation.mutants(BUILT, algorithms.linucb, 3, seed=3, factors=(1.0,))
     assert not any(mutant.caught for mutant in still)
-    assert all("no output" in mutant.reason for mutant in still)
+    assert all(mutant.kind == "equivalent" for mutant in still)
 
 
 @given(strategies.recipes(SPEC))

@@ -10,7 +10,10 @@
 
     |⟨x̂_j − x̂_k, v̂⟩ − ⟨a_j − a_k, μ⟩| = |⟨x_j − x_k, D Σ⁻¹ᐟ²b⟩|/√r ≤ ‖x_j − x_k‖ (2ε_w + ε_w²) Θ:
 
-ε of posterior.py is 2ε_w + ε_w². For one arm alone, with the actions as rows of F and the rewards as ρ, b = Fᵀρ and
+ε of posterior.py is 2ε_w + ε_w². The weights' λ̃ = r/λ is rounded, by which eigenvalues of Σ are off by a factor σ at most
+(spec.stretch), and Σ⁻¹ᐟ² by √σ: that too is a function of Σ, and ε_w holds it.
+
+For one arm alone, with the actions as rows of F and the rewards as ρ, b = Fᵀρ and
 
     |⟨x̂_k, v̂⟩ − ⟨a_k, μ⟩| = |a_kᵀ D Σ⁻¹Fᵀρ| ≤ B_a (2ε_w + ε_w²) √(T−1) ρ/(2√λ̃) = ½ √λ B_a Θ (2ε_w + ε_w²).
 """
@@ -66,7 +69,7 @@ def chosen(spec: Spec, steps: int) -> Plan:
         wanted = (arb(spec.noise_variance) / largest).sqrt() / root.middle
         ours, theirs = scales(spec, root.middle)
         off = abs(ours / wanted - 1).max(abs(theirs * arb(spec.noise_variance) / wanted - 1))
-        error = outward.above((1 + arb(root.error)) * (1 + off) - 1)
+        error = outward.above((1 + arb(root.error)) * (1 + off) * spec.stretch.sqrt() - 1)
         return Plan(steps, error, outward.above((2 + arb(error)) * error))
 
 

@@ -16,7 +16,9 @@ that differences of arms carry *relative* errors, however small they have become
 descent's residual ε and the gain Σ_j |weight_j|/shift_j/√λ̃ of the poles' errors (at most 1 for zolotarev, whose weights are
 positive)
 
-    ε_w = (1 + ε_p)(1 + gain·ε)(1 + ε) − 1,    without the last factor for zolotarev.
+    ε_w = √σ (1 + ε_p)(1 + gain·ε)(1 + ε) − 1,    the last factor not for zolotarev,
+
+σ ≥ 1 being what the rounding of λ̃ makes of an eigenvalue of Σ (spec.stretch); descent's own 4u have room for it in ε.
 
 The estimate's error is −e(Σ)Σ⁻¹b with |e| ≤ ε, and ‖Σ⁻¹ᐟ²b‖ ≤ √(T−1) ρ, ρ = B_aB_w + σ, so that
 
@@ -35,7 +37,7 @@ from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Promise
 from constructions.links import Values, grams
-from constructions.outward import above, product
+from constructions.outward import above, balls, product
 from constructions.primitives import copying, descent, rational
 from constructions.primitives import product as own_product
 from constructions.ridge_problem import largest_eigenvalue
@@ -113,10 +115,11 @@ def _gain(spec: Spec, rule: rational.Rational) -> arb:
 
 
 def _root_error(spec: Spec, rule: rational.Rational, residual: float) -> arb:
-    """Relative error of the sum over poles, times √r: rule, descent, and weights rounded by at most 4 units each."""
+    """Relative error of the sum over poles, times √r: rule, descent, λ̃, and weights rounded by at most 4 units each."""
     gain = _gain(spec, rule)
     rounded = 4 * UNIT * (gain + arb(rule.constant) / arb(spec.ridge).sqrt())
-    return (1 + arb(rule.error) + rounded) * (1 + gain * residual) - 1
+    with balls():
+        return (1 + arb(rule.error) + rounded) * (1 + gain * residual) * spec.stretch.sqrt() - 1
 
 
 def _whole(spec: Spec, rule: rational.Rational, residual: float) -> float:

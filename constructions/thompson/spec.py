@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from flint import arb
+
 from constructions import checks
+from constructions.outward import balls
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.tokens import reward_bound
 
@@ -123,5 +126,12 @@ class Spec:
 
     @property
     def ridge(self) -> float:
-        """λ̃ = r/λ."""
+        """λ̃ = r/λ, as float64 has it."""
         return self.noise_variance / self.prior_variance
+
+    @property
+    def stretch(self) -> arb:
+        """Bound on what the rounding of λ̃ makes of an eigenvalue of Σ: at least 1, a factor or its inverse."""
+        with balls():
+            factor = arb(self.ridge) * self.prior_variance / self.noise_variance
+            return factor.max(1 / factor)

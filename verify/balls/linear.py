@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from constructions.history import BanditHistory
 from constructions.thompson.nodes import Rule
+from constructions.thompson.spec import FLOOR
 from verify.balls.arrays import Balls, ImpreciseError, log_softmax
 
 
@@ -30,7 +31,8 @@ def linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
 def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Log-probabilities of linear Thompson sampling with two arms; along the spec's own lines with more.
 
-    Of form "sampling", the scores ⟨a_k, Σ⁻¹b + √r Σ⁻¹ᐟ² z⟩ for the draws z of the history.
+    Of form "sampling", the scores ⟨a_k, Σ⁻¹b + √r Σ⁻¹ᐟ² z⟩ for the draws z of the history. Along lines a probability that
+    balls cannot tell from 0 counts as 0 if it is below FLOOR: one that is 0 never can be told.
     """
     ridge, noise = arb(spec.noise_variance) / arb(spec.prior_variance), arb(spec.noise_variance)
     if spec.form == "sampling":
@@ -59,7 +61,7 @@ def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
         def rows(gram: arb_mat, moment: arb_mat, arms: arb_mat) -> list[arb]:
             white = arms * inverse_root(gram, ridge) * noise.sqrt()
             odds = along(white, arms * gram.solve(moment))
-            return [p.log() if p > 0 else arb.neg_inf() if p == 0 else arb.nan() for p in odds]
+            return [p.log() if p > 0 else arb.neg_inf() if p < FLOOR else arb.nan() for p in odds]
 
     return _at(history, ridge, steps, rows)
 

@@ -86,7 +86,7 @@ def report(
     records["regret"] += played["regret"]
     progress(f"auditing {trials} mutants")
     broken = mutants(built, algorithms.thompson, trials, seed=0)
-    verdicts.append(caught([mutant for mutant in broken if "no output" not in mutant.reason]))
+    verdicts.append(caught([mutant for mutant in broken if mutant.effective]))
     parts = {"two_arms": slack_rows(built, findings), "lines": slack_rows(lines, found), "bernoulli": rows}
     parts = {name: [row for row in part if row["block"] not in _MANY] for name, part in parts.items()}
     records |= {f"slack_{name}": [{"kind": "slack", "rows": part}] for name, part in parts.items()}

@@ -280,7 +280,7 @@ def _stream(record: dict) -> Verdict:
 
 def _caught(broken: list[Mutant]) -> Verdict:
     """How many of the wrong weights that change an output the audit notices."""
-    idle = [mutant for mutant in broken if mutant.reason.startswith("changes no output")]
+    idle = [mutant for mutant in broken if not mutant.effective]
     effective = [mutant for mutant in broken if mutant not in idle]
     missed = [mutant for mutant in effective if not mutant.caught]
     note = f"{len(idle)} of {len(broken)} trials change no output: gates with room to spare, signs that do not occur, "

@@ -1,0 +1,89 @@
+"""Wrong weights: which of them count, and how many of these the audit notices, construction by construction."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from construction_cases import CASES, Case
+
+from constructions.construction import Construction
+from verify import mutation
+
+SHARP = {
+    "linucb gd": {"error": 1e-4},
+    "linucb chebyshev": {"error": 1e-4},
+    "linucb one step": {"error": 1e-5},
+    "linucb newton interpolation": {"error": 1e-5},
+    "linucb newton products": {"error": 1e-5},
+    "thompson bernoulli": {"actions": 2, "horizon": 4, "error": 1e-3},
+}
+"""Specs whose error leaves wrong weights less room than those of the table."""
+
+WANTED = 0.99
+SHORT = {
+    "thompson bernoulli": "34 of 45: the certificate is one-sided and several times the error, a neuron may use that room",
+    "linucb newton interpolation": "94 of 95: one neuron of √ at the far end of its knots, 10 % off, is within the error",
+    "linucb newton products": "84 of 86: the rough 1/√ may be less rough, and what it is refined to does not tell",
+}
+"""Where fewer are caught, and why."""
+
+
+def sharp(case: Case) -> Construction:
+    """A construction to make wrong."""
+    return case.build(replace(case.spec, **SHARP.get(case.name, {})))
+
+
+def audited(case: Case, trials: int) -> list[mutation.Mutant]:
+    """A tenth off, the other sign, or left out."""
+    held = {"source": case.source, "one_sided": case.one_sided}
+    return mutation.mutants(sharp(case), case.truth, trials, 1, mutation.EVERY, **held)
+
+
+def named(name: str) -> Case:
+    [case] = [case for case in CASES if case.name == name]
+    return case
+
+
+@pytest.mark.parametrize("name", ["linucb newton interpolation", "ucbvi narrow"])
+def test_wrong_weights_that_change_the_policy_are_caught(name):
+    found = audited(named(name), 12)
+    assert [mutant for mutant in found if mutant.effective and not mutant.caught] == []
+    assert any(mutant.caught for mutant in found)
+
+
+def test_a_weight_that_is_not_changed_is_equivalent_whatever_the_audit_says():
+    case = named("ucbvi narrow")
+
+    def reversed_arms(spec, history):
+        return case.truth(spec, history)[:, ::-1]
+
+    for truth, caught in ((case.truth, False), (reversed_arms, True)):
+        for mutant in mutation.mutants(case.built, truth, 2, 0, (1.0,), source=case.source):
+            assert (mutant.kind, mutant.effective, mutant.caught) == ("equivalent", False, caught)
+            assert mutant.reason.startswith("changes no log-probability by more than ")
+
+
+def test_a_wrong_weight_within_slack_changes_the_policy_and_is_not_caught():
+    """The certificate of Bernoulli arms is far above the error: of its 613 neurons many may be a tenth off."""
+    case = named("thompson bernoulli")
+    found = mutation.mutants(case.built, case.truth, 8, 1, one_sided=True, source=case.source)
+    within = [mutant for mutant in found if mutant.kind == "within slack"]
+    assert within
+    assert all(mutant.effective and mutant.score <= 1 and "nearest" in mutant.reason for mutant in within)
+    assert mutation.share(found) < 1
+    assert mutation.share([]) == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_of_100_wrong_weights_nearly_all_that_change_the_policy_are_caught(case):
+    found = audited(case, 100)
+    print(
+        case.name,
+        dict(Counter(mutant.kind for mutant in found)),
+        *(m for m in found if m.reason),
+        sep="\n    ",
+    )
+    if case.name in SHORT and mutation.share(found) < WANTED:
+        pytest.xfail(SHORT[case.name])
+    assert mutation.share(found) >= WANTED
