@@ -96,7 +96,8 @@ def iteration_case(what: str, steps: int) -> Case:
         if what == "inverse":
             determinant = a * c - b * b
             return [c / determinant, -b / determinant, -b / determinant, a / determinant]
-        scale = schedules.inverse_root(RIDGE, LARGEST, steps).middle * LARGEST**0.5  # of A^{-1/2} = (A + √det I)⁻¹ √(tr A + 2√det)
+        # A^{-1/2} = (A + √det I)⁻¹ √(tr A + 2√det)
+        scale = schedules.inverse_root(RIDGE, LARGEST, steps).middle * LARGEST**0.5
         root = float(a * c - b * b) ** 0.5
         trace = (float(a + c) + 2 * root) ** 0.5
         p, q, r = float(a) + root, float(b), float(c) + root
