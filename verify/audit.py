@@ -28,6 +28,9 @@ ORDER_WINDOW = 0.05
 FIT = "a fit, not a proof"
 """What the note of a fitted exponent says."""
 
+FLOAT64 = "this project, of float64"
+"""The source of what is claimed of rounding."""
+
 SEARCH = hypothesis.settings(
     derandomize=True,
     database=None,
@@ -78,7 +81,8 @@ class Verdict:
             a fitted exponent within ORDER_WINDOW of the stated one (evidence, not a proof).
         measured, certified, stated: the three numbers; None where there is none.
         rounding: what float64 may add to `measured`. Where it is above `certified`, float64 is too coarse to tell.
-        enclosed: upper end of an enclosure of the same error in exact arithmetic, the weights as they are stored.
+        enclosed: upper end of an enclosure of the same error on the witness, in exact arithmetic, the weights as they are
+            stored; see `enclosed`.
         relative: measured divided by the size of what it is an error of, if it is an error.
         note: anything a reader should know.
         witness: the history at which `measured` was found, as a recipe.
@@ -167,18 +171,48 @@ class Worst:
 
 
 def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) -> Verdict:
-    """The verdict on a block's promise, errors of its inputs included, from the worst that a search found."""
-    return Verdict(
-        claim,
-        block.source,
-        "bound",
-        worst.error,
-        stated,
-        block.promise.total.error,
-        rounding=block.promise.total.rounding,
-        relative=worst.relative,
-        witness=words(worst.recipe),
+    """The verdict on a block's promise, errors of its inputs included, from the worst that a search found.
+
+    Where float64 is too coarse to see the promise of exact arithmetic, and nothing else is stated, it is one of float64.
+    """
+    promise, rest = block.promise.total, {"relative": worst.relative, "witness": words(worst.recipe)}
+    verdict = Verdict(
+        claim, block.source, "bound", worst.error, stated, promise.error, rounding=promise.rounding, **rest
     )
+    return in_float64(verdict) if verdict.coarse and stated is None else verdict
+
+
+def in_float64(verdict: Verdict) -> Verdict:
+    """A bound as the claim that it is of float64: measured is at most what is certified with rounding, which is stated."""
+    stated, certified = (verdict.certified or 0.0) + verdict.rounding, verdict.certified
+    note = f"{verdict.source}; in exact arithmetic the promise is {certified:.2g}, which float64 is too coarse to show"
+    return replace(
+        verdict,
+        claim=f"{verdict.claim}, in float64",
+        source=FLOAT64,
+        kind="size",
+        stated=stated,
+        certified=None,
+        rounding=0.0,
+        note="; ".join(filter(None, (verdict.note, note))),
+    )
+
+
+def enclosed(built: Construction, truth: Truth, history: History | Recipe, *steps: int) -> float:
+    """Upper end of an enclosure of the policy's error, in exact arithmetic; infinite where none can be had.
+
+    Args:
+        built: the construction, its weights as float64 holds them.
+        truth: the true algorithm; see `enclose`.
+        history: what has been seen, or its recipe.
+        steps: the decisions (from 0); the first and the last are taken with them, and stand alone where none is named.
+    """
+    if isinstance(history, Recipe):
+        history = history.history(built.spec)
+    try:
+        return enclose(built, truth, history, sorted({0, *steps, history.steps - 1})).exact_high
+    except ValueError:  # clipping acts, or no precision is enough
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -191,6 +225,7 @@ class Findings:
         recipe: the history at which it was found.
         blocks: the worst of every block by name.
         ratio: the worst error over what the construction allows; 0 if no policy was measured.
+        step: the decision (from 0) at which the worst error was found.
     """
 
     histories: int = 0
@@ -198,6 +233,7 @@ class Findings:
     recipe: Recipe | None = None
     blocks: Mapping[str, Worst] = field(default_factory=dict)
     ratio: float = 0.0
+    step: int = 0
 
     @property
     def witness(self) -> dict | None:
@@ -216,7 +252,7 @@ class Findings:
             blocks[name] = blocks[name].merge(worst) if name in blocks else worst
         worse = other if other.recipe is None or other.error >= self.error else self
         ratio = max(self.ratio, other.ratio)
-        return Findings(self.histories + other.histories, worse.error, worse.recipe, blocks, ratio)
+        return replace(worse, histories=self.histories + other.histories, blocks=blocks, ratio=ratio)
 
 
 @dataclass(frozen=True)
@@ -283,16 +319,17 @@ def measure(
     outputs, allowed = built.outputs(histories), held_to.allowed
     findings = Findings()
     for recipe, history, output in zip(tried, histories, outputs, strict=True):
-        error = 0.0
+        error, step, ratio = 0.0, 0, 0.0
         if truth is not None:
             true = truth(built.spec, history)
             counted = ~(true < (math.log(floor) if floor else -math.inf))
-            difference = (true - built.policy(output))[counted]
+            difference = true - built.policy(output)
             difference = np.nan_to_num(difference if one_sided else np.abs(difference), nan=np.inf)
-            error = float(difference.max(initial=0.0))
+            by_step = np.where(counted, difference, 0.0).max(axis=1, initial=0.0)
+            step, error = int(by_step.argmax()), float(by_step.max())
+            ratio = over(error, allowed)
         blocks = {probe.block: Worst.of(probe, recipe) for probe in held_to.probe(history, output)}
-        ratio = 0.0 if truth is None else over(error, allowed)
-        findings = findings.merge(Findings(1, error, recipe, blocks, ratio))
+        findings = findings.merge(Findings(1, error, recipe, blocks, ratio, step))
     return findings
 
 
