@@ -23,6 +23,9 @@ from constructions.seal import digest
 from constructions.tokens import History, Tokens
 from constructions.transformer import Size, Transformer
 
+RESOLUTION = 1e-9
+"""Errors of log-probabilities that are smaller are not told from rounding in float64."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -127,10 +130,10 @@ class Construction:
     def allowed(self) -> float:
         """What an error measured in float64 is held to: the certificate, and `rounding` up to as much again.
 
-        More than that would swallow the claim. Where the certificate is 0 it is `rounding` alone.
+        More than that would swallow the claim. Certificates below RESOLUTION are for balls to tell; float64 is held to that.
         """
-        certificate, rounding = self.certificate, self.rounding
-        return certificate + min(rounding, certificate or rounding)
+        certificate = self.certificate
+        return certificate + min(self.rounding, max(certificate, RESOLUTION))
 
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""

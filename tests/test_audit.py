@@ -80,7 +80,7 @@ def test_no_allowance_is_larger_than_the_certificate_unless_the_error_is_enclose
     assert verdict.record()["enclosed"] is enclosed
 
 
-def test_a_certificate_of_0_counts_the_error_of_the_policy():
+def test_a_tiny_certificate_counts_the_error_of_the_policy():
     """The witness: arms reversed, an error of 22.4 was a score of 0.014."""
     spec = ucbvi.Spec(states=2, actions=3, horizon=2, episodes=3, exploration=0.02)
     built = ucbvi.build(spec)
@@ -88,14 +88,16 @@ def test_a_certificate_of_0_counts_the_error_of_the_policy():
     def reversed_arms(spec, history):
         return algorithms.ucbvi(spec, history)[:, ::-1]
 
-    assert built.certificate == 0 < built.rounding < 1e-5
+    assert 0 < built.certificate < 1e-12 < built.allowed < 2e-9 < built.rounding < 1e-5
     right, wrong = (
         audit.search(built, truth, 40, source=episode_strategies)
         for truth in (algorithms.ucbvi, reversed_arms)
     )
     assert right.error > 0
     assert right.score <= 1 < wrong.score
-    assert wrong.score == wrong.error / built.rounding
+    assert wrong.score == wrong.error / built.allowed
+    exact = replace(built, sealed_certificate=0.0)  # as it is with look-up values in exact arithmetic
+    assert audit.search(exact, reversed_arms, 40, source=episode_strategies).score > 1
     assert audit.shrink(built, algorithms.ucbvi, episode_strategies) is None
     shortest = audit.shrink(built, reversed_arms, episode_strategies)
     assert audit.measure(built, reversed_arms, [shortest]).score > 1

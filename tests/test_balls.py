@@ -105,7 +105,7 @@ def test_a_changed_weight_moves_it_as_it_moves_the_definitions(name):
         model = copy.deepcopy(built.transformer)
         weight = model.get_parameter(str(key))
         weight[int(generator.integers(weight.numel()))] *= 1.001
-        broken = replace(built, transformer=model, certificate=np.inf)
+        broken = replace(built, transformer=model)
         wanted = definitions(model, built, history)
         found = logits(broken, history, range(history.steps), everywhere=True)
         for balls, values in zip(found, wanted, strict=True):
@@ -185,6 +185,7 @@ finite = st.floats(-4, 4).map(lambda x: float(np.float32(x)))
     st.sampled_from([0.0, 1e-9, 0.5]),
 )
 @example([(1.0, -1.0, 1.0), (2.0, -2.0, 3.0)], 1.0, 0.0)  # at two knots at once
+@example([(1e-309, -1.0, 1.0), (1e-309, 1.0, 1.0), (1.0, -1.0, 1.0)], 2.0, 0.0)  # knots beyond float64
 @example([(3.0, -1.0, 1.0)], 1 / 3, 1e-17)  # a ball around a knot that float64 does not hold
 def test_a_curve_encloses_its_neurons(terms, middle, radius):
     curve = neurons.Curve.of(*map(np.array, zip(*terms, strict=True)))
@@ -361,16 +362,43 @@ def reversed_arms(truth):
 
 @pytest.mark.parametrize("name", TINY)
 def test_errors_lie_inside_certificates_and_a_wrong_truth_is_seen(name):
-    """UCB-VI's certificate speaks of the exact 1/n, not of what is stored: errors of a few units are let pass there."""
     case = TINY[name]
     built, truth = case.built(), TRUE_BALLS[truth_of(name)]
-    room = 64 * UNIT / case.spec.tau if case.package == "ucbvi" else 0.0
     for seed in range(2):
         found = audit.enclose(built, truth_of(name), case.history(seed))
-        assert found.exact_high <= built.certificate + room
-        assert found.holds == (found.exact_high <= built.certificate) == found.record()["holds"]
+        assert found.exact_high <= built.certificate
+        assert found.holds == (found.exact_high <= built.certificate + found.width) == found.record()["holds"]
     worst = max(audit.enclose(built, reversed_arms(truth), case.history(seed)).exact_low for seed in range(4))
-    assert worst > built.certificate + room
+    assert worst > built.certificate
+
+
+STORED = linucb.Spec(
+    2, 3, 3, 0.02, "newton", ridge=2.4968459322615213e-11, exploration=0.0, temperature=1.746028212170019e-06,
+    action_norm=(0.011657189994642787, 0.03885729998214262), weight_norm=0.00977, noise_bound=0.0735,
+)  # fmt: skip
+ARMS = [
+    [[0.0116420509030332, -0.0005939102140759756], [0.006099358156821831, -0.009934178810853513],
+     [-0.038856250294144, -0.0002856133418723156]],
+    [[0.03880683634344399, -0.0019797007135865853], [0.006099358156821831, -0.009934178810853513],
+     [-0.03885630159336264, -0.00027854692219645447]],
+    [[0.0116420509030332, -0.0005939102140759756], [0.006099358156821831, -0.009934178810853513],
+     [-0.011656856646248735, -8.815724591088687e-05]],
+]  # fmt: skip
+DOOR = linucb.Spec(
+    1, 2, 2, 1e-3, "newton", ridge=1e-8, exploration=0.0, temperature=1.0, action_norm=(1.0, 1.0),
+    weight_norm=1.0, noise_bound=1.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "history"),
+    [
+        (STORED, BanditHistory(ARMS, [2, 2], [0.07379904442282882] * 2)),  # 8.5e-12 > 3.7e-12: κ = 1.8e8
+        (DOOR, BanditHistory([[[1 + 9e-10], [-1 - 9e-10]]] * 2, [0], [2.0])),  # 1.1e-6 > 3.3e-7
+    ],
+)
+def test_certificates_cover_what_is_stored_and_what_is_admitted(spec, history):
+    assert audit.enclose(linucb.build(spec), algorithms.linucb, history).holds
 
 
 def soft_ucb1_in_balls(spec, history, steps):
@@ -432,6 +460,17 @@ def test_what_cannot_be_asked_is_told(change, said):
     asked = {"truth": algorithms.linucb} | change
     with pytest.raises(ValueError, match=said):
         audit.enclose(case.built(), history=case.history(), **asked)
+
+
+def test_a_certificate_of_0_is_kept_by_no_error_and_by_no_error_that_can_be_told_from_it():
+    """One decision without exploration: all logits are 0, and balls know that up to their width only."""
+    built = linucb.build(linucb.Spec(2, 3, 1, 0.01, "gd", exploration=0.0))
+    history = BanditHistory([[[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]], [], [])
+    found = audit.enclose(built, algorithms.linucb, history)
+    assert found.holds
+    assert found.exact_low == built.certificate == 0
+    assert not replace(found, exact_high=1e-20).holds
+    assert not replace(found, exact_high=1e-20, width=np.inf).holds
 
 
 def test_precision_is_put_back():

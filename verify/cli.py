@@ -34,8 +34,8 @@ from verify.training.cache import cached
 from verify.training.recipes import RECIPES
 
 app = typer.Typer(
-    help="Transformers that provably carry out decision-making algorithms.",
-    epilog="Example: weightwright verify linucb --out reports",
+    help="\b\nTransformers that provably carry out decision-making algorithms.\n"
+    "Example: weightwright verify linucb --out reports",
     no_args_is_help=True,
     add_completion=False,
 )

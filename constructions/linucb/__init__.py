@@ -5,6 +5,7 @@ by_newton.py    ours: O(log T) layers of Newton's iteration
 widths.py       the square root of the confidence width, by interpolation or by products
 """
 
+from constructions import checks
 from constructions.construction import Construction
 from constructions.linucb import by_newton
 from constructions.linucb.by_descent import (
@@ -47,4 +48,6 @@ def build(spec: Spec) -> Construction:
     >>> build(Spec(dim=2, actions=3, horizon=200, solver="newton")).size().layers
     11
     """
-    return by_newton.build(spec) if spec.solver == "newton" else assemble_plan(spec, plan(spec))
+    built = by_newton.build(spec) if spec.solver == "newton" else assemble_plan(spec, plan(spec))
+    checks.carried(spec.error, built.sealed_certificate)
+    return built

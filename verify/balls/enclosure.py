@@ -65,8 +65,8 @@ class Enclosure:
 
     @property
     def holds(self) -> bool:
-        """Whether the certificate is kept, in exact arithmetic."""
-        return self.exact_high <= self.certificate
+        """Whether the certificate is kept, in exact arithmetic, but for the enclosure's own width, 10⁻³⁰ at most."""
+        return self.exact_high <= self.certificate + min(self.width, WIDEST)
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
@@ -169,7 +169,7 @@ def _worst(gaps: Balls, one_sided: bool) -> tuple[float, float]:
     """Bounds on the largest |gap|, or on the largest gap."""
     low = [gap.lower() if one_sided else gap.abs_lower() for gap in gaps]
     high = [gap.upper() if one_sided else gap.abs_upper() for gap in gaps]
-    least = max((-_above(-ball) for ball in low), default=0.0)
+    least = max((0.0 - _above(-ball) for ball in low), default=0.0)
     return least, max((_above(ball) for ball in high), default=0.0)
 
 

@@ -20,6 +20,8 @@ from verify.balls.heads import Stream
 KNOTS = 8
 """So many neurons at least make a look-up."""
 
+FARTHEST = 1e300
+"""Knots beyond are taken for it: no entry below a clip radius comes near."""
 PLENTY = 2**12
 """So many bits, sums of products of float64 are exact or nearly so."""
 
@@ -44,10 +46,10 @@ class Curve:
     def of(cls, slope: np.ndarray, threshold: np.ndarray, weight: np.ndarray) -> "Curve":
         """From numbers of float64."""
         with np.errstate(over="ignore"):
-            knots = -threshold / slope
+            knots = np.clip(-threshold / slope, -FARTHEST, FARTHEST)
         order = np.argsort(knots, kind="stable")
         knots = knots[order]
-        room = np.abs(knots) * EPSILON + TINY
+        room = np.abs(knots) * 2 * EPSILON + TINY  # rounding of the quotient and of the next lines
         a, t, w = (balls(part[order]) for part in (slope, threshold, weight))
         with precision(PLENTY):  # whatever the precision at which they are used
             slopes, offsets = (np.add.accumulate(np.concatenate([balls([0]), w * part])) for part in (a, t))
