@@ -48,6 +48,15 @@ def test_every_small_claim_but_the_fits_holds(small):
     assert all(verdict.holds for verdict in small.verdicts if verdict.kind in ("bound", "size"))
 
 
+def test_every_main_bound_is_enclosed_inside_its_certificate(small):
+    bounds = [verdict for verdict in small.verdicts if verdict.main and verdict.kind == "bound"]
+    assert len(bounds) >= 2
+    for verdict in bounds:
+        assert verdict.enclosed is not None, verdict.claim
+        assert 0 < verdict.enclosed <= verdict.certified
+        assert verdict.measured == pytest.approx(verdict.enclosed, abs=1e-9)
+
+
 def test_verify_exits_by_the_verdict(small, monkeypatch):
     for verdict, status in ((True, 0), (False, 1)):
         fixed = [replace(one, kind="least", measured=float(verdict), stated=0.5) for one in small.verdicts]

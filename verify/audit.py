@@ -179,7 +179,8 @@ def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) ->
     verdict = Verdict(
         claim, block.source, "bound", worst.error, stated, promise.error, rounding=promise.rounding, **rest
     )
-    return in_float64(verdict) if verdict.coarse and stated is None else verdict
+    told = verdict.coarse and stated is None and promise.whole < math.inf
+    return in_float64(verdict) if told else verdict
 
 
 def in_float64(verdict: Verdict) -> Verdict:
@@ -198,19 +199,19 @@ def in_float64(verdict: Verdict) -> Verdict:
     )
 
 
-def enclosed(built: Construction, truth: Truth, history: History | Recipe, *steps: int) -> float:
-    """Upper end of an enclosure of the policy's error, in exact arithmetic; infinite where none can be had.
+def enclosed(built: Construction, truth: Truth, history: History | Recipe, step: int) -> float:
+    """Upper end of an enclosure of the policy's error at one decision, in exact arithmetic; infinite where none can be had.
 
     Args:
         built: the construction, its weights as float64 holds them.
         truth: the true algorithm; see `enclose`.
-        history: what has been seen, or its recipe.
-        steps: the decisions (from 0); the first and the last are taken with them, and stand alone where none is named.
+        history: what has been seen, or its recipe; what comes after the decision makes no difference.
+        step: the decision (from 0), that of the worst error.
     """
     if isinstance(history, Recipe):
         history = history.history(built.spec)
     try:
-        return enclose(built, truth, history, sorted({0, *steps, history.steps - 1})).exact_high
+        return enclose(built, truth, history.prefix(step + 1), [step]).exact_high
     except ValueError:  # clipping acts, or no precision is enough
         return math.inf
 

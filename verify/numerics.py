@@ -21,7 +21,7 @@ from constructions.block import UNIT
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.linucb import by_newton
-from constructions.primitives import newton
+from constructions.primitives import schedules
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.transformer import Transformer
 from verify.balls import linear
@@ -65,7 +65,7 @@ def along_the_iteration(spec: linucb.Spec, histories: Sequence[BanditHistory]) -
                 wrong = (found - iterates[step - 1]).astype(float)
                 worst = max(worst, float(np.linalg.norm(root.T @ wrong @ root, 2)))
             curves[name].append(worst)
-    errors, condition = newton.inverse_errors(spec.ridge, largest, steps)[1:], largest / spec.ridge
+    errors, condition = schedules.inverse_errors(spec.ridge, largest, steps)[1:], largest / spec.ridge
     bounds = [STEP * spec.dim * UNIT * condition]  # of every step, each its own
     for earlier, later in pairwise(errors):
         bounds.append(4 * later / earlier * bounds[-1] + bounds[0])
@@ -131,7 +131,7 @@ def _iterates(spec: linucb.Spec, history: BanditHistory, steps: int, largest: fl
     actions = history.chosen.astype(np.longdouble)
     gram = actions.T @ actions + spec.ridge * np.eye(spec.dim, dtype=np.longdouble)
     found = [2 / np.longdouble(spec.ridge + largest) * np.eye(spec.dim, dtype=np.longdouble)]
-    for error in newton.inverse_errors(spec.ridge, largest, steps)[1:]:
+    for error in schedules.inverse_errors(spec.ridge, largest, steps)[1:]:
         x = found[-1]
         found.append((1 + np.longdouble(error)) * (2 * x - x @ gram @ x))
     return gram, found[1:]
