@@ -173,41 +173,30 @@ class Worst:
 def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) -> Verdict:
     """The verdict on a block's promise, errors of its inputs included, from the worst that a search found.
 
-    Where float64 is too coarse to see the promise of exact arithmetic, and nothing else is stated, it is one of float64.
+    Where float64 is too coarse to see the promise of exact arithmetic, and nothing else is stated, the claim is one of
+    float64: that measured is at most the promise with rounding.
     """
-    promise, rest = block.promise.total, {"relative": worst.relative, "witness": words(worst.recipe)}
-    verdict = Verdict(
-        claim, block.source, "bound", worst.error, stated, promise.error, rounding=promise.rounding, **rest
-    )
-    told = verdict.coarse and stated is None and promise.whole < math.inf
-    return in_float64(verdict) if told else verdict
+    promise, found = block.promise.total, {"relative": worst.relative, "witness": words(worst.recipe)}
+    if stated is None and promise.error < promise.rounding < math.inf:
+        note = f"{block.source}; in exact arithmetic the promise is {promise.error:.2g}, which float64 is too coarse to show"
+        claim = f"{claim}, in float64"
+        return Verdict(claim, FLOAT64, "size", worst.error, promise.whole, note=note, **found)
+    error, rounding = promise.error, promise.rounding
+    return Verdict(claim, block.source, "bound", worst.error, stated, error, rounding, **found)
 
 
-def in_float64(verdict: Verdict) -> Verdict:
-    """A bound as the claim that it is of float64: measured is at most what is certified with rounding, which is stated."""
-    stated, certified = (verdict.certified or 0.0) + verdict.rounding, verdict.certified
-    note = f"{verdict.source}; in exact arithmetic the promise is {certified:.2g}, which float64 is too coarse to show"
-    return replace(
-        verdict,
-        claim=f"{verdict.claim}, in float64",
-        source=FLOAT64,
-        kind="size",
-        stated=stated,
-        certified=None,
-        rounding=0.0,
-        note="; ".join(filter(None, (verdict.note, note))),
-    )
-
-
-def enclosed(built: Construction, truth: Truth, history: History | Recipe, step: int) -> float:
+def enclosed(built: Construction, truth: Truth, history: History | Recipe | None, step: int) -> float | None:
     """Upper end of an enclosure of the policy's error at one decision, in exact arithmetic; infinite where none can be had.
 
     Args:
         built: the construction, its weights as float64 holds them.
         truth: the true algorithm; see `enclose`.
-        history: what has been seen, or its recipe; what comes after the decision makes no difference.
+        history: what has been seen, or its recipe; what comes after the decision makes no difference. Without any there is
+            no error either.
         step: the decision (from 0), that of the worst error.
     """
+    if history is None:
+        return None
     if isinstance(history, Recipe):
         history = history.history(built.spec)
     try:

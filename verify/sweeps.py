@@ -206,8 +206,8 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
     worst, step = np.unravel_index(np.argmax(wrong), np.shape(wrong))
     curves = side_by_side(*played) | {"seeds": list(map(int, seeds)), "layers": built.size().layers}
     errors = {"measured": float(np.max(wrong)), "certified": built.certificate, "stated": spec.error}
-    errors["enclosed"] = audit.enclosed(built, algorithms.linucb, histories[worst], int(step))
-    return _record("regret", spec, label=label, **curves, **errors, rounding=built.rounding)
+    found = audit.enclosed(built, algorithms.linucb, histories[worst], int(step))
+    return _record("regret", spec, label=label, **curves, **errors, enclosed=found, rounding=built.rounding)
 
 
 def side_by_side(built: Sequence[Rollout], true: Sequence[Rollout]) -> Record:
