@@ -25,6 +25,7 @@ def small(request):
         patch.setattr(claims, "HORIZONS", {"agd": [10, 100, 1000], "gd": [10, 30, 100]})
         patch.setattr(claims, "DEPTHS", {"gd": [1, 10, 100], "agd": [1, 10, 50]})
         patch.setattr(claims, "_streams", dict)
+        patch.setattr(claims.depth, "LONG", 30)
         yield claims.report(histories=40, trials=2)
 
 
