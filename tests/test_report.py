@@ -288,7 +288,13 @@ def test_what_each_number_is_stands_once_in_the_terminal_and_once_on_the_page(tm
     shown = " ".join(CliRunner().invoke(cli.app, ["verify", "all"]).stdout.split())
     assert shown.count(cli.RANKS) == 1
     text = " ".join(re.sub(r"<[^>]*>", "", published(tmp_path, *HOLDING)).split())
-    ranks = ("Measured is sampled", "Enclosed, beside it", "a ball", "Certified is a bound", "Stated is")
+    ranks = (
+        "Measured is sampled",
+        "Enclosed, where it stands beside it,",
+        "a ball",
+        "Certified is a bound",
+        "Stated is",
+    )
     places = [text.index(rank) for rank in ranks]
     assert places == sorted(places)
     assert all(text.count(rank) == 1 for rank in ranks)

@@ -198,7 +198,8 @@ def _policy() -> Iterator[Verdict]:
         main=True,
         note=f"certified total variation from P̄ {certified:.2g}; left to chance: a direction that does not tell two arms "
         f"apart, at most {chance.untold:.2g} a decision, and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
-        f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand",
+        f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand; not "
+        "enclosed, being too wide for balls",
     )
 
 
@@ -230,6 +231,7 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
         SAMPLED.error,
         built.certificate,
         main=True,
+        note=f"not enclosed, being too deep for balls; float64 may add {built.rounding:.1g}",
     )
     note = (
         "no action differs"
