@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from primitive_case import Case, entries, matrices, matrix, vectors
 
-from constructions.primitives import newton
+from constructions.primitives import newton, schedules
 from constructions.stream import Stream
 
 DIM, RIDGE, NORM, HORIZON, REWARD = 2, 1.0, 1.0, 4, 3.0
@@ -96,8 +96,7 @@ def iteration_case(what: str, steps: int) -> Case:
         if what == "inverse":
             determinant = a * c - b * b
             return [c / determinant, -b / determinant, -b / determinant, a / determinant]
-        _, low, high = newton.root_scales(RIDGE, LARGEST, steps)[-1]
-        scale = (low + high) / 2 * LARGEST**0.5  # of A^{-1/2} = (A + √det I)⁻¹ √(tr A + 2√det)
+        scale = schedules.inverse_root(RIDGE, LARGEST, steps).middle * LARGEST**0.5  # of A^{-1/2} = (A + √det I)⁻¹ √(tr A + 2√det)
         root = float(a * c - b * b) ** 0.5
         trace = (float(a + c) + 2 * root) ** 0.5
         p, q, r = float(a) + root, float(b), float(c) + root

@@ -30,7 +30,7 @@ from constructions.block import Block
 from constructions.construction import Construction
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
-from constructions.linucb.widths import SLACK, root_share, width_error
+from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
 from constructions.outward import above, below
 from constructions.primitives import copying, descent, product
 from constructions.ridge_problem import largest_eigenvalue
@@ -90,15 +90,9 @@ def descent_method(spec: Spec) -> descent.Descent:
 def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
     """What both solves, stopped at a depth, and rounded weights add to τ times a logit: all but the root."""
     residual = method.reward_residual(depth)
-    rounded = spec.temperature * widths.rounded_weights(spec, 2 * largest_mean(spec))
+    rounded = spec.temperature * widths.rounded_weights(spec)
     mean = above(residual * largest_mean(spec))
     return mean + spec.exploration * width_error(spec, method.residual(depth)) + rounded
-
-
-def largest_mean(spec: Spec) -> arb:
-    """B_a √(T−1) ρ/(2√λ): bound on |⟨a, w⟩|."""
-    largest = descent.largest_estimate(spec.ridge, max(spec.horizon - 1, 1), admitted_reward(spec))
-    return admitted_norms(spec)[1] * largest
 
 
 def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
@@ -226,6 +220,6 @@ def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes
         to=stream["logits"],
         inherited=above(1 / arb(tau)) * (mean.promise.total + alpha * root.promise.total),
         bound=(high * estimate + alpha * (math.sqrt(bounds[1]) + root.promise.total.error)) / tau,
-        error=widths.rounded_weights(spec, 2 * largest_mean(spec)),
+        error=widths.rounded_weights(spec),
     )
     return [[mean, square], *roots, [logits]]

@@ -33,10 +33,9 @@ from constructions.construction import Construction
 from constructions.links import Values, held, pick, read, tile
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
-from constructions.linucb.widths import SLACK, root_share, width_error
+from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
 from constructions.outward import above, balls, below
 from constructions.primitives import copying, newton, schedules
-from constructions.primitives.descent import largest_estimate
 from constructions.ridge_problem import first_layer, largest_eigenvalue
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, admitted_norms, admitted_reward, bandit_stream
@@ -49,17 +48,9 @@ def mean_error(spec: Spec, error: float) -> float:
     return above(error * largest_mean(spec))
 
 
-def largest_mean(spec: Spec) -> arb:
-    """B_a √(T−1) ρ/(2√λ): bound on |⟨a, w⟩|."""
-    return (
-        largest_estimate(spec.ridge, max(spec.horizon - 1, 1), admitted_reward(spec))
-        * admitted_norms(spec)[1]
-    )
-
-
 def inherited(spec: Spec, error: float) -> float:
     """What ‖E‖ ≤ error, and weights that are rounded, add to τ times a logit."""
-    rounded = spec.temperature * widths.rounded_weights(spec, 2 * largest_mean(spec))
+    rounded = spec.temperature * widths.rounded_weights(spec)
     return mean_error(spec, error) + spec.exploration * width_error(spec, error) + rounded
 
 
@@ -208,7 +199,7 @@ def _sum(spec: Spec, stream: Stream, mean: Block, width: Block) -> Block:
         to=stream["logits"],
         inherited=above(1 / arb(tau)) * (mean.promise.total + alpha * width.promise.total),
         bound=(mean.promise.magnitude + alpha * width.promise.magnitude) / tau,
-        error=widths.rounded_weights(spec, 2 * largest_mean(spec)),
+        error=widths.rounded_weights(spec),
     )
 
 
@@ -217,7 +208,7 @@ def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: B
     at, tau, alpha = stream.registers, spec.temperature, spec.exploration
     smallest, largest = _extremes(spec, error)
     units = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))]
-    own = Bound(widths.rounded_weights(spec, 2 * largest_mean(spec)))
+    own = Bound(widths.rounded_weights(spec))
     carried = own + above(1 / arb(tau)) * mean.promise.total
     if alpha:
         with balls():

@@ -14,9 +14,9 @@ from flint import arb
 from constructions.block import UNIT, Block, Bound
 from constructions.linucb.spec import Spec
 from constructions.outward import above, below
-from constructions.primitives import interpolation, refinement, stored
+from constructions.primitives import descent, interpolation, refinement, stored
 from constructions.stream import Register, Stream
-from constructions.tokens import admitted_norms
+from constructions.tokens import admitted_norms, admitted_reward
 
 NAME = "width √(a_kᵀA⁻¹a_k)"
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb, step 3"
@@ -47,9 +47,15 @@ def carried(spec: Spec, square: Block, low: float, residual: float) -> Bound:
     return Bound(width_error(spec, residual), square.promise.total.rounding / (2 * math.sqrt(low)))
 
 
-def rounded_weights(spec: Spec, mean: arb) -> float:
-    """What float64 leaves of 1/τ and α/τ, each one rounding off, adds to a logit; `mean` bounds |⟨a_k, ŵ⟩|."""
-    return above(UNIT * (mean + 2 * spec.exploration * longest(spec)) / spec.temperature)
+def largest_mean(spec: Spec) -> arb:
+    """B_a √(T−1) ρ/(2√λ): bound on |⟨a, w⟩|."""
+    largest = descent.largest_estimate(spec.ridge, max(spec.horizon - 1, 1), admitted_reward(spec))
+    return admitted_norms(spec)[1] * largest
+
+
+def rounded_weights(spec: Spec) -> float:
+    """What 1/τ and α/τ being rounded adds to a logit, its mean and its width at most twice as large as true ones."""
+    return above(2 * UNIT * (largest_mean(spec) + spec.exploration * longest(spec)) / spec.temperature)
 
 
 def root_share(spec: Spec) -> float:

@@ -5,6 +5,7 @@ taken from the formula that chose the knots: the sum of the neurons is followed 
 a straight line y = α + sx, its distance from the function is taken at both ends and where it is stationary between them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -112,15 +113,14 @@ def within(
     Raises:
         ValueError: if rounding alone is as large as the error.
     """
-    aim = error
-    for step in range(1, tries + 1):
+    aim, reached, step = error, math.inf, 1
+    while aim > error / 2 and step <= tries:
         found = make(aim)
         reached = deviation(found, curve)
         if reached <= error:
             return found, reached
         aim -= 2**step * (reached - error) + error * 2.0**-48  # further each time, and more than a rounding
-        if not aim > error / 2:
-            break
+        step += 1
     raise ValueError(f"error: wanted neurons of float64 within {error:.3g} of a function, got {reached:.3g}")
 
 

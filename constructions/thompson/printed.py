@@ -124,7 +124,7 @@ def shifted(spec: Spec, stream: Stream, *, together: bool = False) -> Block:
 
 def method(spec: Spec, share: float, shift: float) -> descent.Descent:
     """Descent as printed on the system of a pole: step size b_j/(B_a² + λ̃), momentum of 2T(B_a² + λ̃)/λ̃."""
-    whole = posterior.method(spec)
+    whole = replace(posterior.method(spec), action_max=spec.action_norm[1])  # the paper's own bound
     return replace(whole, ridge=shift, step=share * whole.step_size, momentum_condition=whole.condition)
 
 
