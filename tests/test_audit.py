@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
-from constructions.block import EXACT
+from constructions.block import EXACT, Bound
 from verify import algorithms, audit, episode_strategies, mutation, strategies
 from verify.audit import Verdict
 
@@ -239,3 +239,49 @@ def test_the_battery_has_every_combination():
     kinds = {(recipe.family, recipe.rewards, recipe.norms) for recipe in strategies.battery(SPEC)}
     assert len(kinds) == len(strategies.FAMILIES) * len(strategies.REWARDS) * len(strategies.NORMS)
     assert np.unique([recipe.steps for recipe in strategies.battery(SPEC)]).tolist() == [SPEC.horizon]
+
+
+def test_the_decision_of_the_worst_error_is_remembered_and_enclosed():
+    findings = audit.measure(BUILT, algorithms.linucb, strategies.battery(SPEC))
+    history = findings.recipe.history(SPEC)
+    errors = np.abs(BUILT.log_probabilities(history) - algorithms.linucb(SPEC, history)).max(1)
+    assert findings.step == errors.argmax()
+    assert findings.error == pytest.approx(errors.max(), rel=1e-9)
+    found = audit.enclosed(BUILT, algorithms.linucb, findings.recipe, findings.step)
+    assert found == pytest.approx(findings.error, rel=1e-9)
+    whole = audit.enclose(BUILT, algorithms.linucb, history)
+    assert whole.exact_low * (1 - 1e-9) <= found <= whole.exact_high <= BUILT.certificate
+    assert audit.enclosed(BUILT, algorithms.linucb, history, findings.step) == found
+    small = copy.deepcopy(BUILT.transformer)
+    small.clip_radius = 1.0
+    clipped = replace(BUILT, transformer=small)
+    assert audit.enclosed(clipped, algorithms.linucb, findings.recipe, findings.step) == math.inf
+
+
+def test_a_block_whose_promise_float64_cannot_see_is_a_claim_of_float64():
+    block = BUILT.blocks[0]
+    findings = audit.measure(BUILT, algorithms.linucb, strategies.battery(SPEC)[:3])
+    worst = findings.blocks[block.name]
+
+    def kept(error, rounding, measured, stated=None):
+        promise = replace(block.promise, total=Bound(error, rounding))
+        return audit.kept("c", replace(block, promise=promise), replace(worst, error=measured), stated)
+
+    fine, coarse = kept(2.0, 1.0, 2.5), kept(1.0, 2.0, 2.5)
+    assert (fine.kind, fine.claim, fine.certified, fine.rounding) == ("bound", "c", 2.0, 1.0)
+    assert (coarse.kind, coarse.claim, coarse.certified, coarse.rounding) == (
+        "size",
+        "c, in float64",
+        None,
+        0,
+    )
+    assert (coarse.measured, coarse.stated, coarse.source) == (2.5, 3.0, audit.FLOAT64)
+    assert f"{block.source}; in exact arithmetic the promise is 1, " in coarse.note
+    assert fine.holds
+    assert coarse.holds
+    assert not kept(2.0, 1.0, 3.1).holds
+    assert not kept(1.0, 2.0, 3.1).holds
+    assert not kept(1.0, math.inf, 0.0).holds
+    assert not kept(
+        1.0, 2.0, 0.5, stated=4.0
+    ).holds  # what is stated of exact arithmetic, float64 cannot show

@@ -100,6 +100,8 @@ def test_all_claims_hold(quick):
     told: list[str] = []
     verdicts, slack, records = bernoulli.verdicts(60, told.append)
     assert not failed(verdicts)
+    [main] = [verdict for verdict in verdicts if verdict.main]
+    assert 0 < main.enclosed <= main.certified
     assert len(told) == 4
     assert [row["block"] for row in slack] == [block.name for block in thompson.build(SPEC).blocks]
     assert all(verdict.measured > 0 for verdict in verdicts if "log TS" in verdict.claim)

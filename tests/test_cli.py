@@ -25,6 +25,7 @@ def small(request):
         patch.setattr(claims, "HORIZONS", {"agd": [10, 100, 1000], "gd": [10, 30, 100]})
         patch.setattr(claims, "DEPTHS", {"gd": [1, 10, 100], "agd": [1, 10, 50]})
         patch.setattr(claims, "_streams", dict)
+        patch.setattr(claims.depth, "LONG", 30)
         yield claims.report(histories=40, trials=2)
 
 
@@ -46,6 +47,15 @@ def test_the_record_is_json_and_the_page_shows_every_claim(small, tmp_path):
 
 def test_every_small_claim_but_the_fits_holds(small):
     assert all(verdict.holds for verdict in small.verdicts if verdict.kind in ("bound", "size"))
+
+
+def test_every_main_bound_is_enclosed_inside_its_certificate(small):
+    bounds = [verdict for verdict in small.verdicts if verdict.main and verdict.kind == "bound"]
+    assert len(bounds) >= 2
+    for verdict in bounds:
+        assert verdict.enclosed is not None, verdict.claim
+        assert 0 < verdict.enclosed <= verdict.certified
+        assert verdict.measured == pytest.approx(verdict.enclosed, abs=1e-9)
 
 
 def test_verify_exits_by_the_verdict(small, monkeypatch):

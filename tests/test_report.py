@@ -280,3 +280,23 @@ def test_a_saved_report_of_before_has_nothing_enclosed(tmp_path):
     loaded = report.load(tmp_path / "report.json").verdicts
     assert [verdict.enclosed for verdict in loaded] == [None] * len(HOLDING)
     assert [verdict.holds for verdict in loaded].count(False) == 1  # too coarse without it
+
+
+def test_what_each_number_is_stands_once_in_the_terminal_and_once_on_the_page(tmp_path, monkeypatch):
+    for name in ("linucb", "thompson", "ucbvi"):
+        monkeypatch.setitem(cli.CLAIMS, name, lambda *_: made(*HOLDING))
+    shown = " ".join(CliRunner().invoke(cli.app, ["verify", "all"]).stdout.split())
+    assert shown.count(cli.RANKS) == 1
+    text = " ".join(re.sub(r"<[^>]*>", "", published(tmp_path, *HOLDING)).split())
+    ranks = (
+        "Measured is sampled",
+        "Enclosed, where it stands beside it,",
+        "a ball",
+        "Certified is a bound",
+        "Stated is",
+    )
+    places = [text.index(rank) for rank in ranks]
+    assert places == sorted(places)
+    assert all(text.count(rank) == 1 for rank in ranks)
+    assert "rounded outwards" in text
+    assert "in rational arithmetic and then exact" in text

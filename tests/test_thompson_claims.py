@@ -8,7 +8,9 @@ import torch
 
 from constructions import thompson
 from verify import algorithms, plots, posterior_sweeps
+from verify.audit import measure
 from verify.claims import thompson as claims
+from verify.strategies import battery
 
 SMALL = thompson.Spec(dim=2, actions=3, horizon=12, nodes=64, separation=0.05)
 DRAWN = replace(SMALL, form="sampling", error=1e-3)
@@ -60,9 +62,29 @@ def test_sampled_actions_are_compared_draw_by_draw(monkeypatch):
 
 def test_two_arms_are_held_to_their_certificate(monkeypatch):
     spec = replace(TWO, separation=1e-3)
-    assert claims._two_arms(spec).holds
+    right = claims._two_arms(spec)
+    assert right.holds
+    assert 0 < right.enclosed <= right.certified
     spoiled(monkeypatch)
-    assert not claims._two_arms(spec).holds
+    wrong = claims._two_arms(spec)
+    assert not wrong.holds
+    assert wrong.enclosed > wrong.certified
+
+
+def test_lines_are_held_to_their_certificate(monkeypatch):
+    def searched():
+        built = thompson.build(replace(SMALL, nodes=16))
+        findings = measure(built, claims.line_policy, battery(built.spec)[::24], claims.FLOOR)
+        return claims._searched(built, findings, "lines")
+
+    policy, *blocks = searched()
+    assert policy.holds
+    assert 0 < policy.enclosed <= policy.certified
+    assert not [verdict.claim for verdict in blocks if not verdict.holds]
+    spoiled(monkeypatch, 2.0)
+    policy, *_ = searched()
+    assert not policy.holds
+    assert policy.enclosed > policy.certified
 
 
 def test_sizes_grow_as_the_theorem_says_and_stay_below_its_proof(monkeypatch):

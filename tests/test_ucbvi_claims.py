@@ -37,13 +37,15 @@ def in_float64(built, tried: int = 20) -> list[audit.Verdict]:
 
 @every_form
 def test_what_float64_adds_is_a_claim_of_its_own(form):
-    """No verdict has an allowance for rounding beside a certificate of 0."""
+    """No verdict has an allowance for rounding that is larger than its certificate, but where the error is enclosed."""
     spec = replace(SMALL, form=form)
-    verdicts = [claims.exactness(spec, 10, seed=0), *in_float64(ucbvi.build(spec))]
-    assert all(verdict.holds for verdict in verdicts)
-    assert [verdict.kind for verdict in verdicts] == ["bound"] + ["size"] * (len(verdicts) - 1)
-    assert all(verdict.rounding == 0 for verdict in verdicts)
-    assert verdicts[0].certified == verdicts[0].measured == 0
+    exact, rounded, stored, *blocks = [claims.exactness(spec, 10, seed=0), *in_float64(ucbvi.build(spec))]
+    assert all(verdict.holds for verdict in (exact, rounded, stored, *blocks))
+    assert (exact.kind, exact.rounding, exact.measured, exact.stated) == ("bound", 0, 0, 0)
+    assert (rounded.kind, rounded.rounding) == ("size", 0)
+    assert 0 <= stored.enclosed <= stored.certified < stored.rounding
+    assert not replace(stored, enclosed=None).holds
+    assert all(verdict.kind == "size" for verdict in blocks if verdict.rounding > 0)
 
 
 @no_head
@@ -51,8 +53,9 @@ def test_heads_that_are_needed_are_missed(monkeypatch, form, role):
     """In rationals, in float64, and by the promise of the loop."""
     spec = replace(SMALL, form=form)
     broken = without(spec, role)
-    policy, *_, loop = in_float64(broken)
+    policy, stored, *_, loop = in_float64(broken)
     assert not policy.holds
+    assert not stored.holds
     assert not loop.holds
     monkeypatch.setattr(ucbvi, "build", lambda _: broken)
     assert not claims.exactness(spec, 25, seed=0).holds

@@ -28,6 +28,9 @@ ORDER_WINDOW = 0.05
 FIT = "a fit, not a proof"
 """What the note of a fitted exponent says."""
 
+FLOAT64 = "this project, of float64"
+"""The source of what is claimed of rounding."""
+
 SEARCH = hypothesis.settings(
     derandomize=True,
     database=None,
@@ -78,7 +81,8 @@ class Verdict:
             a fitted exponent within ORDER_WINDOW of the stated one (evidence, not a proof).
         measured, certified, stated: the three numbers; None where there is none.
         rounding: what float64 may add to `measured`. Where it is above `certified`, float64 is too coarse to tell.
-        enclosed: upper end of an enclosure of the same error in exact arithmetic, the weights as they are stored.
+        enclosed: upper end of an enclosure of the same error on the witness, in exact arithmetic, the weights as they are
+            stored; see `enclosed`.
         relative: measured divided by the size of what it is an error of, if it is an error.
         note: anything a reader should know.
         witness: the history at which `measured` was found, as a recipe.
@@ -167,18 +171,38 @@ class Worst:
 
 
 def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) -> Verdict:
-    """The verdict on a block's promise, errors of its inputs included, from the worst that a search found."""
-    return Verdict(
-        claim,
-        block.source,
-        "bound",
-        worst.error,
-        stated,
-        block.promise.total.error,
-        rounding=block.promise.total.rounding,
-        relative=worst.relative,
-        witness=words(worst.recipe),
-    )
+    """The verdict on a block's promise, errors of its inputs included, from the worst that a search found.
+
+    Where float64 is too coarse to see the promise of exact arithmetic, and nothing else is stated, the claim is one of
+    float64: that measured is at most the promise with rounding.
+    """
+    promise, found = block.promise.total, {"relative": worst.relative, "witness": words(worst.recipe)}
+    if stated is None and promise.error < promise.rounding < math.inf:
+        note = f"{block.source}; in exact arithmetic the promise is {promise.error:.2g}, which float64 is too coarse to show"
+        claim = f"{claim}, in float64"
+        return Verdict(claim, FLOAT64, "size", worst.error, promise.whole, note=note, **found)
+    error, rounding = promise.error, promise.rounding
+    return Verdict(claim, block.source, "bound", worst.error, stated, error, rounding, **found)
+
+
+def enclosed(built: Construction, truth: Truth, history: History | Recipe | None, step: int) -> float | None:
+    """Upper end of an enclosure of the policy's error at one decision, in exact arithmetic; infinite where none can be had.
+
+    Args:
+        built: the construction, its weights as float64 holds them.
+        truth: the true algorithm; see `enclose`.
+        history: what has been seen, or its recipe; what comes after the decision makes no difference. Without any there is
+            no error either.
+        step: the decision (from 0), that of the worst error.
+    """
+    if history is None:
+        return None
+    if isinstance(history, Recipe):
+        history = history.history(built.spec)
+    try:
+        return enclose(built, truth, history.prefix(step + 1), [step]).exact_high
+    except ValueError:  # clipping acts, or no precision is enough
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -191,6 +215,7 @@ class Findings:
         recipe: the history at which it was found.
         blocks: the worst of every block by name.
         ratio: the worst error over what the construction allows; 0 if no policy was measured.
+        step: the decision (from 0) at which the worst error was found.
     """
 
     histories: int = 0
@@ -198,6 +223,7 @@ class Findings:
     recipe: Recipe | None = None
     blocks: Mapping[str, Worst] = field(default_factory=dict)
     ratio: float = 0.0
+    step: int = 0
 
     @property
     def witness(self) -> dict | None:
@@ -216,7 +242,7 @@ class Findings:
             blocks[name] = blocks[name].merge(worst) if name in blocks else worst
         worse = other if other.recipe is None or other.error >= self.error else self
         ratio = max(self.ratio, other.ratio)
-        return Findings(self.histories + other.histories, worse.error, worse.recipe, blocks, ratio)
+        return replace(worse, histories=self.histories + other.histories, blocks=blocks, ratio=ratio)
 
 
 @dataclass(frozen=True)
@@ -283,16 +309,17 @@ def measure(
     outputs, allowed = built.outputs(histories), held_to.allowed
     findings = Findings()
     for recipe, history, output in zip(tried, histories, outputs, strict=True):
-        error = 0.0
+        error, step, ratio = 0.0, 0, 0.0
         if truth is not None:
             true = truth(built.spec, history)
             counted = ~(true < (math.log(floor) if floor else -math.inf))
-            difference = (true - built.policy(output))[counted]
+            difference = true - built.policy(output)
             difference = np.nan_to_num(difference if one_sided else np.abs(difference), nan=np.inf)
-            error = float(difference.max(initial=0.0))
+            by_step = np.where(counted, difference, 0.0).max(axis=1, initial=0.0)
+            step, error = int(by_step.argmax()), float(by_step.max())
+            ratio = over(error, allowed)
         blocks = {probe.block: Worst.of(probe, recipe) for probe in held_to.probe(history, output)}
-        ratio = 0.0 if truth is None else over(error, allowed)
-        findings = findings.merge(Findings(1, error, recipe, blocks, ratio))
+        findings = findings.merge(Findings(1, error, recipe, blocks, ratio, step))
     return findings
 
 

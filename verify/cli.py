@@ -46,6 +46,13 @@ CLAIMS = {
 }
 
 
+RANKS = (
+    "measured: sampled, in float64 where no other arithmetic is named; enclosed: in balls, on the worst history found; "
+    "certified: for every admissible history, in exact arithmetic, rounded outwards; stated: a formula"
+)
+"""What each number is, once."""
+
+
 class Construction(StrEnum):
     """What can be audited."""
 
@@ -115,6 +122,7 @@ def verify(
         for report in reports.values():
             for table in tables(report):
                 console.print(table)
+        console.print(RANKS, style="dim")
     if not all(report.holds for report in reports.values()):
         raise typer.Exit(1)
 

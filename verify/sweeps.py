@@ -22,7 +22,7 @@ from constructions.history import BanditHistory
 from constructions.primitives import descent, interpolation
 from constructions.stream import Stream
 from constructions.tokens import reward_bound
-from verify import algorithms, theorems
+from verify import algorithms, audit, theorems
 from verify.rollout import Environment, Rollout, SideBySide, rollouts
 from verify.theorems import lemmas
 from verify.theorems import linucb as stated
@@ -188,7 +188,8 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
 
     Fields: steps; built and true, means over seeds, and built_deviation and true_deviation, standard deviations, in
     units of reward; differing, the decisions on which the two differ, out of `decisions`; measured, the worst
-    |log-probability error| along the transformer's own histories; certified, rounding and stated; layers.
+    |log-probability error| along the transformer's own histories; enclosed, of the same history; certified, rounding and
+    stated; layers.
 
     Raises:
         ValueError: for fewer than 2 seeds, or an environment outside the spec.
@@ -199,11 +200,14 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
     stages = [environment(np.random.default_rng(seed)) for seed in seeds]
     players: list[Any] = [built.decoder(len(seeds)), SideBySide([algorithms.decoder(spec) for _ in seeds])]
     played = [rollouts(stages, each, [np.random.default_rng([n, 1]) for n in seeds]) for each in players]
-    wrong = [run.log_probabilities - algorithms.linucb(spec, run.history) for run in played[0]]
+    histories = [run.history for run in played[0]]
+    true = [algorithms.linucb(spec, history) for history in histories]
+    wrong = [np.abs(run.log_probabilities - row).max(-1) for run, row in zip(played[0], true, strict=True)]
+    worst, step = np.unravel_index(np.argmax(wrong), np.shape(wrong))
     curves = side_by_side(*played) | {"seeds": list(map(int, seeds)), "layers": built.size().layers}
-    errors = {"measured": float(np.abs(wrong).max()), "certified": built.certificate, "stated": spec.error}
-    rounding = 2 * built.blocks[-1].promise.total.rounding
-    return _record("regret", spec, label=label, **curves, **errors, rounding=rounding)
+    errors = {"measured": float(np.max(wrong)), "certified": built.certificate, "stated": spec.error}
+    found = audit.enclosed(built, algorithms.linucb, histories[worst], int(step))
+    return _record("regret", spec, label=label, **curves, **errors, enclosed=found, rounding=built.rounding)
 
 
 def side_by_side(built: Sequence[Rollout], true: Sequence[Rollout]) -> Record:

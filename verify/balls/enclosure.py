@@ -127,6 +127,22 @@ def enclose(
         bits *= 2
 
 
+def enclose_register(
+    built: Construction, register: str, truth: BallTruth, history: History, step: int, bits: int
+) -> float:
+    """Upper bound on the ℓ2 error of a register at one step (from 0), in exact arithmetic.
+
+    Raises:
+        ValueError: if clipping acts, or so many bits do not decide whether it does.
+    """
+    layers = forward.compile_layers(built)
+    with precision(bits):
+        [found] = forward.logits(built, history, [step], layers, register=register)
+        [true] = truth(built.spec, history, [step])
+        square = sum(((x - y) ** 2 for x, y in zip(found, true, strict=True)), start=arb(0))
+        return _above(square.nonnegative_part().sqrt())
+
+
 def _scores(spec: Any) -> bool:
     """Whether the construction returns scores, not a policy."""
     return getattr(spec, "form", None) == "sampling"

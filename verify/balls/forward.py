@@ -70,8 +70,11 @@ def logits(
     layers: Sequence[Layer],
     *,
     everywhere: bool = False,
+    register: str = "logits",
 ) -> Balls:
-    """The logits at some steps (from 0) of a history, shape (steps, actions); `layers` are those of `compile_layers`.
+    """The logits, or another register, at some steps (from 0) of a history, shape (steps, size).
+
+    `layers` are those of `compile_layers`; for another register than the logits, with everything.
 
     Precision is that of flint's context. With `everywhere` all tokens are evaluated in all layers. If tokens or entries are
     left out, it is taken from the proof of the clip radius, not worked out, that they do not carry a token beyond it.
@@ -89,7 +92,7 @@ def logits(
         stream = _run(layers, encoded, wanted, alone, radius)
     except StaleError:
         stream = _run(layers, encoded, wanted, len(layers), radius)
-    return stream.values[built.tokens.stream["logits"].slice][:, wanted].T
+    return stream.values[built.tokens.stream[register].slice][:, wanted].T
 
 
 def _run(

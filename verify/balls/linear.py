@@ -28,6 +28,12 @@ def linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     return log_softmax(_at(history, arb(spec.ridge), steps, scores))
 
 
+def ridge(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """The ridge estimate Σ⁻¹b, shape (steps, dim)."""
+    sums = _sums(history, arb(spec.ridge), steps)
+    return np.array([gram.solve(moment).entries() for gram, moment in sums], dtype=object)
+
+
 def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Log-probabilities of linear Thompson sampling with two arms; along the spec's own lines with more.
 

@@ -19,7 +19,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson.bernoulli_plan import Plan, plan
 from verify import algorithms, bernoulli_strategies
-from verify.audit import SEARCH, Findings, Recipe, Verdict, kept, search, words
+from verify.audit import SEARCH, Findings, Recipe, Verdict, enclosed, kept, search, words
 from verify.claims.linucb import NOTES, slack_rows
 from verify.environments import bernoulli_bandit
 from verify.rollout import SideBySide, rollouts
@@ -48,7 +48,8 @@ class Excess:
         divergence: KL(TS ‖ TF).
         distance: total variation.
         surplus: (TF_k − TS_k)/(1 − TS_k).
-        recipe: the history of the worst ratio.
+        recipe: the history of the worst ratio, if it has a recipe.
+        step: the decision (from 0) of the worst ratio.
     """
 
     histories: int = 0
@@ -57,13 +58,14 @@ class Excess:
     distance: float = 0.0
     surplus: float = 0.0
     recipe: Recipe | None = None
+    step: int = 0
 
     def merge(self, other: "Excess") -> "Excess":
         """Both together."""
         names = ("ratio", "divergence", "distance", "surplus")
         worst = {name: max(getattr(self, name), getattr(other, name)) for name in names}
-        recipe = other.recipe if other.ratio >= self.ratio else self.recipe
-        return Excess(self.histories + other.histories, **worst, recipe=recipe)
+        larger = self if self.histories and self.ratio > other.ratio else other
+        return replace(larger, histories=self.histories + other.histories, **worst)
 
 
 def verdicts(
@@ -116,6 +118,7 @@ def excess(built: Construction, tried: Sequence[BanditHistory], recipes: Sequenc
             float(np.abs(true - found).sum(-1).max() / 2),
             float(((found - true) / others).max()),
             recipe,
+            int(ratio.max(-1).argmax()),
         )
         whole = whole.merge(one)
     return whole
@@ -165,6 +168,7 @@ def _policy(built: Construction, found: Excess) -> Iterator[Verdict]:
         spec.error,
         built.certificate,
         main=spec == MAIN,
+        enclosed=enclosed(built, algorithms.bernoulli_thompson, found.recipe, found.step),
         **both,
     )
     yield Verdict(

@@ -19,7 +19,7 @@ from constructions.construction import Construction
 from constructions.thompson import nodes, sampling
 from constructions.transformer import Size
 from verify import algorithms, numerics, posterior_sweeps, sweeps
-from verify.audit import Findings, Verdict, measure, replayed
+from verify.audit import Findings, Verdict, enclosed, measure, replayed
 from verify.frontier import hard_histories
 from verify.strategies import Recipe, battery
 from verify.sweeps import Record
@@ -191,7 +191,8 @@ def searched(
         findings.error,
         built.spec.error,
         built.certificate,
-        rounding=2 * built.blocks[-1].promise.total.rounding,
+        rounding=built.rounding,
+        enclosed=enclosed(built, algorithms.linucb, findings.recipe, findings.step),
         witness=findings.witness,
         main=built.spec.solver == "newton"
         and built.spec.horizon == 200

@@ -22,7 +22,9 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.primitives.descent import Solver
 from verify import algorithms, environments, sweeps
-from verify.audit import Findings, Report, Verdict, kept, measure, replayed, search, shrink, words
+from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search, shrink, words
+from verify.balls import linear
+from verify.balls.enclosure import enclose_register
 from verify.claims import depth
 from verify.mutation import Mutant, mutants
 from verify.strategies import battery
@@ -35,6 +37,8 @@ HORIZONS: dict[Solver, list[int]] = {"agd": [10, 30, 100, 300, 1000, 3000], "gd"
 SOLVERS: tuple[Solver, ...] = ("chebyshev", "agd")
 ROOT_ERRORS = [1e-2, 1e-3, 1e-4, 1e-6, 1e-8]
 WIDTHS = [10.0**-n for n in np.arange(1.5, 6.1, 0.5)]
+LEMMA_BITS = 2**12
+"""A layer of descent may cost a bit or so where it is wide, and none once it has contracted."""
 DEPTHS: dict[Solver, list[int]] = {"gd": [2**n for n in range(15)], "agd": [2**n for n in range(11)]}
 
 NOTES = {
@@ -114,9 +118,10 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         findings.error,
         spec.error,
         built.certificate,
-        rounding=2 * built.blocks[-1].promise.total.rounding,
+        rounding=built.rounding,
         witness=witness,
         main=True,
+        enclosed=enclosed(built, algorithms.linucb, findings.recipe, findings.step),
         replay=replayed(built, algorithms.linucb, shortest or findings.recipe),
     )
     depth = built.transformer.stored_layers[0].repeat
@@ -152,6 +157,7 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
     findings = measure(built, None, battery(spec)[::6])
     worst = findings.blocks["ridge estimate"]
     name = f"ridge lemma, {spec.solver}, T={spec.horizon}"
+    history = worst.recipe.history(spec)
     yield Verdict(
         f"{name}: ‖ŵ − w‖ at its {depth} layers",
         lemma.source,
@@ -162,7 +168,8 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
         rounding=promise.rounding,
         relative=worst.relative,
         witness=words(worst.recipe),
-        note=NOTES["rounding"] if promise.error < promise.rounding else "",
+        enclosed=enclose_register(built, "ridge", linear.ridge, history, history.steps - 1, LEMMA_BITS),
+        note="enclosed at the last decision",
     )
     for what in ("heads", "hidden", "norm"):
         if what in lemma.size:
@@ -177,7 +184,7 @@ def _stated() -> Iterator[Verdict]:
     seconds, memory = time.perf_counter() - start, _peak_memory()
     findings = measure(built, algorithms.linucb, battery(STATED)[:: len(battery(STATED)) // 6])
     ridge = lemmas.RIDGE_AGD.evaluate("layers", **sweeps.symbols(STATED))
-    title, rounding = _title(STATED), 2 * built.blocks[-1].promise.total.rounding
+    title = _title(STATED)
     note = (
         f"built in {seconds:.2f} s; the process has used {memory:.0f} MB at most so far, libraries included"
     )
@@ -193,9 +200,10 @@ def _stated() -> Iterator[Verdict]:
         findings.error,
         STATED.error,
         built.certificate,
-        rounding=rounding,
+        rounding=built.rounding,
         witness=findings.witness,
         main=True,
+        enclosed=enclosed(built, algorithms.linucb, findings.recipe, findings.step),
         replay=replayed(built, algorithms.linucb, findings.recipe),
     )
 
@@ -303,6 +311,7 @@ def _stream(name: str, record: dict) -> Verdict:
         record["stated"],
         record["certified"],
         rounding=record["rounding"],
+        enclosed=record["enclosed"],
         note=f"final regret {record['built'][-1]:.2f}, true LinUCB {record['true'][-1]:.2f}; "
         f"{differing} of {record['decisions']} decisions differ",
         main=name == "paper",

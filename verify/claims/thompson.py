@@ -24,7 +24,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
 from verify import algorithms, posterior_sweeps
-from verify.audit import Findings, Report, Verdict, kept, measure, replayed, search
+from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search
 from verify.claims import bernoulli, depth
 from verify.claims.linucb import caught, slack_rows
 from verify.mutation import mutants
@@ -125,6 +125,7 @@ def _searched(built: Construction, findings: Findings, what: str) -> Iterator[Ve
         built.certificate,
         witness=findings.witness,
         main=True,
+        enclosed=enclosed(built, algorithms.thompson, findings.recipe, findings.step),
         replay=replayed(built, algorithms.thompson, findings.recipe) if spec.actions == 2 else "",
     )
     for block in built.blocks:
@@ -146,6 +147,7 @@ def _two_arms(spec: thompson.Spec) -> Verdict:
         built.certificate,
         witness=findings.witness,
         main=True,
+        enclosed=enclosed(built, algorithms.thompson, findings.recipe, findings.step),
         replay=replayed(built, algorithms.thompson, findings.recipe),
         note=f"{size.layers} layers, {size.heads} heads, {size.width} registers, {size.hidden:,} neurons; "
         f"two-sided, not truncated, down to log-probabilities of {-(posterior.largest_ratio(spec) ** 2) / 2:,.0f}",
@@ -196,7 +198,8 @@ def _policy() -> Iterator[Verdict]:
         main=True,
         note=f"certified total variation from P̄ {certified:.2g}; left to chance: a direction that does not tell two arms "
         f"apart, at most {chance.untold:.2g} a decision, and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
-        f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand",
+        f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand; not "
+        "enclosed, being too wide for balls",
     )
 
 
@@ -228,6 +231,7 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
         SAMPLED.error,
         built.certificate,
         main=True,
+        note=f"not enclosed, being too deep for balls; float64 may add {built.rounding:.1g}",
     )
     note = (
         "no action differs"
