@@ -213,7 +213,7 @@ def ridge(
     >>> registers = dict(action=s["action"], reward=s["reward"], position=s["position"], point=s["point"])
     >>> method = Descent("agd", ridge=1.0, action_max=1.0, horizon=10)
     >>> round(ridge(method, 60, ahead=s["ahead"], reward_max=1.0, **registers).promise.total.error, 6)
-    0.000109
+    0.000111
     """
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:

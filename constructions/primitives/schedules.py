@@ -135,7 +135,7 @@ def inverse_root(ridge: float, largest: float, steps: int) -> Root:
     every later one: √(ZY) goes to x(p − qx²), and Z √(a/S) = √(ZY)/√(1 + δ).
 
     >>> f"{inverse_root(1.0, 9.0, 5).error:.1e}"
-    '2.6e-12'
+    '1.0e-13'
     """
     scales = root_scales(ridge, largest, steps)
     weights = tuple((1.5 * a, 0.5 * a**3) for a, _, _ in scales)
