@@ -44,9 +44,6 @@ from constructions.tokens import (
     reward_bound,
 )
 
-DEEP = 10_000
-"""Depths of at least so many layers are tried."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -106,7 +103,7 @@ def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
     high = 1
     while not enough(high):
         high *= 2
-        if high > 16 * method.condition + DEEP:  # then residuals are below any rounding
+        if high > descent.DEEP + 16 * method.condition:
             checks.carried(spec.error, inherited_error(spec, method, high) * spec.error / share)
     depth = bisect.bisect_left(range(high), True, lo=high // 2, key=enough)
     rest = budget - inherited_error(spec, method, depth)

@@ -64,6 +64,9 @@ from constructions.stream import Register
 
 Solver = Literal["gd", "agd", "chebyshev"]
 
+DEEP = 10_000
+"""This many layers and 16κ leave no more than rounding does, whatever the method."""
+
 ROUNDED = 4 * UNIT
 """Relative distance of the limit from the solution, as ηλ is rounded, and of its error with it."""
 

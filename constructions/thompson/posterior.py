@@ -82,10 +82,19 @@ def reach(spec: Spec) -> float:
 
 
 def least_depth(spec: Spec, enough) -> int:
-    """The least depth whose residual is enough."""
+    """The least depth whose residual is enough.
+
+    Raises:
+        ValueError: if weights of float64 leave more, however deep.
+    """
     solver, high = method(spec), 1
     while not enough(solver.residual(high)):
         high *= 2
+        if high > descent.DEEP + 16 * solver.condition:
+            raise ValueError(
+                f"error: wanted one that weights of float64 can carry, got {spec.error!r}: "
+                f"descent within {solver.residual(high):.3g} is not enough"
+            )
     return bisect.bisect_left(range(high), True, lo=high // 2, key=lambda n: enough(solver.residual(n)))
 
 
