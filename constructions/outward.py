@@ -57,8 +57,3 @@ def total(left: float, right: float) -> float:
     (True, 1.0, 0.75)
     """
     return above(arb(left) + right)
-
-
-def span(low: arb, high: arb) -> arb:
-    """The ball from the lower end of one to the upper end of another."""
-    return low.union(high)

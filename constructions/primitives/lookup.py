@@ -37,14 +37,8 @@ def quotient_error(most: int) -> arb:
 
 def table_error(values: Sequence[Fraction]) -> arb:
     """By how much values[N] is off for the worst N, as its weights are rounded."""
-    slope, made, worst = arb(0), arb(float(values[0])), arb(0)
-    for n, value in enumerate(values):
-        worst = worst.max(abs(made - fmpq(value.numerator, value.denominator)))
-        if n + 1 < len(values):
-            bend = values[n + 1] - 2 * value + (values[n - 1] if n else value)
-            slope += float(bend)
-            made += slope
-    return worst
+    off = max(abs(made - meant) for made, meant in zip(stored_values(values), values, strict=True))
+    return arb(fmpq(off.numerator, off.denominator))
 
 
 def quotients(
