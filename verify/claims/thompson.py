@@ -188,25 +188,27 @@ def _policy() -> Iterator[Verdict]:
         note=f"the five worst against an oracle within {closer.bars[1]:.1g}; other seeds of the nodes reach 0.05 to 0.12",
     )
     counted = ideal >= FLOOR
+    gaps = np.abs(np.log(found / np.where(counted, ideal, found))).max(axis=1)
+    history, step = divmod(int(gaps.argmax()), len(steps))
     yield Verdict(
         f"{title}: |log TF − log P̄|, P̄ the mean over the nodes, where P̄ ≥ {FLOOR:g}",
         "lines.py, deterministic",
         "bound",
-        float(np.abs(np.log(found / np.where(counted, ideal, found))).max()),
+        float(gaps.max()),
         MAIN.error,
         built.certificate,
         main=True,
+        enclosed=enclosed(built, algorithms.thompson, histories[history], int(steps[step])),
         note=f"certified total variation from P̄ {certified:.2g}; left to chance: a direction that does not tell two arms "
         f"apart, at most {chance.untold:.2g} a decision, and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
-        f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand; not "
-        "enclosed, being too wide for balls",
+        f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand",
     )
 
 
 def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
     """The sampling form: score errors, and actions that differ."""
     built, generator = thompson.build(SAMPLED), np.random.default_rng(3)
-    worst, same, steps, margins = 0.0, 0, 0, []
+    worst, where, same, steps, margins = -1.0, (None, 0), 0, 0, []
     for batch in range(batches):
         plain = posterior_sweeps.runs(SAMPLED, size, seed=20 + batch, fixed=batch % 2 == 0)
         drawn = [
@@ -217,7 +219,10 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
         ]
         found = built.outputs(drawn, logits_only=True)[..., built.tokens.stream["logits"].slice]
         true = np.stack([algorithms.thompson_scores(SAMPLED, one) for one in drawn])
-        worst = max(worst, float(np.abs(found - true).max()))
+        gaps = np.abs(found - true).max(axis=-1)
+        at, step = np.unravel_index(int(gaps.argmax()), gaps.shape)
+        if gaps[at, step] > worst:
+            worst, where = float(gaps[at, step]), (drawn[at], int(step))
         agree = found.argmax(-1) == true.argmax(-1)
         same, steps = same + int(agree.sum()), steps + agree.size
         ordered = np.sort(true, axis=-1)
@@ -231,7 +236,8 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
         SAMPLED.error,
         built.certificate,
         main=True,
-        note=f"not enclosed, being too deep for balls; float64 may add {built.rounding:.1g}",
+        enclosed=enclosed(built, algorithms.thompson_scores, *where),
+        note=f"float64 may add {built.rounding:.1g}",
     )
     note = (
         "no action differs"
