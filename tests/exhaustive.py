@@ -299,7 +299,7 @@ def page(outcomes: Sequence[Outcome], exactly: Sequence[Exactly], seed: int, mad
         "# Many histories",
         "Written by `make nightly` (`tests/exhaustive.py`): different histories of every family, drawn at random from the "
         "kinds of `verify/strategies.py` and its siblings, each held to the certificate, and a fifth of them to the "
-        "promises of every block. *Allowed* is `built.allowed`: the certificate, and of rounding at most as much again or 10⁻⁹. "
+        "promises of every block. *Allowed* is `built.allowed`: the certificate, and at most as much again for rounding. "
         "A row tells error and what is allowed of the specification with the largest ratio of the two.",
         f"{made['date']}, {made['machine']}, {made['cores']} cores, float64, seed {seed}, "
         f"{made['seconds'] / 60:.0f} minutes; Python {made['python']}, torch {made['torch']}, numpy {made['numpy']}, "
