@@ -33,7 +33,7 @@ from verify import algorithms, audit, episode_strategies, exact, report, strateg
 from verify.claims.thompson import line_policy
 
 BATCH = 50
-PROBED = 5
+PROBED = 20
 """Of so many batches the first is held to the promises of all blocks; all are to the certificate."""
 
 FRUITLESS = 20
@@ -58,6 +58,21 @@ class DrawnRecipe:
         lengths = np.linalg.norm(draws, axis=1, keepdims=True)
         draws *= most / lengths if generator.random() < 0.5 else np.minimum(1, most / lengths)
         return BanditHistory(one.contexts, one.actions, one.rewards, draws)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A recipe with the history that was made of it, so that it is made once."""
+
+    recipe: Any
+    made: Any
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.steps
+
+    def history(self, spec: Any) -> Any:
+        return self.made
 
 
 @dataclass(frozen=True)
@@ -180,7 +195,7 @@ def look(
             told = hash(built.tokens.encode(history).tobytes())
             if told not in seen and row.claimed(spec, history):
                 seen.add(told)
-                tried.append(recipe)
+                tried.append(Tried(recipe, history))
         fruitless = 0 if tried else fruitless + 1
         if tried:
             probed, batch = batch % PROBED == 0, batch + 1
@@ -197,7 +212,7 @@ def look(
         findings.ratio,
         block,
         worst.ratio,
-        repr(findings.recipe),
+        repr(findings.recipe.recipe),
     )
 
 
@@ -298,7 +313,7 @@ def page(outcomes: Sequence[Outcome], exactly: Sequence[Exactly], seed: int, mad
     parts = [
         "# Many histories",
         "Written by `make nightly` (`tests/exhaustive.py`): different histories of every family, drawn at random from the "
-        "kinds of `verify/strategies.py` and its siblings, each held to the certificate, and a fifth of them to the "
+        "kinds of `verify/strategies.py` and its siblings, each held to the certificate, and one in twenty to the "
         "promises of every block. *Allowed* is `built.allowed`: the certificate, and at most as much again for rounding. "
         "A row tells error and what is allowed of the specification with the largest ratio of the two.",
         f"{made['date']}, {made['machine']}, {made['cores']} cores, float64, seed {seed}, "

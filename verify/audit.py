@@ -309,7 +309,7 @@ def measure(
     """
     held_to = held_to or built
     histories = [recipe.history(built.spec) for recipe in tried]
-    outputs, allowed, blocks = built.outputs(histories), held_to.allowed, held_to.blocks if probed else ()
+    outputs, allowed, blocks = built.outputs(histories), held_to.allowed, held_to.blocks
     said = outputs[..., built.tokens.stream["logits"].slice] if scored(built.spec) else built.policy(outputs)
     findings = Findings()
     for recipe, history, output, policy in zip(tried, histories, outputs, said, strict=True):
@@ -322,7 +322,8 @@ def measure(
             by_step = np.where(counted, difference, 0.0).max(axis=1, initial=0.0)
             step, error = int(by_step.argmax()), float(by_step.max())
             ratio = over(error, allowed)
-        worst = {probe.block: Worst.of(probe, recipe) for probe in held_to.probe(history, output, blocks)}
+        probes = held_to.probe(history, output, blocks) if probed else ()
+        worst = {probe.block: Worst.of(probe, recipe) for probe in probes}
         findings = findings.merge(Findings(1, error, recipe, worst, ratio, step))
     return findings
 
