@@ -39,6 +39,7 @@ sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
 
 nightly: $(READY)  ## the slow and exhaustive checks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20
+	OMP_NUM_THREADS=1 PYTHONPATH=docs/examples $(BIN)/python tests/exhaustive.py --out docs/nightly.md
 
 dist: $(READY)  ## a source archive and a wheel in dist/
 	rm -rf build dist

@@ -272,11 +272,17 @@ class Construction:
         """
         return self.run_with_cache(history, (), (), hooks)[0]
 
-    def probe(self, history: History, outputs: Float[np.ndarray, "steps width"] | None = None) -> list[Probe]:
+    def probe(
+        self,
+        history: History,
+        outputs: Float[np.ndarray, "steps width"] | None = None,
+        blocks: tuple[Block, ...] | None = None,
+    ) -> list[Probe]:
         """Block by block: true value, computed value, promise.
 
         Every register has one writer, so the output tokens still hold what each block computed; give those at the state
-        tokens if you have them. A block's own error is taken with what it reads at other tokens as it ought to be.
+        tokens if you have them, and `blocks`, each look at which takes a digest of the weights. A block's own error is taken
+        with what it reads at other tokens as it ought to be.
         """
         inputs = self.tokens.encode(history)
         final = inputs.copy()
@@ -287,7 +293,7 @@ class Construction:
         held = {name: final[:, register.slice] for name, register in registers.items()}
         probes = []
         asked = np.isin(np.arange(len(inputs)), states)
-        for block in self.blocks:
+        for block in self.blocks if blocks is None else blocks:
             names = [register.name for register in block.outputs]
             edges = np.cumsum([register.size for register in block.outputs])
             own = block.truth(held)

@@ -202,6 +202,15 @@ def test_one_dimension_leaves_nothing_to_chance():
     assert chance(replace(spec, separation=1e-6)).untold == 1.0  # arms closer than the resolution
 
 
+def test_probabilities_along_lines_are_never_below_0():
+    """Of an interval with two ends an ulp apart it was −6.9e-18, and its logarithm NaN."""
+    spec = Spec(2, 3, 4, nodes=8, error=0.02, separation=0.05, solver="zolotarev")
+    recipe = Recipe("collinear", "alternating", "spread", 4, -0.3097765482167092, 2843277610)
+    values, rule = algorithms.thompson_values(spec, recipe.history(spec)), Rule.of(spec)
+    points = rule.nodes @ rule.basis.T
+    assert algorithms.along_lines(values.whitened, values.mean, rule.direction, points).min() >= 0
+
+
 @pytest.mark.parametrize("failure", [0.0, 1.0, -1.0, math.nan])
 def test_bad_failures_are_named(failure):
     with pytest.raises(ValueError, match=r"failure: wanted a probability in \(0, 1\), got"):

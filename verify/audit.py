@@ -19,6 +19,7 @@ from constructions.construction import Construction, Probe
 from constructions.tokens import History
 from verify import strategies
 from verify.balls import enclose as enclose
+from verify.balls.enclosure import scored
 from verify.witness import replayed as replayed
 from verify.witness import words
 
@@ -292,34 +293,38 @@ def measure(
     *,
     held_to: Construction | None = None,
     one_sided: bool = False,
+    probed: bool = True,
 ) -> Findings:
     """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm.
 
     Args:
         built: what is evaluated.
-        truth: the true algorithm, from spec and history to log-probabilities.
+        truth: the true algorithm, from spec and history to log-probabilities, or to scores where scores are promised.
         tried: the histories.
         floor: only actions of true probability at least that count for the error of the policy.
         held_to: whose promises and certificate count, if not its own: changed weights promise nothing, and score infinitely
             without this.
         one_sided: whether only log-probabilities that are too small are errors.
+        probed: whether every block is held to its promises too, which takes most of the time.
     """
     held_to = held_to or built
     histories = [recipe.history(built.spec) for recipe in tried]
-    outputs, allowed = built.outputs(histories), held_to.allowed
+    outputs, allowed, blocks = built.outputs(histories), held_to.allowed, held_to.blocks
+    said = outputs[..., built.tokens.stream["logits"].slice] if scored(built.spec) else built.policy(outputs)
     findings = Findings()
-    for recipe, history, output in zip(tried, histories, outputs, strict=True):
+    for recipe, history, output, policy in zip(tried, histories, outputs, said, strict=True):
         error, step, ratio = 0.0, 0, 0.0
         if truth is not None:
             true = truth(built.spec, history)
             counted = ~(true < (math.log(floor) if floor else -math.inf))
-            difference = true - built.policy(output)
+            difference = true - policy
             difference = np.nan_to_num(difference if one_sided else np.abs(difference), nan=np.inf)
             by_step = np.where(counted, difference, 0.0).max(axis=1, initial=0.0)
             step, error = int(by_step.argmax()), float(by_step.max())
             ratio = over(error, allowed)
-        blocks = {probe.block: Worst.of(probe, recipe) for probe in held_to.probe(history, output)}
-        findings = findings.merge(Findings(1, error, recipe, blocks, ratio, step))
+        probes = held_to.probe(history, output, blocks) if probed else ()
+        worst = {probe.block: Worst.of(probe, recipe) for probe in probes}
+        findings = findings.merge(Findings(1, error, recipe, worst, ratio, step))
     return findings
 
 

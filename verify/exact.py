@@ -13,6 +13,7 @@ long as no sum can reach 2³³: it is exact for them. Everything else is compute
 from collections import defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Numbers:
         """Everything rounded to float64."""
         found = self.integers.copy()
         for number, values in self.rationals.items():
-            found[number] = [float(Fraction(int(x.p), int(x.q))) for x in values]
+            found[number] = [int(x.p) / int(x.q) for x in values]  # of integers: rounded once
         return found
 
     def times(self, matrix: sparse.csr_array, exact: np.ndarray | None = None) -> "Numbers":
@@ -99,6 +100,7 @@ class Numbers:
         return product
 
 
+@lru_cache(2**16)  # most are 0, 1 and a few weights
 def rational(number: float | Fraction) -> fmpq:
     """A float or fraction as an exact rational."""
     return fmpq(*number.as_integer_ratio())

@@ -155,11 +155,11 @@ def _left(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _measure(
     low: Float[np.ndarray, "*shape"], high: Float[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape"]:
-    """Φ(high) − Φ(low), 0 for empty intervals."""
+    """Φ(high) − Φ(low); 0 for empty intervals, and where rounding would make it less."""
     found = high > low
     left, right = _left(low[found], high[found])
     measure = np.zeros_like(low)
-    measure[found] = ndtr(right) - ndtr(left)
+    measure[found] = np.maximum(ndtr(right) - ndtr(left), 0.0)
     return measure
 
 

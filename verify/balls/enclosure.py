@@ -103,7 +103,7 @@ def enclose(
     if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= MOST // 2:
         raise ValueError(f"bits: wanted 2 to {MOST // 2}, got {bits!r}")
     outputs = built.outputs([history], logits_only=True, steps=chosen)[0]
-    scores = _scores(built.spec)
+    scores = scored(built.spec)
     measured = outputs[:, built.tokens.stream["logits"].slice] if scores else built.policy(outputs)
     everywhere = len(np.unique(chosen)) == history.steps or not math.isfinite(built.certificate)
     layers, oracle = forward.compile_layers(built, everything=everywhere), TRUTHS.get(truth, truth)
@@ -143,7 +143,7 @@ def enclose_register(
         return _above(square.nonnegative_part().sqrt())
 
 
-def _scores(spec: Any) -> bool:
+def scored(spec: Any) -> bool:
     """Whether the construction returns scores, not a policy."""
     return getattr(spec, "form", None) == "sampling"
 
