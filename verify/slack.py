@@ -118,7 +118,7 @@ def direct(built: Construction, tried: Iterable[History]) -> Iterator[Probe]:
     if not isinstance(built.tokens, BanditTokens):
         return
     for history in tried:
-        late = later(built, built.tokens.encode(history))
+        late = later(built, built.tokens.encode(history))  # type: ignore[arg-type]
         for tokens in (late, *_other_arms(built, late)):
             last = np.array([len(tokens) - 1])
             outputs = built.program.run(torch.as_tensor(tokens)[None], torch.as_tensor(last))
