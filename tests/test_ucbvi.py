@@ -207,8 +207,8 @@ def test_clipping_never_acts(form, spec, recipe):
 
 
 def test_the_theorems_certificate_holds_in_balls_and_is_near():
-    """Quotients by 3, 5, 7, …, which float64 rounds; bonuses are numbers of float64, and b(0) + H is cut off."""
-    built = ucbvi.build(ucbvi.Spec(states=1, actions=2, horizon=1, episodes=12, exploration=0.02))
+    """Quotients by 3, 5, 7, … are rounded, and 1/τ is not; bonuses are numbers of float64, and b(0) + H is cut off."""
+    built = ucbvi.build(ucbvi.Spec(1, 2, 1, 12, temperature=1 / 16, exploration=0.02))
     histories = [recipe.history(built.spec) for recipe in episode_strategies.battery(built.spec)]
     worst = max(audit.enclose(built, algorithms.ucbvi, history).exact_high for history in histories)
     assert built.certificate / 10 <= worst <= built.certificate
