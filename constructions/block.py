@@ -150,6 +150,23 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class Surrogate:
+    """What weights compute where they can only come near the truth: an interpolant, say.
+
+    How far it is from the truth is what a promise says. This says that it is what is computed, to the last digits: a weight
+    that is wrong by less than the promise has room for shows here.
+
+    Attributes:
+        function: from the register contents of all tokens to it, in plain NumPy.
+        bound: on the distance of the block's output from it, for inputs as they are: what float64 leaves of the weights, and
+            rounding, that of `function` included.
+    """
+
+    function: Callable[[Values], Float[np.ndarray, "tokens size"]]
+    bound: Bound
+
+
+@dataclass(frozen=True)
 class Step:
     """One transformer layer's worth of a block: heads first, then units."""
 
@@ -167,6 +184,7 @@ class Block:
         steps: its layers in order; the whole sequence runs `repeat` times with tied weights.
         output: the register that holds the result, or several side by side.
         groups: the output consists of `groups` vectors of equal size; errors are ℓ2 norms of one vector.
+        surrogate: what the weights compute in place of the truth, if that can be said.
         truth: the claim itself in plain NumPy: from the register contents of all tokens to the ideal output.
         promise: the guarantee on ‖output − truth‖.
     """
@@ -179,6 +197,7 @@ class Block:
     promise: Promise
     repeat: int = 1
     groups: int = 1
+    surrogate: Surrogate | None = None
 
     @property
     def outputs(self) -> tuple[Register, ...]:

@@ -40,6 +40,8 @@ class Probe:
         promise: the certified bound on `error`, errors of the block's inputs and rounding included.
         own_error: the worst distance from the ideal result for the inputs as the transformer computed them.
         own_promise: the certified bound on `own_error`, rounding included.
+        surrogate_error: the worst distance from the block's surrogate, for inputs as computed; 0 if it has none.
+        surrogate_promise: the certified bound on `surrogate_error`, rounding included; 0 if it has none.
     """
 
     block: str
@@ -50,6 +52,8 @@ class Probe:
     promise: float
     own_error: float
     own_promise: float
+    surrogate_error: float = 0.0
+    surrogate_promise: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """Name and numbers, for tables: everything but the vectors."""
@@ -117,7 +121,11 @@ class Construction:
             return self.sealed_blocks
         none = Bound(math.inf)
         return tuple(
-            replace(block, promise=replace(block.promise, own=none, total=none))
+            replace(
+                block,
+                promise=replace(block.promise, own=none, total=none),
+                surrogate=block.surrogate and replace(block.surrogate, bound=none),
+            )
             for block in self.sealed_blocks
         )
 
@@ -284,10 +292,18 @@ class Construction:
         tokens if you have them, and `blocks`, each look at which takes a digest of the weights. A block's own error is taken
         with what it reads at other tokens as it ought to be.
         """
-        inputs = self.tokens.encode(history)
+        outputs = self.outputs([history])[0] if outputs is None else outputs
+        return self.probe_tokens(self.tokens.encode(history), self.tokens.states(history.steps), outputs)
+
+    def probe_tokens(
+        self,
+        inputs: Float[np.ndarray, "tokens width"],
+        states: Int[np.ndarray, " steps"],
+        outputs: Float[np.ndarray, "steps width"],
+    ) -> list[Probe]:
+        """The same for a token matrix of any kind, and the outputs at some of its tokens."""
         final = inputs.copy()
-        states = self.tokens.states(history.steps)
-        final[states] = self.outputs([history])[0] if outputs is None else outputs
+        final[states] = outputs
         registers = self.tokens.stream.registers
         ideal = {name: inputs[:, register.slice] for name, register in registers.items()}
         held = {name: final[:, register.slice] for name, register in registers.items()}
@@ -296,13 +312,15 @@ class Construction:
         for block in self.blocks if blocks is None else blocks:
             names = [register.name for register in block.outputs]
             edges = np.cumsum([register.size for register in block.outputs])
-            own = block.truth(held)
+            own, surrogate = block.truth(held), block.surrogate
+            meant = surrogate.function(held) if surrogate else None
             ideal |= dict(zip(names, np.split(block.truth(ideal), edges[:-1], axis=1), strict=True))
             for name in names:  # only state tokens were asked for
                 held[name] = np.where(asked[:, None], held[name], ideal[name])
-            true, computed, own = (
+            parts = (_joined(ideal, names), _joined(held, names))
+            true, computed, own, meant = (
                 values[states].reshape(len(states), block.groups, edges[-1] // block.groups)
-                for values in (_joined(ideal, names), _joined(held, names), own)
+                for values in (*parts, own, parts[1] if meant is None else meant)
             )
             error = _worst(computed - true)
             largest = _worst(true)
@@ -316,6 +334,8 @@ class Construction:
                     block.promise.total.whole,
                     _worst(computed - own),
                     block.promise.own.whole,
+                    _worst(computed - meant) if surrogate else 0.0,
+                    surrogate.bound.whole if surrogate else 0.0,
                 )
             )
         return probes

@@ -27,7 +27,7 @@ def search(case: Case, law, *more, steps: int | None = None, examples: int = FEW
 
 @every_case
 def test_measured_error_is_at_most_the_certificate(case):
-    """And every block keeps both its promises."""
+    """And every block keeps its promises."""
     bound = case.built.certificate + case.rounding
 
     def law(history):
@@ -37,6 +37,7 @@ def test_measured_error_is_at_most_the_certificate(case):
         for probe in case.built.probe(history):
             assert probe.error <= probe.promise, probe.block
             assert probe.own_error <= probe.own_promise, probe.block
+            assert probe.surrogate_error <= probe.surrogate_promise, probe.block
 
     search(case, law, examples=settings.default.max_examples)
 

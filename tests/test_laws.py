@@ -49,6 +49,21 @@ def test_measured_error_is_at_most_the_promise(case):
     search(case, law, examples=FEW if case in DEEP else settings.default.max_examples)
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c.block.surrogate], ids=lambda case: case.name)
+def test_it_computes_its_surrogate_to_the_last_digits(case):
+    """That is far sharper than the promise, and its own distance from the truth is within it."""
+    one, promise, surrogate = alone(case), case.block.promise.own, case.block.surrogate
+    assert surrogate.bound.whole <= max(1e-3 * promise.error, 2 * promise.rounding)
+
+    def law(tokens):
+        values = {name: tokens[:, register.slice] for name, register in case.stream.registers.items()}
+        meant = surrogate.function(values)
+        assert one.worst(one.output(one.run(tokens)), meant) <= surrogate.bound.whole
+        assert one.worst(meant, case.exact(tokens)) <= promise.whole + surrogate.bound.error
+
+    search(case, law)
+
+
 @every_case
 def test_only_what_it_reads_matters_and_only_what_it_writes_changes(case):
     one = alone(case)

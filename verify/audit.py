@@ -159,7 +159,11 @@ class Worst:
     @classmethod
     def of(cls, probe: Probe, recipe: Recipe) -> "Worst":
         """A single probe."""
-        ratio = max(over(probe.error, probe.promise), over(probe.own_error, probe.own_promise))
+        ratio = max(
+            over(probe.error, probe.promise),
+            over(probe.own_error, probe.own_promise),
+            over(probe.surrogate_error, probe.surrogate_promise),
+        )
         return cls(probe, recipe, ratio, probe.error, probe.relative, probe.own_error)
 
     def merge(self, other: "Worst") -> "Worst":

@@ -7,6 +7,9 @@ A mutant counts if it changes what comes out for an admissible history, which is
     equivalent      it changes none by more than NOTHING on ENCLOSED histories, with all rounding enclosed: gates with room
                     to spare, neurons that never fire, signs that do not occur
 
+The seal refuses every weight that is not the one that was promised of (constructions/seal.py), whatever it does; `share` is
+of what the promises catch by themselves, as if there were no seal.
+
 Those on which float64 sees the largest change are enclosed. The audit has rounds: some histories of the battery, then all of
 it, at every length.
 """
@@ -50,6 +53,7 @@ class Mutant:
         score: worst error over promise that the audit found; more than 1 means caught.
         kind: "caught", "within slack" or "equivalent", whether or not the audit failed on it.
         reason: for a survivor, what was measured.
+        refused: whether the seal says that these are other weights, so that nothing is promised of them.
     """
 
     place: str
@@ -59,6 +63,7 @@ class Mutant:
     score: float
     kind: Literal["caught", "within slack", "equivalent"]
     reason: str = ""
+    refused: bool = False
 
     @property
     def caught(self) -> bool:
@@ -103,13 +108,14 @@ def mutants(
         entry, factor = int(generator.integers(sizes[which])), float(generator.choice(factors))
         broken = copy.deepcopy(built.transformer)
         broken.get_parameter(names[which])[entry] *= factor
+        mutant = replace(built, transformer=broken)
         place = _place(built, names[which], entry)
-        found.append(Mutant(*place, factor, *judge(replace(built, transformer=broken))))
+        found.append(Mutant(*place, factor, *judge(mutant), refused=mutant.certificate == math.inf))
     return found
 
 
 def share(found: Sequence[Mutant]) -> float:
-    """Caught, as a part of those that change what comes out; 1 if none does."""
+    """Caught by the promises, as a part of those that change what comes out; 1 if none does."""
     effective = [mutant for mutant in found if mutant.effective]
     return sum(mutant.caught for mutant in effective) / max(len(effective), 1) if effective else 1.0
 

@@ -22,13 +22,25 @@ D = 3d² + 3d + 2Ad + 3A + 4 registers. The theorem has Õ(√T) layers. Every c
 """
 
 import math
+from functools import partial
 
 import numpy as np
 from flint import arb
+from jaxtyping import Float
 
 from constructions import checks
 from constructions.assemble import assemble
-from constructions.block import UNIT, Block, Bound, Promise, Step, gate_size, own_heads, signed_units
+from constructions.block import (
+    UNIT,
+    Block,
+    Bound,
+    Promise,
+    Step,
+    Surrogate,
+    gate_size,
+    own_heads,
+    signed_units,
+)
 from constructions.construction import Construction
 from constructions.links import Values, held, pick, read, tile
 from constructions.linucb import widths
@@ -37,7 +49,7 @@ from constructions.linucb.widths import SLACK, largest_mean, root_share, width_e
 from constructions.outward import above, balls, below
 from constructions.primitives import copying, newton, schedules
 from constructions.ridge_problem import first_layer, largest_eigenvalue
-from constructions.stream import Stream
+from constructions.stream import Register, Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, admitted_norms, admitted_reward, bandit_stream
 
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb"
@@ -210,6 +222,8 @@ def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: B
     units = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))]
     own = Bound(widths.rounded_weights(spec))
     carried = own + above(1 / arb(tau)) * mean.promise.total
+    size = (mean.promise.magnitude + alpha * math.sqrt(largest) * 2) / tau * math.sqrt(spec.actions)
+    rounding, surrogate = Bound(0.0, UNIT * 8 * size), None
     if alpha:
         with balls():
             times = arb(alpha) / tau
@@ -224,15 +238,19 @@ def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: B
             times=times,
         )
         units += root.steps[0].units
+        if near := root.surrogate:
+            made = partial(_beside, at["mean"], tau, near)
+            surrogate = Surrogate(made, near.bound + own + rounding)
         own, carried = own + root.promise.own, carried + root.promise.total
 
     def truth(values: Values):
         return (held(values, at["mean"]) + alpha * np.sqrt(np.maximum(held(values, at["square"]), 0.0))) / tau
 
-    size = (mean.promise.magnitude + alpha * math.sqrt(largest) * 2) / tau * math.sqrt(spec.actions)
-    own = own + Bound(0.0, UNIT * 8 * size)
-    carried = carried + Bound(0.0, UNIT * 8 * size)
-    promise = Promise(f"{smallest:.3g} ≤ square ≤ {largest:.3g}", own, carried, size)
-    return Block(
-        "logits", SOURCE, (Step((), tuple(units)),), at["logits"], truth, promise, groups=spec.actions
-    )
+    promise = Promise(f"{smallest:.3g} ≤ square ≤ {largest:.3g}", own + rounding, carried + rounding, size)
+    steps, to = (Step((), tuple(units)),), at["logits"]
+    return Block("logits", SOURCE, steps, to, truth, promise, groups=spec.actions, surrogate=surrogate)
+
+
+def _beside(mean: Register, tau: float, root: Surrogate, values: Values) -> Float[np.ndarray, "tokens size"]:
+    """Mean/τ + what stands for α√square/τ."""
+    return held(values, mean) / tau + root.function(values)

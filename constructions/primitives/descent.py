@@ -50,6 +50,7 @@ The ridge of each layer being off by u adds 4u · 2T/(iκ) a step, at token i, i
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,8 +58,20 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, signed, signed_units
-from constructions.links import Link, Values, blank, grams, read, stack
+from constructions.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    Surrogate,
+    Units,
+    signed,
+    signed_units,
+)
+from constructions.links import Link, Values, blank, grams, held, read, stack
 from constructions.outward import above, balls, below
 from constructions.stream import Register
 
@@ -180,6 +193,44 @@ class Descent:
             return 8 / (1 - self.momentum) ** 2
         return 1 / (1 - math.sqrt(self.momentum)) ** 2 if self.solver == "agd" else self.condition
 
+    def iterates(
+        self,
+        depth: int,
+        actions: Float[np.ndarray, "tokens dim"],
+        targets: Float[np.ndarray, "tokens count dim"],
+        index: Float[np.ndarray, " tokens"],
+    ) -> Float[np.ndarray, "tokens count dim"]:
+        """What so many layers make of A_i x = y at each token, with steps and momenta as they are stored."""
+        past, place = grams(actions, 0.0), index[:, None, None]
+        point = ahead = np.zeros_like(targets)
+        for step, momentum in self.layers(depth):
+            at = point if self.solver == "chebyshev" else ahead
+            new = ahead + (step * (targets - at @ past) - step * self.ridge * at) / place
+            point, ahead = new, new + momentum * (new - point)
+        return point
+
+    def surrogate(
+        self,
+        depth: int,
+        action: Register,
+        position: Register,
+        targets: Callable[[Values], np.ndarray],
+        own: Bound,
+    ) -> Surrogate | None:
+        """The iterate itself, where each layer has a step of its own: wrong ones hide behind what others leave.
+
+        Tied layers are all wrong if one is, and the promise shows it.
+        """
+        if self.solver != "chebyshev":
+            return None
+
+        def function(values: Values) -> Float[np.ndarray, "tokens size"]:
+            actions, index = values[action.name], held(values, position)[:, 0]
+            wanted = targets(values).reshape(len(index), -1, action.size)
+            return self.iterates(depth, actions, wanted, index).reshape(len(index), -1)
+
+        return Surrogate(function, Bound(0.0, 2 * own.rounding))
+
     def promise(self, domain: str, own: float, largest: float, groups: int, dim: int) -> Promise:
         """The promise of an error `own` on the way to solutions of norm at most `largest`.
 
@@ -220,8 +271,10 @@ def ridge(
     """
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        targets = np.cumsum(values[action.name] * values[reward.name], axis=0)
-        return np.linalg.solve(grams(values[action.name], method.ridge), targets[..., None])[..., 0]
+        return np.linalg.solve(grams(values[action.name], method.ridge), moments(values)[..., None])[..., 0]
+
+    def moments(values: Values) -> Float[np.ndarray, "tokens dim"]:
+        return np.cumsum(values[action.name] * values[reward.name], axis=0)
 
     largest, seen = (
         largest_estimate(method.ridge, n, reward_max) for n in (method.horizon, method.horizon - 1)
@@ -229,6 +282,7 @@ def ridge(
     error = above(method.reward_residual(depth) * seen)
     domain = f"‖a‖ ≤ {method.action_max:.4g}, |r| ≤ {reward_max:.4g}, at most {method.horizon - 1} rewards"
     steps, repeat = _loop(method, depth, action, reward, position, point, ahead, blank(point.size))
+    promise = method.promise(domain, error, above(largest), 1, action.size)
     return Block(
         name="ridge estimate",
         source="Lemma approx_ridge",
@@ -236,7 +290,8 @@ def ridge(
         repeat=repeat,
         output=point,
         truth=truth,
-        promise=method.promise(domain, error, above(largest), 1, action.size),
+        promise=promise,
+        surrogate=method.surrogate(depth, action, position, moments, promise.own),
     )
 
 
@@ -285,6 +340,8 @@ def inverse(
     largest = above(arb(norm or method.action_max) / method.ridge)
     domain = f"‖a‖ ≤ {norm or method.action_max:.4g}, at most {method.horizon - 1} actions"
     steps, repeat = _loop(method, depth, action, None, position, point, ahead, read(vectors))
+    error = above(arb(method.residual(depth)) * largest)
+    promise = method.promise(domain, error, largest, count, action.size)
     return Block(
         name=name,
         source=source,
@@ -293,8 +350,9 @@ def inverse(
         output=point,
         groups=count,
         truth=truth,
-        promise=method.promise(
-            domain, above(arb(method.residual(depth)) * largest), largest, count, action.size
+        promise=promise,
+        surrogate=method.surrogate(
+            depth, action, position, lambda values: held(values, vectors), promise.own
         ),
     )
 

@@ -28,7 +28,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Promise, Step, Units
+from constructions.block import UNIT, Block, Bound, Promise, Step, Surrogate, Units
 from constructions.links import Link, Values, held, read, repeat_rows, stack
 from constructions.outward import above, balls
 from constructions.primitives.interpolation import Interpolant, neurons
@@ -201,6 +201,10 @@ def exponentials(
         terms = np.exp(exponents(values))
         return terms.reshape(len(terms), to.size, len(weights)) @ weights
 
+    def made(values: Values) -> Float[np.ndarray, "tokens size"]:
+        terms = curve(exponents(values))
+        return terms.reshape(len(terms), to.size, len(weights)) @ weights + lift
+
     excess = error_of_sums(curve, weights, lift, largest)
     steepest = float((curve.slopes / curve.values[:-1]).max())  # what rounding of x does to y, relatively
     terms = len(curve.knots) * len(weights)  # all ≥ 0: none cancel
@@ -208,7 +212,11 @@ def exponentials(
     highest = math.sqrt(to.size) * (largest + own.error)
     units = _units(name, curve, of, one, to, weights, lift)
     promise = Promise(f"x ≤ {curve.knots[-1]:.3g}", own, own + inherited, highest)
-    return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
+    whole = (
+        16 * UNIT * (largest + excess)
+    )  # weights: ROUNDED and as for Interpolant.rounded; then what `made` rounds
+    surrogate = Surrogate(made, Bound(whole, own.rounding + whole))
+    return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size, surrogate=surrogate)
 
 
 def logarithms(
@@ -235,11 +243,13 @@ def logarithms(
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return np.log(np.clip(held(values, of), low, high))
 
-    own = Bound(_distance(curve), UNIT * 4 * (len(curve.knots) + 8) * curve.interpolant.size)
+    interpolant, knots = curve.interpolant, len(curve.knots)
+    own = Bound(_distance(curve), UNIT * 4 * (knots + 8) * interpolant.size)
     largest = float(np.abs(curve.values).max())
-    units = neurons(name, curve.interpolant, source=read(of), one=one, to=to)
+    units = neurons(name, interpolant, source=read(of), one=one, to=to)
     promise = Promise(f"x ≤ {high:.3g}", own, own + inherited, math.sqrt(to.size) * largest)
-    return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
+    surrogate = Surrogate(lambda values: interpolant.made(held(values, of)), interpolant.rounded(4 * knots))
+    return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size, surrogate=surrogate)
 
 
 def error_of_sums(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
+from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, Units
 from constructions.links import Link, Values, held, read, repeat_rows, stack
 from constructions.stream import Register
 
@@ -66,9 +66,7 @@ class Interpolant:
     @property
     def at_zero(self) -> float:
         """What neurons make of 0, as held by tokens without an argument: beyond the knots they go straight on, or stay."""
-        if self.left and self.knots[0] > 0:
-            return float(self.values[0] - self.slopes[0] * self.knots[0])
-        return float(self(np.zeros(1))[0])
+        return float(self.made(np.zeros(1))[0])
 
     @property
     def slopes(self) -> Float[np.ndarray, " pieces"]:
@@ -78,6 +76,20 @@ class Interpolant:
     def __call__(self, x: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         """Evaluate between the first and the last knot."""
         return np.interp(x, self.knots, self.values)
+
+    def made(self, x: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+        """What the neurons make of any x: beyond the knots straight on at the side they face, level at the other."""
+        if self.left:
+            return self(x) - self.slopes[0] * np.maximum(self.knots[0] - x, 0.0)
+        return self(x) + self.slopes[-1] * np.maximum(x - self.knots[-1], 0.0)
+
+    def rounded(self, pieces: int = 0) -> Bound:
+        """How far stored neurons are from it within the knots, and what rounding adds when `pieces` of them are added up.
+
+        A slope is off by three units, a weight by one of its own: at x that is at most 3uΣ|s_j|(x_{j+1} − x_j) and
+        uΣ|w_j||x − x_j|, each sum at most `size`; here with room for terms of second order. `made` itself rounds 8u of it.
+        """
+        return Bound(5 * UNIT * self.size, UNIT * (pieces + 12) * self.size)
 
 
 MOST_KNOTS = 100_000
@@ -275,7 +287,12 @@ def function(
         x = held(values, source)
         return of(np.concatenate([sign * x for sign in signs], axis=1))
 
-    own = Bound(error, UNIT * (len(interpolant.knots) + 4) * interpolant.size)
+    def made(values: Values) -> Float[np.ndarray, "tokens size"]:
+        x = held(values, source)
+        return interpolant.made(np.concatenate([sign * x for sign in signs], axis=1))
+
+    pieces = len(interpolant.knots)
+    own = Bound(error, UNIT * (pieces + 4) * interpolant.size)
     magnitude = math.sqrt(to.size) * max(float(np.abs(interpolant.values).max()), abs(interpolant.at_zero))
     units = neurons(name, interpolant, source=reads, one=one, to=to, changes=changes)
     return Block(
@@ -286,4 +303,5 @@ def function(
         groups=to.size,
         truth=truth,
         promise=Promise(f"{low:.3g} ≤ x ≤ {high:.3g}", own, own + inherited, magnitude),
+        surrogate=Surrogate(made, interpolant.rounded(pieces)),
     )

@@ -63,7 +63,7 @@ from jaxtyping import Float
 
 from constructions import checks
 from constructions.assemble import assemble
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units
+from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Surrogate, Units
 from constructions.construction import Construction
 from constructions.links import Link, Values, pick, read, repeat_rows, stack
 from constructions.outward import above
@@ -257,9 +257,9 @@ def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
     total = Bound(error, rounding + drift)
     highest = math.sqrt(to.size) * (2 + error)
     promise = Promise("densities of posteriors", own, total, highest)
-    return Block(
-        "distribution functions F_k(u_g)", SOURCE, (Step((), (units,)),), to, truth, promise, groups=to.size
-    )
+    lifted = Surrogate(lambda values: truth(values) + plan.lift, Bound(0.0, 2 * rounding))
+    steps, name = (Step((), (units,)),), "distribution functions F_k(u_g)"
+    return Block(name, SOURCE, steps, to, truth, promise, groups=to.size, surrogate=lifted)
 
 
 def _one(stream: Stream) -> Register:

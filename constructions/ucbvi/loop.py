@@ -150,7 +150,7 @@ def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Bloc
 
     gate = gate_size(4 * (spec.largest + gate_size(spec.largest)))
     stages, scale = spec.horizon, spec.largest * (spec.episodes + spec.states)
-    error = above(arb(spec.rounded[1]) * (1 / arb(spec.tau) + UNIT / arb(spec.tau)) + spec.rounded_scale)
+    error = above(arb(spec.rounded) * (1 / arb(spec.tau) + UNIT / arb(spec.tau)) + spec.rounded_scale)
     own = Bound(error, UNIT * 16 * stages * (scale + gate * spec.tokens) / spec.tau)
     sizes = {to.name: to.size for step in steps for head in step.heads for to in head.registers}
     sizes |= {

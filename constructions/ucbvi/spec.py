@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from flint import arb
+from flint import arb, fmpq
 
 from constructions import checks
 from constructions.outward import above, balls
@@ -85,23 +85,32 @@ class Spec:
         return self.exploration * 2 * self.horizon * math.sqrt(confidence / max(visits, 1))
 
     @property
-    def rounded(self) -> tuple[float, float]:
-        """What weights rounded in float64 leave of an action value: at one stage, and at the first of all.
+    def look_ups(self) -> tuple[float, float]:
+        """What weights rounded in float64 leave of b(n) + H·[n = 0], and of quotients whose largest is 1.
 
-        Of the look-up values: the bonus table; r̂, from rewards that add up to at most K; values ahead, from sums of at most
-        KH. In the theorem's form each look-up is one weight, off by a rounding, and r̂ ≤ 1, Σ P̂V ≤ H. The values of the
-        stage after are weighted by P̂, which may add up to a little more than 1.
+        In the theorem's form each look-up is one weight: b is a number of float64 already, b + H rounds to the nearest one,
+        and a quotient is off by a rounding. Elsewhere rewards add up to at most K and values ahead to KH.
         """
-        hopes, top = self.hopes(self.episodes + 1), self.horizon
+        hopes = self.hopes(self.episodes + 1)
         with balls():
             if self.form == "theorem":
-                table, part = max(map(float, hopes)) * arb(checks.UNIT), arb(checks.UNIT)
-            else:
-                table, part = lookup.table_error(hopes), self.episodes * lookup.quotient_error(self.episodes)
-            stage, whole = table + part * (1 + top), arb(0)
-            for _ in range(top):
+                off = max(abs(Fraction(float(hope)) - hope) for hope in hopes)
+                return above(arb(fmpq(off.numerator, off.denominator))), checks.UNIT
+            part = self.episodes * lookup.quotient_error(self.episodes)
+            return above(lookup.table_error(hopes)), above(part)
+
+    @property
+    def rounded(self) -> float:
+        """What they leave of an action value at the first stage, r̂ ≤ 1 and Σ P̂V ≤ H.
+
+        The values of the stage after are weighted by P̂, which may add up to a little more than 1.
+        """
+        table, part = map(arb, self.look_ups)
+        with balls():
+            stage, whole = table + part * (1 + self.horizon), arb(0)
+            for _ in range(self.horizon):
                 whole = stage + whole * (1 + part)
-            return above(stage), above(whole)
+            return above(whole)
 
     @property
     def rounded_scale(self) -> float:

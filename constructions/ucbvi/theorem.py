@@ -21,6 +21,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
+from constructions import outward
 from constructions.assemble import assemble, clip_radius
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.construction import Construction
@@ -96,7 +97,7 @@ def build(spec: Spec, literal: frozenset[str] = frozenset()) -> Construction:
     stream = episode_stream(spec, **registers(spec), **more)
     counts = _counts(spec, stream, literal)
     lookups = _lookups(spec, stream, counts[-1][0].promise.total, literal)
-    values = _value_iteration(spec, stream, lookups[-1][0].promise.total, literal)
+    values = _value_iteration(spec, stream, [block.promise.total for block in lookups[-1]], literal)
     stages = [*counts, *lookups, *values, *_selection(spec, stream, values[-1][0].promise.total)]
     return construct(spec, stream, stages)
 
@@ -221,9 +222,10 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[st
 
         return found
 
-    own = Bound(spec.rounded[0], UNIT * 16 * (most + 1) ** 2 * float(numbers.max()))
-    blocks = []
+    table, part = spec.look_ups
+    rounding, blocks = UNIT * 16 * (most + 1) ** 2 * float(numbers.max()), []
     for name, group in units.items():
+        own = Bound(table if name == "bonus" else part, rounding)
         size, largest = stream[name].size, float(numbers.max()) if name == "bonus" else 1.0
         promise = Promise(f"counts ≤ {most}", own, own + 8.0 * (most + 1) * inherited, largest * size**0.5)
         blocks.append(
@@ -255,14 +257,21 @@ def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate:
     )
 
 
-def _value_iteration(spec: Spec, stream: Stream, model: Bound, literal: frozenset[str]) -> list[list[Block]]:
-    """Layers 6 and on: for each stage, last first, expected values, action values, values."""
-    top, found = float(spec.horizon), []
+def _value_iteration(
+    spec: Spec, stream: Stream, looked_up: list[Bound], literal: frozenset[str]
+) -> list[list[Block]]:
+    """Layers 6 and on: for each stage, last first, expected values, action values, values.
+
+    P̂ is off relatively, by no more than it is where it is 1, and Σ P̂V ≤ H. b(n) is a number of float64 but for b(0) + H,
+    which rounds to no less than H and is cut off at H: in exact arithmetic nothing comes of what the bonus table is off by.
+    """
+    top, found, (model, reward, bonus) = float(spec.horizon), [], looked_up
+    ahead_error = Bound(outward.product(top, model.error), spec.states * top * model.rounding)
     one, place = stream["position"].part(2, of=3), {"position": stream["position"], "tokens": spec.tokens}
     inherited = Bound(0.0)
     for stage in range(spec.horizon, 0, -1):
         terms = tuple(_of_stage(stream[name], stage, spec) for name in ("reward_estimate", "bonus"))
-        total = 2 * model
+        total = reward + Bound(0.0, bonus.rounding)
         if stage < spec.horizon:
             ahead = product.own_token(
                 f"ahead_{stage}",
@@ -271,7 +280,7 @@ def _value_iteration(spec: Spec, stream: Stream, model: Bound, literal: frozense
                 right=_of_stage(stream["model"], stage + ("model" in literal), spec),
                 to=stream[f"ahead_{stage}"],
                 bound=3 * top,
-                inherited=inherited + (spec.states * top) * model,
+                inherited=inherited + ahead_error,
                 **place,
             )
             found.append([ahead])

@@ -18,9 +18,8 @@ from constructions import thompson
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson.bernoulli_plan import Plan, plan
-from verify import algorithms, bernoulli_strategies
+from verify import algorithms, bernoulli_strategies, slack
 from verify.audit import SEARCH, Findings, Recipe, Verdict, enclosed, kept, search, words
-from verify.claims.linucb import NOTES, slack_rows
 from verify.environments import bernoulli_bandit
 from verify.rollout import SideBySide, rollouts
 from verify.sweeps import fit_power, side_by_side
@@ -96,7 +95,9 @@ def verdicts(
 
 def _slack(built: Construction, findings: Findings) -> list[dict]:
     """Rows of slack; where a promise is far off it is rounding that is measured."""
-    return [row | {"note": NOTES["rounding"] if row["note"] else ""} for row in slack_rows(built, findings)]
+    return [
+        row | {"note": slack.NOTES["rounding"] if row["note"] else ""} for row in slack.rows(built, findings)
+    ]
 
 
 def _title(spec: thompson.BernoulliSpec) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from constructions import linucb
 from constructions.construction import Construction
 from constructions.primitives.descent import Solver
-from verify import algorithms, environments, sweeps
+from verify import algorithms, environments, slack, sweeps
 from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search, shrink, words
 from verify.balls import linear
 from verify.balls.enclosure import enclose_register
@@ -40,13 +40,6 @@ WIDTHS = [10.0**-n for n in np.arange(1.5, 6.1, 0.5)]
 LEMMA_BITS = 2**12
 """A layer of descent may cost a bit or so where it is wide, and none once it has contracted."""
 DEPTHS: dict[Solver, list[int]] = {"gd": [2**n for n in range(15)], "agd": [2**n for n in range(11)]}
-
-NOTES = {
-    "rounding": "the exact-arithmetic bound is far below float64; what is measured is rounding, and its bound takes "
-    "every rounding error of every layer to have the same sign",
-    "gate": "exact in exact arithmetic; the bound is the worst case of rounding in the literal form, whose gate cancels Bj "
-    "against Bi, while the evaluation measured here adds the powers of i up first",
-}
 
 
 def report(
@@ -91,13 +84,13 @@ def report(
         asdict(MAIN),
         asdict(built.size()),
         verdicts,
-        slack_rows(built, findings),
+        slack.rows(built, findings),
         [asdict(mutant) for mutant in broken],
         records
         | {
             "regret": list(streams.values()),
             "rounding": panels,
-            "slack": [{"kind": "slack", "rows": slack_rows(built, findings)}],
+            "slack": [{"kind": "slack", "rows": slack.rows(built, findings)}],
         },
     )
 
@@ -330,29 +323,3 @@ def caught(broken: list[Mutant]) -> Verdict:
         note="; ".join(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors),
         main=True,
     )
-
-
-def slack_rows(built: Construction, findings: Findings) -> list[dict]:
-    """Slack of every block: certified over measured, with inherited errors and without."""
-    rows = []
-    for block in built.blocks:
-        worst, promise = findings.blocks[block.name], block.promise
-        pairs = {"error": (worst.error, promise.total), "own_error": (worst.own_error, promise.own)}
-        slacks = [bound.whole / error if error else None for error, bound in pairs.values()]
-        large = any(slack is not None and slack > 100 for slack in slacks)
-        rows.append(
-            {
-                "block": block.name,
-                "source": block.source,
-                "domain": promise.domain,
-                "error": worst.error,
-                "relative": worst.relative,
-                "promise": promise.total.whole,
-                "slack": slacks[0],
-                "own_error": worst.own_error,
-                "own_promise": promise.own.whole,
-                "own_slack": slacks[1],
-                "note": NOTES["gate" if promise.own.error == 0 else "rounding"] if large else "",
-            }
-        )
-    return rows

@@ -23,10 +23,10 @@ from constructions import thompson
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
-from verify import algorithms, posterior_sweeps
+from verify import algorithms, posterior_sweeps, slack
 from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search
 from verify.claims import bernoulli, depth
-from verify.claims.linucb import caught, slack_rows
+from verify.claims.linucb import caught
 from verify.mutation import mutants
 from verify.posterior_sweeps import FLOOR, symbols
 from verify.strategies import battery
@@ -87,7 +87,7 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(built, algorithms.thompson, trials, seed=0)
     verdicts.append(caught([mutant for mutant in broken if mutant.effective]))
-    parts = {"two_arms": slack_rows(built, findings), "lines": slack_rows(lines, found), "bernoulli": rows}
+    parts = {"two_arms": slack.rows(built, findings), "lines": slack.rows(lines, found), "bernoulli": rows}
     parts = {name: [row for row in part if row["block"] not in _MANY] for name, part in parts.items()}
     records |= {f"slack_{name}": [{"kind": "slack", "rows": part}] for name, part in parts.items()}
     return Report(

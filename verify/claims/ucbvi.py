@@ -23,9 +23,8 @@ import numpy as np
 
 from constructions import ucbvi
 from constructions.construction import Construction
-from verify import algorithms, environments, episode_strategies, episode_sweeps, exact
+from verify import algorithms, environments, episode_strategies, episode_sweeps, exact, slack
 from verify.audit import FLOAT64, Findings, Report, Verdict, enclosed, kept, replayed, search, shrink, words
-from verify.claims.linucb import slack_rows
 from verify.mutation import Mutant, mutants
 from verify.sweeps import fit_power
 from verify.theorems import evaluate
@@ -87,9 +86,9 @@ def report(
         asdict(MAIN),
         asdict(built.size()),
         verdicts,
-        slack_rows(built, findings),
+        slack.rows(built, findings),
         [asdict(mutant) for mutant in broken],
-        records | {"slack": [{"kind": "slack", "rows": slack_rows(built, findings)}]},
+        records | {"slack": [{"kind": "slack", "rows": slack.rows(built, findings)}]},
     )
 
 
