@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from flint import arb
 from hypothesis import given
 from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
+from constructions.outward import balls
+from constructions.primitives import descent, schedules
 from constructions.primitives.interpolation import Interpolant
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.thompson import printed
@@ -92,3 +95,32 @@ def test_the_policy_carries_the_error_of_the_last_stage_of_value_iteration():
     promised = {block.name: block.promise.total.error for block in built.blocks}
     assert 0 < promised["q_4"] < promised["q_3"] < promised["q_2"] < promised["q_1"]
     assert promised["logits"] >= promised["q_1"] / built.spec.tau
+
+
+@pytest.mark.parametrize("horizon", [1, 10, 100])
+def test_one_unit_of_error_in_a_step_of_accelerated_descent_is_amplified_as_bounded(horizon):
+    """e_{k+1} = (1 − x)((1 + β)e_k − βe_{k−1}), summed over all later steps, for curvatures x of 1/κ to 1."""
+    method = descent.Descent("agd", ridge=1.0, action_max=2.0, horizon=horizon)
+    whole = 0.0
+    for x in np.geomspace(1 / method.condition, 1, 20):
+        before, now, total = 0.0, 1.0, 1.0
+        for _ in range(3000):
+            before, now = now, (1 - x) * ((1 + method.momentum) * now - method.momentum * before)
+            total += abs(now)
+        whole = max(whole, total)
+    assert whole <= method.amplification * (1 + 1e-9)
+    assert method.amplification <= 4 * whole
+
+
+@given(*(st.floats(0.1, 3.0) for _ in range(4)))
+def test_a_step_of_newton_takes_an_interval_into_the_one_that_is_bounded(one, other, p, q):
+    """x ↦ px − qx³, below its top, across it and beyond."""
+    with balls():
+        low, high = (
+            float(end)
+            for end in schedules.cubic_steps((arb(min(one, other)), arb(max(one, other))), [(p, q)])
+        )
+    x = np.linspace(min(one, other), max(one, other), 200)
+    values = p * x - q * x**3
+    assert low - 1e-9 <= values.min()
+    assert values.max() <= high + 1e-9

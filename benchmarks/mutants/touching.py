@@ -75,17 +75,23 @@ class Touching:
         return set()
 
     def choice(self, mutant: Mutant, budget: float, tried: Collection[str] = ()) -> list[str]:
-        """Tests of a mutant that take so many seconds together: cheap ones first, and the more so the more of a file."""
-        files: dict[str, list[tuple[float, str]]] = {}
-        for test in self.of(mutant):
-            files.setdefault(test.partition("::")[0], []).append((self.cost(test), test))
+        """Tests of a mutant that take so many seconds together: cheap ones first, and the more so the more of a file.
+
+        Last come the others of their files: what is built once for several tests is recorded for the first of them.
+        """
+        files: dict[str, list[tuple[bool, float, str]]] = {}
+        touching = self.of(mutant)
+        homes = {test.partition("::")[0] for test in touching}
+        for test in self.lines:
+            if (home := test.partition("::")[0]) in homes:
+                files.setdefault(home, []).append((test not in touching, self.cost(test), test))
         ranked = [
-            ((took + 0.05) * turn, took, test)
+            (other, (took + 0.05) * turn, took, test)
             for tests in files.values()
-            for turn, (took, test) in enumerate(sorted(tests), 1)
+            for turn, (other, took, test) in enumerate(sorted(tests), 1)
         ]
         chosen: list[str] = []
-        for _, took, test in sorted(ranked):
+        for *_, took, test in sorted(ranked):
             if test not in tried and (took <= budget or not chosen):
                 budget -= took
                 chosen.append(test)
