@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup verify gallery test notebooks check lint types bench sweep nightly dist docs lock clean
+.PHONY: setup verify gallery test notebooks check lint types bench sweep nightly mutants dist docs lock clean
 
 setup: $(READY)  ## .venv alone, which every other target makes too
 
@@ -40,6 +40,15 @@ sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
 nightly: $(READY)  ## the slow and exhaustive checks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20
 	OMP_NUM_THREADS=1 PYTHONPATH=docs/examples $(BIN)/python tests/exhaustive.py --out docs/nightly.md
+
+mutants: build/mutants/suite.log  ## is a changed line of constructions/ noticed by the tests that run it? (docs/mutants.md)
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.mutants
+
+build/mutants/suite.log: $(READY)  # which tests run which line; to be made anew, delete it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[mutants]'
+	mkdir -p build/mutants
+	COVERAGE_FILE=build/mutants/.coverage $(BIN)/python -m pytest -n 2 -vv --tb=short --durations=0 --durations-min=0 \
+		--cov=constructions --cov-context=test --cov-report= > $@ || (tail $@; rm $@; false)
 
 dist: $(READY)  ## a source archive and a wheel in dist/
 	rm -rf build dist

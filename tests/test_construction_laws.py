@@ -101,6 +101,19 @@ def test_decoder_gives_the_same_as_the_whole_history(case):
 
 
 @every_case
+def test_what_blocks_hand_on_stays_within_their_magnitudes(case):
+    """At every token, those included that nobody reads: clip radii are made of these."""
+
+    def law(history):
+        _, cache = case.built.run_with_cache(history)
+        for block in case.built.blocks:
+            largest, rounding = np.linalg.norm(cache[block.name], axis=1).max(), block.promise.total.rounding
+            assert largest <= block.promise.magnitude + block.groups**0.5 * rounding, block.name
+
+    search(case, law)
+
+
+@every_case
 def test_clipping_never_acts(case):
     """The radius is at least twice as large as any token at any layer, tokens without a decision included."""
 
