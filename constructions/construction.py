@@ -293,13 +293,14 @@ class Construction:
         with what it reads at other tokens as it ought to be.
         """
         outputs = self.outputs([history])[0] if outputs is None else outputs
-        return self.probe_tokens(self.tokens.encode(history), self.tokens.states(history.steps), outputs)
+        return self.probe_tokens(self.tokens.encode(history), self.tokens.states(history.steps), outputs, blocks)
 
     def probe_tokens(
         self,
         inputs: Float[np.ndarray, "tokens width"],
         states: Int[np.ndarray, " steps"],
         outputs: Float[np.ndarray, "steps width"],
+        blocks: tuple[Block, ...] | None = None,
     ) -> list[Probe]:
         """The same for a token matrix of any kind, and the outputs at some of its tokens."""
         final = inputs.copy()
