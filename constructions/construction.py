@@ -292,8 +292,10 @@ class Construction:
         tokens if you have them, and `blocks`, each look at which takes a digest of the weights. A block's own error is taken
         with what it reads at other tokens as it ought to be.
         """
-        outputs = self.outputs([history])[0] if outputs is None else outputs
-        return self.probe_tokens(self.tokens.encode(history), self.tokens.states(history.steps), outputs, blocks)
+        final = self.outputs([history])[0] if outputs is None else outputs
+        return self.probe_tokens(
+            self.tokens.encode(history), self.tokens.states(history.steps), final, blocks
+        )
 
     def probe_tokens(
         self,
