@@ -57,6 +57,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
+from constructions import budget
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, signed, signed_units
 from constructions.links import Link, Values, blank, grams, read, stack
 from constructions.outward import above, balls, below
@@ -316,7 +317,10 @@ def _loop(
         )
     to = ahead or point
     at = point if method.solver == "chebyshev" else to
-    layers = method.layers(depth)
+    apart = depth if method.solver == "chebyshev" else 1  # of all others layers are alike
+    weights = 16.0 * at.size * apart  # six for each entry in gradients, two in the pull, eight in momenta
+    budget.hold(f"{to.name} by descent", layers=depth, stored=apart, weights=weights)
+    layers = method.layers(apart)
     tied = len(set(layers)) == 1
     steps = tuple(
         Step(

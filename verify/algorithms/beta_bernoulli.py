@@ -139,7 +139,7 @@ def _counts(
         raise ValueError(f"contexts: wanted {arms} arms, got {history.contexts.shape[1]}")
     odd = ~np.isin(history.rewards, (0, 1))
     if odd.any():
-        raise ValueError(f"rewards: wanted 0 or 1, got {history.rewards[odd][0]:g}")
+        raise ValueError(f"rewards: wanted 0 or 1, got {float(history.rewards[odd][0])!r}")
     result = np.zeros((2, history.steps, arms), np.int64)
     rows = np.arange(1, history.steps)
     result[1 - history.rewards.astype(int), rows, history.actions] = 1
