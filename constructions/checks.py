@@ -1,9 +1,9 @@
-"""Checks on what a specification is made of, each of which returns it as a plain number or word: one clear error that names
-what was wanted and what was got.
-"""
+"""Checks that return what they were given as a plain number or word: one clear error names what was wanted and got."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from constructions import plain
 from constructions.plain import shown
@@ -66,9 +66,7 @@ def share(name: str, value: object) -> float:
 
 def flag(name: str, value: object) -> bool:
     """Wanted: True or False."""
-    if isinstance(value, bool) or (
-        getattr(value, "dtype", None) == bool and getattr(value, "shape", 0) == ()
-    ):
+    if isinstance(value, bool | np.bool_):
         return bool(value)
     raise ValueError(f"{name}: wanted True or False, got {shown(value)}")
 

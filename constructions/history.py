@@ -221,21 +221,21 @@ def taken(
     actions, rewards, count: int, choices: int
 ) -> tuple[Int[np.ndarray, " _"], Float[np.ndarray, " _"]]:
     """One action and one reward for each of `count` decisions between so many choices, checked as in a history."""
-    actions, rewards = integers("actions", actions, "action indices"), reals("rewards", rewards)
+    actions, rewards = integers("actions", actions), reals("rewards", rewards)
     for name, array in (("actions", actions), ("rewards", rewards)):
         if array.shape != (count,):
-            raise ValueError(f"{name}: wanted shape ({count},), one for each decision, got {array.shape}")
+            raise ValueError(f"{name}: wanted one for each of {count} decisions, got shape {array.shape}")
     within("actions", actions, choices)
     return actions, rewards
 
 
 def within(name: str, values: Int[np.ndarray, "..."], count: int) -> None:
-    """Wanted: indices in 0..count−1, which are counted from 0."""
+    """Wanted: numbers in 0..count−1, which are counted from 0."""
     if values.size and not 0 <= values.min() <= values.max() < count:
         beyond = values.max() >= count
         hint = f" (counted from 0: there is no {count})" if beyond else ""
         got = values.max() if beyond else values.min()
-        raise ValueError(f"{name}: wanted indices in 0..{count - 1}, got {got}{hint}")
+        raise ValueError(f"{name}: wanted numbers in 0..{count - 1}, got {got}{hint}")
 
 
 def finite_policy(policy: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

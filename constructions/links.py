@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions import budget
+from constructions import limits
 from constructions.stream import Register
 
 Values = Mapping[str, Float[np.ndarray, "tokens _"]]
@@ -76,7 +76,7 @@ LARGE = 10**6
 def _room(entries: int) -> None:
     """Wanted: a link that fits into memory; asked of all that make large ones of small ones."""
     if entries > LARGE:
-        budget.hold("weights", weights=entries)
+        limits.hold("weights", weights=entries)
 
 
 def read(register: Register) -> Link:

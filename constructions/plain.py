@@ -1,9 +1,9 @@
 """What is handed in as plain numbers and arrays, whoever made it: Python, NumPy, torch, pandas, fractions.
 
-The one place where numbers and arrays that are not Python's or NumPy's own are converted. Numbers become int or float, arrays
-int64 or float64, always copies. What is no number is refused, and never quietly taken for one: text, dates, complex numbers,
-masked entries. In arrays of numbers True and False count as 1 and 0; as a single number, as an integer and as an index they
-are refused.
+The one place where numbers and arrays that are not Python's or NumPy's own are converted. Numbers become int or float,
+arrays int64 or float64, always copies. What is no number is refused, and never quietly taken for one: text, dates, complex
+numbers, masked entries. In arrays of numbers True and False count as 1 and 0; as a single number, as an integer and as an
+index they are refused.
 """
 
 import math

@@ -65,9 +65,7 @@ class Effort:
     particles: int = 64
 
     def __post_init__(self):
-        for name in ("runs", "built", "histories", "particles"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name}: wanted 2 or more, got {getattr(self, name)}")
+        checks.settle(self, checks.whole, "runs", "built", "histories", "particles", least=2)
 
 
 QUICK = Effort(runs=100, built=20, histories=20, particles=8)

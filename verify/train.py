@@ -28,7 +28,7 @@ from verify.training import checkpoint, curves
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.policy import HELD_OUT, Trained, regrets
 from verify.training.products import quick
-from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch, units
+from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch, hold, units
 
 MODELS = Path(__file__).parent / "models"
 """Where the models that come with the package lie."""
@@ -82,19 +82,14 @@ class Run:
     attention: Attending = "relu"
 
     def __post_init__(self):
-        for name in ("steps", "batch", "layers", "heads", "width"):
-            checks.whole(name, getattr(self, name))
-        for name in ("rate", "clip"):
-            checks.number(name, getattr(self, name), positive=True)
-        checks.number("decay", self.decay, positive=False)
-        for name in ("warmup", "descent", "short", "momentum", "memory"):
-            value = getattr(self, name)
-            checks.number(name, value, positive=False)
-            if value > 1:
-                raise ValueError(f"{name}: wanted a share in 0..1, got {value!r}")
-        if not 0 <= self.seed < HELD_OUT:
-            raise ValueError(f"seed: wanted an integer in 0..2³²−1, got {self.seed}")
-        _ = self.shape
+        checks.instance("recipe", self.recipe, BanditRecipe, EpisodeRecipe)
+        checks.settle(self, checks.whole, "steps", "batch", "layers", "heads", "width")
+        checks.settle(self, checks.number, "rate", "clip", positive=True)
+        checks.settle(self, checks.number, "decay", positive=False)
+        checks.settle(self, checks.share, "warmup", "descent", "short", "momentum", "memory")
+        checks.settle(self, checks.whole, "seed", least=0, most=HELD_OUT - 1)
+        object.__setattr__(self, "attention", self.shape.attention)
+        hold(self.recipe, self.batch)
 
     @property
     def shape(self) -> Shape:
@@ -334,8 +329,7 @@ def named(recipe: str, horizon: int | None = None, share: float | None = None, *
     >>> named("ad-linucb", horizon=50, steps=10).recipe.longest
     99
     """
-    checks.choice("recipe", recipe, tuple(RECIPES))
-    chosen = RECIPES[recipe]
+    chosen = RECIPES[checks.choice("recipe", recipe, tuple(RECIPES))]
     changes = {name: value for name, value in (("horizon", horizon), ("share", share)) if value is not None}
     if changes and not isinstance(chosen, BanditRecipe):
         raise ValueError(

@@ -57,7 +57,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions import budget
+from constructions import limits
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, signed, signed_units
 from constructions.links import Link, Values, blank, grams, read, stack
 from constructions.outward import above, balls, below
@@ -319,7 +319,7 @@ def _loop(
     at = point if method.solver == "chebyshev" else to
     apart = depth if method.solver == "chebyshev" else 1  # of all others layers are alike
     weights = 16.0 * at.size * apart  # six for each entry in gradients, two in the pull, eight in momenta
-    budget.hold(f"{to.name} by descent", layers=depth, stored=apart, weights=weights)
+    limits.hold("descent", layers=depth, stored=apart, weights=weights)
     layers = method.layers(apart)
     tied = len(set(layers)) == 1
     steps = tuple(

@@ -8,7 +8,7 @@ import numpy as np
 from flint import arb, fmpq
 from jaxtyping import Float
 
-from constructions import budget, checks
+from constructions import checks, limits
 from constructions.outward import above, balls
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
@@ -196,7 +196,7 @@ def plan(spec: BernoulliSpec) -> Plan:
     count = float(
         nodes.nodes.size
     )  # D for every arm, all other arms' logarithms for every node, three tables
-    budget.hold("thompson for Bernoulli arms", weights=arms * (count**2 + arms * count + 3 * spec.horizon))
+    limits.hold("thompson for Bernoulli arms", weights=arms * (count**2 + arms * count + 3 * spec.horizon))
     factorials, table_error = log_factorials(spec.horizon)
     drift = above(table_error + (spec.horizon - 1) * arb(nodes.log_error))
     moved = nodes.spread(1.0, 0.0, ABSOLUTE, 1 - ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)

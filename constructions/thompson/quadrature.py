@@ -85,7 +85,9 @@ def rule(actions: int, horizon: int, error: float) -> Rule:
     most = min(horizon + actions, MOST_NODES)
     count = bisect_left(range(most), True, lo=1, key=lambda n: max(defects(actions, horizon, n)) <= error)
     if count == most:
-        raise ValueError(f"horizon: wanted one that {MOST_NODES:,} nodes can reach, got {horizon:,}")
+        raise ValueError(
+            f"horizon: wanted an integral that {MOST_NODES:,} nodes can reach, got {horizon:,} steps of {actions:,} arms"
+        )
     (inner, outer), gauss = defects(actions, horizon, count), _gauss(count)
     partial_error = above(arb(inner) + (1 + arb(outer)) * gauss.partial_error)
     return replace(gauss, partial_error=partial_error, whole_error=outer)

@@ -11,7 +11,7 @@ look-up values and exact arithmetic their logits are Q̂_h(s, ·)/τ, for all re
 in float64; what that leaves in exact arithmetic is the certificate.
 """
 
-from constructions import budget, checks
+from constructions import checks, limits
 from constructions.construction import Construction
 from constructions.ucbvi import narrow, slim, theorem
 from constructions.ucbvi.spec import Form, Spec
@@ -27,7 +27,7 @@ def build(spec: Spec) -> Construction:
     (12, True)
     """
     checks.instance("spec", spec, Spec)
-    budget.hold(f"ucbvi, form {spec.form}", weights=_weights(spec), stored=2.0 * spec.horizon)
+    limits.hold(f"ucbvi, form {spec.form}", weights=_weights(spec), stored=2.0 * spec.horizon)
     return {"theorem": theorem, "slim": slim, "narrow": narrow}[spec.form].build(spec)
 
 
