@@ -109,7 +109,7 @@ class Activations:
 
     def __getitem__(self, place: Any) -> Values:
         layers, registers = self.sites.find(place)
-        found = self.kept.get(*layers, {}) if len(layers) == 1 else {}
+        found = self.kept.get(next(iter(layers)), {}) if len(layers) == 1 else {}
         if not all(register.name in found for register in registers):
             raise ValueError(
                 f"cache: wanted a layer and register that were kept, got {shown(place)}; "
@@ -190,7 +190,7 @@ def run(
     return transformer(reached[0], after, first).numpy(force=True), recorder.kept
 
 
-def pairs(hooks: Any) -> list[tuple[Any, Callable]]:
+def pairs(hooks: Any) -> list[tuple[Any, Any]]:
     """Wanted: pairs of a place and a function."""
     found = list(hooks) if isinstance(hooks, Iterable) and not isinstance(hooks, str | Mapping) else [hooks]
     for hook in found:

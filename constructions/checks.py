@@ -88,9 +88,10 @@ def carried(error: float, certificate: float) -> None:
         )
 
 
-def interval(name: str, value: object) -> tuple[float, float]:
+def interval(name: str, value: Any) -> tuple[float, float]:
     """Wanted: a pair of positive numbers, the smaller first."""
-    if not hasattr(value, "__getitem__") or isinstance(value, str | bytes | dict) or len(value) != 2:  # type: ignore[arg-type]
+    pair = isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1  # a set has no order
+    if not pair or len(value) != 2:
         raise ValueError(f"{name}: wanted a pair (smallest, largest), got {shown(value)}")
     pair = number(name, value[0], positive=True), number(name, value[1], positive=True)
     if pair[0] > pair[1]:

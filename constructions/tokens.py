@@ -220,7 +220,8 @@ class BanditTokens:
         if contexts.shape[-2:] != (spec.actions, spec.dim):
             got = " × ".join(map(str, contexts.shape[-2:]))
             raise ValueError(f"contexts: wanted {spec.actions} actions of dimension {spec.dim}, got {got}")
-        norms = np.linalg.norm(contexts, axis=-1)
+        with np.errstate(over="ignore"):  # of numbers so large, norms are infinite
+            norms = np.linalg.norm(contexts, axis=-1)
         bad = ~((norms >= low * (1 - DOOR)) & (norms <= high * (1 + DOOR)))
         if bad.any():
             got = f"{norms[bad][0]:.9g} at index {tuple(int(i) for i in np.argwhere(bad)[0])}"

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from constructions import checks
 from verify import bound, ratio, train
 from verify.compare_panels import NAMES, distance_panels, ratio_panels, regret_panel
 from verify.posterior_sweeps import FLOOR

@@ -228,7 +228,6 @@ def check_tabular(spec: UCBVIParameters, history: EpisodeHistory | None = None) 
     finite("temperature", parameter(spec, "temperature"), positive=True)
     if history is None:
         return
-    checks.instance("history", history, EpisodeHistory)
     if history.horizon != spec.horizon:
         raise ValueError(f"horizon: wanted a history of horizon {spec.horizon}, got {history.horizon}")
     if history.episodes > spec.episodes:
@@ -241,7 +240,7 @@ def _plans(
     spec: UCBVIParameters, history: EpisodeHistory, bonus: Float[np.ndarray, " visits"]
 ) -> Iterator[tuple[_Plan, Int[np.ndarray, " visited"]]]:
     """For each episode begun, what it is played by and the states it has visited so far."""
-    check_tabular(spec, history)
+    check_tabular(spec, checks.instance("history", history, EpisodeHistory))
     horizon = spec.horizon
     past = _columns(history.states[:-1], history.actions, history.rewards, horizon)
     for episode in range(history.episodes):
