@@ -67,8 +67,11 @@ class Sites:
 
     def numbers(self, layers: Any) -> frozenset[int]:
         """Numbers of layers, one or several."""
-        several = isinstance(layers, Iterable) and integer(layers) is None and not isinstance(layers, str)
-        return frozenset(map(self.number, layers if several else [layers]))
+        try:
+            several = [layers] if isinstance(layers, str) else list(layers)
+        except TypeError:  # one alone
+            several = [layers]
+        return frozenset(map(self.number, several))
 
     def find(self, place: Any) -> tuple[frozenset[int], tuple[Register, ...]]:
         """Layers and registers of a place: (layer, register), (layers, register), or the name of a block."""

@@ -220,6 +220,8 @@ class Construction:
         states = self.tokens.states(count)
         if steps is not None:
             steps = integers("steps", steps)
+            if steps.ndim != 1:
+                raise ValueError(f"steps: wanted a list of them, got shape {steps.shape}")
             within("steps", steps, count)
             states = states[steps]
         program = self.policy_program if logits_only else self.program

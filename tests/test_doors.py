@@ -15,7 +15,6 @@ from doors import (
     BUILT,
     CONTEXTS,
     LINUCB,
-    PROCESSES,
     REFUSED,
     SAMPLING,
     SMALL,
@@ -179,13 +178,13 @@ def test_what_is_no_real_number_is_refused(door, name):
             assert with_field(door, name, value) is REFUSED, kind
 
 
+CHOICES = "solver depth root form rule problem player labels attention numbered placed action_norm"
 WORDS = [
     (door, field.name)
     for door, (make, *_) in BASES.items()
     if isinstance(make, type)
     for field in fields(make)
-    if field.name
-    in "solver depth root form rule problem player labels attention numbered placed action_norm".split()
+    if field.name in CHOICES.split()
 ]
 
 
