@@ -15,7 +15,7 @@ from torch import Tensor
 from constructions.block import Block
 from constructions.evaluate import Program
 from constructions.links import held
-from constructions.plain import integer, listed, reals, shown
+from constructions.plain import integer, listed, reals, several, shown
 from constructions.stream import Register, Stream
 from constructions.transformer import Transformer, clip
 
@@ -67,11 +67,7 @@ class Sites:
 
     def numbers(self, layers: Any) -> frozenset[int]:
         """Numbers of layers, one or several."""
-        try:
-            several = [layers] if isinstance(layers, str) else list(layers)
-        except TypeError:  # one alone
-            several = [layers]
-        return frozenset(map(self.number, several))
+        return frozenset(map(self.number, several(layers)))
 
     def find(self, place: Any) -> tuple[frozenset[int], tuple[Register, ...]]:
         """Layers and registers of a place: (layer, register), (layers, register), or the name of a block."""
@@ -89,9 +85,7 @@ class Sites:
 
     def wanted(self, layers: Iterable[int] | None, registers: Iterable[str] | None) -> dict[int, set[str]]:
         """Names of the registers to keep, by layer; of every block its result and the whole last layer if none are named."""
-        registers = (registers,) if isinstance(registers, str) else registers
-        if registers is not None and not isinstance(registers, Iterable):
-            raise ValueError(f"registers: wanted names of registers, got {shown(registers)}")
+        registers = None if registers is None else several(registers)
         names = {self.stream[name].name for name in self.stream.registers if registers is None}
         names |= {self.stream[name].name for name in registers or ()}
         if layers is not None or registers is not None:
@@ -195,7 +189,7 @@ def run(
 
 def pairs(hooks: Any) -> list[tuple[Any, Any]]:
     """Wanted: pairs of a place and a function."""
-    found = list(hooks) if isinstance(hooks, Iterable) and not isinstance(hooks, str | Mapping) else [hooks]
+    found = several(hooks)
     for hook in found:
         if not isinstance(hook, tuple | list) or len(hook) != 2 or not callable(hook[1]):
             raise ValueError(f"hooks: wanted pairs (place, function), got {shown(hook)}")

@@ -9,7 +9,7 @@ index they are refused.
 import math
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -124,6 +124,18 @@ def shown(value: Any) -> str:
     except Problem:
         text = f"a {type(value).__name__}"
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def several(values: Any) -> list[Any]:
+    """Several things as a list, or one thing alone in a list; text is one thing, and so is an array of no axes.
+
+    >>> several((1, 2)), several("ab"), several(np.array(3))
+    ([1, 2], ['ab'], [array(3)])
+    """
+    try:
+        return [values] if isinstance(values, str | bytes | Mapping) else list(values)
+    except TypeError:
+        return [values]
 
 
 def listed(names: Iterable[str]) -> str:

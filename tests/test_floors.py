@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("constructions", "verify")
 FLOORS = (
-    {"transformer", "history", "checks", "outward", "sparsity"},
+    {"plain", "limits", "transformer", "history", "checks", "outward", "sparsity"},
     {"stream"},
     {"links"},
     {"block"},
