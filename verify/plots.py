@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from constructions import files
 
 Record = Mapping[str, Any]
 """JSON values under a `kind`."""
@@ -128,11 +131,15 @@ def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
     """
     if not name or Path(name).name != name:
         raise ValueError(f"name: wanted a plain file name without suffix, got {name!r}")
-    Path(folder).mkdir(parents=True, exist_ok=True)
     svg, png = (Path(folder) / f"{name}.{suffix}" for suffix in ("svg", "png"))
     with matplotlib.style.context(["default", STYLE]):
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
-        figure.savefig(png, dpi=200, metadata={"Software": None})
+        for path, options in (
+            (svg, {"format": "svg", "metadata": {"Date": None, "Creator": None}}),
+            (png, {"format": "png", "metadata": {"Software": None}, "dpi": 200}),
+        ):
+            picture = BytesIO()
+            figure.savefig(picture, **options)
+            files.write(path, picture.getvalue())
     return svg, png
 
 
