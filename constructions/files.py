@@ -18,7 +18,7 @@ import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -142,7 +142,11 @@ def _written(path: Path, data: bytes) -> bool:
     scratch = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
     with open(os.open(scratch, os.O_CREAT | os.O_WRONLY, 0o666), "wb") as file:  # less the user's mask
         fcntl.flock(file, fcntl.LOCK_EX)
-        if not (scratch.exists() and os.path.samestat(os.stat(scratch), os.fstat(file.fileno()))):
+        try:
+            own = os.path.samestat(os.stat(scratch), os.fstat(file.fileno()))
+        except FileNotFoundError:
+            own = False
+        if not own:
             return False
         try:
             file.truncate(0)
@@ -154,6 +158,21 @@ def _written(path: Path, data: bytes) -> bool:
             scratch.unlink(missing_ok=True)
             raise
     return True
+
+
+def add(file: BinaryIO, line: str) -> None:
+    """Add a line to an open file, down to the disk; a kill may leave a part of it, without the line's end.
+
+    Raises:
+        OSError: if the disk fails.
+    """
+    try:
+        rest = line.encode() + b"\n"
+        while rest:  # a disk that is nearly full takes a part
+            rest = rest[os.write(file.fileno(), rest) :]
+        os.fsync(file.fileno())
+    except OSError as error:
+        raise type(error)(_line(file.name, "to write it", error)) from error
 
 
 def read(path: str | Path, wanted: str) -> bytes:

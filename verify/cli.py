@@ -5,6 +5,7 @@ weightwright verify | certify | inspect | plot | errata | sweep | train | ship |
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -358,9 +359,31 @@ def _fail(message: object) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point of the console command: one clear line for bad input or a disk that fails, no traceback."""
+    """Entry point of the console command: one clear line, no traceback, for whatever ends it early.
+
+    Exit status: 0, all holds; 1, a claim or a task failed; 2, bad input or a disk that fails; 130 interrupted (Ctrl-C);
+    143 told to end (SIGTERM). What was written is whole in every case.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_DFL)  # a second one does not wait
+        raise KeyboardInterrupt
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, stop)
     try:
         app()
-    except (ValueError, OSError) as error:
-        print(f"weightwright: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        print(f"weightwright: {line}", file=sys.stderr)
         sys.exit(2)
+    except (SystemExit, KeyboardInterrupt):
+        if not received:
+            raise
+        print("weightwright: interrupted; files that were written are whole", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + received[0])  # at once: workers see it and go, though they are in the middle of a task

@@ -88,7 +88,10 @@ def draw(*records: Record) -> Figure:
         FigureCanvasAgg(figure)
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, record in zip(places, records, strict=False):
-            PANELS[record["kind"]](axes, record)
+            try:
+                PANELS[record["kind"]](axes, record)
+            except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+                raise files.refusal("record", f"what a panel of {record['kind']} shows", error) from error
         for axes in places[len(records) :]:
             axes.remove()
         figure.draw_without_rendering()

@@ -82,9 +82,7 @@ def sweep(
         with closing(run(function, missing)) as found:
             for text in found:
                 line = json.loads(text)
-                file.write(json.dumps(files.sealed(line)).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+                files.add(file, json.dumps(files.sealed(line)))
                 lines[line["key"]] = line
                 tell()
     return {key: lines[key] for key in keys}

@@ -235,7 +235,7 @@ def locate(model: Path | str) -> Path:
         return path
     if str(model) not in shipped():
         wanted = f"one of {', '.join(shipped())}, or the path of a .safetensors file"
-        raise ValueError(f"model: wanted {wanted}, got {str(model)!r}")
+        raise files.refusal("model", wanted, repr(str(model)))
     return MODELS / f"{model}.safetensors"
 
 

@@ -61,7 +61,7 @@ def cached(folder: Path, recipe: Recipe, seed: int, size: int) -> Callable[[int]
             files.write(path, data)
             known[number] = hashlib.sha256(data).hexdigest()
             with manifest.open("ab") as file:
-                file.write(msgspec.json.encode(Kept(number, known[number])) + b"\n")
+                files.add(file, json.dumps({"number": number, "sha256": known[number]}))
             return made
         wanted = f"the file of SHA-256 {known[number]}"
         data = files.read(path, wanted)
