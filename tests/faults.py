@@ -118,12 +118,13 @@ def started(work, folder):
 
 
 def kills(count, seed):
-    """Outcomes of so many kills, by work; the folder of a work is kept over several, as a person's would be."""
-    generator, found = random.Random(seed), Counter()
+    """Outcomes of so many kills, work by work; the folder of a work is kept over several, as a person's would be."""
+    generator = random.Random(seed)
     train._products = lambda *_: nullcontext()  # which library is quicker is no matter here: bits are
     torch.set_num_threads(1)
     cli_inspect.KINDS["linucb"].defaults.update(dim=2, actions=3, horizon=5, error=0.1, solver="newton")
     for work in WORK:
+        found = Counter()
         with TemporaryDirectory() as scratch:
             calm, folder = Path(scratch, "calm"), Path(scratch, "folder")
             start = time.monotonic()
@@ -151,7 +152,7 @@ def kills(count, seed):
                     found[f"{work.__name__}: gone on from to the same end"] += 1
                     for path in sorted(folder.rglob("*"), reverse=True):
                         path.rmdir() if path.is_dir() else path.unlink()
-    return found
+        yield found
 
 
 def same(work, folder, calm):
@@ -171,5 +172,6 @@ def same(work, folder, calm):
 
 
 if __name__ == "__main__":
-    for what, times in sorted(kills(int(sys.argv[1]), int((sys.argv[2:] or [0])[0])).items()):
-        print(f"{times:5}  {what}")
+    for found in kills(int(sys.argv[1]), int((sys.argv[2:] or [0])[0])):
+        for what, times in sorted(found.items()):
+            print(f"{times:5}  {what}", flush=True)

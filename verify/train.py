@@ -136,7 +136,8 @@ def from_record(settings: dict[str, Any]) -> Run:
     """
     try:
         kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
-        return Run(**{**settings, "recipe": files.typed(settings["recipe"], kind)})
+        files.typed(settings["recipe"], kind)  # of which unknown fields are no error
+        return Run(**{**settings, "recipe": kind(**settings["recipe"])})
     except (TypeError, KeyError, ValueError) as error:
         raise files.refusal("settings", "those of a run", error) from error
 
