@@ -316,14 +316,13 @@ class Construction:
             names = [register.name for register in block.outputs]
             edges = np.cumsum([register.size for register in block.outputs])
             own, surrogate = block.truth(held), block.surrogate
-            meant = surrogate.function(held) if surrogate else None
+            meant = surrogate.function(held) if surrogate else own
             ideal |= dict(zip(names, np.split(block.truth(ideal), edges[:-1], axis=1), strict=True))
             for name in names:  # only state tokens were asked for
                 held[name] = np.where(asked[:, None], held[name], ideal[name])
-            parts = (_joined(ideal, names), _joined(held, names))
             true, computed, own, meant = (
                 values[states].reshape(len(states), block.groups, edges[-1] // block.groups)
-                for values in (*parts, own, parts[1] if meant is None else meant)
+                for values in (_joined(ideal, names), _joined(held, names), own, meant)
             )
             error = _worst(computed - true)
             largest = _worst(true)

@@ -7,8 +7,9 @@ balls from the numbers that float64 holds, and `above` is the least float64 that
 """
 
 import math
+from fractions import Fraction
 
-from flint import arb, ctx
+from flint import arb, ctx, fmpq
 
 BITS = 200
 """Precision of balls where numbers cancel."""
@@ -41,6 +42,11 @@ def below(ball: arb | float) -> float:
     (True, 0.5)
     """
     return -above(-arb(ball))
+
+
+def rational(number: Fraction) -> arb:
+    """A ball around a fraction."""
+    return arb(fmpq(number.numerator, number.denominator))
 
 
 def product(left: float, right: float) -> float:

@@ -366,8 +366,7 @@ def main(words: Sequence[str] | None = None) -> int:
         exactly = [pool.submit(rationals, form, asked.rationals, asked.seed).result for form in forms]
         outcomes, same = [one for done in measured for one in done.result()], [done() for done in exactly]
     made = report.made(time.monotonic() - start, "make nightly")
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(page(outcomes, same, asked.seed, made), encoding="utf-8")
+    report.write_whole(asked.out, page(outcomes, same, asked.seed, made))
     broken = [f"{one.name}: {one}" for one in outcomes if not one.holds]
     broken += [f"{one.form}: {one}" for one in same if not one.holds]
     print(f"{asked.out}: {len(broken)} above what is allowed", *broken, sep="\n")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
 from constructions.outward import balls
-from constructions.primitives import descent, schedules
+from constructions.primitives import descent, envelope, schedules
 from constructions.primitives.interpolation import Interpolant
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.thompson import printed
@@ -124,3 +124,30 @@ def test_a_step_of_newton_takes_an_interval_into_the_one_that_is_bounded(one, ot
     values = p * x - q * x**3
     assert low - 1e-9 <= values.min()
     assert values.max() <= high + 1e-9
+
+
+def measured_and_claimed(measured: np.ndarray, claimed: float) -> None:
+    """A bound ≥ 0 that is met: never exceeded, and above the worst by no more than a fine grid misses."""
+    worst = max(measured.max(), 0.0)
+    assert worst <= claimed + 1e-9
+    assert claimed <= worst * 1.001 + 1e-9
+
+
+@pytest.mark.parametrize(("high", "relative", "absolute"), [(0.0, 0.1, 0.1), (6.0, 1e-3, 2e-4)])
+def test_what_an_exponential_s_envelope_claims_is_met(high, relative, absolute):
+    curve = envelope.exponential(high, relative, absolute)
+    x = np.linspace(curve.knots[0], high, 200_001)
+    measured_and_claimed((curve(x) - curve.absolute) / np.exp(x) - 1, curve.relative)
+    measured_and_claimed(x - np.log(curve(x)), curve.shortfall)
+    most = envelope.error_of_sums(curve, np.array([0.5, 2.0]), 0.0, 100.0)
+    assert most <= (100 * relative + 2.5 * absolute) * 1.001
+
+
+@pytest.mark.parametrize(("high", "absolute"), [(1.0, 0.1), (1.0, 1e-3), (3.0, 1e-2)])
+def test_what_a_logarithm_s_envelope_claims_is_met(high, absolute):
+    curve = envelope.logarithm(high, absolute)
+    x = np.concatenate([np.geomspace(1e-12, high, 400_001), np.linspace(0, high, 400_001)[1:]])
+    measured_and_claimed(np.exp(curve(x)) - x, curve.absolute)
+    measured_and_claimed(np.log(x) - curve(x), curve.shortfall)
+    gap = np.abs(curve(x) - np.log(np.maximum(x, curve.absolute)))
+    measured_and_claimed(gap, envelope._distance(curve))

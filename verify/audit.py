@@ -19,7 +19,7 @@ from constructions.construction import Construction, Probe
 from constructions.tokens import History
 from verify import strategies
 from verify.balls import enclose as enclose
-from verify.balls.enclosure import scored
+from verify.balls.enclosure import said
 from verify.witness import replayed as replayed
 from verify.witness import words
 
@@ -313,10 +313,10 @@ def measure(
     """
     held_to = held_to or built
     histories = [recipe.history(built.spec) for recipe in tried]
-    outputs, allowed, blocks = built.outputs(histories), held_to.allowed, held_to.blocks
-    said = outputs[..., built.tokens.stream["logits"].slice] if scored(built.spec) else built.policy(outputs)
+    outputs, allowed = built.outputs(histories), held_to.allowed
+    blocks = held_to.blocks if probed else ()
     findings = Findings()
-    for recipe, history, output, policy in zip(tried, histories, outputs, said, strict=True):
+    for recipe, history, output, policy in zip(tried, histories, outputs, said(built, outputs), strict=True):
         error, step, ratio = 0.0, 0, 0.0
         if truth is not None:
             true = truth(built.spec, history)
@@ -326,7 +326,7 @@ def measure(
             by_step = np.where(counted, difference, 0.0).max(axis=1, initial=0.0)
             step, error = int(by_step.argmax()), float(by_step.max())
             ratio = over(error, allowed)
-        probes = held_to.probe(history, output, blocks) if probed else ()
+        probes = held_to.probe(history, output, blocks) if blocks else ()
         worst = {probe.block: Worst.of(probe, recipe) for probe in probes}
         findings = findings.merge(Findings(1, error, recipe, worst, ratio, step))
     return findings

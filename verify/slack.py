@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 
 from constructions.construction import RESOLUTION, Construction, Probe
-from constructions.tokens import BanditTokens, History
+from constructions.tokens import BanditTokens, History, position
 from verify import strategies
 from verify.audit import Findings, Strategies, Truth, enclose, search
 
@@ -131,8 +131,7 @@ def later(
     """The same with an empty token before the last, which then is an even one: token 2T at the full horizon."""
     place = built.tokens.stream["position"].slice
     late = np.concatenate([tokens[:-1], np.zeros_like(tokens[:1]), tokens[-1:]])
-    index = np.arange(1.0, len(late) + 1)
-    late[:, place] = np.stack([index, index**2, np.ones(len(late))], axis=1)
+    late[:, place] = position(np.arange(1, len(late) + 1))
     return late
 
 

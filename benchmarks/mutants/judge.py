@@ -73,7 +73,7 @@ def modules() -> Iterable[str]:
     for package in ("constructions", "verify"):
         for path in sorted(Path(package).rglob("*.py")):
             if path.stem != "__main__":
-                yield ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+                yield module_of(path)
 
 
 def import_packages() -> None:
@@ -214,7 +214,7 @@ class Judge:
             raise ValueError(f"{mutant.name}: wanted a function to change, got none")
 
 
-def module_of(path: str) -> str:
+def module_of(path: str | Path) -> str:
     """The name of a file's module."""
     return ".".join(Path(path).with_suffix("").parts).removesuffix(".__init__")
 

@@ -212,9 +212,8 @@ def exponentials(
     highest = math.sqrt(to.size) * (largest + own.error)
     units = _units(name, curve, of, one, to, weights, lift)
     promise = Promise(f"x ≤ {curve.knots[-1]:.3g}", own, own + inherited, highest)
-    whole = (
-        16 * UNIT * (largest + excess)
-    )  # weights: ROUNDED and as for Interpolant.rounded; then what `made` rounds
+    # of stored weights: ROUNDED, and as for Interpolant.rounded; then what `made` rounds
+    whole = 16 * UNIT * (largest + excess)
     surrogate = Surrogate(made, Bound(whole, own.rounding + whole))
     return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size, surrogate=surrogate)
 

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 
 from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
 from constructions.links import Link, Values, held, pick, read, repeat_rows, stack, tile
-from constructions.outward import above, balls
+from constructions.outward import above, balls, rational
 from constructions.stream import Register
 
 Entries = tuple[Register, Int[np.ndarray, "_"]]
@@ -38,7 +38,7 @@ def quotient_error(most: int) -> arb:
 def table_error(values: Sequence[Fraction]) -> arb:
     """By how much values[N] is off for the worst N, as its weights are rounded."""
     off = max(abs(made - meant) for made, meant in zip(stored_values(values), values, strict=True))
-    return arb(fmpq(off.numerator, off.denominator))
+    return rational(off)
 
 
 def quotients(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from flint import arb, fmpq
+from flint import arb
 from jaxtyping import Float
 
 from constructions import checks
-from constructions.outward import above, balls
+from constructions.outward import above, balls, rational
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.thompson.quadrature import Rule, rule
@@ -182,8 +182,7 @@ def log_factorials(horizon: int) -> tuple[Float[np.ndarray, " counts"], float]:
 
 
 def _table_error(values: list[float], wanted: list[arb]) -> arb:
-    held = lookup.stored_values(list(map(Fraction, values)))
-    numbers = [arb(fmpq(x.numerator, x.denominator)) for x in held]
+    numbers = map(rational, lookup.stored_values(list(map(Fraction, values))))
     return max((abs(x - ball).upper() for x, ball in zip(numbers, wanted, strict=True)), default=arb(0))
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from flint import arb, fmpq
+from flint import arb
 
 from constructions import checks
-from constructions.outward import above, balls
+from constructions.outward import above, balls, rational
 from constructions.primitives import lookup
 
 Form = Literal["theorem", "slim", "narrow"]
@@ -95,7 +95,7 @@ class Spec:
         with balls():
             if self.form == "theorem":
                 off = max(abs(Fraction(float(hope)) - hope) for hope in hopes)
-                return above(arb(fmpq(off.numerator, off.denominator))), checks.UNIT
+                return above(rational(off)), checks.UNIT
             part = self.episodes * lookup.quotient_error(self.episodes)
             return above(lookup.table_error(hopes)), above(part)
 

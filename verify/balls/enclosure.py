@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from flint import arb
+from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.thompson.bernoulli_plan import BernoulliSpec
@@ -103,8 +104,7 @@ def enclose(
     if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= MOST // 2:
         raise ValueError(f"bits: wanted 2 to {MOST // 2}, got {bits!r}")
     outputs = built.outputs([history], logits_only=True, steps=chosen)[0]
-    scores = scored(built.spec)
-    measured = outputs[:, built.tokens.stream["logits"].slice] if scores else built.policy(outputs)
+    scores, measured = scored(built.spec), said(built, outputs)
     everywhere = len(np.unique(chosen)) == history.steps or not math.isfinite(built.certificate)
     layers, oracle = forward.compile_layers(built, everything=everywhere), TRUTHS.get(truth, truth)
     bits = min(bits + 2 * sum(layer.repeat for layer in layers), MOST)
@@ -146,6 +146,11 @@ def enclose_register(
 def scored(spec: Any) -> bool:
     """Whether the construction returns scores, not a policy."""
     return getattr(spec, "form", None) == "sampling"
+
+
+def said(built: Construction, outputs: Float[np.ndarray, "*any width"]) -> Float[np.ndarray, "*any actions"]:
+    """What the certificate speaks of, read from outputs at state tokens: scores, or log-probabilities."""
+    return outputs[..., built.tokens.stream["logits"].slice] if scored(built.spec) else built.policy(outputs)
 
 
 def _checked(true: Any, wanted: tuple[int, ...]) -> Balls:

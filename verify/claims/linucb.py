@@ -79,18 +79,19 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(built, algorithms.linucb, trials, seed=0)
     verdicts.append(caught(broken))
+    rows = slack.rows(built, findings)
     return Report(
         "Soft LinUCB (Theorem 8 of arXiv 2310.08566)",
         asdict(MAIN),
         asdict(built.size()),
         verdicts,
-        slack.rows(built, findings),
+        rows,
         [asdict(mutant) for mutant in broken],
         records
         | {
             "regret": list(streams.values()),
             "rounding": panels,
-            "slack": [{"kind": "slack", "rows": slack.rows(built, findings)}],
+            "slack": [{"kind": "slack", "rows": rows}],
         },
     )
 

@@ -81,14 +81,15 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(ucbvi.build(MUTATED), algorithms.ucbvi, trials, seed=0, source=episode_strategies)
     verdicts.append(_caught(broken))
+    rows = slack.rows(built, findings)
     return Report(
         "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)",
         asdict(MAIN),
         asdict(built.size()),
         verdicts,
-        slack.rows(built, findings),
+        rows,
         [asdict(mutant) for mutant in broken],
-        records | {"slack": [{"kind": "slack", "rows": slack.rows(built, findings)}]},
+        records | {"slack": [{"kind": "slack", "rows": rows}]},
     )
 
 

@@ -14,6 +14,7 @@ from constructions.history import BanditHistory
 from constructions.tokens import History
 from constructions.transformer import Layer, Transformer
 from verify import algorithms
+from verify.balls.enclosure import said, scored
 from verify.environments import bernoulli_bandit, gaussian_linear_bandit, paper_linear_bandit, random_mdp
 from verify.episodes import play
 from verify.rollout import rollout
@@ -101,7 +102,6 @@ def replay(built: Construction, seed: int = 0) -> Replay:
     inputs = built.tokens.encode(history)[built.tokens.states(history.steps)]
     after = partial(_after, built, history, decisions)
     held = [inputs[decisions], *(after(count) for count in points[1:-1]), output[decisions]]
-    scores = getattr(built.spec, "form", "") == "sampling"
     return Replay(
         history,
         setting,
@@ -109,8 +109,8 @@ def replay(built: Construction, seed: int = 0) -> Replay:
         points,
         tuple(held),
         tuple(built.probe(history, output)),
-        "scores" if scores else "log-probabilities",
-        output[:, built.tokens.stream["logits"].slice] if scores else built.policy(output),
+        "scores" if scored(built.spec) else "log-probabilities",
+        said(built, output),
         _true(built.spec, history),
         isinstance(built.spec, thompson.BernoulliSpec),
     )
