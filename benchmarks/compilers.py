@@ -36,6 +36,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from constructions import files
 from constructions.assemble import assemble
 from constructions.block import EXACT, Block, Bound, Head, Position, Promise, Step, Units
 from constructions.links import read, stack
@@ -44,7 +45,6 @@ from constructions.primitives.product import own_token
 from constructions.rewrite import compile_weights
 from constructions.stream import Register, Stream
 from constructions.tokens import position
-from verify.report import write_whole
 
 HISTOGRAM_LENGTHS, SORT_LENGTHS, NEWTON_STEPS, TRIALS, RUNS = (25, 100, 200), (25, 100), (3, 5), 5, 51
 LOW, HIGH, START = 0.5, 2.0, 0.8  # 1/a for a in [0.5, 2], Newton from 0.8: |1 − 0.8 a| ≤ 0.6
@@ -242,7 +242,7 @@ def main(out: Annotated[Path, typer.Option(help="Folder for compilers.json.")] =
         texts = ["—" if x is None else f"{x:,}" if isinstance(x, int) else f"{x:.3g}" for x in values]
         table.add_row(row["job"], f"{row['package']} {row['note']}", *texts)
     Console(markup=False, width=max(Console().width, 150)).print(table)
-    write_whole(out / "compilers.json", json.dumps(found, indent=1))
+    files.write(out / "compilers.json", json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

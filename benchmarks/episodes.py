@@ -19,10 +19,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from constructions import ucbvi
+from constructions import files, ucbvi
 from verify import algorithms, environments
 from verify.episodes import play
-from verify.report import write_whole
 
 CASES = {
     "FrozenLake 8×8": ("FrozenLake", {"map_name": "8x8"}, 20, 100, 0.05),
@@ -77,7 +76,7 @@ def main(
     for name in record[chosen[0]]:
         table.add_row(name, *(f"{record[case][name]:,.4g}" for case in chosen))
     Console().print(table)
-    write_whole(out / "episodes.json", json.dumps(record, indent=1))
+    files.write(out / "episodes.json", json.dumps(record, indent=1))
 
 
 if __name__ == "__main__":

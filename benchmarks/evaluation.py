@@ -22,12 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import log_softmax
 
-from constructions import linucb
+from constructions import files, linucb
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.transformer import DenseTransformer, Layer, Transformer
 from verify import algorithms
-from verify.report import write_whole
 from verify.strategies import Recipe, battery
 
 THEOREM = linucb.Spec(dim=5, actions=10, horizon=200, error=1e-3, depth="stated")
@@ -262,7 +261,7 @@ def main(out: Annotated[Path, typer.Option(help="Folder for evaluation.json.")] 
     Console(width=max(Console().width, 120)).print(table)
     for name in ("worst |log-probability error|", "peak megabytes"):
         Console().print(name, *(f"{key}: {value:.4g}" for key, value in record[name].items()), sep="\n  ")
-    write_whole(out / "evaluation.json", json.dumps(record, indent=1))
+    files.write(out / "evaluation.json", json.dumps(record, indent=1))
 
 
 if __name__ == "__main__":

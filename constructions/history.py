@@ -1,11 +1,12 @@
 """What has been seen: contexts or states, actions and rewards, checked once, at the door; and as files."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from constructions import files
 
 FORMAT = "weightwright history 1"
 
@@ -175,33 +176,29 @@ def load_history(path: str | Path) -> BanditHistory | EpisodeHistory:
     Raises:
         ValueError: if the file is missing, damaged, none of ours, or holds no history.
     """
+    wanted = "a history written by `save`"
+    data = files.read(path, wanted)
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("no .npz file")
-        with np.load(path, allow_pickle=False) as file:
-            fields = {name: file[name] for name in file.files}
-        if (form := str(fields.pop("format", None))) != FORMAT:
+        fields = files.unpacked(data)
+        told, form = fields.pop(files.SUM, None), str(fields.pop("format", None))
+        if form != FORMAT:
             raise ValueError(f"format {form[:40]!r}")
         if "horizon" in fields:
-            return EpisodeHistory(**fields | {"horizon": fields["horizon"][()]})
-        return BanditHistory(**fields)
+            history = EpisodeHistory(**fields | {"horizon": fields["horizon"][()]})
+        else:
+            history = BanditHistory(**fields)
+        if str(told) != files.digest(fields):
+            raise ValueError(files.CHANGED)
+        return history
     except Exception as error:  # whatever a damaged file makes of zip, NumPy and the checks above
-        problem = " ".join(f"{type(error).__name__}: {error}".split())
-        message = f"{str(path)[-80:]}: wanted a history written by `save`, got {problem}"
-        raise ValueError(message if len(message) <= 300 else f"{message[:299]}…") from error
+        raise files.refusal(path, wanted, error) from error
 
 
 def _write(path: str | Path, history: BanditHistory | EpisodeHistory) -> None:
-    """Write beside the final name and move there."""
-    path, fields = Path(path), {name: value for name, value in vars(history).items() if value is not None}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.part")
-    try:
-        with scratch.open("wb") as file:
-            np.savez(file, format=np.array(FORMAT), **fields)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    """Whole or not at all."""
+    fields = {name: np.asarray(value) for name, value in vars(history).items() if value is not None}
+    about = {"format": np.array(FORMAT), files.SUM: np.array(files.digest(fields))}
+    files.write(path, files.packed(about | fields))
 
 
 def finite(name: str, values) -> Float[np.ndarray, "..."]:

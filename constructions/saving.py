@@ -1,13 +1,12 @@
 """Constructions as files: safetensors only, whole or not at all.
 
 A file holds every tensor of the transformer and, in its metadata, the format, the kind of construction and its spec as JSON,
-the certificate, the sizes and the version that wrote it. Reading builds the construction afresh from the spec and puts the
-file's weights in it. The seal is that of the spec's own weights: where one of the file's differs, in a single bit, it is
-broken, and nothing is promised.
+the certificate, the sizes, the version that wrote it, and a checksum of all these. Reading builds the construction afresh
+from the spec and puts the file's weights in it. The seal is that of the spec's own weights: where one of the file's differs,
+in a single bit, it is broken, and nothing is promised.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import torch as safetensors
 from torch import Tensor
 
-from constructions import __version__
+from constructions import __version__, files
 from constructions.seal import structure
 from constructions.transformer import Transformer
 
@@ -28,37 +26,38 @@ KINDS = ("linucb.Spec", "thompson.Spec", "thompson.BernoulliSpec", "ucbvi.Spec")
 """What can be built from a spec: a package of constructions, which has `build`, and a class in it."""
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write beside the final name and move there, so that a kill leaves what was there; makes folders if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    try:
-        scratch.touch()
-        mode = scratch.stat().st_mode  # what the user's mask leaves; safetensors would let nobody else read
-        ready = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-        save_file(ready, scratch, dict(metadata))
-        scratch.chmod(mode)
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> None:
+    """Write tensors and words, the checksum of the words among them; whole or not at all."""
+    ready = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    files.write(path, safetensors.save(ready, {**words, files.SUM: files.digest({}, words)}))
 
 
 def read_tensors(path: str | Path, form: str, wanted: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file of this format; an error begins with what was wanted.
+    """Tensors and words of a file of this format, the checksum, to be held to by `intact`, among them.
 
     Raises:
         ValueError: if the file is missing, damaged, or of another format.
     """
+    data = files.read(path, wanted)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != form:
-                raise ValueError(f"{wanted}, got format {metadata.get('format')!r}")
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, metadata  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
+        tensors = safetensors.load(data)
+        words = files.parsed(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+    except Exception as error:  # whatever a damaged file makes of safetensors and torch
+        raise files.refusal(path, wanted, error) from None
+    if words.get("format") != form:
+        raise files.refusal(path, wanted, f"format {words.get('format')!r}")
+    return tensors, words
+
+
+def intact(words: Mapping[str, str]) -> None:
+    """Hold words to their checksum.
+
+    Raises:
+        ValueError: if they have none, or another.
+    """
+    rest = {name: text for name, text in words.items() if name != files.SUM}
+    if words.get(files.SUM) != files.digest({}, rest):
+        raise ValueError(files.CHANGED)
 
 
 def kind(spec: Any) -> str:
@@ -112,15 +111,17 @@ def save(path: str | Path, construction: Any) -> None:
     """Write a construction's file.
 
     Raises:
-        ValueError: if it is not what its spec builds, other weights apart: reading it would build something else.
+        ValueError: if something is in the way, or it is not what its spec builds, other weights apart: reading it would
+            build something else.
     """
+    files.placed(path)
     spec, transformer = construction.spec, construction.transformer
     _known(kind(spec))
-    built, wanted = sealed(construction), f"save: wanted what {kind(spec)} builds"
+    built, wanted = sealed(construction), f"what {kind(spec)} builds"
     tensors = weights(transformer)
-    put(built.transformer, tensors, wanted)
+    put(built.transformer, tensors, "save", wanted)
     if structure(transformer) != structure(built.transformer) or construction.tokens != built.tokens:
-        raise ValueError(f"{wanted}, weights apart, got another structure, clip radius or tokens")
+        raise files.refusal("save", f"{wanted}, weights apart", "another structure, clip radius or tokens")
     metadata = {
         "format": FORMAT,
         "kind": kind(spec),
@@ -138,37 +139,37 @@ def load(path: str | Path) -> Any:
     Raises:
         ValueError: if the file is missing, damaged, none of ours, or holds other tensors than its spec asks for.
     """
-    wanted = f"{path}: wanted a construction written by `save`"
-    tensors, metadata = read_tensors(path, FORMAT, wanted)
+    wanted = "a construction written by `save`"
+    tensors, words = read_tensors(path, FORMAT, wanted)
     try:
-        spec = _spec(metadata["kind"], json.loads(metadata["spec"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
-    built = home(spec).build(spec)
-    put(built.transformer, tensors, f"{wanted} of this version")
+        spec = _spec(words["kind"], files.parsed(words["spec"].encode()))
+        intact(words)  # before anything is built: a damaged size would take long
+        built = home(spec).build(spec)
+    except Exception as error:  # whatever a spec that was never built makes of its package
+        raise files.refusal(path, wanted, error) from error
+    put(built.transformer, tensors, path, f"{wanted} of this version")
     return built
 
 
-def put(transformer: Transformer, tensors: Mapping[str, Tensor], wanted: str) -> None:
-    """Put weights where they belong.
+def put(transformer: Transformer, tensors: Mapping[str, Tensor], place: object, wanted: str) -> None:
+    """Put weights where they belong; the place, and what was wanted there, are for the error.
 
     Raises:
         ValueError: if a tensor is missing, has another shape or is not finite, or an entry stands elsewhere.
     """
     own = weights(transformer)
     if strange := set(own) ^ set(tensors):
-        raise ValueError(
-            f"{wanted}: {len(own)} tensors, got {len(tensors)}, {min(strange)} among them or missing"
-        )
+        got = f"{len(tensors)}, {min(strange)} among them or missing"
+        raise files.refusal(place, f"{wanted}: {len(own)} tensors", got)
     for name, value in own.items():
-        got = tensors[name]
+        got, named = tensors[name], f"{wanted}: {name}"
         if got.shape != value.shape or got.dtype != value.dtype:
-            shapes = (f"{tuple(one.shape)} of {one.dtype}" for one in (value, got))
-            raise ValueError("{}: {} of shape {}, got {}".format(wanted, name, *shapes))
+            shape, other = (f"{tuple(one.shape)} of {one.dtype}" for one in (value, got))
+            raise files.refusal(place, f"{named} of shape {shape}", other)
         if not value.is_floating_point() and not torch.equal(got, value):
-            raise ValueError(f"{wanted}: {name} as its spec has it, got entries in other places")
+            raise files.refusal(place, f"{named} as its spec has it", "entries in other places")
         if not bool(got.isfinite().all()):
-            raise ValueError(f"{wanted}: {name} finite, got {got[~got.isfinite()][0]:g}")
+            raise files.refusal(place, f"{named} finite", f"{got[~got.isfinite()][0]:g}")
     transformer.load_state_dict(dict(tensors))
 
 

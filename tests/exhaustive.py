@@ -24,7 +24,7 @@ import torch
 from construction_cases import CASES
 from random_pairs import told_apart
 
-from constructions import thompson, ucbvi
+from constructions import files, thompson, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.thompson import sampling
@@ -366,7 +366,7 @@ def main(words: Sequence[str] | None = None) -> int:
         exactly = [pool.submit(rationals, form, asked.rationals, asked.seed).result for form in forms]
         outcomes, same = [one for done in measured for one in done.result()], [done() for done in exactly]
     made = report.made(time.monotonic() - start, "make nightly")
-    report.write_whole(asked.out, page(outcomes, same, asked.seed, made))
+    files.write(asked.out, page(outcomes, same, asked.seed, made))
     broken = [f"{one.name}: {one}" for one in outcomes if not one.holds]
     broken += [f"{one.form}: {one}" for one in same if not one.holds]
     print(f"{asked.out}: {len(broken)} above what is allowed", *broken, sep="\n")

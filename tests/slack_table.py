@@ -10,9 +10,9 @@ from typing import Any
 
 from construction_cases import CASES
 
-from constructions import linucb, thompson, ucbvi
+from constructions import files, linucb, thompson, ucbvi
 from constructions.construction import Construction
-from verify import algorithms, bernoulli_strategies, episode_strategies, report, slack
+from verify import algorithms, bernoulli_strategies, episode_strategies, slack
 from verify.claims import bernoulli
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
@@ -175,7 +175,7 @@ def main(path: str) -> None:
     for entry in (*SMALL, *LARGE):
         table[entry.name] = entry.rows()
         print(entry.name, f"{median(table):.3g}", unexplained(table), flush=True)
-    report.write_whole(Path(path), page(table))
+    files.write(path, page(table))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("constructions", "verify")
 FLOORS = (
+    {"files"},
     {"transformer", "history", "checks", "outward", "sparsity"},
     {"stream"},
     {"links"},

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from constructions import files
 from verify import cli, gallery, report
 from verify.audit import FIT, Report, Verdict
 from verify.bars import bar, pretty
@@ -73,7 +74,7 @@ def made(*verdicts, title="Soft LinUCB"):
 
 def published(folder, *verdicts, name="linucb", errata=(ERRATUM,)):
     report.save(made(*verdicts), folder / name)
-    (folder / "errata.json").write_text(json.dumps(errata))
+    files.write_json(folder / "errata.json", {"errata": errata})
     return report.publish(folder).read_text(encoding="utf-8")
 
 
@@ -155,7 +156,7 @@ def test_a_claim_that_fails_makes_the_verdict_fail_is_named_and_is_not_folded_aw
     verdicts = [replace(one, **changed) if n == broken else one for n, one in enumerate(HOLDING)]
     saved = made(*verdicts).record()
     saved["verdicts"][broken]["holds"] = True  # a file that says otherwise than its numbers
-    report.write_whole(tmp_path / "linucb" / "report.json", json.dumps(saved))
+    files.write_json(tmp_path / "linucb" / "report.json", saved)
     text = report.publish(tmp_path).read_text(encoding="utf-8")
     assert verdict_line(text).startswith('<p class="verdict fails">1 of 6 claims fail:')
     assert HOLDING[broken].claim in verdict_line(text)
@@ -222,7 +223,7 @@ def test_plot_writes_the_same_page_again_from_saved_files(tmp_path):
 )
 def test_a_bad_folder_is_one_clear_error(tmp_path, damage):
     if damage is not None:
-        report.write_whole(tmp_path / "linucb" / "report.json", damage)
+        files.write(tmp_path / "linucb" / "report.json", damage)
     with pytest.raises(
         ValueError, match=r"wanted a report\.json written by `weightwright verify --out`"
     ) as caught:
@@ -276,7 +277,7 @@ def test_a_saved_report_of_before_has_nothing_enclosed(tmp_path):
     record = made(*HOLDING).record()
     for verdict in record["verdicts"]:
         del verdict["enclosed"]
-    report.write_whole(tmp_path / "report.json", json.dumps(record))
+    files.write_json(tmp_path / "report.json", record)
     loaded = report.load(tmp_path / "report.json").verdicts
     assert [verdict.enclosed for verdict in loaded] == [None] * len(HOLDING)
     assert [verdict.holds for verdict in loaded].count(False) == 1  # too coarse without it

@@ -20,7 +20,7 @@ import sweeping_tasks
 from sweeping_tasks import deadly, moody, square, squares
 from typer.testing import CliRunner
 
-from constructions import linucb, thompson
+from constructions import files, linucb, thompson
 from verify import algorithms, cli, frontier, sweeping, theorems
 from verify.frontier import Configuration
 from verify.theorems import linucb as stated
@@ -175,7 +175,7 @@ def test_a_finished_sweep_asks_for_nothing_more(tmp_path):
     assert path.read_bytes() == text
 
 
-GOOD = b'{"key": "n0", "status": "done", "record": 0}\n'
+GOOD = json.dumps(files.sealed({"key": "n0", "status": "done", "record": 0})).encode() + b"\n"
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_the_command_tabulates_draws_and_goes_on(tmp_path, monkeypatch):
     lines = saved(path)
     lines[0] = {"key": lines[0]["key"], "status": "failed", "reason": "ValueError: no"}
     lines[-1]["record"]["holds"] = False
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.write_text("".join(json.dumps(files.sealed(line)) + "\n" for line in lines))
     again = CliRunner().invoke(cli.app, words, env={"COLUMNS": "100"})
     assert again.exit_code == 1
     assert "newton" in again.stdout

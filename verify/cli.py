@@ -5,6 +5,7 @@ weightwright verify | certify | inspect | plot | errata | sweep | train | ship |
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from constructions import __version__
+from constructions import __version__, files
 from verify import cli_certify, cli_inspect, cli_models, frontier, plots, sweeping
 from verify import errata as errata_module
 from verify import train as training
@@ -28,8 +29,9 @@ from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
-from verify.cli_models import COLUMNS, Json, out_folder, writable
-from verify.report import figures, made, number, publish, save, write_whole
+from verify.cli_models import COLUMNS, Json, out_folder
+from verify.report import figures, made, number, publish, save
+from verify.training import checkpoint
 from verify.training.cache import cached
 from verify.training.recipes import RECIPES
 
@@ -170,16 +172,16 @@ def plot(
     figures/, unless --out says otherwise.
     """
     if figure is None and source.is_dir() and not (source / "report.json").exists():
-        files = [str(publish(source, out))]
+        drawn = [str(publish(source, out))]
     else:
         records = figures(source / "report.json" if source.is_dir() else source)
         if figure is not None and figure not in records:
-            _fail(f"figure: wanted one of {', '.join(records)}, got {figure}")
-        files = []
+            _fail(files.refusal("figure", f"one of {', '.join(records)}", figure))
+        drawn = []
         for name in [figure] if figure else records:
-            drawn = plots.save(plots.draw(*records[name]), out or Path("figures"), name)
-            files += [str(path) for path in drawn]
-    print(json.dumps(files) if as_json else "\n".join(files))
+            paths = plots.save(plots.draw(*records[name]), out or Path("figures"), name)
+            drawn += [str(path) for path in paths]
+    print(json.dumps(drawn) if as_json else "\n".join(drawn))
 
 
 @app.command(epilog="Example: weightwright errata --json")
@@ -214,7 +216,7 @@ def _errata_table(title: str, records: list[dict]) -> Table:
 def _save_errata(out: Path) -> list[dict]:
     """Run the errata, and write what came out."""
     records = [erratum.record() for erratum in errata_module.ERRATA]
-    write_whole(out / "errata.json", json.dumps(records, indent=1))
+    files.write_json(out / "errata.json", {"errata": records})
     return records
 
 
@@ -246,7 +248,9 @@ def sweep(
             text = f"sweep, {failed} failed" if failed else "sweep"
             bar.update(shown, completed=done, total=whole, description=text)
 
-        lines = list(sweeping.sweep(frontier.evaluate, tasks, out / "results.jsonl", run, tell).values())
+        lines = list(
+            sweeping.sweep(frontier.evaluate, tasks, out / "results.jsonl", run, tell, frontier.Row).values()
+        )
     rows = [line["record"] for line in lines if line["status"] == "done"]
     failed = [line for line in lines if line["status"] == "failed"]
     failed += [
@@ -256,7 +260,8 @@ def sweep(
     ]
     saved = {"rows": rows, "failed": failed, "layers": frontier.layers_by_horizon(rows)}
     saved["records"] = frontier.panels(rows)
-    write_whole(out / "records.json", json.dumps(saved, indent=1))
+    saved = files.sealed(saved)
+    files.write_json(out / "records.json", saved)
     for name, panels in saved["records"].items():
         plots.save(plots.draw(*panels), out, name)
     if as_json:
@@ -290,7 +295,7 @@ def train(
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Steps between checkpoints.")] = 250,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
     cache: Annotated[
-        Path | None, typer.Option(callback=writable, help="Folder to keep the batches in.")
+        Path | None, typer.Option(callback=files.writable, help="Folder to keep the batches in.")
     ] = None,
     out: Annotated[Path | None, out_folder("checkpoints, model and curves")] = None,
     as_json: Json = False,
@@ -313,7 +318,7 @@ def train(
         training.train(run, folder, resume=resume, every=every, tell=tell, source=source)
         bar.update(shown, completed=steps)
     if not curve:  # the run was at its end already
-        curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
+        _, _, _, curve = checkpoint.load(folder / "checkpoint.safetensors")
     if as_json:
         print(json.dumps({"model": str(folder / "model.safetensors"), "curve": curve}))
     else:
@@ -348,15 +353,37 @@ def _layers(rows: list[dict]) -> Iterator[Table]:
         yield table
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: object) -> NoReturn:
     print(f"weightwright: {message}", file=sys.stderr)
     raise typer.Exit(2)
 
 
 def main() -> None:
-    """Entry point of the console command: one clear line for bad input or a disk that fails, no traceback."""
+    """Entry point of the console command: one clear line, no traceback, for whatever ends it early.
+
+    Exit status: 0, all holds; 1, a claim or a task failed; 2, bad input or a disk that fails; 130 interrupted (Ctrl-C);
+    143 told to end (SIGTERM). What was written is whole in every case.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_DFL)  # a second one does not wait
+        raise KeyboardInterrupt
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, stop)
     try:
         app()
-    except (ValueError, OSError) as error:
-        print(f"weightwright: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        print(f"weightwright: {line}", file=sys.stderr)
         sys.exit(2)
+    except (SystemExit, KeyboardInterrupt):
+        if not received:
+            raise
+        print("weightwright: interrupted; files that were written are whole", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + received[0])  # at once: workers see it and go, though they are in the middle of a task

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from constructions import linucb, load, saving, thompson, ucbvi
+from constructions import files, linucb, load, saving, thompson, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory, load_history
 from verify import algorithms
@@ -20,7 +20,7 @@ from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
 from verify.cli_models import Json, out_folder
-from verify.report import number, write_whole
+from verify.report import number
 
 MAIN: Mapping[str, tuple[Callable[[Any], Construction], Any]] = {
     "linucb": (linucb.build, linucb_claims.MAIN),
@@ -61,7 +61,7 @@ def certify(
             status.update(f"enclosing {path}")
             records.append(enclosed(built, path, last))
     if out is not None:
-        write_whole(out / "certify.json", json.dumps(records, indent=1))
+        files.write(out / "certify.json", json.dumps(records, indent=1))
     if as_json:
         print(json.dumps(records))
     else:

@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from constructions import linucb, thompson, ucbvi
+from constructions import files, linucb, thompson, ucbvi
 from constructions.construction import Construction
 from verify import inspector
-from verify.cli_models import writable
 from verify.inspector.anatomy import Family, View, lemma, span
-from verify.report import number, write_whole
+from verify.report import number
 
 
 class Inspected(StrEnum):
@@ -84,20 +83,22 @@ def inspect(
     html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     out: Annotated[
-        Path | None, typer.Option(callback=writable, help="Folder or file (reports/inspect).")
+        Path | None, typer.Option(callback=files.writable, help="Folder or file (reports/inspect).")
     ] = None,
 ) -> None:
     """Layers, heads, registers and weights, and what each is for."""
     asked = {"dim": dim, "actions": actions, "horizon": horizon, "error": error, "solver": solver}
     asked |= {"states": states, "episodes": episodes, "form": form, "exploration": exploration}
     name, console = construction.value, Console(stderr=True)
+    page = _file(out or Path("reports/inspect"), name)
+    if html or out is not None:
+        files.placed(page)
     with console.status(f"{name}: building"):
         built = build(name, {key: value for key, value in asked.items() if value is not None})
         wanted = html or as_json or out is not None
         found = _record(built, KINDS[name].title) if wanted else {}
     if html or out is not None:
-        page = _file(out or Path("reports/inspect"), name)
-        write_whole(page, inspector.page(found))
+        files.write(page, inspector.page(found))
         console.print(f"page: {page}")
     if as_json:
         print(json.dumps(found, ensure_ascii=False))

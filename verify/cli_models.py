@@ -1,7 +1,6 @@
 """The commands on trained models: weightwright ship | compare | contexts | probe; and what the commands have in common."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from constructions import files
 from verify import compare as comparing
 from verify import contexts as contextual
 from verify import plots
@@ -21,28 +21,14 @@ from verify import probe as probing
 from verify import ship as shipping
 from verify import train as training
 from verify.compare_panels import NAMES
-from verify.report import number, write_whole
+from verify.report import number
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def writable(path: Path | None) -> Path | None:
-    """A folder, or a page to be, of which nothing stands in the way; asked before any work is done.
-
-    Raises:
-        ValueError: if it cannot be written.
-    """
-    if path is not None:
-        there = next(one for one in (path, *path.absolute().parents) if one.exists())
-        page = there == path and path.suffix == ".html"
-        if not (page or there.is_dir()) or not os.access(there, os.W_OK):
-            raise ValueError(f"{path}: wanted a folder that can be written, got {there}")
-    return path
-
-
 def out_folder(what: str) -> Any:
     """The option --out of a command that writes this into a folder."""
-    return typer.Option("--out", callback=writable, help=f"Folder for {what}.")
+    return typer.Option("--out", callback=files.writable, help=f"Folder for {what}.")
 
 
 Out = Annotated[Path | None, out_folder("JSON and figures")]
@@ -53,7 +39,9 @@ COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), 
 def ship(
     name: Annotated[str, typer.Argument(help="What the model is to be called.")],
     folder: Annotated[Path, typer.Argument(help="Where `weightwright train --out` wrote.")],
-    out: Annotated[Path, typer.Option(callback=writable, help="Where shipped models lie.")] = training.MODELS,
+    out: Annotated[
+        Path, typer.Option(callback=files.writable, help="Where shipped models lie.")
+    ] = training.MODELS,
     runs: Annotated[int, typer.Option(min=2, help="Held-out problems to play.")] = 500,
     seconds: Annotated[float | None, typer.Option(help="Training time, if the curve has none.")] = None,
     as_json: Json = False,
@@ -63,8 +51,8 @@ def ship(
         shown = bar.add_task(f"{name}: regret", total=runs)
         tell = lambda done, whole: bar.update(shown, completed=done)  # noqa: E731
         path = shipping.ship(folder, name, to=out, runs=runs, seconds=seconds, tell=tell)
-    files = [str(path), str(path.with_suffix(".md"))]
-    print(json.dumps(files) if as_json else "\n".join(files))
+    written = [str(path), str(path.with_suffix(".md"))]
+    print(json.dumps(written) if as_json else "\n".join(written))
 
 
 def compare(
@@ -78,10 +66,11 @@ def compare(
 
     --out, which is reports/compare/MODEL, gets compare.json and the figures. Some minutes; seconds with --quick.
     """
+    files.writable(out or Path("reports/compare"))
     effort = comparing.QUICK if quick else comparing.Effort(runs=runs)
     with bars() as tell:
         found = comparing.compare(model, effort, tell)
-    path = write_report(found, out or Path("reports/compare") / found["model"], "compare.json")
+    path, found = write_report(found, out or Path("reports/compare") / found["model"], "compare.json")
     if as_json:
         print(json.dumps(found))
     else:
@@ -101,10 +90,11 @@ def contexts(
 
     --out, which is reports/contexts, gets contexts.json and the figure. A minute; seconds with --quick.
     """
+    files.writable(out := out or Path("reports/contexts"))
     effort = {"runs": 100, "particles": 8} if quick else {"runs": runs}
     with bars() as tell:
         found = contextual.contexts(models or contextual.MODELS, **effort, tell=tell)
-    path = write_report(found, out or Path("reports/contexts"), "contexts.json")
+    path, found = write_report(found, out, "contexts.json")
     if as_json:
         print(json.dumps(found))
     else:
@@ -130,10 +120,11 @@ def probe(
 
     --out, which is reports/probe/MODEL, gets probe.json and figures. Some minutes; seconds with --quick.
     """
+    files.writable(out or Path("reports/probe"))
     parts = None if only is None else (only.value,)
     with bars() as tell:
         found = probing.probe(model, probing.QUICK if quick else probing.Effort(), parts, tell)
-    path = write_report(found, out or Path("reports/probe") / found["model"], "probe.json")
+    path, found = write_report(found, out or Path("reports/probe") / found["model"], "probe.json")
     if as_json:
         print(json.dumps(found))
     else:
@@ -154,12 +145,12 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
         yield tell
 
 
-def write_report(found: dict, into: Path, name: str) -> Path:
-    """A report as JSON, and a figure for each entry of its records; returns the path of the former."""
-    write_whole(into / name, json.dumps(found, indent=1))
+def write_report(found: dict, into: Path, name: str) -> tuple[Path, dict]:
+    """A report as JSON, and a figure for each entry of its records; returns the path of the former, and what it holds."""
+    files.write_json(into / name, found)
     for figure, panels in found["records"].items():
         plots.save(plots.draw(*panels), into, figure)
-    return into / name
+    return into / name, files.sealed(found)
 
 
 def comparison_tables(found: dict) -> Iterator[Table]:

@@ -9,7 +9,7 @@ those of "chebyshev" are not tied, and are built while they are few.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 import torch
@@ -46,6 +46,30 @@ LONGEST, MOST_WORK = 200, 3e6
 """Errors are measured up to this horizon, and up to this many layers × steps."""
 MOST_STORED = 2_000
 """Of more layers than this that are not tied, only the number is recorded."""
+
+
+class Row(TypedDict):
+    """What `evaluate` finds, as JSON."""
+
+    algorithm: str
+    solver: str
+    horizon: int
+    error: float
+    dim: int
+    actions: int
+    depth: str
+    layers: int
+    heads: int | None
+    width: int | None
+    hidden: int | None
+    stored: int | None
+    dense: int | None
+    certificate: float | None
+    rounding: float | None
+    measured: float | None
+    histories: int
+    holds: bool | None
+    note: str
 
 
 @dataclass(frozen=True)

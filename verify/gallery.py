@@ -9,10 +9,12 @@ REPORTS/CONSTRUCTION/report.json. Colours are reduced to 64, which no eye can te
 import re
 import sys
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
+from constructions import files
 from verify import plots
 from verify.report import load
 
@@ -26,7 +28,7 @@ def draw(reports: Path, page: Path) -> tuple[list[Path], list[str]]:
     Raises:
         ValueError: if the page shows no picture, or a report is missing or damaged.
     """
-    wanted = PICTURE.findall(page.read_text(encoding="utf-8"))
+    wanted = PICTURE.findall(files.read(page, "a page with pictures").decode())
     if not wanted:
         raise ValueError(f"{page}: wanted pictures in gallery/, got none")
     drawn, missing = [], []
@@ -36,12 +38,12 @@ def draw(reports: Path, page: Path) -> tuple[list[Path], list[str]]:
             missing.append(f"{construction}-{figure}")
             continue
         path = page.parent / "gallery" / f"{construction}-{figure}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
             _, png = plots.save(plots.draw(*records[figure]), scratch, figure)
             with Image.open(png) as image:
                 reduced = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-                reduced.save(path, optimize=True, dpi=(200, 200))
+                reduced.save(picture := BytesIO(), format="png", optimize=True, dpi=(200, 200))
+        files.write(path, picture.getvalue())
         drawn.append(path)
     return drawn, missing
 

@@ -29,7 +29,7 @@ SIZES = {
 
 
 def page(
-    reports: Mapping[str, Report], drawings: Mapping[str, Mapping[str, str]], errata: Sequence[dict]
+    reports: Mapping[str, Report], drawings: Mapping[str, Mapping[str, str]], errata: Sequence[Mapping]
 ) -> str:
     """The page; `drawings` are SVG texts by construction and figure."""
     word, verdict = _verdict(reports.values(), errata)
@@ -46,7 +46,7 @@ def page(
     )
 
 
-def _verdict(reports: Iterable[Report], errata: Sequence[dict]) -> tuple[str, str]:
+def _verdict(reports: Iterable[Report], errata: Sequence[Mapping]) -> tuple[str, str]:
     """A class and a sentence; claims that fail are named."""
     verdicts = [verdict for report in reports for verdict in report.verdicts]
     failed = [verdict.claim for verdict in verdicts if not verdict.holds]
@@ -80,7 +80,7 @@ def _summary(reports: Mapping[str, Report]) -> str:
             ("numpy", made.get("numpy")),
         )
         used = ", ".join(f"{what} {value}" for what, value in versions if value)
-        cores = f"{made['machine']}, {made['cores']} cores" if "cores" in made else None
+        cores = f"{made['machine']}, {made['cores']} cores" if {"machine", "cores"} <= made.keys() else None
         texts = (made.get("date"), took, used, cores)
         rows.append(
             link + counts + "".join(f"<td>{escape(str(text or 'not recorded'))}</td>" for text in texts)
@@ -297,7 +297,7 @@ def inline(svg: str, prefix: str) -> str:
     return svg.replace("<svg", "<svg class='broad'", 1) if width > 300 else svg
 
 
-def _errata(records: Sequence[dict]) -> str:
+def _errata(records: Sequence[Mapping]) -> str:
     """What was found wrong in the paper, with the smallest witness of each."""
     head = "<section id='errata'><h2>Errata</h2>"
     if not records:
@@ -314,7 +314,7 @@ def _errata(records: Sequence[dict]) -> str:
     return f"{head}{text}{''.join(parts)}</section>"
 
 
-def _errata_table(records: Sequence[dict]) -> str:
+def _errata_table(records: Sequence[Mapping]) -> str:
     rows = []
     for record in records:
         word, shown = ("holds", "confirmed") if record["confirmed"] else ("fails", "not confirmed")

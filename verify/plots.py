@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from constructions import files
 
 Record = Mapping[str, Any]
 """JSON values under a `kind`."""
@@ -85,7 +88,10 @@ def draw(*records: Record) -> Figure:
         FigureCanvasAgg(figure)
         places = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, record in zip(places, records, strict=False):
-            PANELS[record["kind"]](axes, record)
+            try:
+                PANELS[record["kind"]](axes, record)
+            except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+                raise files.refusal("record", f"what a panel of {record['kind']} shows", error) from error
         for axes in places[len(records) :]:
             axes.remove()
         figure.draw_without_rendering()
@@ -128,11 +134,15 @@ def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
     """
     if not name or Path(name).name != name:
         raise ValueError(f"name: wanted a plain file name without suffix, got {name!r}")
-    Path(folder).mkdir(parents=True, exist_ok=True)
     svg, png = (Path(folder) / f"{name}.{suffix}" for suffix in ("svg", "png"))
     with matplotlib.style.context(["default", STYLE]):
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
-        figure.savefig(png, dpi=200, metadata={"Software": None})
+        for path, options in (
+            (svg, {"format": "svg", "metadata": {"Date": None, "Creator": None}}),
+            (png, {"format": "png", "metadata": {"Software": None}, "dpi": 200}),
+        ):
+            picture = BytesIO()
+            figure.savefig(picture, **options)
+            files.write(path, picture.getvalue())
     return svg, png
 
 

@@ -4,25 +4,25 @@ save(report, folder)    folder/report.json: every number
 publish(folder)         the figures of every folder/*/report.json, and folder/index.html, from what was saved alone
 """
 
-import json
 import math
 import os
 import platform
 import subprocess
-from dataclasses import fields
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
 
+from constructions import files
 from verify import page, plots
 from verify.audit import Report, Verdict
 
 ROOT = Path(__file__).parent.parent
-WANTED = "wanted a report.json written by `weightwright verify --out`"
+WANTED = "a report.json written by `weightwright verify --out`"
 
 
 def number(value: float | int | None) -> str:
@@ -80,50 +80,112 @@ def _commit() -> str | None:
     return f"{commit}, with changes" if changed else commit
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write beside the final name and move there, so that a reader never finds half a file; folders are made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(path.suffix + ".part")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
-
-
 def save(report: Report, folder: Path) -> None:
     """Write folder/report.json."""
-    write_whole(folder / "report.json", json.dumps(report.record(), indent=1, default=float))
+    files.write_json(folder / "report.json", report.record())
+
+
+Plain = bool | int | float | str | Sequence[float] | None
+
+
+class Made(TypedDict, total=False):
+    """How a report was made, as `made` says it; older reports do not."""
+
+    command: str
+    date: str
+    seconds: float
+    weightwright: str | None
+    commit: str | None
+    python: str
+    torch: str
+    numpy: str
+    machine: str
+    cores: int | None
+
+
+class Block(TypedDict):
+    """A row of a report's slack."""
+
+    block: str
+    domain: str
+    error: float
+    promise: float
+    slack: float | None
+    own_error: float
+    own_promise: float
+    own_slack: float | None
+    note: str
+
+
+class Mutant(TypedDict):
+    """A wrong weight that was tried."""
+
+    place: str
+    row: str
+    column: str
+    score: float
+    reason: str
+
+
+class Saved(TypedDict):
+    """A report.json: `Report.record()`."""
+
+    title: str
+    spec: dict[str, Plain]
+    size: dict[str, int | float]
+    verdicts: list[Verdict]
+    blocks: list[Block]
+    mutants: list[Mutant]
+    records: dict[str, list[dict[str, Any]]]
+    made: Made
+
+
+class Figures(TypedDict):
+    """Any saved JSON that has figures."""
+
+    records: dict[str, list[dict[str, Any]]]
+
+
+class Erratum(TypedDict):
+    """A record of an erratum that was run."""
+
+    name: str
+    kind: Literal["error", "misprint"]
+    where: str
+    printed: str
+    repair: str
+    effect: str
+    proof: str
+    witness: str
+    wanted: float
+    literal: float
+    repaired: float
+    context: str
+    confirmed: bool
+
+
+class Errata(TypedDict):
+    """An errata.json."""
+
+    errata: list[Erratum]
 
 
 def load(path: Path) -> Report:
     """A saved report; whether its claims hold is worked out again from their numbers.
 
     Raises:
-        ValueError: if the file is none that `save` wrote.
+        ValueError: if the file is none that `save` wrote, or was changed since.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = [Verdict(**_known(Verdict, verdict)) for verdict in record["verdicts"]]
-        for verdict in verdicts:
-            verdict.holds  # noqa: B018  # numbers, not words
-        return Report(**_known(Report, {**record, "verdicts": verdicts}))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: {WANTED}, got {error}") from error
+    return Report(**files.read_json(path, Saved, WANTED))
 
 
 def figures(path: Path) -> dict[str, list[Any]]:
     """The panels of each figure in any saved JSON that has some: a report, a sweep, a comparison.
 
     Raises:
-        ValueError: if the file has none.
+        ValueError: if the file has none, or was changed since it was written.
     """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["records"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: {WANTED}, got {error}") from error
-
-
-def _known(kind: type, record: dict) -> dict[str, Any]:
-    """The fields that a class has; older files have fewer, newer ones more."""
-    return {field.name: record[field.name] for field in fields(kind) if field.name in record}
+    return files.read_json(path, Figures, WANTED)["records"]
 
 
 def publish(folder: Path, to: Path | None = None) -> Path:
@@ -134,8 +196,9 @@ def publish(folder: Path, to: Path | None = None) -> Path:
     """
     paths = sorted(folder.glob("*/report.json"))
     if not paths:
-        raise ValueError(f"{folder}: {WANTED}, in a folder for each construction, got none")
-    to, reports = to or folder, {path.parent.name: load(path) for path in paths}
+        raise files.refusal(folder, f"{WANTED}, in a folder for each construction", "none")
+    files.writable(to := to or folder)
+    reports = {path.parent.name: load(path) for path in paths}
     drawings = {
         name: {
             figure: plots.save(plots.draw(*panels), to / name, figure)[0].read_text(encoding="utf-8")
@@ -143,11 +206,11 @@ def publish(folder: Path, to: Path | None = None) -> Path:
         }
         for name, report in reports.items()
     }
-    write_whole(to / "index.html", page.page(reports, drawings, errata(folder)))
+    files.write(to / "index.html", page.page(reports, drawings, errata(folder)))
     return to / "index.html"
 
 
-def errata(folder: Path) -> list[dict]:
+def errata(folder: Path) -> list[Erratum]:
     """The errata that were run and saved in a folder; none if they were not.
 
     Raises:
@@ -156,14 +219,4 @@ def errata(folder: Path) -> list[dict]:
     path = folder / "errata.json"
     if not path.exists():
         return []
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-        kept = ("kind", "proof")  # of an older version if they are missing
-        return [
-            record | {key: record[key] for key in kept} | {"confirmed": bool(record["confirmed"])}
-            for record in records
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: wanted errata written by `weightwright errata --out`, got {error}"
-        ) from error
+    return files.read_json(path, Errata, "errata written by `weightwright errata --out`")["errata"]

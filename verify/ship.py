@@ -12,8 +12,9 @@ from dataclasses import MISSING, asdict, fields, replace
 from itertools import groupby
 from pathlib import Path
 
+from constructions import files
 from verify import train
-from verify.report import number, write_whole
+from verify.report import number
 from verify.training import checkpoint
 from verify.training.curves import NOT_REGRET
 from verify.training.policy import HELD_OUT, Trained, contests, half_interval
@@ -40,10 +41,13 @@ def ship(
         tell: told problems done and wanted.
 
     Raises:
-        ValueError: if the folder has no checkpoint, it is damaged, the name has folders, or there are fewer than 2 runs.
+        ValueError: if the folder has no checkpoint, it is damaged, the name has folders, something is in the way, or there
+            are fewer than 2 runs.
     """
     if name != Path(name).name:
         raise ValueError(f"name: wanted one without folders, got {name!r}")
+    for suffix in ("safetensors", "md"):
+        files.placed(to / f"{name}.{suffix}")
     source = folder / "checkpoint.safetensors"
     _, step, settings, curve = checkpoint.load(source)
     trained, run = train.load(source), train.from_record(settings)
@@ -54,7 +58,7 @@ def ship(
     }
     path = to / f"{name}.safetensors"
     checkpoint.save(path, trained.model, None, step, asdict(run), curve, facts)
-    write_whole(to / f"{name}.md", card(path))
+    files.write(to / f"{name}.md", card(path))
     return path
 
 

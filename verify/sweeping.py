@@ -4,6 +4,7 @@ A task is a key and whatever a function turns into a record. Its outcome is one 
 
     {"key": …, "status": "done", "record": …}       or       {"key": …, "status": "failed", "reason": …}
 
+and a checksum of the line, "sha256",
 written by the client alone, one at a time, as outcomes come in. A kill loses the tasks in flight, no line: the next sweep
 with the same file drops a torn last line and goes on with the keys that are missing. A function that raises fails its own
 key, and so does one that kills its worker ATTEMPTS times; neither stops the sweep. Failed keys are not tried again: remove
@@ -27,6 +28,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
+
+from constructions import files
+
 Line = dict[str, Any]
 Task = tuple[str, Any]
 Function = Callable[[Any], Any]
@@ -48,6 +53,7 @@ def sweep(
     path: Path,
     run: Runner,
     progress: Progress = lambda done, failed, whole: None,
+    kind: Any = Any,
 ) -> dict[str, Line]:
     """Work off the tasks that a file of results lacks; returns the lines of all, in the order of the tasks.
 
@@ -57,6 +63,7 @@ def sweep(
         path: the file, made if need be; lines of other keys are left alone.
         run: `in_processes(…)` or `on_cluster(…)`.
         progress: told about every line.
+        kind: what records that the file has already are held to: a dataclass, a TypedDict.
 
     Raises:
         ValueError: if keys repeat, the file is none of ours or in use by another sweep, or no cluster is found.
@@ -64,7 +71,7 @@ def sweep(
     keys = [key for key, _ in tasks]
     if len(set(keys)) != len(keys):
         raise ValueError(f"tasks: wanted keys all different, got {len(keys) - len(set(keys))} of them again")
-    with results(path) as (file, lines):
+    with results(path, kind) as (file, lines):
         missing = [(key, task) for key, task in tasks if key not in lines]
 
         def tell() -> None:
@@ -74,50 +81,67 @@ def sweep(
         tell()
         with closing(run(function, missing)) as found:
             for text in found:
-                file.write(text.encode() + b"\n")
-                file.flush()
                 line = json.loads(text)
+                files.add(file, json.dumps(files.sealed(line)))
                 lines[line["key"]] = line
                 tell()
     return {key: lines[key] for key in keys}
 
 
 @contextmanager
-def results(path: Path) -> Iterator[tuple[BinaryIO, dict[str, Line]]]:
+def results(path: Path, kind: Any = Any) -> Iterator[tuple[BinaryIO, dict[str, Line]]]:
     """A file of results, open for more, and its lines by key; what follows the last line break is cut off.
 
     Raises:
-        ValueError: if another sweep holds the file, or a whole line is none of ours or has the key of an earlier one.
+        ValueError: if something is in the way, another sweep holds the file, or a whole line is none of ours, was changed or
+            has the key of an earlier one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.placed(path).parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(
-                f"{path}: wanted a file for this sweep alone, got one that another writes to"
-            ) from None
-        file.seek(0)
-        whole, mark, _ = file.read().rpartition(b"\n")
+            raise files.refusal(path, "a file for this sweep alone", "one that another writes to") from None
+        whole, mark, _ = files.read(path, "a file of results").rpartition(b"\n")
         lines: dict[str, Line] = {}
         for number, text in enumerate(whole.split(b"\n") if mark else (), 1):
-            line = _line(text)
-            if line is None or line["key"] in lines:
-                raise ValueError(
-                    f"{path}, line {number}: wanted the outcome of one new key, got {text[:60]!r}"
-                )
+            try:
+                line = _line(text, kind)
+                if line["key"] in lines:
+                    raise ValueError(f"{line['key']!r} again")
+            except ValueError as error:
+                place = f"{str(path)[-80:]}, line {number}"
+                raise files.refusal(place, "the outcome of one new key", error) from None
             lines[line["key"]] = line
         file.truncate(len(whole + mark))
         yield file, lines
 
 
-def _line(text: bytes) -> Line | None:
-    """A line of ours, or None."""
-    try:
-        line = json.loads(text)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and {"key", "status"} <= line.keys() else None
+class Done(msgspec.Struct, tag_field="status", tag="done", forbid_unknown_fields=True):
+    """The outcome of a task whose function returned."""
+
+    key: str
+    record: Any
+
+
+class Failed(msgspec.Struct, tag_field="status", tag="failed", forbid_unknown_fields=True):
+    """The outcome of a task that was given up."""
+
+    key: str
+    reason: str
+
+
+def _line(text: bytes, kind: Any) -> Line:
+    """A line of ours without its checksum, its record being of a kind.
+
+    Raises:
+        ValueError: if it is none, or was changed.
+    """
+    line = files.unsealed(files.parsed(text))
+    found = files.typed(line, Done | Failed)
+    if isinstance(found, Done):
+        json.dumps(files.typed(found.record, kind), allow_nan=False)
+    return line
 
 
 def attempt(function: Function, key: str, task: Any) -> str:

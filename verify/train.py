@@ -10,6 +10,7 @@ Source: arXiv 2310.08566, section 3 (the pretraining loss) and section 5; the op
 schedule ours.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from torch import distributed as processes
 from torch.nn import functional
 
-from constructions import checks
+from constructions import checks, files
 from verify.training import checkpoint, curves
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.policy import HELD_OUT, Trained, regrets
@@ -135,9 +136,10 @@ def from_record(settings: dict[str, Any]) -> Run:
     """
     try:
         kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
+        files.typed(settings["recipe"], kind)  # of which unknown fields are no error
         return Run(**{**settings, "recipe": kind(**settings["recipe"])})
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"settings: wanted those of a run, got {settings}: {error}") from error
+    except (TypeError, KeyError, ValueError) as error:
+        raise files.refusal("settings", "those of a run", error) from error
 
 
 def train(
@@ -162,8 +164,10 @@ def train(
         source: the batch of a step; by default it is made on the spot.
 
     Raises:
-        ValueError: if the checkpoint is damaged or of another run, or there is one and `resume` is not set.
+        ValueError: if the folder cannot be written, the checkpoint is damaged or of another run, there is one and `resume`
+            is not set, or a loss is not finite.
     """
+    files.writable(folder)
     path = folder / "checkpoint.safetensors"
     with _processes() as (rank, world, device), _products(run, rank, world, device):
         model = run.model().to(device)
@@ -179,6 +183,10 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = run.rate_at(step)
             loss = _step(model, optimizer, data, run, rank, world)
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"step {step + 1}: wanted a finite loss, got {loss}; a smaller rate may help"
+                )
             losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
                 mean = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
@@ -202,6 +210,11 @@ def load(model: Path | str) -> Trained:
     path = locate(model)
     tensors, step, settings, _ = checkpoint.load(path)
     run = from_record(settings)
+    least = (
+        run.layers * run.width**2 + run.recipe.longest * run.width
+    )  # of the blocks and the positions alone
+    if (got := sum(value.numel() for value in tensors.values())) < least:
+        raise files.refusal(path, f"{least:,} weights or more, as its settings say", f"{got:,}")
     network = run.model()
     checkpoint.restore(path, tensors, network, None, step)
     return Trained(run.recipe, network)
@@ -223,7 +236,7 @@ def locate(model: Path | str) -> Path:
         return path
     if str(model) not in shipped():
         wanted = f"one of {', '.join(shipped())}, or the path of a .safetensors file"
-        raise ValueError(f"model: wanted {wanted}, got {str(model)!r}")
+        raise files.refusal("model", wanted, repr(str(model)))
     return MODELS / f"{model}.safetensors"
 
 
@@ -243,15 +256,15 @@ def _begin(
     if not path.exists():
         return 0, []
     if not resume:
-        raise ValueError(f"{path}: wanted no checkpoint there, or --resume to go on from it, got one")
+        raise files.refusal(path, "no checkpoint there, or --resume to go on from it", "one")
     tensors, done, settings, curve = checkpoint.load(path)
     kept = from_record(settings)
     for name in (one.name for one in fields(run) if one.name != "steps"):
         wanted, got = getattr(run, name), getattr(kept, name)
         if wanted != got:
-            raise ValueError(f"{path}: wanted a checkpoint of {name} = {wanted}, got one of {got}")
+            raise files.refusal(path, f"a checkpoint of {name} = {wanted}", f"one of {got}")
     if done > run.steps:
-        raise ValueError(f"{path}: wanted a checkpoint of at most {run.steps} steps, got one of {done}")
+        raise files.refusal(path, f"a checkpoint of at most {run.steps} steps", f"one of {done}")
     checkpoint.restore(path, tensors, model, optimizer, done)
     return done, curve
 

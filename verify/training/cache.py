@@ -8,15 +8,22 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
+import msgspec
 
-from verify.report import write_whole
+from constructions import files
 from verify.training.recipes import Batch, Recipe, batch
 
 MANIFEST = "manifest.jsonl"
+
+
+class Kept(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of the manifest: a batch that is there."""
+
+    number: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 def cached(folder: Path, recipe: Recipe, seed: int, size: int) -> Callable[[int], Batch]:
@@ -29,35 +36,41 @@ def cached(folder: Path, recipe: Recipe, seed: int, size: int) -> Callable[[int]
     manifest, settings = folder / MANIFEST, {"recipe": asdict(recipe), "seed": seed, "batch": size}
     settings = json.loads(json.dumps(settings))
     if not manifest.exists():
-        write_whole(manifest, json.dumps(settings) + "\n")
-    whole, _, torn = manifest.read_text(encoding="utf-8").rpartition("\n")
+        files.write(manifest, json.dumps(settings) + "\n")
+    wanted = "lines of JSON written here"
+    whole, _, torn = files.read(manifest, wanted).rpartition(b"\n")
     if torn:  # by a kill
-        write_whole(manifest, whole + "\n")
+        files.write(manifest, whole + b"\n")
     try:
-        found, *lines = map(json.loads, whole.split("\n"))
-        known = {line["number"]: line["sha256"] for line in lines}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest}: wanted lines of JSON written here, got {error}") from error
+        found, *lines = map(files.parsed, whole.split(b"\n"))
+        known = {line.number: line.sha256 for line in files.typed(lines, list[Kept])}
+    except ValueError as error:
+        raise files.refusal(manifest, wanted, error) from None
     if found != settings:
-        raise ValueError(f"{manifest}: wanted batches of {settings}, got {found}")
+        other = [
+            name for name in settings if not isinstance(found, dict) or found.get(name) != settings[name]
+        ]
+        got = {name: found.get(name) for name in other} if isinstance(found, dict) else found
+        raise files.refusal(manifest, f"batches of { {name: settings[name] for name in other} }", got)
 
     def get(number: int) -> Batch:
         path = folder / f"{number:08d}.npz"
         if number not in known:
             made = batch(recipe, seed, number, size)
-            buffer = BytesIO()
-            np.savez_compressed(buffer, tokens=made.tokens, labels=made.labels)
-            scratch = path.with_suffix(".part")
-            scratch.write_bytes(buffer.getvalue())
-            scratch.replace(path)
-            known[number] = hashlib.sha256(buffer.getvalue()).hexdigest()
-            with manifest.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"number": number, "sha256": known[number]}) + "\n")
+            data = files.packed({"tokens": made.tokens, "labels": made.labels}, compressed=True)
+            files.write(path, data)
+            known[number] = hashlib.sha256(data).hexdigest()
+            with manifest.open("ab") as file:
+                files.add(file, json.dumps({"number": number, "sha256": known[number]}))
             return made
-        data = path.read_bytes() if path.exists() else b""
-        if hashlib.sha256(data).hexdigest() != known[number]:
-            raise ValueError(f"{path}: wanted the file of SHA-256 {known[number]}, got another or none")
-        with np.load(BytesIO(data), allow_pickle=False) as arrays:
+        wanted = f"the file of SHA-256 {known[number]}"
+        data = files.read(path, wanted)
+        if (got := hashlib.sha256(data).hexdigest()) != known[number]:
+            raise files.refusal(path, wanted, got)
+        try:
+            arrays = files.unpacked(data)
             return Batch(arrays["tokens"], arrays["labels"])
+        except Exception as error:  # whatever zip and NumPy make of what was never written here
+            raise files.refusal(path, "a batch of tokens and labels", error) from error
 
     return get

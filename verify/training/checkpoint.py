@@ -1,22 +1,26 @@
 """Checkpoints: safetensors only, whole or not at all.
 
 A file holds the weights, both moments of AdamW and, as JSON in its metadata, the settings of the run, the number of steps
-done and the curves so far. There is no state of random numbers to keep: initial weights and every batch are functions of
-the seed and the step.
+done, the curves so far, and checksums of all. There is no state of random numbers to keep: initial weights and every batch
+are functions of the seed and the step.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from constructions.saving import read_tensors, write_tensors
+from constructions import files
+from constructions.saving import intact, read_tensors, write_tensors
 
 FORMAT = "weightwright training 1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-WANTED = "wanted a checkpoint written by `weightwright train`"
+WANTED = "a checkpoint written by `weightwright train`"
+CURVE = list[dict[str, int | float]]
+"""Rows of losses and regrets by name."""
 
 
 def save(
@@ -33,29 +37,19 @@ def save(
     for name, parameter in model.named_parameters() if optimizer else ():
         for moment in MOMENTS:
             tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]  # type: ignore[union-attr]
-    metadata = {
-        "format": FORMAT,
-        "step": str(step),
-        "settings": json.dumps(settings),
-        "curve": json.dumps(curve),
-        **{name: json.dumps(value) for name, value in (more or {}).items()},
-    }
-    write_tensors(path, tensors, metadata)
+    told = {"step": step, "settings": settings, "curve": curve, "tensors": digest(tensors), **(more or {})}
+    words = {name: json.dumps(value, allow_nan=False) for name, value in told.items()}
+    write_tensors(path, tensors, {"format": FORMAT, **words})
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:
     """Tensors by name, steps done, settings and curve.
 
     Raises:
-        ValueError: if the file is missing, torn, or none of ours.
+        ValueError: if the file is missing, torn, damaged, or none of ours.
     """
-    wanted = f"{path}: {WANTED}"
-    tensors, metadata = read_tensors(path, FORMAT, wanted)
-    try:
-        parts = (json.loads(metadata[name]) for name in ("step", "settings", "curve"))
-        return tensors, *parts  # type: ignore[return-value]
-    except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{wanted}, got {type(error).__name__}: {error}") from error
+    tensors, told = _read(path)
+    return tensors, told["step"], told["settings"], told["curve"]
 
 
 def told(path: Path, name: str) -> Any:
@@ -64,13 +58,38 @@ def told(path: Path, name: str) -> Any:
     Raises:
         ValueError: if the file is damaged, or has no such entry.
     """
-    _, metadata = read_tensors(path, FORMAT, f"{path}: {WANTED}")
+    _, found = _read(path)
+    if name not in found:
+        raise files.refusal(path, f"{name!r} in its metadata, as `weightwright ship` writes it", "none")
+    return found[name]
+
+
+class _Told(TypedDict):
+    """What every checkpoint says."""
+
+    step: Annotated[int, msgspec.Meta(ge=0)]
+    settings: dict[str, Any]
+    curve: CURVE
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors, and metadata from JSON, both held to their checksums."""
+    tensors, words = read_tensors(path, FORMAT, WANTED)
     try:
-        return json.loads(metadata[name])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path}: wanted {name!r} in its metadata, as `weightwright ship` writes it"
-        ) from error
+        names = words.keys() - {"format", files.SUM}
+        told = {name: files.parsed(words[name].encode()) for name in names}
+        files.typed(told, _Told)
+        intact(words)
+        if told.get("tensors") != digest(tensors):
+            raise ValueError("weights that their checksum does not fit")
+    except Exception as error:  # tensors may be of kinds that NumPy does not know
+        raise files.refusal(path, WANTED, error) from error
+    return tensors, told
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """The checksum of the tensors of a checkpoint."""
+    return files.digest({name: value.numpy(force=True) for name, value in tensors.items()})
 
 
 def restore(
@@ -89,11 +108,17 @@ def restore(
         found = {}
         for kind in ("weights", *(MOMENTS if optimizer else ())):
             value = tensors.get(f"{kind}.{name}")
-            shaped = value is not None and value.shape == parameter.shape
-            if value is None or not shaped or not bool(value.isfinite().all()):
-                got = None if value is None else "other values" if shaped else tuple(value.shape)
-                shape = tuple(parameter.shape)
-                raise ValueError(f"{path}: wanted {kind}.{name}, finite, of shape {shape}, got {got}")
+            like = value is not None and (value.shape, value.dtype) == (parameter.shape, parameter.dtype)
+            if value is None or not like or not bool(value.isfinite().all()):
+                got = (
+                    None
+                    if value is None
+                    else "other values"
+                    if like
+                    else f"{tuple(value.shape)}, {value.dtype}"
+                )
+                wanted = f"{kind}.{name}, finite, of shape {tuple(parameter.shape)} and {parameter.dtype}"
+                raise files.refusal(path, wanted, got)
             found[kind] = value.to(parameter.device)
         with torch.no_grad():
             parameter.copy_(found.pop("weights"))

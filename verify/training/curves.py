@@ -1,11 +1,12 @@
 """Loss and regret while a model trains, as JSON and as a picture."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from verify.report import write_whole
+from constructions import files
 
 NOT_REGRET = ("step", "steps", "loss", "seconds")
 """What a row of a curve holds besides regrets."""
@@ -19,7 +20,7 @@ def write(folder: Path, curve: list[dict[str, float]]) -> None:
 
     `steps` are those that were planned then: a run can go on with more or fewer.
     """
-    write_whole(folder / "curve.json", json.dumps(curve, indent=1))
+    files.write(folder / "curve.json", json.dumps(curve, indent=1))
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     loss, regret = figure.subplots(1, 2)
     steps = [row["step"] for row in curve]
@@ -31,6 +32,6 @@ def write(folder: Path, curve: list[dict[str, float]]) -> None:
         regret.plot(steps, [row[name] for row in curve], color=colour, label=name, **dotted)
     regret.set(xlabel="step", ylabel="regret at the horizon", ylim=(0, None))
     regret.legend()
-    scratch = folder / "curve.png.part"
-    figure.savefig(scratch, dpi=120, format="png")
-    scratch.replace(folder / "curve.png")
+    picture = BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    files.write(folder / "curve.png", picture.getvalue())

@@ -57,8 +57,8 @@ class Trained:
         encoded = torch.as_tensor(tokens.encode(history)[None], dtype=torch.float32)  # type: ignore[arg-type]
         places = torch.as_tensor(tokens.states(history.steps))
         with torch.no_grad():
-            logits = self.model(encoded.to(self.model.device), places.to(self.model.device))[0].double()
-        return logits.log_softmax(dim=1).numpy(force=True)
+            logits = self.model(encoded.to(self.model.device), places.to(self.model.device))[0]
+        return _policy(logits)
 
     @torch.no_grad()
     def run_with_cache(
@@ -206,7 +206,21 @@ def advance(
     chunk = chunk if recorded is None else np.concatenate([recorded, chunk], axis=1)
     with torch.no_grad():
         logits = model.advance(torch.as_tensor(chunk, dtype=torch.float32).to(model.device), memories)
-    return logits.double().log_softmax(dim=1).numpy(force=True)
+    return _policy(logits)
+
+
+def _policy(logits: Float[Tensor, "rows actions"]) -> Float[np.ndarray, "rows actions"]:
+    """Log-probabilities; weights that give no numbers play nothing.
+
+    Raises:
+        ValueError: if one is not finite.
+    """
+    policy = logits.double().log_softmax(dim=1).numpy(force=True)
+    if not np.isfinite(policy).all():
+        raise ValueError(
+            "model: wanted finite logits, got NaN or infinite ones: its weights are damaged or too large"
+        )
+    return policy
 
 
 def contests(

@@ -1,0 +1,146 @@
+"""Kills, full disks and several writers: nothing half-written is read as whole, and one line says what happened."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import damage
+import pytest
+from conftest import PROFILE
+
+from constructions import files
+from verify import cli_models, sweeping, train
+
+TESTS = Path(__file__).parent
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+    "OMP_NUM_THREADS": "1",
+}
+KILLS = 200 if PROFILE == "nightly" else 10
+
+
+def test_work_that_is_killed_leaves_whole_files_and_is_gone_on_from():
+    command = [sys.executable, str(TESTS / "faults.py"), str(KILLS), "5"]
+    shown = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert sum(int(line.split()[0]) for line in shown.stdout.splitlines() if "gone on" not in line) == KILLS
+    assert shown.stdout.count("gone on from to the same end") == 5
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_that_is_told_to_end_says_one_line(how, status, tmp_path):
+    words = [
+        "train",
+        "dpt-bernoulli",
+        "--horizon",
+        "5",
+        "--every",
+        "1",
+        "--batch",
+        "2",
+        "--layers",
+        "1",
+        "--width",
+        "8",
+    ]
+    command = [sys.executable, "-c", "from verify.cli import main; main()", *words, "--out", str(tmp_path)]
+    run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "curve.png").exists():
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.send_signal(how)
+    said = run.communicate(timeout=30)[1]
+    assert run.returncode == status
+    assert "Traceback" not in said
+    assert said.count("weightwright: interrupted; files that were written are whole\n") == 1
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "curve.json", "curve.png"]
+    train.load(tmp_path / "checkpoint.safetensors")
+
+
+@pytest.fixture
+def full(tmp_path):
+    """A folder on a disk of two megabytes, most of them taken; without the right to mount, files may not grow that far."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode == 0:
+        (folder / "ballast").write_bytes(bytes(2_080_000))
+        yield folder
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, before[1]))
+    yield folder
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, kept)
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(full):
+    files.write(full / "model.safetensors", "what was there")
+    for write in (
+        lambda: files.write(full / "model.safetensors", bytes(100_000)),
+        lambda: damage.CASE.built().save(full / "model.safetensors"),
+        lambda: cli_models.write_report({"records": {}, "more": "x" * 100_000}, full, "report.json"),
+    ):
+        with pytest.raises(
+            OSError, match=r"\.(safetensors|json): wanted to write it, got OSError: (No space|File too)"
+        ):
+            write()
+        assert (full / "model.safetensors").read_text() == "what was there"
+        assert set(os.listdir(full)) <= {"model.safetensors", "ballast"}
+
+
+def test_a_sweep_on_a_full_disk_goes_on_where_there_is_room(full):
+    path, tasks = full / "results.jsonl", [(f"n{number}", number) for number in range(8)]
+    with pytest.raises(OSError, match=r"results.jsonl: wanted to write it, got OSError: (No space|File too)"):
+        sweeping.sweep(lambda number: "x" * 20_000, tasks, path, one_by_one)
+    (full / "ballast").unlink(missing_ok=True)
+    if not list(full.parent.glob("disk/ballast")) and os.path.ismount(full):
+        lines = sweeping.sweep(lambda number: "x" * 20_000, tasks, path, one_by_one)
+        assert [line["status"] for line in lines.values()] == ["done"] * 8
+        assert path.read_bytes().count(b"\n") == 8
+
+
+def one_by_one(function, tasks):
+    for key, task in tasks:
+        yield sweeping.attempt(function, key, task)
+
+
+def test_a_read_only_file_system_is_told_before_any_work(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount; a folder that is not to be written to is injected elsewhere")
+    try:
+        for look in (files.writable, files.placed, damage.CASE.built().save):
+            with pytest.raises(ValueError, match="got one that is not to be written to"):
+                look(folder / "new")
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_several_writers_of_one_file_leave_one_of_theirs(tmp_path):
+    path, texts = tmp_path / "file.json", [str(n) * (200_000 + 1000 * n) for n in range(8)]
+    code = "import sys; from constructions import files\nfor _ in range(40): files.write(sys.argv[1], sys.argv[2] * 300_000)"
+    others = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), word], env=ENVIRONMENT) for word in "ab"
+    ]
+    seen = set()
+    with ThreadPoolExecutor(8) as pool:
+        written = [pool.submit(files.write, path, text) for text in texts * 20]
+        while not all(one.done() for one in written) or any(one.poll() is None for one in others):
+            text = path.read_text() if path.exists() else "a" * 300_000
+            assert text in texts or text in ("a" * 300_000, "b" * 300_000)
+            seen.add(text[0])
+        for one in written:
+            one.result()
+    assert [one.wait() for one in others] == [0, 0]
+    assert len(seen) > 2
+    assert os.listdir(tmp_path) == ["file.json"]
