@@ -15,6 +15,7 @@ from torch import Tensor
 from constructions.block import Block
 from constructions.evaluate import Program
 from constructions.links import held
+from constructions.plain import integer, listed, reals, several, shown
 from constructions.stream import Register, Stream
 from constructions.transformer import Transformer, clip
 
@@ -57,33 +58,39 @@ class Sites:
 
     def number(self, layer: int) -> int:
         """A layer's number, counted from the end if negative."""
-        if not -self.layers - 1 <= layer <= self.layers:
-            raise ValueError(f"layer: wanted 0..{self.layers}, or −1 for the last and so on, got {layer}")
-        return int(layer) % (self.layers + 1)
+        found = integer(layer)
+        if found is None or not -self.layers - 1 <= found <= self.layers:
+            raise ValueError(
+                f"layer: wanted 0..{self.layers}, or −1 for the last and so on, got {shown(layer)}"
+            )
+        return found % (self.layers + 1)
+
+    def numbers(self, layers: Any) -> frozenset[int]:
+        """Numbers of layers, one or several."""
+        return frozenset(map(self.number, several(layers)))
 
     def find(self, place: Any) -> tuple[frozenset[int], tuple[Register, ...]]:
         """Layers and registers of a place: (layer, register), (layers, register), or the name of a block."""
         if isinstance(place, str):
             if place not in self.results:
                 raise ValueError(
-                    f"block: wanted one of {', '.join(self.results)}, or a pair (layer, register), got {place}"
+                    f"block: wanted one of {listed(self.results)}, or a pair (layer, register), got {shown(place)}"
                 )
             end, registers = self.results[place]
             return frozenset({end}), registers
         if not isinstance(place, tuple) or len(place) != 2:
-            raise ValueError(f"place: wanted (layer, register) or a block's name, got {place!r}")
+            raise ValueError(f"place: wanted (layer, register) or a block's name, got {shown(place)}")
         layers, name = place
-        layers = layers if isinstance(layers, Iterable) else [layers]
-        return frozenset(map(self.number, layers)), (self.stream[name],)
+        return self.numbers(layers), (self.stream[name],)
 
     def wanted(self, layers: Iterable[int] | None, registers: Iterable[str] | None) -> dict[int, set[str]]:
         """Names of the registers to keep, by layer; of every block its result and the whole last layer if none are named."""
-        registers = (registers,) if isinstance(registers, str) else registers
+        registers = None if registers is None else several(registers)
         names = {self.stream[name].name for name in self.stream.registers if registers is None}
         names |= {self.stream[name].name for name in registers or ()}
         if layers is not None or registers is not None:
-            chosen = range(self.layers + 1) if layers is None else map(self.number, layers)
-            return {number: names for number in chosen}
+            chosen = range(self.layers + 1) if layers is None else self.numbers(layers)
+            return dict.fromkeys(chosen, names)
         found: dict[int, set[str]] = {self.layers: names}
         for end, outputs in self.results.values():
             found.setdefault(end, set()).update(register.name for register in outputs)
@@ -99,10 +106,10 @@ class Activations:
 
     def __getitem__(self, place: Any) -> Values:
         layers, registers = self.sites.find(place)
-        found = self.kept.get(min(layers), {}) if len(layers) == 1 else {}
+        found = self.kept.get(next(iter(layers)), {}) if len(layers) == 1 else {}
         if not all(register.name in found for register in registers):
             raise ValueError(
-                f"cache: wanted a layer and register that were kept, got {place!r}; "
+                f"cache: wanted a layer and register that were kept, got {shown(place)}; "
                 "run_with_cache(history, layers=…, registers=…) says which are"
             )
         return np.concatenate([held(found, register) for register in registers], axis=1)
@@ -154,7 +161,7 @@ def run(
 
     Up to the first hook it is the rewritten layers that run, unless `literal`, and from there on the literal ones.
     """
-    found = [(*sites.find(place), change) for place, change in hooks]
+    found = [(*sites.find(place), change) for place, change in pairs(hooks)]
     first = min((min(layers) for layers, *_ in found if layers), default=sites.layers)
     recorder = Recorder(sites.stream, wanted)
     transformer = program.transformer
@@ -180,6 +187,15 @@ def run(
     return transformer(reached[0], after, first).numpy(force=True), recorder.kept
 
 
+def pairs(hooks: Any) -> list[tuple[Any, Any]]:
+    """Wanted: pairs of a place and a function."""
+    found = several(hooks)
+    for hook in found:
+        if not isinstance(hook, tuple | list) or len(hook) != 2 or not callable(hook[1]):
+            raise ValueError(f"hooks: wanted pairs (place, function), got {shown(hook)}")
+    return [(place, change) for place, change in found]
+
+
 def _changed(stream: Tensor, layer: int, registers: tuple[Register, ...], change: Callable) -> Tensor:
     """The stream with what a hook makes of some registers."""
     parts = [stream[:, register.slice] for register in registers]
@@ -187,7 +203,7 @@ def _changed(stream: Tensor, layer: int, registers: tuple[Register, ...], change
     after = change(before, layer)
     if after is None:
         return stream
-    after = np.asarray(after)
+    after = reals("hook", after)
     if after.shape != before.shape:
         names = ", ".join(register.name for register in registers)
         raise ValueError(

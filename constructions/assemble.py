@@ -7,6 +7,7 @@ and the next begins with units alone, the two share a layer (attention first, th
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 
@@ -79,8 +80,16 @@ def check(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> No
 def _check_places(stream: Stream, block: Block) -> None:
     """Links and targets must lie where this stream has the registers they name."""
 
-    def places(names) -> set[int]:
-        return {entry for name in names for entry in range(*stream[name].slice.indices(stream.width))}
+    @cache
+    def places(names: frozenset[str]) -> np.ndarray:
+        """Which entries of the stream are those of some registers."""
+        found = np.zeros(stream.width + 1, dtype=bool)  # the last for all that lie beyond
+        for name in names:
+            found[stream[name].slice] = True
+        return found
+
+    def inside(entries, names: frozenset[str]) -> bool:
+        return bool(places(names)[np.minimum(entries, stream.width)].all())
 
     heads = [head for step in block.steps for head in step.heads]
     units = [group for step in block.steps for group in step.units]
@@ -90,9 +99,11 @@ def _check_places(stream: Stream, block: Block) -> None:
     targets = [to for head in heads for to in head.registers] + [
         register for group in units for register, *_ in group.writes
     ]
-    wrong = [sorted(link.reads) for link in links if not set(link.columns) <= places(link.reads)]
+    wrong = [sorted(link.reads) for link in links if not inside(link.columns, link.reads)]
     wrong += [
-        [to.name] for to in targets if not set(range(to.start, to.start + to.size)) <= places([to.name])
+        [to.name]
+        for to in targets
+        if not inside(np.arange(to.start, to.start + to.size), frozenset({to.name}))
     ]
     if wrong:
         raise ValueError(

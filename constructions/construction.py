@@ -16,8 +16,10 @@ from constructions import saving, showing
 from constructions.activations import Activations, Hook, Sites, run
 from constructions.block import Block, Bound
 from constructions.decoding import Decoder
-from constructions.evaluate import Program
+from constructions.evaluate import Program, placement
+from constructions.history import finite_policy, within
 from constructions.links import Values
+from constructions.plain import integers, shown
 from constructions.rewrite import compile_weights, explain
 from constructions.seal import digest
 from constructions.tokens import History, Tokens
@@ -210,23 +212,48 @@ class Construction:
         logits_only: bool = False,
         steps: Int[np.ndarray, " steps"] | None = None,
     ) -> Float[np.ndarray, "batch steps width"]:
-        """The transformer's output at the state tokens of histories of equal length, or at some `steps` (from 0) only."""
-        program = self.policy_program if logits_only else self.program
+        """The transformer's output at the state tokens of histories of equal length, or at some `steps` (from 0) only.
+
+        Raises:
+            ValueError: if there is no history, one is not admissible or of another length, or a step is none of theirs.
+        """
+        place = placement(dtype, device)
+        if not isinstance(histories, Sequence) or not histories:
+            raise ValueError(f"histories: wanted a list of one or more, got {shown(histories)}")
         encoded = [self.tokens.encode(history) for history in histories]
+        count = histories[0].steps
+        if odd := [history.steps for history in histories if history.steps != count]:
+            raise ValueError(f"histories: wanted {count} steps in each, got {odd[0]}")
         encoded = torch.as_tensor(encoded[0][None] if len(encoded) == 1 else np.stack(encoded))
-        states = self.tokens.states(histories[0].steps)
-        wanted = torch.as_tensor(states if steps is None else states[steps], device=device)
-        return program.run(encoded.to(dtype=dtype, device=device), wanted).numpy(force=True)
+        states = self.tokens.states(count)
+        if steps is not None:
+            steps = integers("steps", steps)
+            if steps.ndim != 1:
+                raise ValueError(f"steps: wanted a list of them, got shape {steps.shape}")
+            within("steps", steps, count)
+            states = states[steps]
+        program = self.policy_program if logits_only else self.program
+        wanted = torch.as_tensor(states, device=place["device"])
+        return program.run(encoded.to(**place), wanted).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
-        """Log-probabilities from output tokens: log softmax of the logits register."""
+        """Log-probabilities from output tokens: log softmax of the logits register.
+
+        Raises:
+            ValueError: if they are not finite, as altered weights and hooks can make them.
+        """
         logits = torch.as_tensor(outputs[..., self.tokens.stream["logits"].slice])
-        return torch.log_softmax(logits, dim=-1).numpy()
+        return finite_policy(torch.log_softmax(logits, dim=-1).numpy())
 
     def log_probabilities(
         self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
     ) -> Float[np.ndarray, "steps arms"]:
-        """The policy at every step of a history, in one pass; the certificate speaks of exact arithmetic."""
+        """The policy at every step of a history, in one pass; the certificate speaks of exact arithmetic.
+
+        Raises:
+            ValueError: for a history that is not admissible, a precision other than float64 and float32, a device that is
+                not there, or a policy that is not finite.
+        """
         return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
 
     @property
@@ -276,7 +303,8 @@ class Construction:
                 number of the layer; the array that it returns takes its place, unclipped, and None changes nothing.
 
         Raises:
-            ValueError: for a history that is not admissible, an unknown place, or an array of another shape.
+            ValueError: for a history that is not admissible, an unknown place, no function, what it returns if that is no
+                array of finite numbers or one of another shape, or a policy that is not finite.
         """
         return self.run_with_cache(history, (), (), hooks)[0]
 
@@ -306,6 +334,8 @@ class Construction:
     ) -> list[Probe]:
         """The same for a token matrix of any kind, and the outputs at some of its tokens."""
         final = inputs.copy()
+        if np.shape(outputs) != (wanted := (len(states), inputs.shape[1])):
+            raise ValueError(f"outputs: wanted shape {wanted}, got {shown(np.shape(outputs))}")
         final[states] = outputs
         registers = self.tokens.stream.registers
         ideal = {name: inputs[:, register.slice] for name, register in registers.items()}

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from constructions import checks
 from constructions.chunks import State
+from constructions.evaluate import placement
+from constructions.plain import shown
 from constructions.tokens import History
 
 
@@ -19,16 +21,20 @@ class Decoder:
     (batch, actions).
     """
 
-    def __init__(self, construction: Any, batch: int | None, dtype: torch.dtype, device: str):
-        if batch is not None:
-            checks.whole("batch", batch)
-        self._construction, self._batch, self._state = construction, batch, State()
+    def __init__(self, construction: Any, batch: Any, dtype: Any, device: Any):
+        self._batch: int | None = None if batch is None else checks.whole("batch", batch)
+        self._placement = placement(dtype, device)
+        self._construction, self._state = construction, State()
         self._program = construction.policy_program
-        self._placement = {"dtype": dtype, "device": device}
         self._decisions, self._contexts, self._recorded = 0, None, None
 
     def observe(self, context, draw=None) -> Float[np.ndarray, "*batch actions"]:
-        """Log-probabilities of the actions of the next step; `draw` is for constructions that are handed randomness."""
+        """Log-probabilities of the actions of the next step; `draw` is for constructions that are handed randomness.
+
+        Raises:
+            ValueError: if the decision before it has not been recorded, or the context or draw is not one that the tokens
+                admit; the decoder is then as it was. Also if the policy is not finite.
+        """
         tokens = self._construction.tokens
         if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
@@ -36,8 +42,12 @@ class Decoder:
             raise ValueError(f"decoder: wanted at most {tokens.decisions} decisions, got one more")
         if draw is not None and not getattr(tokens, "drawn", 0):
             raise ValueError("observe: wanted no draw for this form, got one")
-        draws = None if draw is None else self._members("draw", draw)
-        contexts = tokens.observed(self._members("context", context), draws)
+        draws = None if draw is None else self._members(draw)
+        contexts = tokens.observed(self._members(context), draws)
+        if self._batch not in (None, len(contexts)):
+            raise ValueError(
+                f"decoder: wanted one context for each of {self._batch} histories, got {len(contexts)}"
+            )
         chunk = tokens.state_chunk(self._decisions + 1, contexts)
         if (
             self._recorded is not None
@@ -45,29 +55,25 @@ class Decoder:
             chunk = np.concatenate([self._recorded, chunk], axis=1)
         output = self._advance(chunk, slice(-1, None))
         self._contexts, self._decisions, self._recorded = contexts, self._decisions + 1, None
-        policy = self._construction.policy(output[:, 0])
+        policy = self._construction.policy(output[:, 0])  # last: what it refuses has been taken in
         return policy[0] if self._batch is None else policy
 
-    def record(
-        self, action: int | Int[np.ndarray, " batch"], reward: float | Float[np.ndarray, " batch"]
-    ) -> None:
-        """Take down the action that was taken and its reward."""
+    def record(self, action: Any, reward: Any) -> None:
+        """Take down the action that was taken, counted from 0, and its reward; with a batch, one of each for each history.
+
+        Raises:
+            ValueError: if nothing was observed, or the action or reward is not one that the tokens admit. Nothing is taken
+                down then, and it can be tried again.
+        """
         if self._contexts is None:
             raise ValueError("decoder: wanted observe(context) first, got record")
-        actions, rewards = self._members("action", action), self._members("reward", reward)
-        self._recorded = self._construction.tokens.action_chunk(
-            self._decisions, self._contexts, actions, rewards
-        )
+        done = self._members(action), self._members(reward)
+        self._recorded = self._construction.tokens.action_chunk(self._decisions, self._contexts, *done)
         self._contexts = None
 
-    def _members(self, name: str, values) -> Any:
+    def _members(self, values: Any) -> Any:
         """One value for each history of the batch."""
-        members = [values] if self._batch is None else np.asarray(values)
-        if self._batch is not None and len(members) != self._batch:
-            raise ValueError(
-                f"decoder: wanted one {name} for each of {self._batch} histories, got {len(members)}"
-            )
-        return members
+        return [values] if self._batch is None else values
 
     def _advance(
         self, tokens: Float[np.ndarray, "batch tokens width"], wanted: slice
@@ -92,5 +98,11 @@ class Decoder:
         return copy.deepcopy((self._state, self._decisions, self._contexts, self._recorded))
 
     def restore(self, saved: tuple) -> None:
-        """Go on from a saved state, which stays usable."""
+        """Go on from a saved state, which stays usable.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        if not isinstance(saved, tuple) or len(saved) != 4 or not isinstance(saved[0], State):
+            raise ValueError(f"restore: wanted what state() of a decoder gave, got {shown(saved)}")
         self._state, self._decisions, self._contexts, self._recorded = copy.deepcopy(saved)

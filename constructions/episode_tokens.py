@@ -15,7 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.history import EpisodeHistory
+from constructions import checks
+from constructions.history import EpisodeHistory, in_unit_interval, taken, within
+from constructions.plain import integers
 from constructions.stream import Stream
 from constructions.tokens import position
 
@@ -113,8 +115,10 @@ class EpisodeTokens:
 
     def observed(self, contexts: Any, draws: None = None) -> Int[np.ndarray, " batch"]:
         """States that were handed over one by one, checked; there are no draws."""
-        states = np.concatenate([EpisodeHistory([state], [], [], 1).states for state in contexts])
-        _within("states", states, self.spec.states)
+        states = integers("states", contexts)
+        if states.ndim != 1:
+            raise ValueError(f"states: wanted one number each, got shape {states.shape[1:]}")
+        within("states", states, self.spec.states)
         return states
 
     def state_chunk(
@@ -132,29 +136,21 @@ class EpisodeTokens:
         self, decision: int, contexts: Int[np.ndarray, " batch"], actions: Any, rewards: Any
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The token that records what was done at that decision."""
-        pairs = [EpisodeHistory([0, 0], [a], [r], 1) for a, r in zip(actions, rewards, strict=True)]
-        taken, gains = (
-            np.concatenate([getattr(pair, name) for pair in pairs]) for name in ("actions", "rewards")
-        )
-        _within("actions", taken, self.spec.actions)
+        actions, rewards = taken(actions, rewards, len(contexts), self.spec.actions)
         chunk = np.repeat(self.blank(self.states(decision)[-1:] + 2)[None], len(contexts), axis=0)
         rows = np.arange(len(contexts))
-        chunk[rows, 0, self.stream["action"].start + taken] = 1
-        chunk[:, 0, self.stream["reward"].start] = gains
+        chunk[rows, 0, self.stream["action"].start + actions] = 1
+        chunk[:, 0, self.stream["reward"].start] = in_unit_interval(rewards)
         self._place(chunk[:, 0], rows, np.array(decision - 1), contexts)
         return chunk
 
     def check(self, history: EpisodeHistory) -> None:
         """Hold a history to the sizes of the spec; the error names the first one that fails."""
+        checks.instance("history", history, EpisodeHistory)
         spec = self.spec
         if history.horizon != spec.horizon:
             raise ValueError(f"history: wanted episodes of horizon {spec.horizon}, got {history.horizon}")
         if history.episodes > spec.episodes:
             raise ValueError(f"history: wanted at most {spec.episodes} episodes, got {history.episodes}")
-        _within("states", history.states, spec.states)
-        _within("actions", history.actions, spec.actions)
-
-
-def _within(name: str, values: Int[np.ndarray, " values"], count: int) -> None:
-    if values.size and values.max() >= count:
-        raise ValueError(f"{name}: wanted numbers in 0..{count - 1}, got {values.max()}")
+        within("states", history.states, spec.states)
+        within("actions", history.actions, spec.actions)

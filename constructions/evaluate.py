@@ -14,6 +14,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,7 @@ from torch import Tensor
 from constructions.chunks import Chunk, Places, State, Wanted, largest
 from constructions.identities import Gated, General, Group, Linear, OwnMatrix, OwnProduct, OwnToken
 from constructions.neurons import Neurons
+from constructions.plain import shown
 from constructions.sparsity import Stream
 from constructions.transformer import Transformer, clip
 
@@ -180,6 +182,22 @@ class Program:
         `tokens` tokens, by the literal dense form and by this program.
         """
         return [layer.explain(self.transformer.width, tokens) for layer in self.layers]
+
+
+def placement(dtype: Any, device: Any) -> dict[str, Any]:
+    """In which precision and where to compute; wanted: float64 or float32, on a device that is there.
+
+    Fewer digits do not tell the positions of tokens apart.
+    """
+    if not isinstance(dtype, torch.dtype) or dtype not in (torch.float64, torch.float32):
+        raise ValueError(f"dtype: wanted torch.float64 or torch.float32, got {shown(dtype)}")
+    try:
+        found = torch.empty(0, dtype=dtype, device=device).device
+    except Exception as error:  # whatever torch makes of a name, or of a device that there is not
+        raise ValueError(f"device: wanted one that torch can use, got {shown(device)}") from error
+    if found.type == "meta":
+        raise ValueError("device: wanted one that computes, got 'meta'")
+    return {"dtype": dtype, "device": found}
 
 
 def _largest_square(stream: Stream) -> float:

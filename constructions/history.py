@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions import files
+from constructions import checks, files
+from constructions.checks import DOOR
+from constructions.plain import integer, integers, reals, shown
 
 FORMAT = "weightwright history 1"
 
@@ -17,7 +19,7 @@ class BanditHistory:
 
     Attributes:
         contexts: the action vectors offered at each step, shape (steps, arms, dim).
-        actions: index of the arm chosen at each step but the last, shape (steps - 1,).
+        actions: index of the arm chosen at each step but the last, from 0, shape (steps - 1,).
         rewards: the reward received for each of them, shape (steps - 1,).
         draws: for policies that are handed their randomness, a standard normal vector at each step, shape (steps, dim);
             None for all others.
@@ -38,8 +40,8 @@ class BanditHistory:
 
     def __init__(self, contexts, actions, rewards, draws=None):
         """Convert anything array-like, then check."""
-        contexts, rewards = (finite(name, x) for name, x in (("contexts", contexts), ("rewards", rewards)))
-        actions = _indices("actions", "arm indices", actions)
+        contexts, rewards = reals("contexts", contexts), reals("rewards", rewards)
+        actions = integers("actions", actions, "arm indices")
         if contexts.ndim != 3 or 0 in contexts.shape:
             raise ValueError(
                 f"contexts: wanted shape (steps, arms, dim), none of them 0, got {contexts.shape}"
@@ -50,7 +52,7 @@ class BanditHistory:
                 raise ValueError(
                     f"{name}: wanted shape ({steps - 1},), one fewer than the {steps} contexts, got {array.shape}"
                 )
-        _within(actions, arms)
+        within("actions", actions, arms)
         if draws is not None:
             draws = drawn(draws, contexts)
         fields = (("contexts", contexts), ("actions", actions), ("rewards", rewards), ("draws", draws))
@@ -69,8 +71,7 @@ class BanditHistory:
 
     def prefix(self, steps: int) -> "BanditHistory":
         """The history as it stood when decision number `steps` (counted from 1) was pending."""
-        if not 1 <= steps <= self.steps:
-            raise ValueError(f"prefix: wanted 1 to {self.steps} steps, got {steps}")
+        steps = _steps(steps, self.steps)
         draws = None if self.draws is None else self.draws[:steps]
         return BanditHistory(
             self.contexts[:steps], self.actions[: steps - 1], self.rewards[: steps - 1], draws
@@ -91,7 +92,8 @@ class EpisodeHistory:
     Attributes:
         states: the state at each step, shape (steps,).
         actions: the action taken at each step but the last, shape (steps - 1,).
-        rewards: the reward in [0, 1] received for each of them, shape (steps - 1,).
+        rewards: the reward in [0, 1] received for each of them, shape (steps - 1,); `in_unit_interval` says what is taken
+            for 0 or 1.
         horizon: number of steps in an episode.
 
     Raises:
@@ -112,11 +114,9 @@ class EpisodeHistory:
 
     def __init__(self, states, actions, rewards, horizon):
         """Convert anything array-like, then check."""
-        whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
-        if not whole or horizon < 1:
-            raise ValueError(f"horizon: wanted an integer ≥ 1, got {horizon!r}")
-        states, actions = (_indices(name, name, x) for name, x in (("states", states), ("actions", actions)))
-        rewards = finite("rewards", rewards)
+        horizon = checks.whole("horizon", horizon)
+        states, actions = integers("states", states), integers("actions", actions)
+        rewards = reals("rewards", rewards)
         if states.ndim != 1 or not states.size:
             raise ValueError(f"states: wanted shape (steps,) with at least one step, got {states.shape}")
         for name, array in (("actions", actions), ("rewards", rewards)):
@@ -125,16 +125,12 @@ class EpisodeHistory:
                     f"{name}: wanted shape ({states.size - 1},), one fewer than the {states.size} states, "
                     f"got {array.shape}"
                 )
-        for name, array, wanted in (
-            ("states", states, "≥ 0"),
-            ("actions", actions, "≥ 0"),
-            ("rewards", rewards, "in [0, 1]"),
-        ):
-            wrong = (array < 0) | (array > 1) if name == "rewards" else array < 0
-            if wrong.any():
-                where = int(wrong.argmax())
-                raise ValueError(f"{name}: wanted numbers {wanted}, got {array[where]} at index {where}")
-        fields = (("states", states), ("actions", actions), ("rewards", rewards), ("horizon", int(horizon)))
+        for name, array in (("states", states), ("actions", actions)):
+            if (array < 0).any():
+                where = int((array < 0).argmax())
+                raise ValueError(f"{name}: wanted numbers ≥ 0, got {array[where]} at index {where}")
+        rewards = in_unit_interval(rewards)
+        fields = (("states", states), ("actions", actions), ("rewards", rewards), ("horizon", horizon))
         for name, value in fields:
             object.__setattr__(self, name, value)
 
@@ -160,14 +156,21 @@ class EpisodeHistory:
 
     def prefix(self, steps: int) -> "EpisodeHistory":
         """The history as it stood when decision number `steps` (counted from 1) was pending."""
-        if not 1 <= steps <= self.steps:
-            raise ValueError(f"prefix: wanted 1 to {self.steps} steps, got {steps}")
+        steps = _steps(steps, self.steps)
         past = slice(steps - 1)
         return EpisodeHistory(self.states[:steps], self.actions[past], self.rewards[past], self.horizon)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file for `load_history`, whole or not at all."""
         _write(path, self)
+
+
+def _steps(steps, most: int) -> int:
+    """Wanted: as many steps as there are, or fewer."""
+    found = integer(steps)
+    if found is None or not 1 <= found <= most:
+        raise ValueError(f"prefix: wanted 1 to {most} steps, got {shown(steps)}")
+    return found
 
 
 def load_history(path: str | Path) -> BanditHistory | EpisodeHistory:
@@ -201,54 +204,51 @@ def _write(path: str | Path, history: BanditHistory | EpisodeHistory) -> None:
     files.write(path, files.packed(about | fields))
 
 
-def finite(name: str, values) -> Float[np.ndarray, "..."]:
-    """Anything array-like as a copy in float64; wanted: finite numbers."""
-    try:
-        array = np.array(
-            values, dtype=np.float64
-        )  # a copy: later changes to the caller's array do not reach it
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: wanted an array of real numbers, got {type(values).__name__}") from error
-    if not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name}: wanted finite numbers, got {array[where]} at index {where}")
-    return array
-
-
 def drawn(draws, contexts: Float[np.ndarray, "batch arms dim"]) -> Float[np.ndarray, "batch dim"]:
     """One draw for each context, checked."""
-    draws, wanted = finite("draws", draws), contexts.shape[::2]
+    draws, wanted = reals("draws", draws), contexts.shape[::2]
     if draws.shape != wanted:
         raise ValueError(f"draws: wanted shape {wanted}, a vector for each context, got {draws.shape}")
     return draws
 
 
-def taken(actions, rewards, contexts: Float[np.ndarray, "batch arms dim"]):
-    """One action and one reward for each context, checked as in a history: the vectors played, and the rewards."""
-    actions, rewards = _indices("actions", "arm indices", actions), finite("rewards", rewards)
+def taken(
+    actions, rewards, count: int, choices: int
+) -> tuple[Int[np.ndarray, " _"], Float[np.ndarray, " _"]]:
+    """One action and one reward for each of `count` decisions between so many choices, checked as in a history."""
+    actions, rewards = integers("actions", actions), reals("rewards", rewards)
     for name, array in (("actions", actions), ("rewards", rewards)):
-        if array.shape != contexts.shape[:1]:
-            raise ValueError(
-                f"{name}: wanted one for each of {len(contexts)} contexts, got shape {array.shape}"
-            )
-    _within(actions, contexts.shape[1])
-    return contexts[np.arange(len(contexts)), actions], rewards
+        if array.shape != (count,):
+            raise ValueError(f"{name}: wanted one for each of {count} decisions, got shape {array.shape}")
+    within("actions", actions, choices)
+    return actions, rewards
 
 
-def _within(actions: Int[np.ndarray, " taken"], arms: int) -> None:
-    if actions.size and not (actions.min() >= 0 and actions.max() < arms):
-        raise ValueError(
-            f"actions: wanted arm indices in 0..{arms - 1}, got {actions.min()}..{actions.max()}"
-        )
+def within(name: str, values: Int[np.ndarray, "..."], count: int) -> None:
+    """Wanted: numbers in 0..count−1, which are counted from 0."""
+    if values.size and not 0 <= values.min() <= values.max() < count:
+        beyond = values.max() >= count
+        hint = f" (counted from 0: there is no {count})" if beyond else ""
+        got = values.max() if beyond else values.min()
+        raise ValueError(f"{name}: wanted numbers in 0..{count - 1}, got {got}{hint}")
 
 
-def _indices(name, meaning, values) -> np.ndarray:
-    try:
-        array = np.asarray(values)  # `astype` copies
-    except ValueError as error:
-        raise ValueError(f"{name}: wanted integer {meaning}, got {type(values).__name__}") from error
-    if array.size == 0:
-        return array.astype(np.int64)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{name}: wanted integer {meaning}, got an array of {array.dtype}")
-    return array.astype(np.int64)
+def finite_policy(policy: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """A policy as it is; wanted: finite log-probabilities."""
+    if not np.isfinite(policy).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(policy))[0])
+        raise ValueError(f"policy: wanted finite log-probabilities, got {policy[where]} at index {where}")
+    return policy
+
+
+def in_unit_interval(rewards: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Rewards in [0, 1]; those that miss it by DOOR at most, as rounded ones do, are cut off there.
+
+    The one place where a reward is changed, so that the true algorithm and the transformer are given the same number, and
+    what is proved of rewards in [0, 1] holds for it.
+    """
+    wrong = (rewards < -DOOR) | (rewards > 1 + DOOR)
+    if wrong.any():
+        where = int(wrong.argmax())
+        raise ValueError(f"rewards: wanted numbers in [0, 1], got {rewards[where]} at index {where}")
+    return np.clip(rewards, 0.0, 1.0)

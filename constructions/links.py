@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from constructions import limits
 from constructions.stream import Register
 
 Values = Mapping[str, Float[np.ndarray, "tokens _"]]
@@ -68,8 +69,19 @@ class Link:
         return self + -other
 
 
+LARGE = 10**6
+"""Links with fewer entries are made without asking."""
+
+
+def _room(entries: int) -> None:
+    """Wanted: a link that fits into memory; asked of all that make large ones of small ones."""
+    if entries > LARGE:
+        limits.hold("weights", weights=entries)
+
+
 def read(register: Register) -> Link:
     """The link that reads a register as it is, one row an entry."""
+    _room(register.size)
     entries = np.arange(register.size)
     return Link(
         entries, register.start + entries, np.ones(register.size), register.size, frozenset({register.name})
@@ -103,6 +115,7 @@ def stack(*links: Link) -> Link:
 
 def repeat_rows(link: Link, times: int) -> Link:
     """Each row of a link `times` times in succession."""
+    _room(len(link.columns) * times)
     copies = np.arange(times)
     return Link(
         (link.rows[:, None] * times + copies).ravel(),
@@ -115,6 +128,7 @@ def repeat_rows(link: Link, times: int) -> Link:
 
 def tile(link: Link, times: int) -> Link:
     """The whole link `times` times, one under the other."""
+    _room(len(link.columns) * times)
     shifts = np.repeat(np.arange(times) * link.height, len(link.rows))
     return Link(
         np.tile(link.rows, times) + shifts,

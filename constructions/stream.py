@@ -7,6 +7,8 @@ construction in order. Only this file and assemble.py know at which index a regi
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from constructions.plain import listed, shown
+
 
 @dataclass(frozen=True)
 class Register:
@@ -68,8 +70,8 @@ class Stream:
         return cls(registers)
 
     def __getitem__(self, name: str) -> Register:
-        if name not in self.registers:
-            raise ValueError(f"register: wanted one of {', '.join(self.registers)}, got {name}")
+        if not isinstance(name, str) or name not in self.registers:
+            raise ValueError(f"register: wanted one of {listed(self.registers)}, got {shown(name)}")
         return self.registers[name]
 
     @property

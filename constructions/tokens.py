@@ -16,11 +16,16 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.history import BanditHistory, EpisodeHistory, drawn, finite, taken
+from constructions import checks
+from constructions.checks import DOOR
+from constructions.history import BanditHistory, EpisodeHistory, drawn, taken
+from constructions.plain import reals
 from constructions.stream import Stream
 
-DOOR = 1e-6
-"""Norms, rewards, draws and distances may miss their bounds by this part of them: vectors made in float32 do."""
+NO_ZERO = (
+    ": the theorem assumes b_a > 0; with action_norm=(1e-06, …) a vector of length 1e-06 can stand for 0"
+)
+"""What is said of the zero vector."""
 
 COVERED = DOOR * (1 + 1e-3)
 """By how much they may do so in proofs: by more than the door lets in, as norms are measured in float64."""
@@ -86,7 +91,7 @@ class BanditTokens:
     Attributes:
         stream: a stream made by `bandit_stream`.
         spec: the dimensions and norm bounds that histories are held to.
-        separation: the least distance between different actions on offer.
+        separation: the least distance between any two actions on offer, of different indices.
         draw_norm: the largest norm of a draw, for streams with a register `draw`.
         bernoulli: whether contexts must be the identity (an arm is a one-hot vector) and rewards 0 or 1.
     """
@@ -141,7 +146,7 @@ class BanditTokens:
         """Contexts that were handed over one by one, checked; with draws, each as the last row of its context."""
         if self.drawn and draws is None:
             raise ValueError("observe: wanted a context and a draw, got no draw")
-        contexts = finite("contexts", contexts)
+        contexts = reals("contexts", contexts)
         if contexts.ndim != 3:
             raise ValueError(f"contexts: wanted shape (arms, dim) each, got {contexts.shape[1:]}")
         self.check_context(contexts)
@@ -172,10 +177,10 @@ class BanditTokens:
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The token that records what was done at that decision."""
         arms = contexts[:, : self.spec.actions]
-        played, rewards = taken(actions, rewards, arms)
+        actions, rewards = taken(actions, rewards, len(arms), self.spec.actions)
         self.check_rewards(rewards)
         chunk = np.zeros((len(arms), 1, self.stream.width))
-        self._record(chunk[:, 0], np.asarray(actions), played, rewards)
+        self._record(chunk[:, 0], actions, arms[np.arange(len(arms)), actions], rewards)
         chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision]))
         return chunk
 
@@ -190,6 +195,7 @@ class BanditTokens:
 
     def check(self, history: BanditHistory) -> None:
         """Hold a history to the assumptions of the theorem; the error names the first one that fails."""
+        checks.instance("history", history, BanditHistory)
         if history.steps > self.spec.horizon:
             raise ValueError(
                 f"history: wanted at most horizon = {self.spec.horizon} steps, got {history.steps}"
@@ -206,7 +212,7 @@ class BanditTokens:
         """Wanted: norms within the bound."""
         norms = np.linalg.norm(draws, axis=1)
         if not norms.max() <= self.draw_norm * (1 + DOOR):
-            raise ValueError(f"draws: wanted norms <= {self.draw_norm:g}, got {norms.max():g}")
+            raise ValueError(f"draws: wanted norms <= {self.draw_norm:.9g}, got {norms.max():.9g}")
 
     def check_context(self, contexts: Float[np.ndarray, "*steps arms dim"]) -> None:
         """Wanted: A finite vectors of dimension d with b_a ≤ ‖a‖ ≤ B_a."""
@@ -214,20 +220,20 @@ class BanditTokens:
         if contexts.shape[-2:] != (spec.actions, spec.dim):
             got = " × ".join(map(str, contexts.shape[-2:]))
             raise ValueError(f"contexts: wanted {spec.actions} actions of dimension {spec.dim}, got {got}")
-        norms = np.linalg.norm(contexts, axis=-1)
+        with np.errstate(over="ignore"):  # of numbers so large, norms are infinite
+            norms = np.linalg.norm(contexts, axis=-1)
         bad = ~((norms >= low * (1 - DOOR)) & (norms <= high * (1 + DOOR)))
         if bad.any():
-            raise ValueError(
-                f"contexts: wanted action norms in [{low:g}, {high:g}], got {norms[bad][0]:g} at "
-                f"index {tuple(int(i) for i in np.argwhere(bad)[0])}"
-            )
+            got = f"{norms[bad][0]:.9g} at index {tuple(int(i) for i in np.argwhere(bad)[0])}"
+            hint = "" if norms[bad][0] else NO_ZERO
+            raise ValueError(f"contexts: wanted action norms in [{low:.9g}, {high:.9g}], got {got}{hint}")
         if self.separation:
             apart = np.linalg.norm(contexts[..., :, None, :] - contexts[..., None, :, :], axis=-1)
             apart[..., range(spec.actions), range(spec.actions)] = math.inf
             if apart.min() < self.separation * (1 - DOOR):
                 index = tuple(int(i) for i in np.argwhere(apart == apart.min())[0])
                 raise ValueError(
-                    f"contexts: wanted actions at least {self.separation:g} apart, got {apart.min():g} at index {index}"
+                    f"contexts: wanted actions at least {self.separation:.9g} apart, got {apart.min():.9g} at index {index}"
                 )
         if self.bernoulli and (contexts != np.eye(spec.dim)).any():
             raise ValueError(
@@ -237,12 +243,12 @@ class BanditTokens:
     def check_rewards(self, rewards: Float[np.ndarray, "*any"]) -> None:
         """Wanted: finite rewards with |r| ≤ B_a B_w + σ."""
         if self.bernoulli and not (one_of := np.isin(rewards, (0, 1))).all():
-            raise ValueError(f"rewards: wanted 0 or 1, got {np.asarray(rewards)[~one_of][0]:g}")
+            raise ValueError(f"rewards: wanted 0 or 1, got {float(rewards[~one_of][0])!r}")
         bound = reward_bound(self.spec)
         bad = ~(np.abs(rewards) <= bound * (1 + DOOR))
-        if np.any(bad):
+        if bad.any():
             raise ValueError(
-                f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:g}, got {np.asarray(rewards)[bad][0]:g}"
+                f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:.9g}, got {rewards[bad][0]:.9g}"
             )
 
 

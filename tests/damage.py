@@ -3,6 +3,7 @@
 python tests/damage.py COUNT [SEED]     so many damaged files of all kinds together: outcomes, longest call
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -54,7 +55,7 @@ def _construction(folder):
 def _loaded(path):
     built = constructions.load(path)
     if built.certificate == np.inf:
-        assert np.isfinite(built.log_probabilities(CASE.history())).all()
+        assert built.spec != CASE.built().spec or np.isfinite(built.log_probabilities(CASE.history())).all()
         return "nothing is promised"
     return repr((built.spec, built.certificate, built.seal))
 
@@ -196,29 +197,72 @@ def not_a_number(data, generator):
     return data[:place] + nan + data[place + len(nan) :]
 
 
-def forged(data, generator):
-    """Where it is JSON: another value somewhere, and a checksum that fits. Else bits are flipped."""
-    try:
-        lines = [json.loads(line) for line in ([data] if data[-1:] != b"\n" else data.splitlines())]
-    except ValueError:
-        return flips(data, generator)
-    line = int(generator.integers(len(lines)))
-    nodes, stack = [], [lines[line]]
+VALUES = (None, "x" * 20_000, -1, 1e400, [], {}, [[[]]], True, float("nan"), 10**9, 2**70, 1e-300, 0.5)
+
+
+def elsewhere(record, generator):
+    """Another value, or none, somewhere in lists and objects, which are changed."""
+    nodes, stack = [], [record]
     while stack:
         node = stack.pop()
-        inside = node.items() if isinstance(node, dict) else enumerate(node)
-        for key, value in inside:
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             nodes.append((node, key))
             if isinstance(value, dict | list):
                 stack.append(value)
     node, key = nodes[generator.integers(len(nodes))]
-    values = (None, "x" * 20_000, -1, 1e400, [], {}, [[[]]], True, float("nan"))
-    if generator.random() < 0.3:
+    if generator.random() < 0.2:
         del node[key]
     else:
-        node[key] = values[generator.integers(len(values))]
+        node[key] = VALUES[generator.integers(len(VALUES))]
+
+
+def forged(data, generator):
+    """Another value somewhere, and checksums that fit."""
+    make = forged_arrays if data[:2] == b"PK" else forged_json if data[:1] in b"{[" else forged_words
+    return make(data, generator)
+
+
+def forged_json(data, generator):
+    lines = [json.loads(line) for line in ([data] if data[-1:] != b"\n" else data.splitlines())]
+    elsewhere(lines[generator.integers(len(lines))], generator)
     texts = [json.dumps(files.sealed(one)) if files.SUM in one else json.dumps(one) for one in lines]
     return "\n".join(texts).encode() + (b"\n" if data[-1:] == b"\n" else b"")
+
+
+def forged_words(data, generator):
+    """The words of a file of tensors, one of which may be an object in JSON."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    words = {name: text for name, text in header["__metadata__"].items() if name != files.SUM}
+    name = list(words)[generator.integers(len(words))]
+    record = [json.loads(words[name]) if words[name][:1] in "{[" else words[name]]
+    elsewhere(record, generator)
+    words[name] = json.dumps(record[0]) if record else ""
+    header["__metadata__"] = words | {files.SUM: files.digest({}, words)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]
+
+
+def forged_arrays(data, generator):
+    arrays = files.unpacked(data)
+    name = list(arrays)[generator.integers(len(arrays))]
+    old = arrays[name]
+    ways = (
+        lambda: old[None],
+        lambda: old.ravel()[:-1],
+        lambda: old.astype(complex) if old.dtype.kind != "U" else old,
+        lambda: old.astype("U9"),
+        lambda: np.full_like(old, {"f": np.nan, "i": -3}.get(old.dtype.kind, "")),
+        lambda: np.full(old.shape, 1e300),
+        lambda: np.zeros((0,) * old.ndim),
+    )
+    arrays[name] = ways[generator.integers(len(ways))]()
+    if files.SUM in arrays and name != files.SUM:
+        arrays[files.SUM] = np.array(
+            files.digest({n: a for n, a in arrays.items() if n not in (files.SUM, "format")})
+        )
+    return files.packed(arrays)
 
 
 WAYS = (flips, cut, inserted, exchanged, swollen, not_a_number, forged)
@@ -265,11 +309,17 @@ def hunt(count: int, seed: int) -> tuple[Counter, float]:
                 found["no damage"] += 1
                 continue
             path.write_bytes(damaged)
+            if name == "batch" and way is forged:  # the manifest is forged too
+                manifest = path.parent / "manifest.jsonl"
+                sums = (hashlib.sha256(one).hexdigest() for one in (data, damaged))
+                manifest.write_text(manifest.read_text().replace(*sums))
             start = time.perf_counter()
             what = outcome(KINDS[name], path, whole, way)
             longest = max(longest, time.perf_counter() - start)
             found[f"{name}, {way.__name__}: {what}" if "WRONG" in what else what] += 1
             path.write_bytes(data)
+            if name == "batch" and way is forged:
+                manifest.unlink()
             if name in ("manifest", "batch"):  # a line that is lost is made again
                 KINDS["manifest"].make(path.parent)
     return found, longest

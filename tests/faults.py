@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_cases import CASES
 
+from verify import __main__ as started_by
 from verify import cli, cli_inspect, errata, sweeping, train
 from verify.report import load as load_report
 
@@ -32,7 +33,7 @@ TASKS = [(f"n{number}", number) for number in range(60)]
 def command(*words):
     """The console command, as a person would run it."""
     sys.argv = ["weightwright", *map(str, words)]
-    cli.main()
+    started_by.main()
 
 
 def save(folder):
@@ -117,8 +118,18 @@ def started(work, folder):
         os._exit(status)
 
 
+def _begun(folder, took):
+    """Wait until something is being written, or for as long as all the work takes."""
+    seen, start = set(folder.rglob("*")), time.monotonic()
+    while set(folder.rglob("*")) <= seen and time.monotonic() - start < took:
+        time.sleep(0.0005)
+
+
 def kills(count, seed):
-    """Outcomes of so many kills, work by work; the folder of a work is kept over several, as a person's would be."""
+    """Outcomes of so many kills, work by work; the folder of a work is kept over several, as a person's would be.
+
+    Half come at any time, half just when the first file is being written.
+    """
     generator = random.Random(seed)
     train._products = lambda *_: nullcontext()  # which library is quicker is no matter here: bits are
     torch.set_num_threads(1)
@@ -133,7 +144,11 @@ def kills(count, seed):
             for number in range(count // len(WORK)):
                 folder.mkdir(exist_ok=True)
                 pid = started(work, folder)
-                time.sleep(generator.uniform(0, 0.9 * took))
+                if number // 2 % 2:
+                    _begun(folder, took)
+                    time.sleep(generator.uniform(0, 0.01))
+                else:
+                    time.sleep(generator.uniform(0, 0.9 * took))
                 how = (signal.SIGKILL, signal.SIGTERM)[number % 2]
                 os.kill(pid, how)
                 status = os.waitpid(pid, 0)[1]

@@ -132,7 +132,9 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(command, tmp_pa
 
 
 def test_bad_input_is_one_line_and_no_traceback():
-    code = "import sys; sys.argv = ['weightwright', 'plot', 'nowhere']; from verify.cli import main; main()"
+    code = (
+        "import sys; sys.argv = ['weightwright', 'plot', 'nowhere']; from verify.__main__ import main; main()"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 2
     assert shown.stderr.startswith("weightwright: nowhere: wanted a report.json")

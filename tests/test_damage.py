@@ -52,9 +52,9 @@ def test_weights_that_give_no_numbers_are_not_played(tmp_path):
     with torch.no_grad():
         model.model.read_out.weight.fill_(3e38)
     history = damage.BanditHistory(np.ones((2, 10, 5)) / 3, [0], [0.5])
-    with pytest.raises(ValueError, match="model: wanted finite logits"):
+    with pytest.raises(ValueError, match="policy: wanted finite log-probabilities"):
         model.log_probabilities(history)
-    with pytest.raises(ValueError, match="model: wanted finite logits"):
+    with pytest.raises(ValueError, match="policy: wanted finite log-probabilities"):
         model.decoder().observe(history.contexts[0])
 
 

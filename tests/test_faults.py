@@ -21,7 +21,7 @@ ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
     "OMP_NUM_THREADS": "1",
 }
-KILLS = 200 if PROFILE == "nightly" else 10
+KILLS = 200 if PROFILE == "nightly" else 5
 
 
 def test_work_that_is_killed_leaves_whole_files_and_is_gone_on_from():
@@ -48,7 +48,14 @@ def test_a_command_that_is_told_to_end_says_one_line(how, status, tmp_path):
         "--width",
         "8",
     ]
-    command = [sys.executable, "-c", "from verify.cli import main; main()", *words, "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-c",
+        "from verify.__main__ import main; main()",
+        *words,
+        "--out",
+        str(tmp_path),
+    ]
     run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "curve.png").exists():
         assert run.poll() is None
@@ -60,6 +67,19 @@ def test_a_command_that_is_told_to_end_says_one_line(how, status, tmp_path):
     assert said.count("weightwright: interrupted; files that were written are whole\n") == 1
     assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "curve.json", "curve.png"]
     train.load(tmp_path / "checkpoint.safetensors")
+
+
+def test_a_command_that_is_told_to_end_while_it_starts_says_one_line():
+    code = "from verify.__main__ import main; print(flush=True); main()"
+    command = [sys.executable, "-c", code, "verify", "--help"]
+    run = subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert run.stdout.readline() == "\n"
+    time.sleep(0.3)  # torch takes seconds
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=30)[1]
+    assert (run.returncode, said) == (130, "weightwright: interrupted; files that were written are whole\n")
 
 
 @pytest.fixture

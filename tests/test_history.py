@@ -62,12 +62,12 @@ def test_prefix_keeps_what_had_been_seen():
         ({"actions": [0.5] * 4}, "actions: wanted integer actions, got an array of float64"),
         ({"rewards": [0.0] * 5}, r"rewards: wanted shape \(4,\), one fewer.*got \(5,\)"),
         ({"rewards": [0, 1, 1.5, 0]}, r"rewards: wanted numbers in \[0, 1\], got 1.5 at index 2"),
-        ({"rewards": [0, 1, -1e-9, 0]}, r"rewards: wanted numbers in \[0, 1\], got -1e-09 at index 2"),
+        ({"rewards": [0, 1, -1e-5, 0]}, r"rewards: wanted numbers in \[0, 1\], got -1e-05 at index 2"),
         ({"rewards": [0, np.nan, 0, 0]}, r"rewards: wanted finite numbers, got nan at index \(1,\)"),
         ({"rewards": ["a"] * 4}, "rewards: wanted an array of real numbers, got list"),
-        ({"horizon": 0}, "horizon: wanted an integer ≥ 1, got 0"),
-        ({"horizon": 2.0}, "horizon: wanted an integer ≥ 1, got 2.0"),
-        ({"horizon": True}, "horizon: wanted an integer ≥ 1, got True"),
+        ({"horizon": 0}, "horizon: wanted an integer >= 1, got 0"),
+        ({"horizon": 2.0}, "horizon: wanted an integer >= 1, got 2.0"),
+        ({"horizon": True}, "horizon: wanted an integer >= 1, got True"),
     ],
 )
 def test_bad_histories_are_named(changes, message):

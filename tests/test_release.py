@@ -82,7 +82,7 @@ def test_the_wheel_says_what_it_is(wheel):
         "[console_scripts]",
         "weightwright",
         "=",
-        "verify.cli:main",
+        "verify.__main__:main",
     ]
 
 

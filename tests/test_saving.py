@@ -167,6 +167,7 @@ def test_other_tensors_than_the_spec_s_are_refused(saved, change, message):
         ({"spec": '{"dim": 2, "actions": 3, "horizon": 0}'}, "horizon: wanted an integer >= 1, got 0"),
         ({"spec": '{"dim": 2, "actions": 3, "horizon": 1, "colour": 3}'}, "got TypeError: "),
         ({"spec": '{"dim": 2, "actions": 3, "horizon": 5}'}, "another checksum than its content has"),
+        ({"sha256": None}, "another checksum than its content has"),
     ],
 )
 def test_other_metadata_is_refused(saved, more, message):

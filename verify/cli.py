@@ -5,7 +5,6 @@ weightwright verify | certify | inspect | plot | errata | sweep | train | ship |
 
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from verify.audit import Report
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.claims import ucbvi as ucbvi_claims
-from verify.cli_models import COLUMNS, Json, out_folder
+from verify.cli_models import COLUMNS, MOST, Json, out_folder
 from verify.report import figures, made, number, publish, save
 from verify.training import checkpoint
 from verify.training.cache import cached
@@ -94,9 +93,11 @@ def verify(
     as_json: Json = False,
     out: Annotated[Path | None, out_folder("the report: page, JSON, figures")] = None,
     histories: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Histories that the main search tries.")
+        int, typer.Option(min=1, max=MOST, metavar="N", help="Histories that the main search tries.")
     ] = 2000,
-    mutants: Annotated[int, typer.Option(min=0, metavar="N", help="Single-weight mutants to audit.")] = 100,
+    mutants: Annotated[
+        int, typer.Option(min=0, max=MOST, metavar="N", help="Single-weight mutants to audit.")
+    ] = 100,
 ) -> None:
     """Audit: measured ≤ certified ≤ stated, claim by claim.
 
@@ -228,7 +229,7 @@ def sweep(
     ] = None,
     out: Annotated[Path, out_folder("results, JSON and figures")] = Path("reports/sweep"),
     workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes on this machine.")
+        int, typer.Option(min=1, max=1000, metavar="N", help="Processes on this machine.")
     ] = os.cpu_count() or 1,
     algorithm: Annotated[Swept, typer.Option(help="What to sweep.")] = Swept.all,
     quick: Annotated[bool, typer.Option("--quick", help="Four horizons, one error.")] = False,
@@ -356,34 +357,3 @@ def _layers(rows: list[dict]) -> Iterator[Table]:
 def _fail(message: object) -> NoReturn:
     print(f"weightwright: {message}", file=sys.stderr)
     raise typer.Exit(2)
-
-
-def main() -> None:
-    """Entry point of the console command: one clear line, no traceback, for whatever ends it early.
-
-    Exit status: 0, all holds; 1, a claim or a task failed; 2, bad input or a disk that fails; 130 interrupted (Ctrl-C);
-    143 told to end (SIGTERM). What was written is whole in every case.
-    """
-    received: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        received.append(number)
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, signal.SIG_DFL)  # a second one does not wait
-        raise KeyboardInterrupt
-
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, stop)
-    try:
-        app()
-    except (ValueError, OSError, MemoryError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
-        print(f"weightwright: {line}", file=sys.stderr)
-        sys.exit(2)
-    except (SystemExit, KeyboardInterrupt):
-        if not received:
-            raise
-        print("weightwright: interrupted; files that were written are whole", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(128 + received[0])  # at once: workers see it and go, though they are in the middle of a task

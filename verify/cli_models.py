@@ -31,6 +31,9 @@ def out_folder(what: str) -> Any:
     return typer.Option("--out", callback=files.writable, help=f"Folder for {what}.")
 
 
+MOST = 10**6
+"""Runs, histories and mutants at most: more would take months."""
+Runs = Annotated[int, typer.Option(min=2, max=MOST, help="Held-out problems to play, for regret.")]
 Out = Annotated[Path | None, out_folder("JSON and figures")]
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 """What a progress bar shows."""
@@ -42,7 +45,7 @@ def ship(
     out: Annotated[
         Path, typer.Option(callback=files.writable, help="Where shipped models lie.")
     ] = training.MODELS,
-    runs: Annotated[int, typer.Option(min=2, help="Held-out problems to play.")] = 500,
+    runs: Runs = 500,
     seconds: Annotated[float | None, typer.Option(help="Training time, if the curve has none.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -57,7 +60,7 @@ def ship(
 
 def compare(
     model: Annotated[str, typer.Argument(help="A shipped model, or a file.")],
-    runs: Annotated[int, typer.Option(min=2, help="Runs for regret.")] = comparing.Effort.runs,
+    runs: Runs = comparing.Effort.runs,
     quick: Annotated[bool, typer.Option("--quick", help="100 runs, few histories and particles.")] = False,
     out: Out = None,
     as_json: Json = False,
@@ -81,7 +84,7 @@ def contexts(
     models: Annotated[
         list[str] | None, typer.Argument(help="Models that differ in α; the shipped ones.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=2, help="Problems to play.")] = 500,
+    runs: Runs = 500,
     quick: Annotated[bool, typer.Option("--quick", help="100 problems, few particles.")] = False,
     out: Out = None,
     as_json: Json = False,

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from constructions import checks
 from verify import bound, ratio, train
 from verify.compare_panels import NAMES, distance_panels, ratio_panels, regret_panel
 from verify.posterior_sweeps import FLOOR
@@ -65,9 +66,7 @@ class Effort:
     particles: int = 64
 
     def __post_init__(self):
-        for name in ("runs", "built", "histories", "particles"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name}: wanted 2 or more, got {getattr(self, name)}")
+        checks.settle(self, checks.whole, "runs", "built", "histories", "particles", least=2)
 
 
 QUICK = Effort(runs=100, built=20, histories=20, particles=8)

@@ -22,6 +22,7 @@ from flint import fmpq
 from jaxtyping import Float
 from scipy import sparse
 
+from constructions import checks
 from constructions.chunks import POWERS, PositionScore
 from constructions.construction import Construction
 from constructions.identities import Gated, General, Group, OwnProduct, OwnToken
@@ -110,7 +111,8 @@ def logits(built: Construction, history: History) -> list[list[Fraction]]:
     """The logits at every step of a history, exactly: an entry for each action.
 
     Raises:
-        ValueError: if a head is of a kind that is not evaluated exactly, or an identity does not hold for this history.
+        ValueError: if the history is not admissible, a head is of a kind that is not evaluated exactly, or an identity does
+            not hold for this history.
     """
     stream = forward(built, history)
     states, register = built.tokens.states(history.steps), built.tokens.stream["logits"]
@@ -120,6 +122,7 @@ def logits(built: Construction, history: History) -> list[list[Fraction]]:
 
 def forward(built: Construction, history: History) -> Numbers:
     """The whole stream after the last layer, exactly."""
+    checks.instance("built", built, Construction)
     tokens = built.tokens.encode(history).T
     stream = Numbers(np.zeros_like(tokens))
     for number, row in enumerate(tokens):

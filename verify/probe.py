@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from constructions import checks
 from constructions.thompson import BernoulliSpec
 from verify import linear_probes, out_of_distribution, symmetries, train
 from verify.compare_panels import NAMES
@@ -45,8 +46,7 @@ class Effort:
     def __post_init__(self):
         for field in fields(self):
             least = 2 * linear_probes.FOLDS if field.name == "registers" else 2
-            if getattr(self, field.name) < least:
-                raise ValueError(f"{field.name}: wanted {least} or more, got {getattr(self, field.name)}")
+            checks.settle(self, checks.whole, field.name, least=least)
 
 
 QUICK = Effort(histories=5, runs=3, registers=20, shifts=10)

@@ -29,7 +29,7 @@ from verify.training import checkpoint, curves
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.policy import HELD_OUT, Trained, regrets
 from verify.training.products import quick
-from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch, units
+from verify.training.recipes import RECIPES, BanditRecipe, Batch, EpisodeRecipe, Recipe, batch, hold, units
 
 MODELS = Path(__file__).parent / "models"
 """Where the models that come with the package lie."""
@@ -83,19 +83,14 @@ class Run:
     attention: Attending = "relu"
 
     def __post_init__(self):
-        for name in ("steps", "batch", "layers", "heads", "width"):
-            checks.whole(name, getattr(self, name))
-        for name in ("rate", "clip"):
-            checks.number(name, getattr(self, name), positive=True)
-        checks.number("decay", self.decay, positive=False)
-        for name in ("warmup", "descent", "short", "momentum", "memory"):
-            value = getattr(self, name)
-            checks.number(name, value, positive=False)
-            if value > 1:
-                raise ValueError(f"{name}: wanted a share in 0..1, got {value!r}")
-        if not 0 <= self.seed < HELD_OUT:
-            raise ValueError(f"seed: wanted an integer in 0..2³²−1, got {self.seed}")
-        _ = self.shape
+        checks.instance("recipe", self.recipe, BanditRecipe, EpisodeRecipe)
+        checks.settle(self, checks.whole, "steps", "batch", "layers", "heads", "width")
+        checks.settle(self, checks.number, "rate", "clip", positive=True)
+        checks.settle(self, checks.number, "decay", positive=False)
+        checks.settle(self, checks.share, "warmup", "descent", "short", "momentum", "memory")
+        checks.settle(self, checks.whole, "seed", least=0, most=HELD_OUT - 1)
+        hold(self.recipe, self.batch)
+        object.__setattr__(self, "attention", self.shape.attention)
 
     @property
     def shape(self) -> Shape:
@@ -128,8 +123,8 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-def from_record(settings: dict[str, Any]) -> Run:
-    """A run from the settings in a checkpoint.
+def from_record(settings: dict[str, Any], place: object = "checkpoint") -> Run:
+    """A run from the settings in a checkpoint, the path of which is for the error.
 
     Raises:
         ValueError: if they are not those of a run.
@@ -139,7 +134,7 @@ def from_record(settings: dict[str, Any]) -> Run:
         files.typed(settings["recipe"], kind)  # of which unknown fields are no error
         return Run(**{**settings, "recipe": kind(**settings["recipe"])})
     except (TypeError, KeyError, ValueError) as error:
-        raise files.refusal("settings", "those of a run", error) from error
+        raise files.refusal(place, "settings of a run", error) from error
 
 
 def train(
@@ -209,7 +204,7 @@ def load(model: Path | str) -> Trained:
     """
     path = locate(model)
     tensors, step, settings, _ = checkpoint.load(path)
-    run = from_record(settings)
+    run = from_record(settings, path)
     least = (
         run.layers * run.width**2 + run.recipe.longest * run.width
     )  # of the blocks and the positions alone
@@ -258,7 +253,7 @@ def _begin(
     if not resume:
         raise files.refusal(path, "no checkpoint there, or --resume to go on from it", "one")
     tensors, done, settings, curve = checkpoint.load(path)
-    kept = from_record(settings)
+    kept = from_record(settings, path)
     for name in (one.name for one in fields(run) if one.name != "steps"):
         wanted, got = getattr(run, name), getattr(kept, name)
         if wanted != got:
@@ -347,8 +342,7 @@ def named(recipe: str, horizon: int | None = None, share: float | None = None, *
     >>> named("ad-linucb", horizon=50, steps=10).recipe.longest
     99
     """
-    checks.choice("recipe", recipe, tuple(RECIPES))
-    chosen = RECIPES[recipe]
+    chosen = RECIPES[checks.choice("recipe", recipe, tuple(RECIPES))]
     changes = {name: value for name, value in (("horizon", horizon), ("share", share)) if value is not None}
     if changes and not isinstance(chosen, BanditRecipe):
         raise ValueError(

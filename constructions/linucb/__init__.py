@@ -48,6 +48,7 @@ def build(spec: Spec) -> Construction:
     >>> build(Spec(dim=2, actions=3, horizon=200, solver="newton")).size().layers
     11
     """
+    checks.instance("spec", spec, Spec)
     built = by_newton.build(spec) if spec.solver == "newton" else assemble_plan(spec, plan(spec))
     checks.carried(spec.error, built.sealed_certificate)
     return built

@@ -28,7 +28,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions import checks
+from constructions import checks, limits
 from constructions.assemble import assemble
 from constructions.block import (
     UNIT,
@@ -88,6 +88,7 @@ def build(spec: Spec) -> Construction:
     """The transformer for a spec, with its certificate."""
     steps, error, root_error = plan(spec)
     dim, arms, tokens = spec.dim, spec.actions, 2 * spec.horizon
+    limits.hold("linucb by Newton", weights=6.0 * dim**2 * (dim * steps + arms))
     matrices = dict.fromkeys(("gram", "gram_times", "inverse"), dim * dim)
     vectors = {"moment": dim, "moment_times": dim, "arms_times": arms * dim, "mean": arms, "square": arms}
     if by_products := bool(spec.exploration) and spec.root == "products":

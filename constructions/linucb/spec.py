@@ -27,7 +27,7 @@ class Spec:
         ridge: λ.
         exploration: α, weight of the confidence width.
         temperature: τ of the softmax.
-        action_norm: (b_a, B_a), bounds on ‖a‖.
+        action_norm: (b_a, B_a), bounds on ‖a‖; b_a > 0, so that the zero vector is refused. A tiny b_a admits nearly all.
         weight_norm: B_w, bound on ‖w*‖.
         noise_bound: σ, bound on |noise|; rewards are at most B_a B_w + σ in size.
         depth: "certified", the least depth whose certificate meets `error`, or "stated", that of the paper's proof.
@@ -56,17 +56,13 @@ class Spec:
     root: Literal["interpolation", "products"] = "interpolation"
 
     def __post_init__(self):
-        for name in ("dim", "actions", "horizon"):
-            checks.whole(name, getattr(self, name))
-        for name in ("error", "ridge", "temperature"):
-            checks.number(name, getattr(self, name), positive=True)
-        for name in ("exploration", "weight_norm", "noise_bound"):
-            checks.number(name, getattr(self, name), positive=False)
-        checks.interval("action_norm", self.action_norm)
-        object.__setattr__(self, "action_norm", tuple(float(value) for value in self.action_norm))
-        checks.choice("solver", self.solver, get_args(Solver))
-        checks.choice("depth", self.depth, ("certified", "stated"))
-        checks.choice("root", self.root, ("interpolation", "products"))
+        checks.settle(self, checks.whole, "dim", "actions", "horizon")
+        checks.settle(self, checks.number, "error", "ridge", "temperature", positive=True)
+        checks.settle(self, checks.number, "exploration", "weight_norm", "noise_bound", positive=False)
+        checks.settle(self, checks.interval, "action_norm")
+        checks.settle(self, checks.choice, "solver", among=get_args(Solver))
+        checks.settle(self, checks.choice, "depth", among=("certified", "stated"))
+        checks.settle(self, checks.choice, "root", among=("interpolation", "products"))
         if self.depth == "stated" and self.root != "interpolation":
             raise ValueError(
                 f"root: wanted 'interpolation' at the depth of the paper's proof, got {self.root!r}"

@@ -58,6 +58,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
+from constructions import limits
 from constructions.block import (
     UNIT,
     Block,
@@ -374,7 +375,10 @@ def _loop(
         )
     to = ahead or point
     at = point if method.solver == "chebyshev" else to
-    layers = method.layers(depth)
+    apart = depth if method.solver == "chebyshev" else 1  # of all others layers are alike
+    weights = 16.0 * at.size * apart  # six for each entry in gradients, two in the pull, eight in momenta
+    limits.hold("descent", layers=depth, stored=apart, weights=weights)
+    layers = method.layers(apart)
     tied = len(set(layers)) == 1
     steps = tuple(
         Step(

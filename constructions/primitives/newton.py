@@ -29,6 +29,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
+from constructions import limits
 from constructions.block import (
     UNIT,
     Block,
@@ -183,6 +184,7 @@ def inverse(
     >>> len(block.steps), sum(head.count for head in block.steps[1].heads)
     (5, 9)
     """
+    limits.hold(name, weights=6.0 * action.size**3 * steps)
     dim, chosen, one = action.size, schedules.inverse(ridge, largest, steps), Position.of(position).one
     first = chosen.constant * diagonal(one, dim) - chosen.slope * read(gram)
     layers = [Step((own_linear(f"{to.name} first", first, to, position),))]
@@ -233,6 +235,7 @@ def inverse_root(
     >>> len(block.steps), sum(head.count for head in block.steps[1].heads)
     (5, 18)
     """
+    limits.hold(name, weights=12.0 * action.size**3 * steps)
     dim, chosen, one = action.size, schedules.inverse_root(ridge, largest, steps), Position.of(position).one
     bound, middle = 4 * tokens * math.sqrt(largest / ridge), chosen.middle
     z0, z1, y0, y1 = schedules.root_start(chosen.steps, largest)

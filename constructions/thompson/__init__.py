@@ -41,6 +41,7 @@ def build(spec: Spec | BernoulliSpec) -> Construction:
     >>> built.certificate <= 1e-3
     True
     """
+    checks.instance("spec", spec, Spec, BernoulliSpec)
     if isinstance(spec, BernoulliSpec):
         return bernoulli.build(spec)
     if spec.form == "sampling":

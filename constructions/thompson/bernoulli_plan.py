@@ -8,7 +8,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions import checks
+from constructions import checks, limits
 from constructions.outward import above, balls, rational
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
@@ -45,11 +45,10 @@ class BernoulliSpec:
     error: float = 0.01
 
     def __post_init__(self):
-        for name in ("actions", "horizon"):
-            checks.whole(name, getattr(self, name))
+        checks.settle(self, checks.whole, "actions", "horizon")
         if self.actions < 2:
             raise ValueError(f"actions: wanted at least 2, got {self.actions}")
-        checks.number("error", self.error, positive=True)
+        checks.settle(self, checks.number, "error", positive=True)
         if self.error > 0.5:
             raise ValueError(f"error: wanted at most 0.5, got {self.error!r}")
 
@@ -193,6 +192,10 @@ def plan(spec: BernoulliSpec) -> Plan:
         {name: spec.error * (1 - 4 * QUADRATURE) * part for name, part in SHARES.items()},
     )
     nodes = rule(arms, spec.horizon, spec.error * QUADRATURE / arms)
+    count = float(
+        nodes.nodes.size
+    )  # D for every arm, all other arms' logarithms for every node, three tables
+    limits.hold("thompson for Bernoulli arms", weights=arms * (count**2 + arms * count + 3 * spec.horizon))
     factorials, table_error = log_factorials(spec.horizon)
     drift = above(table_error + (spec.horizon - 1) * arb(nodes.log_error))
     moved = nodes.spread(1.0, 0.0, ABSOLUTE, 1 - ABSOLUTE) + nodes.spread(-1.0, 1 - ABSOLUTE, ABSOLUTE)

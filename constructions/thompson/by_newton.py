@@ -26,7 +26,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions import outward
+from constructions import limits, outward
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.links import Link, Values, grams, held, pick, read, tile
 from constructions.primitives import newton, product, schedules
@@ -108,6 +108,7 @@ def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) 
 def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
     """The blocks that fill the registers `white`, with all arms or the difference of two, and `half`."""
     at, tokens, largest = stream.registers, 2 * spec.horizon, largest_eigenvalue(spec)
+    limits.hold("thompson by Newton", weights=12.0 * spec.dim**2 * (spec.dim * chosen.steps + spec.actions))
     root = newton.inverse_root(
         "Σ⁻¹ᐟ² by Newton",
         SOURCE,

@@ -41,7 +41,7 @@ from flint import arb
 from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 
-from constructions import checks
+from constructions import checks, limits
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
 from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
 from constructions.outward import above, below
@@ -84,6 +84,8 @@ class Plan:
 
 def plan(spec: Spec) -> Plan:
     """Shares of the error that leave most of it to Φ, which has neurons for each arm and node."""
+    pairs = 2.0 * spec.actions * (spec.actions - 1)  # ends of intervals for each node, from d numbers each
+    limits.hold("thompson by lines", weights=(pairs * spec.nodes + spec.dim) * spec.dim)
     rule, arms, wanted = Rule.of(spec), spec.actions, float(spec.error or 0) * (1 - 1e-6)
     log_error, cut_off = wanted / 20, float(spec.truncation or 0)
 

@@ -20,6 +20,7 @@ tail is about exp(−m²/(2n)): G = O(√(n log(1/error))) nodes.
 **In float64.** Nodes, weights and D are had in balls and rounded once. What that leaves is measured against the balls.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -29,6 +30,9 @@ from jaxtyping import Float
 
 from constructions.block import UNIT
 from constructions.outward import above, balls
+
+MOST_NODES = 1000
+"""Nodes are had in balls, in the third power of their number: so many take half a minute."""
 
 GRID = np.linspace(0, 3, 601)[1:]
 """log ρ of the ellipses that are tried."""
@@ -78,7 +82,12 @@ def rule(actions: int, horizon: int, error: float) -> Rule:
     >>> rule(5, 200, 1e-6).nodes.size, rule(2, 4, 1e-6).nodes.size, rule(2, 4, 1e-6).whole_error
     (91, 4, 0.0)
     """
-    count = next(n for n in range(1, horizon + actions) if max(defects(actions, horizon, n)) <= error)
+    most = min(horizon + actions, MOST_NODES)
+    count = bisect_left(range(most), True, lo=1, key=lambda n: max(defects(actions, horizon, n)) <= error)
+    if count == most:
+        raise ValueError(
+            f"horizon: wanted an integral that {MOST_NODES:,} nodes can reach, got {horizon:,} steps of {actions:,} arms"
+        )
     (inner, outer), gauss = defects(actions, horizon, count), _gauss(count)
     partial_error = above(arb(inner) + (1 + arb(outer)) * gauss.partial_error)
     return replace(gauss, partial_error=partial_error, whole_error=outer)

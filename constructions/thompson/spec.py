@@ -40,8 +40,9 @@ class Spec:
         rule: "sobol", scrambled Sobol' points as nodes, best in powers of two, or "random", independent ones.
         seed: of direction and nodes.
         truncation: η₁, probabilities below are taken for it, at most 1/A, with nodes at most 0.01; None stands for 10⁻³/A.
-        action_norm: (b_a, B_a), bounds on ‖a‖.
-        separation: η, bound on ‖a_j − a_k‖ of different actions on offer.
+        action_norm: (b_a, B_a), bounds on ‖a‖; b_a > 0, so that the zero vector is refused. A tiny b_a admits nearly all.
+        separation: η, bound on ‖a_j − a_k‖ of any two actions on offer, j ≠ k: of different indices, so that equal vectors
+            are refused. Between equal arms a probability is a matter of ties, of which the theorem does not speak.
         failure: δ₀, probability left to histories beyond the two next bounds.
         weight_norm: B_w, bound on ‖w*‖; None stands for √λ(√d + 2√log(2/δ₀)).
         noise_bound: σ, bound on |noise|; None stands for √(2r log(2T/δ₀)). Rewards are at most B_a B_w + σ in size.
@@ -73,20 +74,18 @@ class Spec:
     noise_bound: float | None = None
 
     def __post_init__(self):
-        for name in ("dim", "actions", "horizon", "nodes"):
-            checks.whole(name, getattr(self, name))
+        checks.settle(self, checks.whole, "dim", "actions", "horizon", "nodes")
         if self.actions < 2:
             raise ValueError(f"actions: wanted at least 2, got {self.actions}")
-        for name in ("prior_variance", "noise_variance", "separation", "failure"):
-            checks.number(name, getattr(self, name), positive=True)
-        checks.interval("action_norm", self.action_norm)
-        checks.choice("solver", self.solver, get_args(Solver))
-        checks.choice("form", self.form, ("policy", "sampling"))
-        checks.choice("rule", self.rule, ("sobol", "random"))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed: wanted an integer >= 0, got {self.seed!r}")
-        low, high = (float(value) for value in self.action_norm)
-        fill: dict = {"action_norm": (low, high)}
+        checks.settle(
+            self, checks.number, "prior_variance", "noise_variance", "separation", "failure", positive=True
+        )
+        checks.settle(self, checks.interval, "action_norm")
+        checks.settle(self, checks.choice, "solver", among=get_args(Solver))
+        checks.settle(self, checks.choice, "form", among=get_args(Form))
+        checks.settle(self, checks.choice, "rule", among=("sobol", "random"))
+        checks.settle(self, checks.whole, "seed", least=0, most=2**64 - 1)
+        high, fill = self.action_norm[1], dict[str, float]()
         if self.error is None:
             fill["error"] = 0.05 if self.lines else 1e-3
         if self.truncation is None:
@@ -103,8 +102,8 @@ class Spec:
             fill["noise_bound"] = math.sqrt(2 * self.noise_variance * tail)
         for name, value in fill.items():
             object.__setattr__(self, name, value)
-        for name in ("error", "truncation", "weight_norm", "noise_bound"):
-            checks.number(name, getattr(self, name), positive=name in ("error", "truncation"))
+        checks.settle(self, checks.number, "error", "truncation", positive=True)
+        checks.settle(self, checks.number, "weight_norm", "noise_bound", positive=False)
         most = min(1 / self.actions, FLOOR) if self.lines else 1 / self.actions
         if not 0 < (self.truncation or 0) <= most:
             raise ValueError(f"truncation: wanted at most {most:g}, got {self.truncation!r}")

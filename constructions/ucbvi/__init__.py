@@ -11,6 +11,7 @@ look-up values and exact arithmetic their logits are Q̂_h(s, ·)/τ, for all re
 in float64; what that leaves in exact arithmetic is the certificate.
 """
 
+from constructions import checks, limits
 from constructions.construction import Construction
 from constructions.ucbvi import narrow, slim, theorem
 from constructions.ucbvi.spec import Form, Spec
@@ -25,4 +26,16 @@ def build(spec: Spec) -> Construction:
     >>> built.size().layers, 0 < built.certificate < 1e-12
     (12, True)
     """
+    checks.instance("spec", spec, Spec)
+    limits.hold(f"ucbvi, form {spec.form}", weights=_weights(spec), stored=2.0 * spec.horizon)
     return {"theorem": theorem, "slim": slim, "narrow": narrow}[spec.form].build(spec)
+
+
+def _weights(spec: Spec) -> float:
+    """About how many weights there are: of look-ups nearly all, a few for each neuron."""
+    pairs, stages, states, most = float(spec.pairs), spec.horizon, spec.states, spec.episodes
+    return {
+        "theorem": 5 * stages * pairs * states * (most + 1.0) ** 2,
+        "slim": 7 * stages * pairs * states * most,
+        "narrow": 20 * stages * pairs * most,
+    }[spec.form]

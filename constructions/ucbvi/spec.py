@@ -45,13 +45,12 @@ class Spec:
     form: Form = "theorem"
 
     def __post_init__(self):
-        for name in ("states", "actions", "horizon", "episodes"):
-            checks.whole(name, getattr(self, name))
+        checks.settle(self, checks.whole, "states", "actions", "horizon", "episodes")
         if self.temperature is None:
             object.__setattr__(self, "temperature", 1 / self.episodes)
-        checks.number("temperature", self.temperature, positive=True)
-        checks.number("exploration", self.exploration, positive=False)
-        checks.choice("form", self.form, ("theorem", "slim", "narrow"))
+        checks.settle(self, checks.number, "temperature", positive=True)
+        checks.settle(self, checks.number, "exploration", positive=False)
+        checks.settle(self, checks.choice, "form", among=("theorem", "slim", "narrow"))
 
     @property
     def tau(self) -> float:

@@ -10,14 +10,15 @@ the step. By Poisson summation the relative error is about exp(−2(π · width/
 finer rule errs by, which is the fourth power of it. Probabilities below 10⁻²⁹⁰ may come out as 0.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.special import betainc, betaln
 
+from constructions import checks
 from constructions.history import BanditHistory
-from verify.algorithms.common import whole
+from verify.algorithms.common import parameter, whole
 
 REACH = 4.0
 """The rule covers |t| ≤ REACH, all but 10⁻³⁷ of [0, 1] at either end."""
@@ -78,7 +79,9 @@ class BernoulliThompsonDecoder:
     """
 
     def __init__(self, spec: BernoulliThompsonParameters, generator: np.random.Generator | None = None):
-        whole("actions", spec.actions)
+        whole("actions", parameter(spec, "actions"))
+        if generator is not None:
+            checks.instance("generator", generator, np.random.Generator)
         self._generator, self._pending = generator, False
         self._wins, self._losses = np.zeros((2, spec.actions))
 
@@ -91,7 +94,7 @@ class BernoulliThompsonDecoder:
         """
         if self._pending:
             raise ValueError("observe: wanted the pending decision recorded first, got another context")
-        arms = BanditHistory(np.asarray(context)[None], [], []).contexts.shape[1]
+        arms = BanditHistory([context], [], []).contexts.shape[1]
         if arms != len(self._wins):
             raise ValueError(f"observe: wanted {len(self._wins)} arms, got {arms}")
         self._pending = True
@@ -102,7 +105,7 @@ class BernoulliThompsonDecoder:
         with np.errstate(divide="ignore"):
             return np.log(np.arange(arms) == draws.argmax())
 
-    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+    def record(self, action: Any, reward: Any) -> None:
         """Take in the arm played and its reward, 0 or 1.
 
         Raises:
@@ -139,7 +142,7 @@ def _counts(
         raise ValueError(f"contexts: wanted {arms} arms, got {history.contexts.shape[1]}")
     odd = ~np.isin(history.rewards, (0, 1))
     if odd.any():
-        raise ValueError(f"rewards: wanted 0 or 1, got {history.rewards[odd][0]:g}")
+        raise ValueError(f"rewards: wanted 0 or 1, got {float(history.rewards[odd][0])!r}")
     result = np.zeros((2, history.steps, arms), np.int64)
     rows = np.arange(1, history.steps)
     result[1 - history.rewards.astype(int), rows, history.actions] = 1
@@ -151,7 +154,8 @@ def _terms(
     spec: BernoulliThompsonParameters, history: BanditHistory
 ) -> Float[np.ndarray, "steps arms nodes"]:
     """Logarithms of the terms of the sum that is ∫ f_k Π_{j≠k} F_j, at every step of a history."""
-    whole("actions", spec.actions)
+    whole("actions", parameter(spec, "actions"))
+    checks.instance("history", history, BanditHistory)
     return _integrands(np.stack(_counts(spec.actions, history), axis=-1), history.steps)
 
 

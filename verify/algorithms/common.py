@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from constructions import checks, plain
 from constructions.history import BanditHistory
 
 
@@ -30,6 +31,7 @@ def before(terms: Float[np.ndarray, "taken *shape"]) -> Float[np.ndarray, "steps
 
 def sums(history: BanditHistory) -> tuple[Float[np.ndarray, "steps dim dim"], Float[np.ndarray, "steps dim"]]:
     """Σ a aᵀ and Σ r a over each step's past."""
+    checks.instance("history", history, BanditHistory)
     chosen = history.chosen
     return before(chosen[:, :, None] * chosen[:, None, :]), before(chosen * history.rewards[:, None])
 
@@ -40,7 +42,7 @@ class RunningSums:
     def __init__(self):
         self._gram = self._moment = self._context = None
 
-    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+    def record(self, action: Any, reward: Any) -> None:
         """Take in the arm played on the observed context, and its reward.
 
         Raises:
@@ -60,7 +62,7 @@ class RunningSums:
         """The sums so far, and the context checked, which waits from now on for what is played on it."""
         if self._context is not None:
             raise ValueError("observe: wanted the pending decision recorded first, got another context")
-        context = BanditHistory(np.asarray(context)[None], [], []).contexts[0]
+        context = BanditHistory([context], [], []).contexts[0]
         dim = context.shape[1]
         if self._moment is None or self._gram is None:
             self._gram, self._moment = np.zeros((dim, dim)), np.zeros(dim)
@@ -70,20 +72,28 @@ class RunningSums:
         return self._gram, self._moment, context
 
 
+def parameter(spec: Any, name: str) -> Any:
+    """What a specification says, whatever its class.
+
+    Raises:
+        ValueError: if it says nothing of that.
+    """
+    if not hasattr(spec, name):
+        raise ValueError(f"spec: wanted one with {name}, got {plain.shown(spec)}")
+    return getattr(spec, name)
+
+
 def finite(name: str, value: Any, *, positive: bool) -> None:
     """Wanted: a finite number, > 0 or ≥ 0."""
-    number = isinstance(value, int | float | np.integer | np.floating) and np.isfinite(value)
-    if not (number and (value > 0 if positive else value >= 0)):
-        raise ValueError(f"{name}: wanted a finite number {'> 0' if positive else '≥ 0'}, got {value!r}")
+    number = plain.real(value) if isinstance(value, int | float | np.integer | np.floating) else None
+    if number is None or number < 0 or (positive and number == 0):
+        raise ValueError(
+            f"{name}: wanted a finite number {'> 0' if positive else '≥ 0'}, got {plain.shown(value)}"
+        )
 
 
 def whole(name: str, value: object) -> None:
     """Wanted: an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: wanted an integer ≥ 1, got {value!r}")
-
-
-def within(name: str, values: Int[np.ndarray, " steps"], size: int) -> None:
-    """Wanted: numbers in 0..size−1."""
-    if values.size and not 0 <= values.min() <= values.max() < size:
-        raise ValueError(f"{name}: wanted numbers in 0..{size - 1}, got {values.min()}..{values.max()}")
+    number = plain.integer(value) if isinstance(value, int | np.integer) else None
+    if number is None or number < 1:
+        raise ValueError(f"{name}: wanted an integer ≥ 1, got {plain.shown(value)}")

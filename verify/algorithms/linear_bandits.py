@@ -1,13 +1,13 @@
 """True soft LinUCB: ridge regression and confidence widths, solved directly."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from constructions.history import BanditHistory
-from verify.algorithms.common import RunningSums, finite, log_softmax, sums
+from verify.algorithms.common import RunningSums, finite, log_softmax, parameter, sums
 
 
 @runtime_checkable
@@ -107,7 +107,7 @@ class LinUCBDecoder:
         values = _values(self._spec, gram[None], moment[None], context[None])
         return values.log_probabilities[0]
 
-    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+    def record(self, action: Any, reward: Any) -> None:
         """Take in the arm played on the observed context, and its reward; errors as for `RunningSums.record`."""
         self._past.record(action, reward)
 
@@ -165,4 +165,4 @@ def _cholesky(
 
 def _check(spec: LinUCBParameters) -> None:
     for name in ("ridge", "exploration", "temperature"):
-        finite(name, getattr(spec, name), positive=name != "exploration")
+        finite(name, parameter(spec, name), positive=name != "exploration")

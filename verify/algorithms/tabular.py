@@ -7,13 +7,14 @@ Source: arXiv 2310.08566, section 4.3 (soft UCB-VI), after Azar, Osband and Muno
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.history import EpisodeHistory
-from verify.algorithms.common import finite, log_softmax, whole, within
+from constructions import checks, limits
+from constructions.history import EpisodeHistory, within
+from verify.algorithms.common import finite, log_softmax, parameter, whole
 
 
 @runtime_checkable
@@ -118,6 +119,7 @@ def ucbvi_bonus(spec: UCBVIParameters) -> Float[np.ndarray, " visits"]:
     (101, 42)
     """
     check_tabular(spec)
+    limits.hold("ucbvi", numbers=spec.episodes + 4.0 * spec.horizon * spec.states * spec.actions)
     steps = spec.episodes * spec.horizon
     confidence = np.log(spec.states * spec.actions) + 2 * np.log(steps)
     factor = getattr(spec, "exploration", 1.0)
@@ -169,7 +171,7 @@ class UCBVIDecoder:
         self._states, self._actions, self._rewards = [], [], []
         self._plan = _plan(spec, self._bonus, *_columns([], [], [], spec.horizon))
 
-    def observe(self, state: int | np.integer) -> Float[np.ndarray, " actions"]:
+    def observe(self, state: Any) -> Float[np.ndarray, " actions"]:
         """Log-probabilities over the actions in this state.
 
         Raises:
@@ -181,15 +183,16 @@ class UCBVIDecoder:
             raise ValueError("observe: wanted the pending decision recorded first, got another state")
         if steps == spec.episodes * spec.horizon:
             raise ValueError(f"observe: wanted at most {spec.episodes} episodes, got the state of another")
-        within("states", EpisodeHistory([state], [], [], 1).states, spec.states)
+        seen = EpisodeHistory([state], [], [], 1).states
+        within("states", seen, spec.states)
         stage = steps % spec.horizon
         if steps and not stage:
             past = _columns(self._states, self._actions, self._rewards, spec.horizon)
             self._plan = _plan(spec, self._bonus, *past)
-        self._states.append(int(state))
-        return log_softmax(self._plan.action_values[stage, state], spec.temperature)
+        self._states.append(int(seen[0]))
+        return log_softmax(self._plan.action_values[stage, seen[0]], spec.temperature)
 
-    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+    def record(self, action: Any, reward: Any) -> None:
         """Take in the action taken in the observed state, and its reward in [0, 1].
 
         Raises:
@@ -199,8 +202,8 @@ class UCBVIDecoder:
             raise ValueError("record: wanted a state observed first, got none pending")
         pair = EpisodeHistory([0, 0], [action], [reward], 1)
         within("actions", pair.actions, self._spec.actions)
-        self._actions.append(int(action))
-        self._rewards.append(float(reward))
+        self._actions.append(int(pair.actions[0]))
+        self._rewards.append(float(pair.rewards[0]))
 
 
 def ucbvi_decoder(spec: UCBVIParameters) -> UCBVIDecoder:
@@ -221,8 +224,8 @@ def ucbvi_decoder(spec: UCBVIParameters) -> UCBVIDecoder:
 def check_tabular(spec: UCBVIParameters, history: EpisodeHistory | None = None) -> None:
     """Wanted: sizes ≥ 1, a temperature > 0, and a history that lies within the sizes."""
     for name in ("states", "actions", "horizon", "episodes"):
-        whole(name, getattr(spec, name))
-    finite("temperature", spec.temperature, positive=True)
+        whole(name, parameter(spec, name))
+    finite("temperature", parameter(spec, "temperature"), positive=True)
     if history is None:
         return
     if history.horizon != spec.horizon:
@@ -237,7 +240,7 @@ def _plans(
     spec: UCBVIParameters, history: EpisodeHistory, bonus: Float[np.ndarray, " visits"]
 ) -> Iterator[tuple[_Plan, Int[np.ndarray, " visited"]]]:
     """For each episode begun, what it is played by and the states it has visited so far."""
-    check_tabular(spec, history)
+    check_tabular(spec, checks.instance("history", history, EpisodeHistory))
     horizon = spec.horizon
     past = _columns(history.states[:-1], history.actions, history.rewards, horizon)
     for episode in range(history.episodes):

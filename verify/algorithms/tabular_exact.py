@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 
+from constructions import checks
 from constructions.history import EpisodeHistory
 from verify.algorithms.tabular import UCBVIParameters, check_tabular
 
@@ -31,7 +32,7 @@ def ucbvi_exact(
     >>> [[str(q) for q in row] for row in ucbvi_exact(spec, history, [Fraction(1, 3)] * 3)]
     [['1', '1'], ['1', '7/12']]
     """
-    check_tabular(spec, history)
+    check_tabular(spec, checks.instance("history", history, EpisodeHistory))
     if len(bonus) != spec.episodes + 1:
         raise ValueError(f"bonus: wanted {spec.episodes + 1} numbers, for visits 0..K, got {len(bonus)}")
     rewards = [Fraction(float(reward)) for reward in history.rewards]

@@ -1,14 +1,15 @@
 """True linear Thompson sampling: the Gaussian posterior, how likely each arm is to be drawn, and the drawing."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from constructions import checks
 from constructions.history import BanditHistory
 from verify.algorithms.choice import choice_probabilities
-from verify.algorithms.common import RunningSums, finite, sums
+from verify.algorithms.common import RunningSums, finite, parameter, sums
 
 _EPSILON = np.finfo(np.float64).eps
 
@@ -91,6 +92,7 @@ def thompson_scores(spec: ThompsonParameters, history: BanditHistory) -> Float[n
     >>> thompson_scores(spec, history).tolist()
     [[-1.0, 0.0]]
     """
+    checks.instance("history", history, BanditHistory)
     if history.draws is None:
         raise ValueError("draws: wanted a standard normal vector at each step, got None")
     return _scores(thompson_values(spec, history), history.draws)
@@ -105,6 +107,7 @@ class ThompsonDecoder:
 
     def __init__(self, spec: ThompsonParameters, generator: np.random.Generator):
         _check(spec)
+        checks.instance("generator", generator, np.random.Generator)
         self._spec, self._generator, self._past = spec, generator, RunningSums()
 
     def observe(self, context) -> Float[np.ndarray, " arms"]:
@@ -120,7 +123,7 @@ class ThompsonDecoder:
         chosen = _scores(values, draw[None])[0].argmax()
         return np.where(np.arange(len(context)) == chosen, 0.0, -np.inf)
 
-    def record(self, action: int | np.integer, reward: float | np.floating) -> None:
+    def record(self, action: Any, reward: Any) -> None:
         """Take in the arm played on the observed context, and its reward; errors as for `RunningSums.record`."""
         self._past.record(action, reward)
 
@@ -169,4 +172,4 @@ def _scores(values: ThompsonValues, draws: Float[np.ndarray, "steps dim"]) -> Fl
 
 def _check(spec: ThompsonParameters) -> None:
     for name in ("prior_variance", "noise_variance"):
-        finite(name, getattr(spec, name), positive=True)
+        finite(name, parameter(spec, name), positive=True)

@@ -4,12 +4,15 @@ Steps are array indices 0..horizon−1; every random number comes from a generat
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
-from verify.environments.common import finite, index
+from constructions import checks, limits
+from constructions.plain import reals, shown
+from verify.environments.common import index, random
 
 NOISES = ("gaussian", "uniform", "sign")
 _REDRAWS = 10_000
@@ -43,24 +46,24 @@ class LinearBandit:
 
     def __init__(self, weights, contexts, noise="gaussian", scale=1.0, truncation=None, horizon=None):
         """Convert anything array-like, then check."""
-        weights, contexts = finite("weights", weights), finite("contexts", contexts)
-        if contexts.ndim == 2 and isinstance(horizon, int | np.integer) and horizon >= 1:
-            contexts = np.broadcast_to(contexts, (int(horizon), *contexts.shape))
+        weights, contexts = reals("weights", weights), reals("contexts", contexts)
+        if horizon is not None:
+            horizon = checks.whole("horizon", horizon)
+        if contexts.ndim == 2 and horizon is not None:
+            contexts = np.broadcast_to(contexts, (horizon, *contexts.shape))
         if contexts.ndim != 3 or 0 in contexts.shape:
             wanted = "shape (steps, arms, dim), or (arms, dim) and a horizon ≥ 1"
-            raise ValueError(f"contexts: wanted {wanted}, got {contexts.shape} and horizon {horizon}")
+            raise ValueError(f"contexts: wanted {wanted}, got {contexts.shape} and horizon {shown(horizon)}")
         if horizon not in (None, len(contexts)):
             raise ValueError(f"horizon: wanted {len(contexts)}, the number of contexts, got {horizon}")
         if weights.shape != contexts.shape[2:]:
             raise ValueError(f"weights: wanted shape {contexts.shape[2:]}, got {weights.shape}")
-        if noise not in NOISES:
-            raise ValueError(f"noise: wanted one of {', '.join(NOISES)}, got {noise!r}")
-        if not 0 <= scale < np.inf:
-            raise ValueError(f"scale: wanted a finite number ≥ 0, got {scale}")
-        if truncation is not None and not (noise == "gaussian" and 0 < truncation < np.inf):
-            raise ValueError(f"truncation: wanted > 0 and gaussian noise, got {truncation} for {noise} noise")
-        truncation = None if truncation is None else float(truncation)
-        fields = (weights, contexts, noise, float(scale), truncation)
+        noise, scale = checks.choice("noise", noise, NOISES), checks.number("scale", scale, positive=False)
+        if truncation is not None:
+            truncation = checks.number("truncation", truncation, positive=True)
+            if noise != "gaussian":
+                raise ValueError(f"truncation: wanted gaussian noise, got {truncation} for {noise} noise")
+        fields = (weights, contexts, noise, scale, truncation)
         for name, value in zip(("weights", "contexts", "noise", "scale", "truncation"), fields, strict=True):
             object.__setattr__(self, name, value)
 
@@ -136,8 +139,8 @@ def paper_linear_bandit(
     >>> paper_linear_bandit(np.random.default_rng(0), action_norm=(0.5, 5**0.5)).contexts.shape
     (200, 10, 5)
     """
-    _check_sizes(dim=dim, actions=actions, horizon=horizon)
-    weights = generator.random(dim)
+    dim, actions, horizon = _sizes(dim, actions, horizon)
+    weights = random(generator).random(dim)
     arms = _arms(generator, actions, dim, action_norm, None)
     return LinearBandit(weights, arms, "gaussian", noise, noise_bound, horizon)
 
@@ -171,26 +174,30 @@ def gaussian_linear_bandit(
     >>> bandit.contexts.shape, bandit.scale
     ((200, 10, 5), 1.5)
     """
-    _check_sizes(dim=dim, actions=actions, horizon=horizon)
-    for name, variance in (("prior_variance", prior_variance), ("noise_variance", noise_variance)):
-        if not 0 < variance < np.inf:
-            raise ValueError(f"{name}: wanted a finite number > 0, got {variance}")
-    weights = _weights(generator, dim, prior_variance, weight_norm)
+    fixed = checks.flag("fixed", fixed)
+    dim, actions, horizon = _sizes(dim, actions, horizon, sets=not fixed)
+    prior_variance = checks.number("prior_variance", prior_variance, positive=True)
+    noise_variance = checks.number("noise_variance", noise_variance, positive=True)
+    weights = _weights(random(generator), dim, prior_variance, weight_norm)
     sets = [_arms(generator, actions, dim, action_norm, separation) for _ in range(1 if fixed else horizon)]
     contexts = sets[0] if fixed else np.array(sets)
     return LinearBandit(weights, contexts, "gaussian", np.sqrt(noise_variance), noise_bound, horizon)
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name}: wanted an integer ≥ 1, got {size}")
+def _sizes(dim: Any, actions: Any, horizon: Any, *, sets: bool = False) -> tuple[int, int, int]:
+    """Wanted: integers of at least 1, and a bandit that fits into memory; `sets`, with a set of arms for each step."""
+    dim, actions, horizon = (
+        checks.whole(name, size) for name, size in (("dim", dim), ("actions", actions), ("horizon", horizon))
+    )
+    limits.hold("bandit", numbers=float(dim) * actions * (horizon if sets else 1))
+    return dim, actions, horizon
 
 
 def _weights(
     generator: np.random.Generator, dim: int, variance: float, bound: float | None
 ) -> Float[np.ndarray, " dim"]:
     """N(0, variance·I), redrawn until the norm is within the bound."""
+    bound = None if bound is None else checks.number("weight_norm", bound, positive=True)
     for _ in range(_REDRAWS):
         weights = np.sqrt(variance) * generator.standard_normal(dim)
         if bound is None or np.linalg.norm(weights) <= bound:
@@ -208,6 +215,11 @@ def _arms(
     separation: float | None,
 ) -> Float[np.ndarray, "actions dim"]:
     """Actions from U[−1,1]^dim, those redrawn that are out of bounds or too near one before them."""
+    if action_norm is not None:
+        action_norm = checks.interval("action_norm", action_norm)
+    if separation is not None:
+        separation = checks.number("separation", separation, positive=False)
+        limits.hold("separation of arms", numbers=float(actions) ** 2 * dim)
     arms = generator.uniform(-1, 1, (actions, dim))
     for _ in range(_REDRAWS):
         redraw = np.zeros(actions, bool)

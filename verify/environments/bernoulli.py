@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from verify.environments.common import finite, index
+from constructions import checks, limits
+from constructions.plain import reals
+from verify.environments.common import index, random
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +31,13 @@ class BernoulliBandit:
 
     def __init__(self, means, horizon):
         """Convert anything array-like, then check."""
-        means = finite("means", means)
+        means, horizon = reals("means", means), checks.whole("horizon", horizon)
         if means.ndim != 1 or not means.size:
             raise ValueError(f"means: wanted shape (arms,) with at least one arm, got {means.shape}")
         if means.min() < 0 or means.max() > 1:
             raise ValueError(f"means: wanted probabilities, got {means.min()}..{means.max()}")
-        if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-            raise ValueError(f"horizon: wanted an integer ≥ 1, got {horizon!r}")
         object.__setattr__(self, "means", means)
-        object.__setattr__(self, "horizon", int(horizon))
+        object.__setattr__(self, "horizon", horizon)
 
     @property
     def dim(self) -> int:
@@ -74,6 +74,6 @@ def bernoulli_bandit(generator: np.random.Generator, actions: int = 5, horizon: 
     >>> bernoulli_bandit(np.random.default_rng(0)).context(3).shape
     (5, 5)
     """
-    if actions < 1:
-        raise ValueError(f"actions: wanted an integer ≥ 1, got {actions}")
-    return BernoulliBandit(generator.random(actions), horizon)
+    actions = checks.whole("actions", actions)
+    limits.hold("bandit", numbers=float(actions) ** 2)
+    return BernoulliBandit(random(generator).random(actions), horizon)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from verify.environments.common import index
+from constructions import checks
+from verify.environments.common import index, random
 
 DATASETS = ("iris", "wine", "digits", "breast_cancer")
 
@@ -73,8 +74,8 @@ def classification_bandit(
     >>> classification_bandit("iris", np.random.default_rng(0), horizon=20, components=2).context(0).shape
     (3, 9)
     """
-    if name not in DATASETS:
-        raise ValueError(f"name: wanted one of {', '.join(DATASETS)}, got {name!r}")
+    name, horizon = checks.choice("name", name, DATASETS), checks.whole("horizon", horizon)
+    random(generator)
     try:
         from sklearn import datasets
     except ImportError as error:
@@ -83,6 +84,7 @@ def classification_bandit(
     raw, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
     if not 1 <= horizon <= len(raw):
         raise ValueError(f"horizon: wanted 1 to {len(raw)}, the examples of {name}, got {horizon}")
+    components = None if components is None else checks.whole("components", components)
     if components is not None and not 1 <= components <= raw.shape[1]:
         raise ValueError(f"components: wanted 1 to {raw.shape[1]}, the features of {name}, got {components}")
     spread = raw.std(axis=0)

@@ -1,18 +1,20 @@
 """Checks that all environments share."""
 
+from typing import Any
+
 import numpy as np
 
+from constructions import checks, plain
 
-def index(name: str, number: int, size: int) -> int:
+
+def index(name: str, number: Any, size: int) -> int:
     """Wanted: an index in 0..size−1."""
-    if not 0 <= number < size:
-        raise ValueError(f"{name}: wanted an index in 0..{size - 1}, got {number}")
-    return int(number)
+    found = plain.integer(number)
+    if found is None or not 0 <= found < size:
+        raise ValueError(f"{name}: wanted an index in 0..{size - 1}, got {plain.shown(number)}")
+    return found
 
 
-def finite(name: str, values) -> np.ndarray:
-    """Wanted: finite numbers; as an array of float64."""
-    array = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: wanted finite numbers, got {array}")
-    return array
+def random(generator: Any) -> np.random.Generator:
+    """Wanted: what random numbers come from."""
+    return checks.instance("generator", generator, np.random.Generator)

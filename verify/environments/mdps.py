@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from verify.environments.common import finite, index
+from constructions import checks, limits
+from constructions.plain import real, reals, shown
+from verify.environments.common import index, random
 from verify.sampling import draw
 
 TABLES = ("FrozenLake", "CliffWalking", "Taxi")
@@ -46,8 +48,14 @@ class TabularMDP:
 
     def __init__(self, initial, transitions, rewards, offset=0.0, scale=1.0):
         """Convert anything array-like, then check."""
-        initial, rewards = finite("initial", initial), finite("rewards", rewards)
-        transitions = np.asarray(transitions, dtype=np.float64)
+        initial, rewards = reals("initial", initial), reals("rewards", rewards)
+        repeated = (
+            isinstance(transitions, np.ndarray) and transitions.ndim == 4 and transitions.strides[0] == 0
+        )
+        stages = len(transitions) if repeated else 1
+        transitions = reals("transitions", transitions[:1] if repeated else transitions)
+        if repeated:
+            transitions = np.broadcast_to(transitions[0], (stages, *transitions.shape[1:]))
         shape = transitions.shape
         if transitions.ndim != 4 or 0 in shape or shape[1] != shape[3]:
             raise ValueError(
@@ -60,9 +68,11 @@ class TabularMDP:
         _check_odds("transitions", transitions[:1] if transitions.strides[0] == 0 else transitions)
         if not 0 <= rewards.min() <= rewards.max() <= 1:
             raise ValueError(f"rewards: wanted numbers in [0, 1], got {rewards.min()}..{rewards.max()}")
-        if not (np.isfinite(offset) and 0 < scale < np.inf):
-            raise ValueError(f"offset, scale: wanted finite numbers, scale > 0, got {offset}, {scale}")
-        fields = (initial, transitions, rewards, float(offset), float(scale))
+        origin, unit = real(offset), real(scale)
+        if origin is None or unit is None or unit <= 0:
+            got = f"{shown(offset)}, {shown(scale)}"
+            raise ValueError(f"offset, scale: wanted finite numbers, scale > 0, got {got}")
+        fields = (initial, transitions, rewards, origin, unit)
         for name, value in zip(self.__dataclass_fields__, fields, strict=True):
             object.__setattr__(self, name, value)
 
@@ -139,12 +149,11 @@ def random_mdp(
     >>> random_mdp(np.random.default_rng(0), states=4, actions=3, horizon=2).transitions.shape
     (2, 4, 3, 4)
     """
-    for name, size in (("states", states), ("actions", actions), ("horizon", horizon)):
-        if size < 1:
-            raise ValueError(f"{name}: wanted an integer ≥ 1, got {size}")
-    if not 0 < concentration < np.inf:
-        raise ValueError(f"concentration: wanted a finite number > 0, got {concentration}")
-    initial = generator.dirichlet(np.full(states, concentration))
+    sizes = (("states", states), ("actions", actions), ("horizon", horizon))
+    states, actions, horizon = (checks.whole(name, size) for name, size in sizes)
+    concentration = checks.number("concentration", concentration, positive=True)
+    limits.hold("process", numbers=float(horizon) * states * actions * (states + 1))
+    initial = random(generator).dirichlet(np.full(states, concentration))
     transitions = generator.dirichlet(np.full(states, concentration), (horizon, states, actions))
     return TabularMDP(initial, transitions, generator.random((horizon, states, actions)))
 
@@ -173,18 +182,16 @@ def gymnasium_mdp(name: str, horizon: int, **options) -> TabularMDP:
         message = "gymnasium: wanted it installed (pip install 'weightwright[data]'), got none"
         raise ValueError(message) from error
     newest = {table: f"{table}-v{_newest(gymnasium.registry, table)}" for table in TABLES}
-    if name not in (*newest, *newest.values()):
-        raise ValueError(f"name: wanted one of {', '.join((*newest, *newest.values()))}, got {name!r}")
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-        raise ValueError(f"horizon: wanted an integer ≥ 1, got {horizon!r}")
+    name = checks.choice("name", name, (*newest, *newest.values()))
+    horizon = checks.whole("horizon", horizon)
     try:
         model: Any = gymnasium.make(newest.get(name, name), **options).unwrapped
     except (TypeError, KeyError) as error:
-        raise ValueError(f"options: wanted those of gymnasium's {name}, got {options}") from error
+        raise ValueError(f"options: wanted those of gymnasium's {name}, got {shown(options)}") from error
     if getattr(model, "fickle_passenger", False):
         raise ValueError("fickle_passenger: wanted False, as it is not in Taxi's table, got True")
     transitions, rewards, low, high = _table(model.P)
-    repeat = [np.broadcast_to(array, (int(horizon), *array.shape)) for array in (transitions, rewards)]
+    repeat = [np.broadcast_to(array, (horizon, *array.shape)) for array in (transitions, rewards)]
     return TabularMDP(model.initial_state_distrib, *repeat, offset=low, scale=high - low)
 
 

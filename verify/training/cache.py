@@ -69,8 +69,23 @@ def cached(folder: Path, recipe: Recipe, seed: int, size: int) -> Callable[[int]
             raise files.refusal(path, wanted, got)
         try:
             arrays = files.unpacked(data)
-            return Batch(arrays["tokens"], arrays["labels"])
+            return _held(Batch(arrays["tokens"], arrays["labels"]), recipe, size)
         except Exception as error:  # whatever zip and NumPy make of what was never written here
             raise files.refusal(path, "a batch of tokens and labels", error) from error
 
     return get
+
+
+def _held(found: Batch, recipe: Recipe, size: int) -> Batch:
+    """Hold a batch to the shapes of a recipe's.
+
+    Raises:
+        ValueError: if they are others.
+    """
+    shapes = (size, recipe.longest, recipe.tokens.stream.width), (size, recipe.horizon)
+    got = tuple((array.shape, array.dtype.kind) for array in (found.tokens, found.labels))
+    if got != ((shapes[0], "f"), (shapes[1], "i")):
+        raise ValueError(
+            f"tokens and labels of shapes {got[0][0]} and {got[1][0]} instead of {shapes[0]} and {shapes[1]}"
+        )
+    return found

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from constructions import checks
+from constructions import checks, limits
 from verify.training.attention import Attending, attention, few
 
 
@@ -48,9 +48,12 @@ class Shape:
     units: tuple[float, ...] = ()
 
     def __post_init__(self):
-        for name in ("inputs", "actions", "tokens", "layers", "heads", "width"):
-            checks.whole(name, getattr(self, name))
-        checks.choice("attention", self.attention, ("relu", "softmax"))
+        checks.settle(self, checks.whole, "inputs", "actions", "tokens", "layers", "heads", "width")
+        checks.settle(self, checks.choice, "attention", among=("relu", "softmax"))
+        inside = self.inputs + self.actions + self.tokens + 6 * self.layers * (self.width + 2)
+        limits.hold(
+            "model", numbers=4.0 * inside * self.width, stored=self.layers
+        )  # Adam has two and a gradient
         if self.width % self.heads:
             raise ValueError(f"heads: wanted a divisor of width = {self.width}, got {self.heads}")
 

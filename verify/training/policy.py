@@ -9,7 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from constructions.history import BanditHistory, EpisodeHistory
+from constructions import checks
+from constructions.activations import pairs
+from constructions.history import BanditHistory, EpisodeHistory, finite_policy
+from constructions.plain import integer, reals, shown
 from verify.training import mdps, tasks
 from verify.training.model import Memory, TrainedTransformer
 from verify.training.recipes import (
@@ -51,14 +54,15 @@ class Trained:
         """The policy at every step of a history, in one pass.
 
         Raises:
-            ValueError: if the history is not one of the recipe's problems, or longer than its horizon.
+            ValueError: if the history is not one of the recipe's problems, or longer than its horizon, or holds numbers so
+                large that the policy is not finite in float32.
         """
         tokens = self.recipe.tokens
         encoded = torch.as_tensor(tokens.encode(history)[None], dtype=torch.float32)  # type: ignore[arg-type]
         places = torch.as_tensor(tokens.states(history.steps))
         with torch.no_grad():
-            logits = self.model(encoded.to(self.model.device), places.to(self.model.device))[0]
-        return _policy(logits)
+            logits = self.model(encoded.to(self.model.device), places.to(self.model.device))[0].double()
+        return finite_policy(logits.log_softmax(dim=1).numpy(force=True))
 
     @torch.no_grad()
     def run_with_cache(
@@ -72,11 +76,13 @@ class Trained:
                 that it returns takes its place, and None changes nothing.
 
         Raises:
-            ValueError: as `log_probabilities`, and for a layer that there is not or an array of another shape.
+            ValueError: as `log_probabilities`, and for a layer that there is not, no function, or what it returns if that
+                is no array of finite numbers or one of another shape.
         """
-        layers, tokens = self.model.shape.layers, self.recipe.tokens
-        if strange := [layer for layer, _ in hooks if not 0 <= layer <= layers]:
-            raise ValueError(f"layer: wanted 0..{layers}, got {strange[0]}")
+        layers, tokens, hooks = self.model.shape.layers, self.recipe.tokens, pairs(hooks)
+        for layer, _ in hooks:
+            if (found := integer(layer)) is None or not 0 <= found <= layers:
+                raise ValueError(f"layer: wanted 0..{layers}, got {shown(layer)}")
         encoded = torch.as_tensor(tokens.encode(history)[None], dtype=torch.float32)  # type: ignore[arg-type]
         hidden, cache = self.model.embed(encoded.to(self.model.device)), []
         for layer in range(layers + 1):
@@ -85,7 +91,7 @@ class Trained:
                 hidden = _changed(hidden, layer, change)
             cache.append(hidden[0].numpy(force=True).copy())
         logits = self.model.read_out(hidden[0, torch.as_tensor(tokens.states(history.steps))]).double()
-        return logits.log_softmax(dim=1).numpy(force=True), cache
+        return finite_policy(logits.log_softmax(dim=1).numpy(force=True)), cache
 
     def run_with_hooks(
         self, history: BanditHistory | EpisodeHistory, hooks: Sequence[Hook]
@@ -112,7 +118,7 @@ def _changed(
     after = change(hidden[0].numpy(force=True).copy(), layer)
     if after is None:
         return hidden
-    after = torch.as_tensor(np.asarray(after)).to(hidden)[None]
+    after = torch.as_tensor(reals("hook", after)).to(hidden)[None]
     if after.shape != hidden.shape:
         wanted, got = tuple(hidden.shape[1:]), tuple(after.shape[1:])
         raise ValueError(f"hook: wanted an array of shape {wanted} after layer {layer}, got {got}")
@@ -123,7 +129,8 @@ class Decoder:
     """Incremental decoding: observe a context or state, get log-probabilities, record what was done and received."""
 
     def __init__(self, trained: Trained, batch: int | None = None):
-        self._tokens, self._model, self._batch = trained.recipe.tokens, trained.model, batch
+        self._batch = None if batch is None else checks.whole("batch", batch)
+        self._tokens, self._model = trained.recipe.tokens, trained.model
         self._memories = self._model.memories()
         self._decisions, self._contexts, self._recorded = 0, None, None
 
@@ -131,12 +138,19 @@ class Decoder:
         """Log-probabilities of the actions of the next step.
 
         Raises:
-            ValueError: if the decision before it has not been recorded, or the context is not one of the recipe's.
+            ValueError: if the decision before it has not been recorded, there were as many as the recipe has, or the context
+                is not one of the recipe's. Also if the policy is not finite.
         """
         if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
-        self._contexts = self._tokens.observed(list(context) if self._batch else [context])
-        self._decisions += 1
+        if self._decisions >= self._tokens.decisions:
+            raise ValueError(f"decoder: wanted at most {self._tokens.decisions} decisions, got one more")
+        contexts = self._tokens.observed(context if self._batch else [context])
+        if self._batch not in (None, len(contexts)):
+            raise ValueError(
+                f"decoder: wanted one context for each of {self._batch} histories, got {len(contexts)}"
+            )
+        self._contexts, self._decisions = contexts, self._decisions + 1
         chunk = self._tokens.state_chunk(self._decisions, self._contexts)
         policy = advance(self._model, self._recorded, chunk, self._memories)
         return policy if self._batch else policy[0]
@@ -149,7 +163,7 @@ class Decoder:
         """
         if self._contexts is None:
             raise ValueError("decoder: wanted observe(context) first, got record")
-        actions, rewards = np.atleast_1d(action).tolist(), np.atleast_1d(reward).tolist()
+        actions, rewards = (action, reward) if self._batch else ([action], [reward])
         self._recorded = self._tokens.action_chunk(self._decisions, self._contexts, actions, rewards)
         self._contexts = None
 
@@ -206,21 +220,7 @@ def advance(
     chunk = chunk if recorded is None else np.concatenate([recorded, chunk], axis=1)
     with torch.no_grad():
         logits = model.advance(torch.as_tensor(chunk, dtype=torch.float32).to(model.device), memories)
-    return _policy(logits)
-
-
-def _policy(logits: Float[Tensor, "rows actions"]) -> Float[np.ndarray, "rows actions"]:
-    """Log-probabilities; weights that give no numbers play nothing.
-
-    Raises:
-        ValueError: if one is not finite.
-    """
-    policy = logits.double().log_softmax(dim=1).numpy(force=True)
-    if not np.isfinite(policy).all():
-        raise ValueError(
-            "model: wanted finite logits, got NaN or infinite ones: its weights are damaged or too large"
-        )
-    return policy
+    return finite_policy(logits.double().log_softmax(dim=1).numpy(force=True))
 
 
 def contests(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions import checks, ucbvi
+from constructions import checks, limits, ucbvi
 from constructions.episode_tokens import EpisodeTokens, episode_stream
 from constructions.tokens import BanditTokens, bandit_stream, position
 from verify.algorithms import ucbvi_bonus
@@ -42,6 +42,9 @@ class BanditRecipe:
         numbered: whether action tokens hold the arm's number too, one-hot, as in the paper's experiments; built
             transformers do without. The number of an arm is learnt from far sooner than its vector.
         share: α, of "mixed" trajectories how many are Thompson's; of each batch, rounded down.
+
+    Raises:
+        ValueError: for values that nothing can be trained on.
     """
 
     problem: Problem
@@ -55,14 +58,13 @@ class BanditRecipe:
     share: float = 0.5
 
     def __post_init__(self):
-        for name in ("dim", "actions", "horizon"):
-            checks.whole(name, getattr(self, name))
-        checks.choice("problem", self.problem, ("linear", "bernoulli"))
-        checks.choice("player", self.player, ("linucb", "ucb", "thompson", "mixed"))
-        checks.choice("labels", self.labels, ("expert", "optimal", "estimate"))
-        checks.number("noise", self.noise, positive=False)
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share: wanted a number in [0, 1], got {self.share}")
+        checks.settle(self, checks.whole, "dim", "actions", "horizon")
+        checks.settle(self, checks.choice, "problem", among=("linear", "bernoulli"))
+        checks.settle(self, checks.choice, "player", among=("linucb", "ucb", "thompson", "mixed"))
+        checks.settle(self, checks.choice, "labels", among=("expert", "optimal", "estimate"))
+        checks.settle(self, checks.number, "noise", positive=False)
+        checks.settle(self, checks.flag, "numbered")
+        checks.settle(self, checks.share, "share")
         if self.problem == "bernoulli" and self.dim != self.actions:
             raise ValueError(f"dim: wanted {self.actions}, one for each Bernoulli arm, got {self.dim}")
 
@@ -103,6 +105,9 @@ class EpisodeRecipe:
         exploration: factor on UCB-VI's bonus; at this size the paper's bonus would hide all that is learnt.
         placed: whether state and action tokens hold stage and state together too, one-hot; built transformers do
             without. A head that looks for the same place is then learnt at once.
+
+    Raises:
+        ValueError: for values that nothing can be trained on.
     """
 
     states: int = 3
@@ -111,6 +116,12 @@ class EpisodeRecipe:
     episodes: int = 30
     exploration: float = 0.02
     placed: bool = False
+
+    def __post_init__(self):
+        checks.settle(self, checks.whole, "states", "actions", "episode", "episodes")
+        checks.settle(self, checks.number, "exploration", positive=False)
+        checks.settle(self, checks.flag, "placed")
+        _ = self.spec
 
     @property
     def spec(self) -> ucbvi.Spec:
@@ -137,7 +148,7 @@ class EpisodeRecipe:
     @property
     def longest(self) -> int:
         """Tokens of a trajectory, up to the last state."""
-        return int(self.places[-1]) + 1
+        return 2 * (self.horizon - 1) + self.episodes
 
 
 Recipe = BanditRecipe | EpisodeRecipe
@@ -286,6 +297,14 @@ def action_tokens(
     return chunk
 
 
+def hold(recipe: Recipe, size: int) -> None:
+    """Wanted: a batch of trajectories that fits into memory."""
+    numbers = float(recipe.longest) * recipe.tokens.stream.width
+    if isinstance(recipe, EpisodeRecipe):  # transitions and counts of every stage
+        numbers += 3.0 * recipe.episode * recipe.spec.pairs * recipe.states
+    limits.hold("batch", numbers=size * numbers)
+
+
 def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     """Batch `number` of a seed.
 
@@ -293,6 +312,12 @@ def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     >>> one.tokens.shape, one.labels.shape
     ((4, 399, 39), (4, 200))
     """
+    checks.instance("recipe", recipe, BanditRecipe, EpisodeRecipe)
+    seed, number = (
+        checks.whole("seed", seed, least=0, most=2**32 - 1),
+        checks.whole("number", number, least=0),
+    )
+    hold(recipe, size := checks.whole("size", size))
     generator = np.random.default_rng([seed, number])
     if isinstance(recipe, EpisodeRecipe):
         processes = draw_mdps(recipe, generator, size)
