@@ -1,0 +1,144 @@
+"""Every construction is what it was: its layout, sizes, promises and weights, held to a record.
+
+No law stands here; the laws say whether a number is right, this says that it moved. After a change that was meant, write the
+record anew, and say in the commit why it moved:
+
+    PYTHONPATH=tests:docs/examples python tests/test_fingerprint.py
+"""
+
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soft_ucb1
+from construction_cases import LINUCB
+
+from constructions import linucb, thompson, ucbvi
+from constructions.thompson import nodes
+
+RECORD = Path(__file__).with_name("fingerprint.json")
+NEAR = 1e-9
+"""What logarithms and matrix products of another processor may move a number by, relative to it."""
+
+SPECS = {
+    **{
+        f"linucb {solver} {exploration} {root}": (
+            linucb,
+            replace(LINUCB, solver=solver, exploration=exploration, root=root, error=0.05, horizon=3),
+        )
+        for solver in ("gd", "agd", "chebyshev", "newton")
+        for exploration in (0.0, 1.0)
+        for root in (("interpolation", "products") if solver == "newton" else ("interpolation",))
+    },
+    **{
+        f"linucb {solver} as stated": (linucb, linucb.Spec(2, 3, 9, 0.1, solver, depth="stated"))
+        for solver in ("gd", "agd")
+    },
+    **{
+        f"thompson {solver} {form} {arms}": (
+            thompson,
+            thompson.Spec(2, arms, 6, 0.1, solver, form, nodes=8, separation=0.05),
+        )
+        for solver in ("pade", "zolotarev", "chebyshev", "newton")
+        for form, arms in (("policy", 2), ("policy", 3), ("sampling", 3))
+    },
+    "thompson bernoulli": (thompson, thompson.BernoulliSpec(3, 9, 0.1)),
+    "soft UCB1 of 3": (soft_ucb1, soft_ucb1.Spec(3, 50)),
+    "soft UCB1 of 2": (soft_ucb1, soft_ucb1.Spec(2, 64)),
+    **{
+        f"ucbvi {form} {arms}": (ucbvi, ucbvi.Spec(2, arms, 3, 4, exploration=0.03, form=form))
+        for arms in (1, 2, 3, 5)
+        for form in ("theorem", "slim", "narrow")
+    },
+}
+
+
+def weights(transformer) -> dict[str, list]:
+    """Of the tensors of one role in all layers: entries, those that are not 0, a sum that sees where each stands, and of sizes."""
+    roles: dict[str, list[np.ndarray]] = {}
+    for name, tensor in transformer.state_dict().items():
+        role = ".".join(part for part in name.split(".") if not part.isdigit())
+        roles.setdefault(role, []).append(tensor.double().numpy().ravel())
+    found = {}
+    for role, tensors in roles.items():
+        values = np.concatenate(tensors)
+        placed = math.fsum(values * np.cos(np.arange(values.size)))
+        found[role] = [values.size, int(np.count_nonzero(values)), placed, math.fsum(np.abs(values))]
+    return found
+
+
+def fingerprint(spec, build) -> dict:
+    """All that a construction is, in JSON's types."""
+    built = build(spec)
+    found = {
+        "size": asdict(built.transformer.size()),
+        "stream": [[one.name, one.start, one.size] for one in built.tokens.stream.registers.values()],
+        "blocks": [
+            [one.name, one.repeat, one.groups, len(one.steps), one.promise.magnitude]
+            + [
+                getattr(bound, part)
+                for bound in (one.promise.own, one.promise.total)
+                for part in ("error", "rounding")
+            ]
+            for one in built.blocks
+        ],
+        "clip": built.transformer.clip_radius,
+        "certificate": built.certificate,
+        "weights": weights(built.transformer),
+    }
+    if isinstance(spec, thompson.Spec) and spec.form == "policy" and spec.actions > 2:
+        found["chance"] = asdict(nodes.chance(spec))
+    return json.loads(json.dumps(found))
+
+
+def differences(found, wanted, scale: float = 0.0, place: str = "") -> list[str]:
+    """Where two records differ by more than what processors do; sums of a tensor to the scale of its entries."""
+    if isinstance(found, dict) and isinstance(wanted, dict) and found.keys() == wanted.keys():
+        return [
+            text
+            for name in found
+            for text in differences(found[name], wanted[name], scale, f"{place}/{name}")
+        ]
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        if place.startswith("/weights/"):
+            scale = wanted[3]
+        return [
+            text
+            for number, (one, other) in enumerate(zip(found, wanted, strict=True))
+            for text in differences(one, other, scale, f"{place}/{number}")
+        ]
+    if isinstance(found, float) and isinstance(wanted, float):
+        same = math.isclose(found, wanted, rel_tol=NEAR, abs_tol=NEAR * scale)
+    else:
+        same = found == wanted and type(found) is type(wanted)
+    return [] if same else [f"{place}: {wanted} was, {found} is"]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_is_what_it_was(name):
+    home, spec = SPECS[name]
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert not differences(fingerprint(spec, home.build), record[name])
+
+
+def test_a_difference_is_seen():
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert sorted(record) == sorted(SPECS)
+    one = record["ucbvi narrow 2"]
+    assert differences(one, one) == []
+    assert differences(one | {"certificate": one["certificate"] * (1 + 1e-8)}, one)
+    assert differences(one | {"blocks": one["blocks"][1:]}, one)
+    tensor = max(one["weights"], key=lambda key: one["weights"][key][3])
+    for place, shift in ((1, 1), (2, 1e-7), (3, 1e-7)):
+        changed = list(one["weights"][tensor])
+        changed[place] += shift * (1 if place == 1 else changed[3])
+        assert differences(one | {"weights": one["weights"] | {tensor: changed}}, one)
+
+
+if __name__ == "__main__":
+    made = {name: fingerprint(spec, home.build) for name, (home, spec) in SPECS.items()}
+    lines = (f"{json.dumps(name)}: {json.dumps(record)}" for name, record in made.items())
+    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
