@@ -57,7 +57,7 @@ SPECS = {
 
 
 def weights(transformer) -> dict[str, list]:
-    """Of the tensors of one role in all layers: entries, those that are not 0, a sum that sees where each stands, and of sizes."""
+    """Of the tensors of one role in all layers: entries, those not 0, a sum that sees where each stands, one of sizes."""
     roles: dict[str, list[np.ndarray]] = {}
     for name, tensor in transformer.state_dict().items():
         role = ".".join(part for part in name.split(".") if not part.isdigit())
