@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import PROFILE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from verify.audit import Verdict
 
 SPEC = linucb.Spec(dim=2, actions=3, horizon=6, error=1e-2)
 BUILT = linucb.build(SPEC)
+MUTANTS = 20 if PROFILE == "nightly" else 8
 
 
 def broken(parameter: str, factor: float):
@@ -211,8 +213,8 @@ def test_nan_never_passes():
 
 
 def test_mutants_are_caught_or_excused_with_a_measurement():
-    found = mutation.mutants(BUILT, algorithms.linucb, 20, seed=3)
-    assert sum(mutant.caught for mutant in found) >= 15
+    found = mutation.mutants(BUILT, algorithms.linucb, MUTANTS, seed=3)
+    assert sum(mutant.caught for mutant in found) >= 0.75 * MUTANTS
     assert all(mutant.caught or mutant.reason for mutant in found)
     still = mutation.mutants(BUILT, algorithms.linucb, 3, seed=3, factors=(1.0,))
     assert not any(mutant.caught for mutant in still)

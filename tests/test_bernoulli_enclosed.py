@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 import soft_ucb1
+from conftest import PROFILE
 from flint import arb, fmpq, fmpq_poly
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from constructions.thompson.quadrature import _gauss
 from constructions.transformer import SparseMap
 
 BITS = 256
+MANY = 200 if PROFILE == "nightly" else 70
 Counts = list[tuple[int, int]]
 """Successes and failures of each arm."""
 
@@ -132,10 +134,10 @@ def tried(spec: BernoulliSpec):
     return st.sampled_from(fixed) | plays.map(counted)
 
 
-@settings(max_examples=200)
+@settings(max_examples=MANY)
 @given(SPECS, st.data())
 def test_the_certificate_is_never_exceeded_nor_any_step_of_its_proof(spec, data):
-    """200 specs, in balls."""
+    """Many specs, in balls."""
     counts, built, chosen = data.draw(tried(spec)), build(spec), plan(spec)
     with balls(BITS):
         registers = run(built, counts)
@@ -239,10 +241,10 @@ SOFT = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=MANY)
 @given(SOFT, st.data())
 def test_soft_ucb1_is_within_its_certificate(spec, data):
-    """200 specs, in balls, for the arms' scores at every count of one arm against none."""
+    """Many specs, in balls, for the arms' scores at every count of one arm against none."""
     built = soft_ucb1.build(spec)
     tau, c, n = arb(spec.temperature), arb(spec.exploration), spec.horizon - 1
     wins = data.draw(st.integers(0, n))
