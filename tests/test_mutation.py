@@ -84,8 +84,8 @@ def test_a_wrong_weight_within_the_certificate_is_caught_by_what_the_neurons_sta
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_of_100_wrong_weights_nearly_all_that_change_the_policy_are_caught(case):
-    found = audited(case, 100)
+def test_of_many_wrong_weights_nearly_all_that_change_the_policy_are_caught(case):
+    found = audited(case, 60)
     print(
         case.name,
         dict(Counter(mutant.kind for mutant in found)),

@@ -1,6 +1,7 @@
 """Does the audit notice? Single weights made wrong, one at a time, and what the audit says of each.
 
-A mutant counts if it changes what comes out for an admissible history, which is decided in balls. Then it is
+A mutant counts if it changes what comes out for an admissible history. Where float64 sees a change PLAIN times what rounding
+may do, that is so; all else is decided in balls. Then it is
 
     caught          the audit fails on it
     within slack    it changes a log-probability, and keeps every promise on all that was tried
@@ -18,6 +19,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +35,8 @@ from verify.balls.enclosure import BITS, MOST
 
 NOTHING = 1e-30
 """A change of a log-probability that no promise of float64's size can see."""
+PLAIN = 1000
+"""A change of a log-probability so many times as large as `Construction.rounding` is none of rounding's."""
 ENCLOSED = 10
 """So many histories are enclosed before a mutant is called equivalent."""
 
@@ -136,10 +140,14 @@ class Judge:
 
     def __init__(self, built: Construction, truth: Truth, lists: list[list[Recipe]], held: dict[str, Any]):
         self.built, self.truth, self.lists, self.held = built, truth, lists, held
-        self.layers = forward.compile_layers(built, everything=True)
         self.histories = [[recipe.history(built.spec) for recipe in part] for part in lists]
         self.outputs = [built.policy(built.outputs(part, logits_only=True)) for part in self.histories]
         self.known: dict[tuple[int, int, int], Balls] = {}
+
+    @cached_property
+    def layers(self) -> tuple[forward.Layer, ...]:
+        """The original's, in balls."""
+        return forward.compile_layers(self.built, everything=True)
 
     def __call__(
         self, mutant: Construction
@@ -163,17 +171,19 @@ class Judge:
     def change(self, mutant: Construction) -> tuple[float, float, int]:
         """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories."""
         sizes: list[tuple[float, int, int]] = []
-        layers = forward.compile_layers(mutant, everything=True)
+        layers = cache(lambda: forward.compile_layers(mutant, everything=True))
         for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
             after = mutant.policy(mutant.outputs(part, logits_only=True))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=(1, 2))
             sizes += [(float(size), n, m) for m, size in enumerate(apart)]
-            low, high = self._apart(mutant, layers, *max(sizes)[1:])
+            if (size := max(sizes)[0]) > PLAIN * self.built.rounding:
+                return size, size, 1
+            low, high = self._apart(mutant, layers(), *max(sizes)[1:])
             if low > 0:
                 return low, high, 1
         chosen, most = sorted(sizes, reverse=True)[:ENCLOSED], 0.0
         for _, n, m in chosen:
-            low, high = self._apart(mutant, layers, n, m)
+            low, high = self._apart(mutant, layers(), n, m)
             most = max(most, high)
             if low > 0 or most > NOTHING:
                 return low, most, len(chosen)
