@@ -19,7 +19,7 @@ from constructions.decoding import Decoder
 from constructions.evaluate import Program, placement
 from constructions.history import finite_policy, within
 from constructions.links import Values
-from constructions.plain import integers, shown
+from constructions.plain import integers, reals, shown
 from constructions.rewrite import compile_weights, explain
 from constructions.seal import digest
 from constructions.tokens import History, Tokens
@@ -333,9 +333,9 @@ class Construction:
         blocks: tuple[Block, ...] | None = None,
     ) -> list[Probe]:
         """The same for a token matrix of any kind, and the outputs at some of its tokens."""
-        final = inputs.copy()
-        if np.shape(outputs) != (wanted := (len(states), inputs.shape[1])):
-            raise ValueError(f"outputs: wanted shape {wanted}, got {shown(np.shape(outputs))}")
+        final, outputs = inputs.copy(), reals("outputs", outputs, finite=False)
+        if outputs.shape != (wanted := (len(states), inputs.shape[1])):
+            raise ValueError(f"outputs: wanted shape {wanted}, got {outputs.shape}")
         final[states] = outputs
         registers = self.tokens.stream.registers
         ideal = {name: inputs[:, register.slice] for name, register in registers.items()}

@@ -60,8 +60,8 @@ def real(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def reals(name: str, values: Any) -> Float[np.ndarray, "..."]:
-    """Anything array-like as a copy in float64; wanted: finite real numbers.
+def reals(name: str, values: Any, *, finite: bool = True) -> Float[np.ndarray, "..."]:
+    """Anything array-like as a copy in float64; wanted: real numbers, finite ones unless said otherwise.
 
     >>> reals("x", [[True, 2]]).tolist()
     [[1.0, 2.0]]
@@ -78,7 +78,7 @@ def reals(name: str, values: Any) -> Float[np.ndarray, "..."]:
         over="ignore"
     ):  # of wider floats: what is too large for float64 is infinite, and refused
         array = np.array(array, dtype=np.float64)
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}: wanted finite numbers, got {array[where]} at index {where}")
     return array

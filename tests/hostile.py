@@ -59,6 +59,7 @@ NO_NUMBER: dict[str, Any] = {
     "huge, negative": -(10**5000),
     "huge fraction": Fraction(10**400),
     "list": [2],
+    "ragged": ((-2, 4), []),
     "array": np.array([2]),
     "tensor of one": torch.tensor([2]),
     "meta": torch.tensor(2, device="meta"),

@@ -1,5 +1,10 @@
 """Whatever comes to a door, the answer is right, held against the true algorithm, or one clear line."""
 
+import os
+import resource
+import time
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from test_doors import ARRAYS, BASES, DOORS
 
+from constructions import files
 from constructions.history import BanditHistory, EpisodeHistory
 from verify import algorithms
+
+
+HEARD: dict[tuple[str, str], int] = Counter()
+"""Calls by entry point and outcome."""
+LONGEST = [0.0, ""]
+"""Seconds of the longest call, and where it was made."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -21,6 +33,27 @@ def _little_memory():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEIGHTWRIGHT_MEMORY", "0.02")
         yield
+    if path := os.environ.get("WEIGHTWRIGHT_FUZZ_RECORD"):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        lines = [
+            f"{HEARD[door, 'answered']:7} {HEARD[door, REFUSED]:7}  {door}"
+            for door in sorted({d for d, _ in HEARD})
+        ]
+        total = (
+            f"{sum(HEARD.values()):,} calls, longest {LONGEST[0]:.2f} s at {LONGEST[1]}, peak {peak:.2f} GiB"
+        )
+        files.write(path, "\n".join([total, "answered refused  entry point", *lines]) + "\n")
+
+
+def heard(place: str, call, *values, **named):
+    """Knock, and count what comes."""
+    start = time.perf_counter()
+    answer = knock(call, *values, **named)
+    took = time.perf_counter() - start
+    HEARD[place, REFUSED if answer is REFUSED else "answered"] += 1
+    if took > LONGEST[0]:
+        LONGEST[:] = [took, place]
+    return answer
 
 
 CALLS = 10
@@ -122,7 +155,7 @@ def plain(answer) -> bool:
 def test_a_field_is_a_plain_number_or_refused(calls):
     for (door, name), value in calls:
         make, base, *_ = BASES[door]
-        assert plain(knock(make, **base | {name: value}))
+        assert plain(heard(f"{door}: {name}", make, **base | {name: value}))
 
 
 @HARD
@@ -130,7 +163,7 @@ def test_a_field_is_a_plain_number_or_refused(calls):
 def test_a_door_answers_or_refuses(calls):
     for door, value in calls:
         call, name, *_ = ARRAYS.get(door, (DOORS.get(door), None))
-        answer = knock(call, **{name: value}) if name else knock(call, value)
+        answer = heard(door, call, **{name: value}) if name else heard(door, call, value)
         if door.endswith(("policy", "observe")) and answer is not REFUSED:
             assert finite(answer)
 
@@ -188,7 +221,7 @@ def _made(draw, values):
 def test_a_policy_is_that_of_the_true_algorithm_however_its_numbers_are_made(data, kind):
     built = BUILT[kind][0]
     history = data.draw(histories(kind))
-    answer = knock(built.log_probabilities, history)
+    answer = heard(f"{kind}: decided history", built.log_probabilities, history)
     if answer is REFUSED:
         return
     truth = TRUTHS[kind](built.spec, history)
@@ -215,5 +248,5 @@ def test_a_trained_policy_is_finite_or_refused(data, name):
         history = BanditHistory(
             history.contexts * min(scale, 1e307), history.actions, history.rewards * scale
         )
-    answer = knock(trained.log_probabilities, history)
+    answer = heard(f"{name}: trained policy", trained.log_probabilities, history)
     assert answer is REFUSED or finite(answer)
