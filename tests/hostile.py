@@ -59,7 +59,6 @@ NO_NUMBER: dict[str, Any] = {
     "huge, negative": -(10**5000),
     "huge fraction": Fraction(10**400),
     "list": [2],
-    "ragged": ((-2, 4), []),
     "array": np.array([2]),
     "tensor of one": torch.tensor([2]),
     "meta": torch.tensor(2, device="meta"),
@@ -142,6 +141,7 @@ def no_arrays(values: list) -> dict[str, Any]:
 
 
 OBJECTS: dict[str, Any] = {
+    "ragged": ((-2, 4), []),
     "None": None,
     "number": 3,
     "nan": float("nan"),

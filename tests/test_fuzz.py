@@ -20,7 +20,6 @@ from constructions import files
 from constructions.history import BanditHistory, EpisodeHistory
 from verify import algorithms
 
-
 HEARD: dict[tuple[str, str], int] = Counter()
 """Calls by entry point and outcome."""
 LONGEST = [0.0, ""]
