@@ -31,10 +31,15 @@ FLOOR = 0.01
 
 def runs(spec: thompson.Spec, count: int, seed: int = 0, fixed: bool = False) -> list[BanditHistory]:
     """Histories of true Thompson sampling in bandits drawn from the prior, within the bounds of the spec."""
-    stages = [_bandit(np.random.default_rng([seed, n]), spec, fixed) for n in range(count)]
+    stages = bandits(spec, count, seed, fixed)
     players = [algorithms.thompson_decoder(spec, np.random.default_rng([seed, n, 1])) for n in range(count)]
     generators = [np.random.default_rng([seed, n, 2]) for n in range(count)]
     return [run.history for run in rollouts(stages, SideBySide(players), generators)]
+
+
+def bandits(spec: thompson.Spec, count: int, seed: int = 0, fixed: bool = False) -> list:
+    """Bandits drawn from the prior, within the bounds of the spec."""
+    return [_bandit(np.random.default_rng([seed, n]), spec, fixed) for n in range(count)]
 
 
 def _bandit(generator: np.random.Generator, spec: thompson.Spec, fixed: bool):

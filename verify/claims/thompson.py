@@ -29,6 +29,7 @@ from verify.claims import bernoulli, depth
 from verify.claims.linucb import caught
 from verify.mutation import mutants
 from verify.posterior_sweeps import FLOOR, symbols
+from verify.rollout import rollouts
 from verify.strategies import battery
 from verify.sweeps import fit_power
 from verify.theorems import evaluate, thompson_whole
@@ -70,6 +71,8 @@ def report(
     verdicts += _searched(lines, found, f"A={SEARCHED.actions}, {SEARCHED.nodes} lines, P̄ ≥ {FLOOR:g}")
     progress(f"200 posteriors of real runs, {MAIN.nodes:,} nodes")
     verdicts += _policy()
+    progress("histories that the lines have shaped")
+    verdicts += _chance(replace(SEARCHED, rule="random", nodes=128))
     progress("10,000 steps with the same draws")
     verdicts += _sampling()
     progress("sweeps over nodes, poles, depth and horizon")
@@ -203,6 +206,29 @@ def _policy() -> Iterator[Verdict]:
         f"apart, at most {chance.untold:.2g} a decision, and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
         f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand",
     )
+
+
+def _chance(spec: thompson.Spec, runs: int = 8) -> Iterator[Verdict]:
+    """|P̄ − P| of every arm and decision: on histories of others, of which the chance bound speaks, and on the policy's own."""
+    built, stages, generators = thompson.build(spec), posterior_sweeps.bandits(spec, runs), range(runs)
+    own = rollouts(stages, built.decoder(runs), [np.random.default_rng([18, n]) for n in generators])
+    decisions = runs * spec.horizon * spec.actions
+    for whose, histories, source in (
+        ("others, fixed beforehand", posterior_sweeps.runs(spec, runs), "nodes.py, Hoeffding"),
+        ("its own, which its lines have shaped", [run.history for run in own], "not proven: the same number"),
+    ):
+        truth = posterior_sweeps.Posteriors.along(spec, histories, np.arange(spec.horizon))
+        lines = np.exp(np.concatenate([line_policy(spec, history) for history in histories]))
+        apart = np.abs(lines - truth.true.probabilities)
+        yield Verdict(
+            f"{_title(spec)}, {spec.nodes} independent lines: |P̄ − P|, histories of {whose}",
+            source,
+            "size",
+            float(apart.max()),
+            built.chance.distance(0.01 / decisions),
+            note=f"mean {apart.mean():.2g}; stated with probability 0.99 for {decisions:,} arms and decisions together; "
+            f"the oracle's own bar is {truth.true.half_width.max():.1g}",
+        )
 
 
 def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
