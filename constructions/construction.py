@@ -237,13 +237,9 @@ class Construction:
         return program.run(encoded.to(**place), wanted).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
-        """Log-probabilities from output tokens: log softmax of the logits register.
-
-        Raises:
-            ValueError: if they are not finite, as altered weights and hooks can make them.
-        """
+        """Log-probabilities from output tokens: log softmax of the logits register; NaN where altered weights make it so."""
         logits = torch.as_tensor(outputs[..., self.tokens.stream["logits"].slice])
-        return finite_policy(torch.log_softmax(logits, dim=-1).numpy())
+        return torch.log_softmax(logits, dim=-1).numpy()
 
     def log_probabilities(
         self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
@@ -254,7 +250,7 @@ class Construction:
             ValueError: for a history that is not admissible, a precision other than float64 and float32, a device that is
                 not there, or a policy that is not finite.
         """
-        return self.policy(self.outputs([history], dtype, device, logits_only=True)[0])
+        return finite_policy(self.policy(self.outputs([history], dtype, device, logits_only=True)[0]))
 
     @property
     def sites(self) -> Sites:
@@ -286,12 +282,14 @@ class Construction:
                 `log_probabilities` does it, which is the same but for rounding, and sooner by far.
 
         Raises:
-            ValueError: for a history that is not admissible, or a layer, register or block that there is not.
+            ValueError: for a history that is not admissible, a layer, register or block that there is not, or a
+                policy that is not finite.
         """
         sites, encoded = self.sites, self.tokens.encode(history)
         wanted = sites.wanted(layers, registers)
         outputs, kept = run(self.program, sites, encoded, hooks, wanted, literal=literal)
-        return self.policy(outputs[self.tokens.states(history.steps)]), Activations(sites, kept)
+        policy = finite_policy(self.policy(outputs[self.tokens.states(history.steps)]))
+        return policy, Activations(sites, kept)
 
     def run_with_hooks(self, history: History, hooks: Sequence[Hook]) -> Float[np.ndarray, "steps arms"]:
         """The policy at every step if hooks replace what registers hold.

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from constructions import checks
 from constructions.chunks import State
 from constructions.evaluate import placement
+from constructions.history import finite_policy
 from constructions.plain import shown
 from constructions.tokens import History
 
@@ -55,7 +56,9 @@ class Decoder:
             chunk = np.concatenate([self._recorded, chunk], axis=1)
         output = self._advance(chunk, slice(-1, None))
         self._contexts, self._decisions, self._recorded = contexts, self._decisions + 1, None
-        policy = self._construction.policy(output[:, 0])  # last: what it refuses has been taken in
+        policy = finite_policy(
+            self._construction.policy(output[:, 0])
+        )  # last: what it refuses has been taken in
         return policy[0] if self._batch is None else policy
 
     def record(self, action: Any, reward: Any) -> None:

@@ -171,7 +171,7 @@ def test_hooks_on_the_input_act_before_the_first_layer():
         ("ridge", "block: wanted one of ridge estimate, .* or a pair"),
         ((84, "ridge"), "layer: wanted 0..83, or −1 for the last and so on, got 84"),
         ((-85, "ridge"), "layer: wanted 0..83"),
-        ((1, "rigde"), "register: wanted one of .*, got rigde"),
+        ((1, "rigde"), "register: wanted one of .*, got 'rigde'"),
         (3, r"place: wanted \(layer, register\) or a block's name, got 3"),
     ],
 )
