@@ -198,7 +198,7 @@ def test_bad_histories_are_named(parts, message):
 BAD_STEPS = [
     ([np.eye(3)[::-1]], "contexts: wanted the identity"),
     ([np.eye(3), (0, 0.5)], "rewards: wanted 0 or 1, got 0.5"),
-    ([np.eye(3), (3, 1.0)], "actions: wanted arm indices"),
+    ([np.eye(3), (3, 1.0)], r"actions: wanted numbers in 0\.\.2, got 3"),
     ([np.eye(3), np.eye(3)], r"wanted"),
     ([np.eye(2)], "wanted"),
     ([(0, 1.0)], "wanted"),

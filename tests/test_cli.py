@@ -131,6 +131,22 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(command, tmp_pa
     assert (tmp_path / "file").read_text() == ""
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "verify linucb --histories",
+        "verify linucb --mutants",
+        "compare dpt-bernoulli --runs",
+        "sweep --processes",
+    ],
+)
+def test_a_number_that_would_take_months_is_refused(command):
+    shown = CliRunner().invoke(cli.app, [*command.split(), str(10**18)])
+    assert shown.exit_code == 2
+    assert command.split()[-1] in shown.stderr
+    assert "1000" in shown.stderr
+
+
 def test_bad_input_is_one_line_and_no_traceback():
     code = (
         "import sys; sys.argv = ['weightwright', 'plot', 'nowhere']; from verify.__main__ import main; main()"

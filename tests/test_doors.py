@@ -28,7 +28,8 @@ from hostile import NO_NUMBER, NO_WHOLE, OBJECTS, REAL, SIZES, WHOLE, forms, no_
 
 from constructions import linucb, thompson, ucbvi
 from constructions.history import BanditHistory, EpisodeHistory
-from verify import algorithms, cli, environments, exact, probe
+from verify import __main__ as started
+from verify import algorithms, environments, exact, probe
 from verify.train import Run
 from verify.training import recipes
 
@@ -563,12 +564,14 @@ COMMANDS = [
 def test_commands_refuse_in_one_line(command, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["weightwright", *command.split()])
-    start = time.process_time()
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
+    for _ in range(2):  # imports, and types that tests enforce, take their time once
+        start = time.process_time()
+        with pytest.raises(SystemExit) as stopped:
+            knock(started.main)
+        took = time.process_time() - start
     [line] = capsys.readouterr().err.strip().splitlines()[-1:]
     assert stopped.value.code == 2
     assert line.startswith("weightwright: ")
     assert len(line) <= 320
-    assert time.process_time() - start < 2.0
+    assert took < 1.0
     assert not list(tmp_path.iterdir())

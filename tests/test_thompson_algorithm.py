@@ -327,7 +327,7 @@ SEEN = ("observe", np.ones((2, 3)))
     [
         ([("record", 0, 1.0)], "record: wanted a context observed first"),
         ([SEEN, SEEN], "observe: wanted the pending decision recorded"),
-        ([SEEN, ("record", 2, 1.0)], r"actions: wanted arm indices in 0\.\.1, got 2"),
+        ([SEEN, ("record", 2, 1.0)], r"actions: wanted numbers in 0\.\.1, got 2"),
         ([SEEN, ("record", 0, 1.0), ("observe", np.ones((2, 4)))], "dimension 3, got 4"),
     ],
 )
