@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(command, tmp_pa
         "verify linucb --histories",
         "verify linucb --mutants",
         "compare dpt-bernoulli --runs",
-        "sweep --processes",
+        "sweep --workers",
     ],
 )
 def test_a_number_that_would_take_months_is_refused(command):
