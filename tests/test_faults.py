@@ -82,20 +82,20 @@ def test_a_command_that_is_told_to_end_while_it_starts_says_one_line():
     assert (run.returncode, said) == (130, "weightwright: interrupted; files that were written are whole\n")
 
 
-@pytest.fixture
-def full(tmp_path):
-    """A folder on a disk of two megabytes, most of them taken; without the right to mount, files may not grow that far."""
+@pytest.fixture(params=range(2, 9) if PROFILE == "nightly" else [4])
+def full(request, tmp_path):
+    """A folder on a disk of two megabytes with so many pages left; without the right to mount, files may not grow further."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode == 0:
-        (folder / "ballast").write_bytes(bytes(2_080_000))
+        (folder / "ballast").write_bytes(bytes(2**21 - 4096 * request.param))
         yield folder
         subprocess.run(["umount", "-l", str(folder)], check=True)
         return
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096 * request.param, before[1]))
     yield folder
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, kept)
