@@ -117,7 +117,7 @@ def test_what_cannot_be_probed_is_one_clear_error(tmp_path):
         probe.probe(path, only=["luck"])
     with pytest.raises(ValueError, match="registers: wanted an integer >= 10, got 9"):
         probe.Effort(registers=9)
-    with pytest.raises(ValueError, match="shifts: wanted 2 or more, got 1"):
+    with pytest.raises(ValueError, match="shifts: wanted an integer >= 2, got 1"):
         probe.Effort(shifts=1)
 
 
