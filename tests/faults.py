@@ -141,7 +141,10 @@ def kills(count, seed):
             start = time.monotonic()
             assert os.waitpid(started(work, calm), 0)[1] == 0
             took = time.monotonic() - start
-            for number in range(count // len(WORK)):
+            dead, number = 0, -1
+            while dead < count // len(WORK):
+                number += 1
+                assert number < 10 * count, "hardly any was still at work when it was killed"
                 folder.mkdir(exist_ok=True)
                 pid = started(work, folder)
                 if number // 2 % 2:
@@ -154,13 +157,14 @@ def kills(count, seed):
                 status = os.waitpid(pid, 0)[1]
                 ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
                 assert ended in (0, -how, 143), ended  # 143: told to end, and ended cleanly
+                dead += ended != 0
                 files = whole(work, folder)
                 left = len(list(folder.rglob("*.part")))
                 assert left <= 4  # one for each name at most, used again
                 found[
                     f"{work.__name__}: {'killed' if ended else 'ended before'}, {'files' if files else 'nothing yet'}"
                 ] += 1
-                if number % 5 == 4 or number + 1 == count // len(WORK):  # go on to the end, and begin anew
+                if number % 5 == 4 or dead == count // len(WORK):  # go on to the end, and begin anew
                     assert os.waitpid(started(work, folder), 0)[1] == 0
                     assert whole(work, folder) == whole(work, calm)
                     same(work, folder, calm)
