@@ -288,7 +288,8 @@ def test_workers_that_lack_the_function_stop_the_sweep(cluster, tmp_path, monkey
 
 
 def test_records_are_the_same_wherever_they_are_made(cluster, tmp_path):
-    tasks = [(one.key, one) for one in SMALL]
+    few = SMALL[::3]
+    tasks = [(one.key, one) for one in few]
     runs = {"here": sweeping.in_processes(1), "there": sweeping.on_cluster(cluster.scheduler_address)}
     found = {
         name: sweeping.sweep(frontier.evaluate, tasks, tmp_path / name, run) for name, run in runs.items()
@@ -296,8 +297,8 @@ def test_records_are_the_same_wherever_they_are_made(cluster, tmp_path):
     assert found["here"] == found["there"]
     assert all(line["status"] == "done" for line in found["here"].values())
     records = [line["record"] for line in found["here"].values()]
-    assert records[5] == frontier.evaluate(SMALL[5])
-    for one, record in zip(SMALL, records, strict=True):
+    assert records[5] == frontier.evaluate(few[5])
+    for one, record in zip(few, records, strict=True):
         assert (record["algorithm"], record["solver"], record["horizon"], record["error"]) == (
             one.algorithm,
             one.solver,

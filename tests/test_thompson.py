@@ -462,7 +462,9 @@ def test_bad_decoder_calls_are_named_and_change_nothing(spec, call, message):
 
 def test_a_draw_for_each_history_of_a_batch():
     decoder = built(DRAWN).decoder(batch=2)
-    with pytest.raises(ValueError, match=r"draws: wanted shape .2, 2., a vector for each context, got .1, 2."):
+    with pytest.raises(
+        ValueError, match=r"draws: wanted shape .2, 2., a vector for each context, got .1, 2."
+    ):
         decoder.observe(np.stack([THREE, THREE]), np.zeros((1, 2)))
 
 

@@ -40,7 +40,10 @@ def equal(one, other):
     return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.nightly if name == "thompson sampling" else ()) for name in NAMES],
+)
 def test_eight_threads_at_once_get_what_one_after_another_get(name):
     case, barrier = CASES[name], Barrier(8)
     histories = [case.history(seed) for seed in range(8)]
