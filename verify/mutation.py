@@ -1,12 +1,12 @@
 """Does the audit notice? Single weights made wrong, one at a time, and what the audit says of each.
 
-A mutant counts if it changes what comes out for an admissible history. Where float64 sees a change PLAIN times what rounding
-may do, that is so; all else is decided in balls. Then it is
+A mutant counts if it changes what comes out for an admissible history, which is decided in balls. Then it is
 
     caught          the audit fails on it
     within slack    it changes a log-probability, and keeps every promise on all that was tried
-    equivalent      it changes none by more than NOTHING on ENCLOSED histories, with all rounding enclosed: gates with room
-                    to spare, neurons that never fire, signs that do not occur
+    equivalent      it changes none by more than NOTHING on ENCLOSED histories, at the decision where float64 sees the
+                    largest change of each, with all rounding enclosed: gates with room to spare, neurons that never fire,
+                    signs that do not occur
 
 The seal refuses every weight that is not the one that was promised of (constructions/seal.py), whatever it does; `share` is
 of what the promises catch by themselves, as if there were no seal.
@@ -35,8 +35,6 @@ from verify.balls.enclosure import BITS, MOST
 
 NOTHING = 1e-30
 """A change of a log-probability that no promise of float64's size can see."""
-PLAIN = 1000
-"""A change of a log-probability so many times as large as `Construction.rounding` is none of rounding's."""
 ENCLOSED = 10
 """So many histories are enclosed before a mutant is called equivalent."""
 
@@ -142,7 +140,7 @@ class Judge:
         self.built, self.truth, self.lists, self.held = built, truth, lists, held
         self.histories = [[recipe.history(built.spec) for recipe in part] for part in lists]
         self.outputs = [built.policy(built.outputs(part, logits_only=True)) for part in self.histories]
-        self.known: dict[tuple[int, int, int], Balls] = {}
+        self.known: dict[tuple[int, int, int, int], Balls] = {}
 
     @cached_property
     def layers(self) -> tuple[forward.Layer, ...]:
@@ -170,36 +168,36 @@ class Judge:
 
     def change(self, mutant: Construction) -> tuple[float, float, int]:
         """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories."""
-        sizes: list[tuple[float, int, int]] = []
+        sizes: list[tuple[float, int, int, int]] = []
         layers = cache(lambda: forward.compile_layers(mutant, everything=True))
         for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
             after = mutant.policy(mutant.outputs(part, logits_only=True))
-            apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=(1, 2))
-            sizes += [(float(size), n, m) for m, size in enumerate(apart)]
-            if (size := max(sizes)[0]) > PLAIN * self.built.rounding:
-                return size, size, 1
+            apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)
+            for m, row in enumerate(apart):
+                step = len(row) - 1 - int(row[::-1].argmax())  # the last of the largest: it has seen most
+                sizes.append((float(row[step]), n, m, step))
             low, high = self._apart(mutant, layers(), *max(sizes)[1:])
             if low > 0:
                 return low, high, 1
         chosen, most = sorted(sizes, reverse=True)[:ENCLOSED], 0.0
-        for _, n, m in chosen:
-            low, high = self._apart(mutant, layers(), n, m)
+        for _, *where in chosen:
+            low, high = self._apart(mutant, layers(), *where)
             most = max(most, high)
             if low > 0 or most > NOTHING:
                 return low, most, len(chosen)
         return 0.0, most, len(chosen)
 
     def _apart(
-        self, mutant: Construction, layers: Sequence[forward.Layer], n: int, m: int
+        self, mutant: Construction, layers: Sequence[forward.Layer], n: int, m: int, step: int
     ) -> tuple[float, float]:
-        """Bounds on the largest change for one history, with twice the precision until it is decided."""
+        """Bounds on the largest change at one decision of a history, with twice the precision until it is decided."""
         history, bits = self.histories[n][m], BITS + 2 * sum(layer.repeat for layer in layers)
         while True:
             with precision(bits):
                 try:
-                    if (n, m, bits) not in self.known:
-                        self.known[n, m, bits] = _policy(self.built, self.layers, history)
-                    gaps = (self.known[n, m, bits] - _policy(mutant, layers, history)).ravel()
+                    if (n, m, step, bits) not in self.known:
+                        self.known[n, m, step, bits] = _policy(self.built, self.layers, history, step)
+                    gaps = (self.known[n, m, step, bits] - _policy(mutant, layers, history, step)).ravel()
                     low, high = (max(map(float, ends)) for ends in _ends(gaps))
                 except ImpreciseError:
                     low, high = 0.0, math.inf
@@ -217,9 +215,9 @@ def _ends(gaps: Balls) -> tuple[list[arb], list[arb]]:
     return low, [gap.abs_upper() if sure else arb("inf") for gap, sure in zip(gaps, known, strict=True)]
 
 
-def _policy(built: Construction, layers: Sequence[forward.Layer], history: History) -> Balls:
-    """Log-probabilities at every step, in balls of flint's precision."""
-    return log_softmax(forward.logits(built, history, range(history.steps), layers, everywhere=True))
+def _policy(built: Construction, layers: Sequence[forward.Layer], history: History, step: int) -> Balls:
+    """Log-probabilities at one step, in balls of flint's precision; tokens that it does not depend on are left out."""
+    return log_softmax(forward.logits(built, history, [step], layers))
 
 
 def _place(built: Construction, name: str, entry: int) -> tuple[str, str, str]:
