@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("quick", derandomize=True, deadline=None, max_examples=16, print_blob=True)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=10, print_blob=True)
 settings.register_profile("nightly", deadline=None, max_examples=50, print_blob=True)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 settings.load_profile(PROFILE)

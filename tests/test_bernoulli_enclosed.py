@@ -22,7 +22,7 @@ from constructions.thompson.quadrature import _gauss
 from constructions.transformer import SparseMap
 
 BITS = 256
-MANY = 200 if PROFILE == "nightly" else 70
+MANY = 200 if PROFILE == "nightly" else 30
 Counts = list[tuple[int, int]]
 """Successes and failures of each arm."""
 

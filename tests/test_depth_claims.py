@@ -48,6 +48,7 @@ def test_all_hold():
     assert not failing(verdicts)
 
 
+@pytest.mark.nightly
 def test_rounding_is_held_to_its_bound_and_the_policy_to_its_certificate(monkeypatch):
     verdicts, panels = depth.rounding(SPEC)
     assert len(verdicts) == 3

@@ -41,7 +41,7 @@ def named(name: str) -> Case:
 
 @pytest.mark.parametrize("name", ["linucb newton interpolation", "ucbvi narrow"])
 def test_wrong_weights_that_change_the_policy_are_caught(name):
-    found = audited(named(name), 12)
+    found = audited(named(name), 6)
     assert [mutant for mutant in found if mutant.effective and not mutant.caught] == []
     assert any(mutant.caught for mutant in found)
     assert all(mutant.refused for mutant in found)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PROFILE
 from construction_cases import CASES
 from slack_table import EXPLAINED, HIGH, LARGE, SMALL, median, unexplained
 
@@ -12,6 +13,7 @@ from constructions import linucb
 from verify import slack
 
 PAGE = Path(__file__).parents[1] / "docs" / "slack.md"
+FEWER = 120 if PROFILE == "nightly" else 50
 FEW = (
     "linucb one step",
     "thompson two arms zolotarev",
@@ -23,7 +25,7 @@ FEW = (
 
 @pytest.fixture(scope="module")
 def few() -> dict[str, list[slack.Row]]:
-    return {entry.name: replace(entry, histories=120).rows() for entry in SMALL if entry.name in FEW}
+    return {entry.name: replace(entry, histories=FEWER).rows() for entry in SMALL if entry.name in FEW}
 
 
 def test_what_is_promised_is_near_what_is_found(few):

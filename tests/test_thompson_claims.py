@@ -39,6 +39,7 @@ def spoiled(monkeypatch, factor: float = 1.2):
     monkeypatch.setattr(thompson, "build", wrong)
 
 
+@pytest.mark.nightly
 def test_the_policy_is_held_against_the_oracle_and_against_its_own_lines(monkeypatch):
     title = ("total variation, mean", "total variation, worst", "log TS", "|log TF − log P̄|")
     found = list(claims._policy())
