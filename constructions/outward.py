@@ -7,7 +7,10 @@ balls from the numbers that float64 holds, and `above` is the least float64 that
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
+from threading import RLock
 
 from flint import arb, ctx, fmpq
 
@@ -15,9 +18,14 @@ BITS = 200
 """Precision of balls where numbers cancel."""
 
 
-def balls(bits: int = BITS):
-    """A context in which balls are so many bits wide."""
-    return ctx.workprec(bits)
+_ALONE = RLock()
+
+
+@contextmanager
+def balls(bits: int = BITS) -> Iterator[None]:
+    """A context in which balls are so many bits wide; one thread at a time, as flint's precision is that of all threads."""
+    with _ALONE, ctx.workprec(bits):
+        yield
 
 
 def above(ball: arb | float) -> float:

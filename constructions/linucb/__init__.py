@@ -5,7 +5,7 @@ by_newton.py    ours: O(log T) layers of Newton's iteration
 widths.py       the square root of the confidence width, by interpolation or by products
 """
 
-from constructions import checks
+from constructions import checks, outward
 from constructions.construction import Construction
 from constructions.linucb import by_newton
 from constructions.linucb.by_descent import (
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 
+@outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
 def build(spec: Spec) -> Construction:
     """The transformer for a spec, with its certificate.
 

@@ -21,7 +21,7 @@ For "newton" with k steps: layers k + 6 (two arms), k + 3 (sampling), k + 6 + âŒ
 
 import math
 
-from constructions import assemble, checks
+from constructions import assemble, checks, outward
 from constructions.block import Block
 from constructions.construction import Construction
 from constructions.stream import Stream
@@ -34,6 +34,7 @@ from constructions.tokens import BANDIT_INPUTS, BanditTokens, admitted_norms, ad
 __all__ = ["BernoulliSpec", "Spec", "build", "complete", "whitener"]
 
 
+@outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
 def build(spec: Spec | BernoulliSpec) -> Construction:
     """The transformer for a spec, with its certificate: for linear bandits, or for Bernoulli arms.
 

@@ -11,7 +11,7 @@ look-up values and exact arithmetic their logits are Q̂_h(s, ·)/τ, for all re
 in float64; what that leaves in exact arithmetic is the certificate.
 """
 
-from constructions import checks, limits
+from constructions import checks, limits, outward
 from constructions.construction import Construction
 from constructions.ucbvi import narrow, slim, theorem
 from constructions.ucbvi.spec import Form, Spec
@@ -19,6 +19,7 @@ from constructions.ucbvi.spec import Form, Spec
 __all__ = ["Form", "Spec", "build", "narrow", "slim", "theorem"]
 
 
+@outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
 def build(spec: Spec) -> Construction:
     """The transformer for a spec.
 

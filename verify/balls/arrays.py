@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import sparse
 
+from constructions import outward
 from constructions.sparsity import columns, edges, shape
 
 ZERO = arb(0)
@@ -40,11 +41,8 @@ class ImpreciseError(ValueError):
 @contextmanager
 def precision(bits: int) -> Iterator[None]:
     """So many bits for everything inside."""
-    before, ctx.prec = ctx.prec, bits
-    try:
+    with outward.balls(bits):
         yield
-    finally:
-        ctx.prec = before
 
 
 def balls(values: Any) -> Balls:
