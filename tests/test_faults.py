@@ -12,6 +12,7 @@ from pathlib import Path
 import damage
 import pytest
 from conftest import PROFILE
+from faults import one_by_one
 
 from constructions import files
 from verify import cli_models, sweeping, train
@@ -125,11 +126,6 @@ def test_a_sweep_on_a_full_disk_goes_on_where_there_is_room(full):
         lines = sweeping.sweep(lambda number: "x" * 20_000, tasks, path, one_by_one)
         assert [line["status"] for line in lines.values()] == ["done"] * 8
         assert path.read_bytes().count(b"\n") == 8
-
-
-def one_by_one(function, tasks):
-    for key, task in tasks:
-        yield sweeping.attempt(function, key, task)
 
 
 def test_a_read_only_file_system_is_told_before_any_work(tmp_path):

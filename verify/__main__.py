@@ -33,9 +33,8 @@ def main() -> None:
             print("weightwright: interrupted; files that were written are whole", file=sys.stderr)
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(
-                128 + received[0]
-            )  # at once: workers see it and go, though they are in the middle of a task
+            # at once: workers see it and go, though they are in the middle of a task
+            os._exit(128 + received[0])
         if not isinstance(error, (ValueError, OSError, MemoryError)):
             raise
         line = " ".join(str(error).split()) or type(error).__name__

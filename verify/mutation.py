@@ -19,7 +19,6 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -138,14 +137,10 @@ class Judge:
 
     def __init__(self, built: Construction, truth: Truth, lists: list[list[Recipe]], held: dict[str, Any]):
         self.built, self.truth, self.lists, self.held = built, truth, lists, held
+        self.layers = forward.compile_layers(built, everything=True)
         self.histories = [[recipe.history(built.spec) for recipe in part] for part in lists]
         self.outputs = [built.policy(built.outputs(part, logits_only=True)) for part in self.histories]
         self.known: dict[tuple[int, int, int, int], Balls] = {}
-
-    @cached_property
-    def layers(self) -> tuple[forward.Layer, ...]:
-        """The original's, in balls."""
-        return forward.compile_layers(self.built, everything=True)
 
     def __call__(
         self, mutant: Construction
@@ -169,19 +164,19 @@ class Judge:
     def change(self, mutant: Construction) -> tuple[float, float, int]:
         """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories."""
         sizes: list[tuple[float, int, int, int]] = []
-        layers = cache(lambda: forward.compile_layers(mutant, everything=True))
+        layers = forward.compile_layers(mutant, everything=True)
         for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
             after = mutant.policy(mutant.outputs(part, logits_only=True))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)
             for m, row in enumerate(apart):
                 step = len(row) - 1 - int(row[::-1].argmax())  # the last of the largest: it has seen most
                 sizes.append((float(row[step]), n, m, step))
-            low, high = self._apart(mutant, layers(), *max(sizes)[1:])
+            low, high = self._apart(mutant, layers, *max(sizes)[1:])
             if low > 0:
                 return low, high, 1
         chosen, most = sorted(sizes, reverse=True)[:ENCLOSED], 0.0
         for _, *where in chosen:
-            low, high = self._apart(mutant, layers(), *where)
+            low, high = self._apart(mutant, layers, *where)
             most = max(most, high)
             if low > 0 or most > NOTHING:
                 return low, most, len(chosen)

@@ -4,8 +4,6 @@ Arrays are NumPy's, of objects: sums and products are those of the balls. Precis
 while by `precision`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,11 +36,8 @@ class ImpreciseError(ValueError):
     """So many bits do not decide what has to be decided; more may."""
 
 
-@contextmanager
-def precision(bits: int) -> Iterator[None]:
-    """So many bits for everything inside."""
-    with outward.balls(bits):
-        yield
+precision = outward.balls
+"""So many bits for everything inside."""
 
 
 def balls(values: Any) -> Balls:

@@ -210,8 +210,8 @@ def _policy() -> Iterator[Verdict]:
 
 def _chance(spec: thompson.Spec, runs: int = 8) -> Iterator[Verdict]:
     """|P̄ − P| of every arm and decision, on histories of others, of which the chance bound speaks, and on its own."""
-    built, stages, generators = thompson.build(spec), posterior_sweeps.bandits(spec, runs), range(runs)
-    own = rollouts(stages, built.decoder(runs), [np.random.default_rng([18, n]) for n in generators])
+    built, stages = thompson.build(spec), posterior_sweeps.bandits(spec, runs)
+    own = rollouts(stages, built.decoder(runs), [np.random.default_rng([18, n]) for n in range(runs)])
     decisions = runs * spec.horizon * spec.actions
     for whose, histories, source in (
         ("others, fixed beforehand", posterior_sweeps.runs(spec, runs), "nodes.py, Hoeffding"),
