@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soft_ucb1
 from by_definition import by_definition
-from flint import arb, arb_mat, fmpq
+from flint import arb, arb_mat, ctx, fmpq
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny_cases import CASES as TINY
@@ -476,7 +476,7 @@ def test_a_certificate_of_0_is_kept_by_no_error_and_by_no_error_that_can_be_told
 
 
 def test_precision_is_put_back():
-    before = arrays.ctx.prec
+    before = ctx.prec
     with pytest.raises(ZeroDivisionError), arrays.precision(77):
         raise ZeroDivisionError
-    assert arrays.ctx.prec == before
+    assert ctx.prec == before
