@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -9,7 +10,8 @@ from threading import Barrier
 import numpy as np
 import pytest
 import torch
-from tiny_cases import CASES
+from flint import ctx
+from tiny_cases import CASES, PACKAGES
 
 from constructions.construction import Construction
 from constructions.history import BanditHistory
@@ -58,6 +60,26 @@ def test_eight_threads_at_once_get_what_one_after_another_get(name):
     with ThreadPoolExecutor(8) as pool:
         for found, wanted in zip(pool.map(ask, histories), alone, strict=True):
             assert all(equal(one, wanted) for one in found)
+
+
+def bounds(case):
+    """A construction made afresh, by all that balls have a say in."""
+    built = PACKAGES[case.package].build(case.spec)
+    return [built.certificate, *((block.name, block.promise) for block in built.blocks)]
+
+
+def test_threads_that_build_at_once_get_the_bounds_of_one_that_builds_alone():
+    """Flint's precision is that of all threads: each works at its own, and leaves the one that was there."""
+    cases, before, interval = [CASES[name] for name in NAMES[:3]], ctx.prec, sys.getswitchinterval()
+    alone = [bounds(case) for case in cases]
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            for _ in range(3):
+                assert list(pool.map(bounds, cases * 2)) == alone * 2
+    finally:
+        sys.setswitchinterval(interval)
+    assert ctx.prec == before
 
 
 def asked(built: Construction, history):

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from constructions import checks
+from constructions import checks, outward
 from constructions.assemble import assemble, clip_radius
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step
 from constructions.construction import Construction
@@ -115,6 +115,7 @@ def power(spec: Spec, stream: Stream, counted: Block, exponent: float, to: str) 
     )
 
 
+@outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
 def build(spec: Spec) -> Construction:
     """The transformer for a spec, with its certificate.
 
