@@ -193,6 +193,8 @@ def _policy() -> Iterator[Verdict]:
     counted = ideal >= FLOOR
     gaps = np.abs(np.log(found / np.where(counted, ideal, found))).max(axis=1)
     history, step = divmod(int(gaps.argmax()), len(steps))
+    told = chance.untold < 1
+    untold = f"at most {chance.untold:.2g} a decision" if told else "not bounded at this separation"
     yield Verdict(
         f"{title}: |log TF − log P̄|, P̄ the mean over the nodes, where P̄ ≥ {FLOOR:g}",
         "lines.py, deterministic",
@@ -203,7 +205,7 @@ def _policy() -> Iterator[Verdict]:
         main=True,
         enclosed=enclosed(built, algorithms.thompson, histories[history], int(steps[step])),
         note=f"certified total variation from P̄ {certified:.2g}; left to chance: a direction that does not tell two arms "
-        f"apart, at most {chance.untold:.2g} a decision, and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
+        f"apart ({untold}), and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
         f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand",
     )
 
