@@ -13,6 +13,7 @@ import numpy as np
 
 from constructions.block import Block, Head, Step, Units
 from constructions.links import Link, stack
+from constructions.outward import power_of_two
 from constructions.stream import Stream
 from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer
 
@@ -49,7 +50,7 @@ def assemble(
 def clip_radius(inputs: Sequence[float], blocks: Sequence[Block]) -> float:
     """A power of two above the norm of every token at every layer: of the inputs' norms and of all that blocks write."""
     norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
-    return 2.0 ** (1 + math.ceil(math.log2(norm)))
+    return 2 * power_of_two(norm)
 
 
 def check(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> None:

@@ -7,7 +7,6 @@
 Queries, keys and values are links (links.py): everything here names registers, never stream indices.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -238,7 +237,7 @@ class Position:
 
 def gate_size(bound: float) -> float:
     """A power of two above a bound."""
-    return 2.0 ** math.ceil(math.log2(bound * (1 + 2**-20)))
+    return outward.power_of_two(bound * (1 + 2**-20))
 
 
 def own_heads(

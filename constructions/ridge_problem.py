@@ -25,7 +25,8 @@ class RidgeSpec(Protocol):
 
 def largest_eigenvalue(spec: RidgeSpec) -> float:
     """S = λ + (T − 1)B_a²: bound on the eigenvalues of λI + Σ a_j a_jᵀ, for actions as long as the door lets in."""
-    return spec.ridge + max(spec.horizon - 1, 1) * admitted_norms(spec)[1] ** 2
+    high = admitted_norms(spec)[1]
+    return spec.ridge + max(spec.horizon - 1, 1) * (high * high)
 
 
 def first_layer(spec: RidgeSpec, stream: Stream, source: str, reward_max: float) -> list[Block]:

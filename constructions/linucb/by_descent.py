@@ -31,7 +31,7 @@ from constructions.construction import Construction
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec, clip_radius
 from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
-from constructions.outward import above, below
+from constructions.outward import above, below, nearest
 from constructions.primitives import copying, descent, product
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.stream import Stream
@@ -113,9 +113,9 @@ def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
 def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
     """Depths and error split as printed in the proof of Theorem approx_smooth_linucb."""
     low, high = spec.action_norm  # the paper's own bounds
-    smooth, horizon, ridge = high**2 + spec.ridge, spec.horizon, spec.ridge
+    smooth, horizon, ridge = high * high + spec.ridge, spec.horizon, spec.ridge
     ridge_error = spec.error * spec.temperature / (12 * high)
-    inverse_error = low**2 / (2 * smooth * horizon * high)
+    inverse_error = low * low / (2 * smooth * horizon * high)
     if spec.exploration:
         split = (
             low * spec.temperature * spec.error / (12 * math.sqrt(horizon * smooth) * spec.exploration * high)
@@ -124,9 +124,12 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
 
     def depth(start: float, error: float) -> int:
         if spec.solver == "gd":
-            return max(1, math.ceil(2 * method.condition * math.log(start / error)))
+            return max(1, math.ceil(2 * method.condition * nearest(arb.log, start / error)))
         return max(
-            1, math.ceil(2 * math.sqrt(method.condition) * math.log((1 + method.condition) * start / error))
+            1,
+            math.ceil(
+                2 * math.sqrt(method.condition) * nearest(arb.log, (1 + method.condition) * start / error)
+            ),
         )
 
     loops = (

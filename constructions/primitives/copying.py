@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from constructions.block import EXACT, UNIT, Block, Bound, Head, Position, Promise, Step, signed_units
 from constructions.links import Values, held, read, stack
+from constructions.outward import power_of_two
 from constructions.stream import Register
 
 
@@ -152,7 +153,7 @@ def times_index(
     >>> len(block.steps[0].heads)
     1
     """
-    place, gate = Position.of(position), 2.0 ** math.ceil(math.log2(tokens))
+    place, gate = Position.of(position), power_of_two(tokens)
     value = scale * stack(*(read(register) for register in what))
     query = stack(place.square, -gate * place.square, place.one)
     head = Head(f"{to[0].name} × i", query, stack(place.one, place.one, gate * place.square), value, to)

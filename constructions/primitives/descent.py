@@ -73,7 +73,7 @@ from constructions.block import (
     signed_units,
 )
 from constructions.links import Link, Values, blank, grams, held, read, stack
-from constructions.outward import above, balls, below
+from constructions.outward import above, balls, below, nearest
 from constructions.stream import Register
 
 Solver = Literal["gd", "agd", "chebyshev"]
@@ -143,8 +143,8 @@ class Descent:
         """
         if self.solver != "chebyshev":
             return [(self.step_size, self.momentum)] * depth
-        g = self.momentum
-        momenta = [(g**2 + g ** (2 * k)) / (1 + g ** (2 * k + 2)) for k in range(1, depth + 1)]
+        g, steps = arb(self.momentum), np.arange(1.0, depth + 1)
+        momenta = nearest(lambda k: (g * g + g ** (2 * k)) / (1 + g ** (2 * k + 2)), steps).tolist()
         first = self.step_size * 2 / (1 + 1 / self.condition)
         return [(first * (1 + last), now) for last, now in zip([0.0, *momenta], momenta, strict=False)]
 
@@ -167,7 +167,7 @@ class Descent:
 
     def residual(self, depth: int) -> float:
         """ε_depth = sup |e_depth| over [1/κ, 1], and what rounding of λ adds; ∞ for steps that may diverge."""
-        if self.step_size * (self.action_max**2 + self.ridge) > 1 + 1e-9:
+        if self.step_size * (self.action_max * self.action_max + self.ridge) > 1 + 1e-9:
             return math.inf
         with balls():
             return above(self.envelope(self.slowest, depth) + ROUNDED)
@@ -191,8 +191,9 @@ class Descent:
         what they round.
         """
         if self.solver == "chebyshev":
-            return 8 / (1 - self.momentum) ** 2
-        return 1 / (1 - math.sqrt(self.momentum)) ** 2 if self.solver == "agd" else self.condition
+            return 8 / (1 - self.momentum) / (1 - self.momentum)
+        root = 1 - math.sqrt(self.momentum)
+        return 1 / (root * root) if self.solver == "agd" else self.condition
 
     def iterates(
         self,

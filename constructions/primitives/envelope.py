@@ -30,7 +30,7 @@ from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Promise, Step, Surrogate, Units
 from constructions.links import Link, Values, held, read, repeat_rows, stack
-from constructions.outward import above, balls
+from constructions.outward import above, balls, nearest
 from constructions.primitives.interpolation import Interpolant, neurons
 from constructions.primitives.stored import pieces
 from constructions.stream import Register
@@ -99,13 +99,13 @@ def exponential(high: float, relative: float, absolute: float) -> Envelope:
     _check_knots("exponential", (high - math.log(absolute) + 2) / math.sqrt(8 * relative))
 
     def fits(start: float, stop: float) -> bool:
-        slope = math.exp(start) * math.expm1(stop - start) / (stop - start)
-        top = min(max(math.log(slope / (1 + relative)), start), stop)
-        chord = math.exp(start) + slope * (top - start)
-        return chord - (1 + relative) * math.exp(top) <= absolute * (1 - SLACK)
+        slope = nearest(arb.exp, start) * nearest(arb.expm1, stop - start) / (stop - start)
+        top = min(max(nearest(arb.log, slope / (1 + relative)), start), stop)
+        chord = nearest(arb.exp, start) + slope * (top - start)
+        return chord - (1 + relative) * nearest(arb.exp, top) <= absolute * (1 - SLACK)
 
-    knots = _furthest(fits, math.log(absolute), high)
-    values = np.exp(knots)
+    knots = _furthest(fits, nearest(arb.log, absolute), high)
+    values = nearest(arb.exp, knots)
     lowest, highest, first = arb("inf"), arb(0), float(values[0])
     with balls():
         for left, right, slope, value in pieces(Interpolant(knots, values)):
@@ -127,12 +127,15 @@ def logarithm(high: float, absolute: float) -> Envelope:
     _check_knots("logarithm", 2 * math.sqrt(high / (8 * absolute)))
 
     def fits(start: float, stop: float) -> bool:
-        slope = math.log1p((stop - start) / (start + absolute)) / (stop - start)
+        slope = nearest(arb.log1p, (stop - start) / (start + absolute)) / (stop - start)
         low = min(max(1 / slope, start), stop)
-        return math.log(start + absolute) + slope * (low - start) - math.log(low) >= SLACK * absolute
+        return (
+            nearest(arb.log, start + absolute) + slope * (low - start) - nearest(arb.log, low)
+            >= SLACK * absolute
+        )
 
     knots = _furthest(fits, 0.0, high)
-    values = np.log(knots + absolute)
+    values = nearest(arb.log, knots + absolute)
     missing, excess = arb(0), arb(0)
     with balls():
         for left, right, slope, value in pieces(Interpolant(knots, values, left=True)):

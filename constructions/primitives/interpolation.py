@@ -22,10 +22,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float, Int
 
 from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, Units
 from constructions.links import Link, Values, held, read, repeat_rows, stack
+from constructions.outward import nearest
 from constructions.stream import Register
 
 
@@ -104,14 +106,14 @@ def square_root(low: float, high: float, error: float) -> Interpolant:
     """
     if not 0 < low < high or not error > 0:
         raise ValueError(f"square_root: wanted 0 < low < high and error > 0, got {low}, {high}, {error}")
-    if high**0.25 / (2 * math.sqrt(error)) > MOST_KNOTS:
+    if math.sqrt(math.sqrt(high)) / (2 * math.sqrt(error)) > MOST_KNOTS:
         raise ValueError(
             f"square_root: wanted an error that {MOST_KNOTS:,} knots can reach on [0, {high:g}], got {error:g}"
         )
     roots = [math.sqrt(low)]
     while roots[-1] < math.sqrt(high):
         p = roots[-1]
-        roots.append(p + 4 * error + 2 * math.sqrt(4 * error**2 + 4 * error * p))
+        roots.append(p + 4 * error + 2 * math.sqrt(4 * error * (error + p)))
     roots[-1] = math.sqrt(high)
     knots = np.square(roots)
     knots[[0, -1]] = low, high  # not their roots squared, which are rounded
@@ -165,13 +167,13 @@ def power(exponent: float, low: float, high: float, spread: float) -> Interpolan
     shorter, longer = 0.0, step  # g − 1
     for _ in range(60):
         middle = (shorter + longer) / 2
-        enough = middle * (1 + middle) ** (exponent / 2) <= step
+        enough = middle * nearest(lambda x: x ** (arb(exponent) / 2), 1 + middle) <= step
         shorter, longer = (middle, longer) if enough else (shorter, middle)
-    count = math.ceil(math.log(high / low) / math.log1p(shorter)) + 1
+    count = math.ceil(nearest(arb.log, high / low) / nearest(arb.log1p, shorter)) + 1
     if count > MOST_KNOTS:
         raise ValueError(f"power: wanted a spread that {MOST_KNOTS:,} knots can reach, got {spread:g}")
-    knots = np.geomspace(low, high, count)
-    return Interpolant(knots, (1 - spread) * knots**-exponent, left=True)
+    knots = nearest(lambda k: low * (arb(high) / low) ** (k / (count - 1)), np.arange(count, dtype=float))
+    return Interpolant(knots, (1 - spread) * nearest(lambda x: x ** -arb(exponent), knots), left=True)
 
 
 def scaled(interpolant: Interpolant, factor: float) -> Interpolant:

@@ -12,6 +12,7 @@ is interpolated at the integers: one neuron a value.
 fed by the squares of n and N. It needs integers; for real x in [0, K], K relu(x/K − (N − y)²) is x·[N = y], K + 1 neurons.
 """
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -139,7 +140,12 @@ def one_hot(name: str, source: str, *, of: Register, to: Register, one: Register
         return (held(values, of) == levels + 1).astype(float)
 
     return Block(
-        name, source, (Step((), (units,)),), to, truth, Promise(f"integers ≤ {size}", EXACT, EXACT, size**0.5)
+        name,
+        source,
+        (Step((), (units,)),),
+        to,
+        truth,
+        Promise(f"integers ≤ {size}", EXACT, EXACT, math.sqrt(size)),
     )
 
 

@@ -111,7 +111,7 @@ def normal_equations(
         vector = np.cumsum(a * held(values, reward), axis=0)
         return np.concatenate([matrix, i * matrix, vector, i * vector], axis=1)
 
-    largest, tokens = ridge + horizon * action_max**2, 2 * horizon
+    largest, tokens = ridge + horizon * action_max * action_max, 2 * horizon
     right = math.sqrt(horizon) * reward_max * math.sqrt(largest)
     size = tokens * math.hypot(largest * math.sqrt(dim), right)
     own = Bound(0.0, UNIT * 4 * tokens * size)

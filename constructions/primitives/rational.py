@@ -31,7 +31,7 @@ import numpy as np
 from flint import arb, fmpq
 from jaxtyping import Float
 
-from constructions.outward import above, balls
+from constructions.outward import above, balls, nearest
 
 MOST_POLES = 1000
 ROUNDED = 1e-3
@@ -121,10 +121,10 @@ def _fewest(kind: str, ridge: float, largest: float, error: float) -> Rational:
 
 
 def _pade(ridge: float, largest: float, count: int) -> Rational:
-    ratio = (largest / ridge) ** 0.25
-    power = ((ratio - 1) / (ratio + 1)) ** (2 * count + 1)
+    ratio = math.sqrt(math.sqrt(largest / ridge))
+    power = nearest(lambda x: x ** (2 * count + 1), (ratio - 1) / (ratio + 1))
     middle, angle = math.sqrt(ridge * largest), np.arange(1, count + 1) * math.pi / (2 * count + 1)
-    a, b = 2 / (2 * count + 1) * np.sin(angle) ** 2, np.cos(angle) ** 2
+    a, b = 2 / (2 * count + 1) * nearest(arb.sin, angle) ** 2, nearest(arb.cos, angle) ** 2
     root, shifts = math.sqrt(middle), ridge + middle * (1 - b) / b
     return Rational(root * (1 + 2 * count), -root * a * middle / b**2, shifts, 2 * power / (1 - power))
 
@@ -147,9 +147,9 @@ def _pade_error(rule: Rational, ridge: arb, largest: arb) -> arb:
 def _zolotarev(ridge: float, largest: float, count: int) -> tuple[Rational, list[float]]:
     """The rule, and points between those where its error is largest."""
     cotangents, dn = _jacobi(np.arange(1, 2 * count) / (2 * count), ridge / largest)
-    c = cotangents**-2.0  # c_1 … c_{2m−1}: the odd ones are poles
+    c = 1 / cotangents**2  # c_1 … c_{2m−1}: the odd ones are poles
     poles, zeros = c[0::2], c[1::2]
-    at = np.concatenate([[1.0], dn**-2.0, [largest / ridge]])
+    at = np.concatenate([[1.0], 1 / dn**2, [largest / ridge]])
     weights = np.array([np.prod((zeros - p) / (np.delete(poles, n) - p)) for n, p in enumerate(poles)])
     sizes = np.sqrt(at) * (weights / (at[:, None] + poles)).sum(-1)
     high, low = float(sizes.max()), float(sizes.min())
@@ -168,7 +168,7 @@ def _jacobi(parts: Float[np.ndarray, " points"], complement: float):
             break
         a, g = middle, math.sqrt(a * g)
     angle = parts * (math.pi / 2)
-    ratio, dn = np.cos(angle) / np.sin(angle), np.ones_like(parts)
+    ratio, dn = nearest(arb.cot, angle), np.ones_like(parts)
     c = middle * ratio
     for a, g in reversed(means):
         ratio = ratio * c

@@ -52,8 +52,9 @@ def scales(spread: float, steps: int) -> list[float]:
     """
     low, high, found = 1 - spread, 1 + spread, []
     for _ in range(steps):
-        found.append(math.sqrt(3 / (high**2 + high * low + low**2)))
-        low, high = found[-1] / 2 * low * (3 - (found[-1] * low) ** 2), 1.0
+        found.append(math.sqrt(3 / (high * high + high * low + low * low)))
+        scaled = found[-1] * low
+        low, high = scaled / 2 * (3 - scaled * scaled), 1.0
     return [*found, 2 / (1 + low)]
 
 
@@ -61,7 +62,7 @@ def weights(spread: float, steps: int) -> list[tuple[float, float]]:
     """(p, q) of each step, t ↦ pt − qt³."""
     *factors, last = scales(spread, steps)
     ends = [1.0] * (steps - 1) + [last]
-    return [(end * 1.5 * a, end * a**3 / 2) for end, a in zip(ends, factors, strict=True)]
+    return [(end * 1.5 * a, end * (a * a * a) / 2) for end, a in zip(ends, factors, strict=True)]
 
 
 def error(spread: float, steps: int) -> float:

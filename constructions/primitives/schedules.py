@@ -76,7 +76,7 @@ def inverse(ridge: float, largest: float, steps: int) -> Inverse:
     """
     scales = [1 + error for error in inverse_errors(ridge, largest, steps)[1:]]
     start = 2 / (ridge + largest)
-    constant, slope = 2 * scales[0] * start, scales[0] * start**2
+    constant, slope = 2 * scales[0] * start, scales[0] * start * start
     errors = []
     with balls():
         ends = arb(ridge), arb(largest)
@@ -104,7 +104,7 @@ def inverses(ridge: float, largest: float) -> Iterator[Inverse]:
 
 def _most(ridge: float, largest: float) -> int:
     """So many steps bring ‖E‖ down to one rounding in exact arithmetic, and a few more."""
-    return 10 + math.ceil(max(0.0, math.log2(largest / ridge)) / 2)
+    return 10 + math.ceil(max(0, math.frexp(largest / ridge)[1]) / 2)
 
 
 def root_scales(ridge: float, largest: float, steps: int) -> list[tuple[float, float, float]]:
@@ -115,8 +115,8 @@ def root_scales(ridge: float, largest: float, steps: int) -> list[tuple[float, f
     """
     low, high, found = math.sqrt(ridge / largest), 1.0, []
     for _ in range(steps):
-        scale = math.sqrt(3 / (high**2 + high * low + low**2))
-        ends = [scale / 2 * x * (3 - (scale * x) ** 2) for x in (low, high)]
+        scale = math.sqrt(3 / (high * high + high * low + low * low))
+        ends = [x / 2 * (3 - x * x) for x in (scale * low, scale * high)]
         low, high = min(ends), 1.0  # the largest value of x(3 − x²)/2 is 1, at x = 1
         found.append((scale, low, high))
     return found
@@ -125,7 +125,7 @@ def root_scales(ridge: float, largest: float, steps: int) -> list[tuple[float, f
 def root_start(steps: tuple[tuple[float, float], ...], largest: float) -> tuple[float, float, float, float]:
     """Weights of the first step: Z = z₀I − z₁A and Y = y₀A − y₁A²."""
     p, q = steps[0]
-    return p, q / largest, p / largest, q / largest**2
+    return p, q / largest, p / largest, q / largest / largest
 
 
 def inverse_root(ridge: float, largest: float, steps: int) -> Root:
@@ -138,7 +138,7 @@ def inverse_root(ridge: float, largest: float, steps: int) -> Root:
     '1.0e-13'
     """
     scales = root_scales(ridge, largest, steps)
-    weights = tuple((1.5 * a, 0.5 * a**3) for a, _, _ in scales)
+    weights = tuple((1.5 * a, 0.5 * (a * a * a)) for a, _, _ in scales)
     middle = (1 + scales[-1][1]) / 2
     with balls():
         z0, z1, y0, y1 = map(arb, root_start(weights, largest))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Promise, Step, Units
 from constructions.links import Values, read, repeat_rows, stack
+from constructions.outward import power_of_two
 from constructions.stream import Register
 
 
@@ -33,7 +34,7 @@ def by_one_hot(
     count, span = choice.size, to.size
     if options.size != count * span:
         raise ValueError(f"{name}: wanted options of size {count * span}, got {options.size}")
-    gate_size = 2.0 ** math.ceil(math.log2(bound))
+    gate_size = power_of_two(bound)
     gate = gate_size * repeat_rows(read(choice), span) - gate_size * repeat_rows(read(one), count * span)
     entries = np.tile(np.arange(span), 2 * count)
     signs = np.repeat([1.0, -1.0], count * span)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 from numpy.polynomial import chebyshev
 
@@ -36,6 +37,7 @@ from constructions.block import (
     own_linear,
 )
 from constructions.links import Link, blank, held, read, side_by_side, stack, tile
+from constructions.outward import nearest
 from constructions.stream import Register
 
 
@@ -122,7 +124,7 @@ def analytic(
         if rounding(degree) >= error:
             raise ValueError(f"analytic: wanted an error that float64 can reach, got {error:g}")
     values = np.asarray(function(middle + half * _cosines(degree)[1]), dtype=float)
-    coefficients = _cosines(degree) @ values * 2 / (degree + 1)
+    coefficients = (_cosines(degree) * values).sum(1) * 2 / (degree + 1)
     coefficients[0] /= 2
     return Series(coefficients, low, high, error)
 
@@ -131,7 +133,7 @@ def _cosines(degree: int) -> Float[np.ndarray, "terms points"]:
     """T_k at the zeros of T_{degree+1}; angles are reduced as integers."""
     points = degree + 1
     turns = np.outer(np.arange(points), 2 * np.arange(points) + 1) % (4 * points)
-    return np.cos(turns * (np.pi / (2 * points)))
+    return nearest(lambda turn: arb.cos_pi(turn / (2 * points)), turns.astype(float))
 
 
 def function(

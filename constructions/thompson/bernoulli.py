@@ -66,7 +66,7 @@ from constructions.assemble import assemble
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Surrogate, Units
 from constructions.construction import Construction
 from constructions.links import Link, Values, pick, read, repeat_rows, stack
-from constructions.outward import above
+from constructions.outward import above, power_of_two
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.stream import Register, Stream
@@ -103,7 +103,7 @@ def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
     logits = _logarithm("logits log p_k", plan.logits, share, stream["logits"], one)
     blocks = (counted, factor, density, cdf, log_cdf, share, logits)
     norm = math.hypot(4 * spec.horizon**2, arms + 1, *(block.promise.magnitude for block in blocks))
-    radius = 2.0 ** (2 + math.ceil(math.log2(norm)))
+    radius = 4 * power_of_two(norm)
     transformer = assemble(stream, BANDIT_INPUTS, [[block] for block in blocks], radius)
     tokens = BanditTokens(stream, spec, bernoulli=True)
     return Construction(spec, tokens, blocks, transformer, plan.certificate)

@@ -1,6 +1,5 @@
 """What a Bernoulli Thompson sampling transformer is built for, and what it is built of."""
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -207,5 +206,5 @@ def plan(spec: BernoulliSpec) -> Plan:
     log_cdf = envelope.logarithm(highest_cdf, budget["log_cdf"] / arms)
     highest = above(longest + (arms - 1) * (arb(highest_cdf) + log_cdf.absolute).log())
     share = envelope.exponential(highest, (1 - ABSOLUTE) * last, ABSOLUTE * last / arms)
-    logits = envelope.logarithm(math.exp(spec.error), budget["logits"] / arms)
+    logits = envelope.logarithm(above(arb(spec.error).exp()), budget["logits"] / arms)
     return Plan(arms, nodes, factorials, drift, density, log_cdf, share, logits, lift)

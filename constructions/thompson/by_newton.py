@@ -203,7 +203,7 @@ def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
 
     theta = posterior.largest_ratio(spec)
     condition = largest / spec.ridge
-    rounding = UNIT * 64 * dim * (condition**1.5 + 2 * spec.horizon * math.sqrt(condition)) * theta
+    rounding = UNIT * 64 * dim * (condition + 2 * spec.horizon) * math.sqrt(condition) * theta
     bound = Bound(outward.product(chosen.relative, theta), rounding)
     return Block(
         "Σ^-0.5 b/√r",

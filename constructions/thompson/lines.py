@@ -39,17 +39,16 @@ from dataclasses import dataclass
 import numpy as np
 from flint import arb
 from jaxtyping import Float, Int
-from scipy.special import ndtr, ndtri
 
 from constructions import checks, limits
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
 from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
-from constructions.outward import above, below
+from constructions.outward import above, below, nearest, power_of_two
 from constructions.primitives import clipping, interpolation, maximum, stored
 from constructions.stream import Register, Stream
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
-from constructions.thompson.nodes import APART, Rule, resolution
+from constructions.thompson.nodes import APART, Rule, normal_quantile, resolution
 from constructions.thompson.spec import FLOOR, Spec
 
 SOURCE = "Theorem approx_thompson_linear, step 4, lines"
@@ -105,7 +104,7 @@ def plan(spec: Spec) -> Plan:
         middle = (low + high) / 2
         low, high = (middle, high) if whole(middle) <= wanted else (low, middle)
     budget = low / 2  # for one end of the interval
-    cut = -float(ndtri(0.02 * budget))
+    cut = -nearest(normal_quantile, 0.02 * budget)
     spread, shift = 0.4 * budget, 0.05 * budget
     longest = _longest(rule)
     theta = posterior.largest_ratio(spec)
@@ -124,7 +123,9 @@ def plan(spec: Spec) -> Plan:
         below(normal_error / arb(nodes)),
     )
     logarithm, _ = stored.within(
-        lambda aim: interpolation.walk(math.log, lambda x: -1 / x**2, cut_off, 1.5, aim),
+        lambda aim: interpolation.walk(
+            lambda x: nearest(arb.log, x), lambda x: -1 / (x * x), cut_off, 1.5, aim
+        ),
         stored.LOGARITHM,
         log_error,
     )
@@ -153,7 +154,7 @@ def _normal(cut: float) -> stored.Curve:
 
 def zone(spec: Spec) -> float:
     """δ₀, a power of two, so that what is divided by it is exact: about a tenth of δ."""
-    return 2.0 ** math.floor(math.log2(resolution(spec) / 10))
+    return power_of_two(resolution(spec) / 10) / 2
 
 
 def _reach(spec: Spec) -> float:
@@ -179,8 +180,8 @@ def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
         for _ in range(60):
             step = (low + high) / 2
             at = min(max(1.0, start), start + step)
-            bend = at * math.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
-            low, high = (step, high) if step**2 * bend / 8 <= allowed else (low, step)
+            bend = at * nearest(arb.exp, -at * at / 2) / math.sqrt(2 * math.pi)
+            low, high = (step, high) if step * step * bend / 8 <= allowed else (low, step)
         half.append(cut if high >= cut - start else start + low)
         if len(half) > interpolation.MOST_KNOTS:
             raise ValueError(
@@ -188,7 +189,7 @@ def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
             )
     right = np.array(half)
     knots = np.concatenate([-right[:0:-1], right])
-    values = ndtr(knots) + np.sign(knots) * error
+    values = nearest(_normal(0.0).value, knots) + np.sign(knots) * error
     return interpolation.Interpolant(np.append(knots + cut, 2 * cut + 1), np.append(values, values[-1]))
 
 
@@ -293,7 +294,7 @@ def _rounding(
     """
     delta, reach, nodes = resolution(spec), 2 * _reach(spec), chosen.rule.nodes
     longest = _longest(chosen.rule)
-    inverse, normal, levels = chosen.inverse, chosen.normal, 4 + math.ceil(math.log2(spec.actions))
+    inverse, normal, levels = chosen.inverse, chosen.normal, 4 + (spec.actions - 1).bit_length()
     slopes = (len(inverse.knots) + 4) * inverse.size + 8 * gate * 2 * spec.horizon
     ends = chosen.cut * reach * slopes + (4 * delta / zone(spec) + 8 * levels + spec.dim) * beyond
     sums = 2 * (len(normal.knots) + len(nodes) + 4) * normal.size * len(nodes)

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 from scipy.stats import qmc
 
+from constructions.outward import nearest
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.thompson.spec import Spec
 from constructions.tokens import admitted_separation
@@ -35,15 +37,15 @@ class Rule:
     def of(cls, spec: Spec) -> "Rule":
         """The rule of a spec: a random rotation and random nodes, from its seed."""
         rotate, scatter = np.random.default_rng([spec.seed, 7]).spawn(2)
-        basis = np.linalg.qr(rotate.normal(size=(spec.dim, spec.dim)))[0]
+        basis = rotation(rotate.normal(size=(spec.dim, spec.dim)))
         rest = spec.dim - 1
         if not rest:
             return cls(basis[:, 0], basis[:, 1:], np.zeros((1, 0)))
         if spec.rule == "random":
             nodes = scatter.normal(size=(spec.nodes, rest))
         else:
-            points = qmc.Sobol(rest, rng=scatter).random_base2(max(0, math.ceil(math.log2(spec.nodes))))
-            nodes = ndtri(np.clip(points[: spec.nodes], 2.0**-33, 1 - 2.0**-33))
+            points = qmc.Sobol(rest, rng=scatter).random_base2((spec.nodes - 1).bit_length())
+            nodes = nearest(normal_quantile, np.clip(points[: spec.nodes], 2.0**-33, 1 - 2.0**-33))
         return cls(basis[:, 0], basis[:, 1:], nodes)
 
     def policy(
@@ -62,6 +64,29 @@ class Rule:
             high = np.where(steeper.T, crossing, np.inf).min(-1)
             found[step] = np.maximum(ndtr(high) - ndtr(low), 0.0).mean(0)
         return found
+
+
+def rotation(matrix: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, "dim dim"]:
+    """The orthogonal factor of a square matrix, by Householder's reflections.
+
+    Sums are rounded once, so that it is the same on every processor, as no library's need be.
+
+    >>> rotation(np.array([[3.0, 1.0], [4.0, 1.0]])).round(12).tolist()
+    [[-0.6, -0.8], [-0.8, 0.6]]
+    """
+    rest, found = matrix.copy(), np.eye(len(matrix))
+    for k in range(len(matrix) - 1):
+        normal = rest[k:, k].copy()
+        normal[0] += math.copysign(math.sqrt(math.fsum(normal * normal)), normal[0])
+        scale = 2 / math.fsum(normal * normal)
+        for line in (*rest.T, *found):
+            line[k:] -= scale * math.fsum(line[k:] * normal) * normal
+    return found
+
+
+def normal_quantile(p: arb) -> arb:
+    """Φ⁻¹(p)."""
+    return -arb(2).sqrt() * (2 * p).erfcinv()
 
 
 @dataclass(frozen=True)

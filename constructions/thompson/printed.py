@@ -16,10 +16,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed
 from constructions.links import Values, grams, read, stack
+from constructions.outward import nearest
 from constructions.primitives import copying, descent, rational
 from constructions.stream import Stream
 from constructions.thompson import posterior
@@ -53,7 +55,7 @@ def pade(count: int) -> tuple[Float[np.ndarray, " poles"], Float[np.ndarray, " p
     [[0.5], [0.25]]
     """
     angle = np.arange(1, count + 1) * math.pi / (2 * count + 1)
-    return 2 / (2 * count + 1) * np.sin(angle) ** 2, np.cos(angle) ** 2
+    return 2 / (2 * count + 1) * nearest(arb.sin, angle) ** 2, nearest(arb.cos, angle) ** 2
 
 
 def registers(spec: Spec, chosen: posterior.Plan) -> dict[str, int]:

@@ -29,7 +29,7 @@ from flint import arb, arb_mat
 from jaxtyping import Float
 
 from constructions.block import UNIT
-from constructions.outward import above, balls
+from constructions.outward import above, balls, nearest
 
 MOST_NODES = 1000
 """Nodes are had in balls, in the third power of their number: so many take half a minute."""
@@ -118,7 +118,7 @@ def _tail(degree: int, kept: int, growth: Float[np.ndarray, " grid"]) -> float:
     """Bound on the coefficients beyond degree `kept`, by the best of the ellipses."""
     if degree <= kept:
         return 0.0
-    best = int(np.argmin(growth - kept * GRID - np.log(np.expm1(GRID))))
+    best = int(np.argmin(growth - kept * GRID - nearest(lambda x: x.expm1().log(), GRID)))
     log_rho = arb(float(GRID[best]))
     return above(2 * (arb(float(growth[best])) - kept * log_rho).exp() / log_rho.expm1())
 

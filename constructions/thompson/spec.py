@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from flint import arb
 
 from constructions import checks
-from constructions.outward import balls
+from constructions.outward import balls, nearest
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.tokens import reward_bound
 
@@ -96,9 +96,11 @@ class Spec:
             raise ValueError(f"separation: wanted at most 2 B_a = {2 * high:g}, got {self.separation!r}")
         scale = math.sqrt(self.prior_variance)
         if self.weight_norm is None:
-            fill["weight_norm"] = scale * (math.sqrt(self.dim) + 2 * math.sqrt(math.log(2 / self.failure)))
+            fill["weight_norm"] = scale * (
+                math.sqrt(self.dim) + 2 * math.sqrt(nearest(arb.log, 2 / self.failure))
+            )
         if self.noise_bound is None:
-            tail = math.log(2 * self.horizon / self.failure)
+            tail = nearest(arb.log, 2 * self.horizon / self.failure)
             fill["noise_bound"] = math.sqrt(2 * self.noise_variance * tail)
         for name, value in fill.items():
             object.__setattr__(self, name, value)

@@ -35,11 +35,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from flint import arb
-from scipy.special import erfcx, log_ndtr
+from scipy.special import log_ndtr
 
 from constructions import checks
 from constructions.block import UNIT, Block, Bound
-from constructions.outward import above, balls, below
+from constructions.outward import above, balls, below, nearest
 from constructions.primitives import copying, descent, interpolation, product, stored
 from constructions.ridge_problem import largest_eigenvalue
 from constructions.stream import Stream
@@ -291,7 +291,7 @@ def _logits(stream: Stream, chosen: Plan, theta: float, ratio: Block) -> Block:
     """The two log-probabilities, log Φ(±t)."""
     slope = theta + math.sqrt(2 / math.pi)
     curve, reached = stored.within(
-        lambda aim: interpolation.walk(lambda x: float(log_ndtr(x)), curvature, -theta, theta, aim),
+        lambda aim: interpolation.walk(lambda x: nearest(_log_normal, x), curvature, -theta, theta, aim),
         LOG_NORMAL,
         chosen.tail,
     )
@@ -328,5 +328,4 @@ def curvature(x: float) -> float:
     >>> round(curvature(0.0), 6), curvature(-30.0) > -1
     (-0.63662, True)
     """
-    mills = math.sqrt(2 / math.pi) / float(erfcx(-x / math.sqrt(2)))  # as exp(−x²/2) and Φ cancel far out
-    return -min(max(mills * (x + mills), 0.0), 1.0)
+    return nearest(lambda x: _bend(x, x), x)

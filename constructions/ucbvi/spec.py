@@ -8,7 +8,7 @@ from typing import Literal
 from flint import arb
 
 from constructions import checks
-from constructions.outward import above, balls, rational
+from constructions.outward import above, balls, nearest, rational
 from constructions.primitives import lookup
 
 Form = Literal["theorem", "slim", "narrow"]
@@ -80,7 +80,7 @@ class Spec:
     def bonus(self, visits: int) -> float:
         """b(n), in units of reward."""
         steps = self.episodes * self.horizon
-        confidence = math.log(self.pairs) + 2 * math.log(steps)
+        confidence = nearest(arb.log, float(self.pairs)) + 2 * nearest(arb.log, float(steps))
         return self.exploration * 2 * self.horizon * math.sqrt(confidence / max(visits, 1))
 
     @property

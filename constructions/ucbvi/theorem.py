@@ -227,7 +227,9 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[st
     for name, group in units.items():
         own = Bound(table if name == "bonus" else part, rounding)
         size, largest = stream[name].size, float(numbers.max()) if name == "bonus" else 1.0
-        promise = Promise(f"counts ≤ {most}", own, own + 8.0 * (most + 1) * inherited, largest * size**0.5)
+        promise = Promise(
+            f"counts ≤ {most}", own, own + 8.0 * (most + 1) * inherited, largest * math.sqrt(size)
+        )
         blocks.append(
             Block(
                 name.replace("_", " "),
@@ -251,7 +253,7 @@ def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate:
         return values[what] ** 2
 
     own = Bound(0.0, UNIT * 8 * (bound + 2 * gate * spec.tokens))
-    promise = Promise(f"counts ≤ {math.sqrt(bound):g}", own, own, bound * squared.size**0.5)
+    promise = Promise(f"counts ≤ {math.sqrt(bound):g}", own, own, bound * math.sqrt(squared.size))
     return Block(
         f"{what} squared", SOURCE + "2", (Step(heads),), squared, truth, promise, groups=squared.size
     )
@@ -341,7 +343,7 @@ def _selection(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]
 
     own = Bound(0.0, UNIT * 8 * (top + 4 * gate * spec.tokens))
     total = own + inherited
-    promise = Promise("one-hot state", own, total, top * chosen.size**0.5)
+    promise = Promise("one-hot state", own, total, top * math.sqrt(chosen.size))
     first = Block(
         "Q̂_h(s, ·) of every stage", SOURCE + "4", (Step(heads),), chosen, truth, promise, groups=chosen.size
     )
@@ -389,7 +391,7 @@ def _present(spec: Spec, stream: Stream, own: Bound, inherited: Bound) -> Block:
         return picked * inside[:, None] / values["position"][:, :1]
 
     share = Bound(0.0, own.rounding)
-    promise = Promise("stages ≤ H + 1", share, share + inherited, 2 * top**2 * math.sqrt(actions))
+    promise = Promise("stages ≤ H + 1", share, share + inherited, 2 * top * top * math.sqrt(actions))
     return Block(
         "Q̂_h(s, ·) over i",
         SOURCE + "4",

@@ -21,12 +21,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from constructions import checks, outward
+from constructions import checks
 from constructions.assemble import assemble, clip_radius
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.links import Values, read
+from constructions.outward import balls
 from constructions.primitives import copying, interpolation, product, stored
 from constructions.stream import Stream
 from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
@@ -91,8 +92,7 @@ def counts(spec: Spec, stream: Stream) -> Block:
     heads = tuple(Head(one.name, place.index, key, action, one) for one, key in zip(to, keys, strict=True))
 
     def truth(values: Values):
-        chosen, won = values["action"], values["reward"]
-        return np.cumsum(np.concatenate([chosen, won * chosen], axis=1), axis=0)
+        return np.cumsum(np.hstack([values["action"], values["reward"] * values["action"]]), axis=0)
 
     own = Bound(0.0, 4 * UNIT * spec.horizon)  # integers, up to one division by i
     promise = Promise("rewards 0 or 1", own, own, math.sqrt(2) * spec.horizon)
@@ -115,7 +115,7 @@ def power(spec: Spec, stream: Stream, counted: Block, exponent: float, to: str) 
     )
 
 
-@outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
+@balls(53)  # this thread's own precision, while promises are worked out
 def build(spec: Spec) -> Construction:
     """The transformer for a spec, with its certificate.
 
@@ -142,8 +142,7 @@ def build(spec: Spec) -> Construction:
         inherited=math.nextafter(1 / tau, math.inf) * (mean.promise.total + c * width.promise.total),
         error=2 * UNIT * (1 + c) / tau,  # 1/τ and c/τ are rounded, mean and width at most 1 + δ ≤ 3/2
     )
-    stages = [[counted], [inverse, width], [mean], [logits]]
-    blocks = tuple(block for stage in stages for block in stage)
+    stages, blocks = [[counted], [inverse, width], [mean], [logits]], (counted, inverse, width, mean, logits)
     radius = clip_radius([2 * steps, 4 * steps**2, 1, math.sqrt(arms), 1], blocks)
     transformer = assemble(stream, BANDIT_INPUTS, stages, radius)
     checks.carried(spec.error, certificate := 2 * logits.promise.total.error)
