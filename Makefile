@@ -37,8 +37,8 @@ bench: $(READY)  ## ratios of evaluation times, measured side by side
 sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
 	$(BIN)/weightwright sweep --out reports/sweep
 
-nightly: $(READY)  ## the slow and exhaustive checks
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20
+nightly: $(READY)  ## the slow and exhaustive checks; shape types are enforced by day
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20 --jaxtyping-packages=
 	OMP_NUM_THREADS=1 PYTHONPATH=docs/examples $(BIN)/python tests/exhaustive.py --out docs/nightly.md
 
 mutants: build/mutants/suite.log  ## is a changed line of constructions/ noticed by the tests that run it? (docs/mutants.md)

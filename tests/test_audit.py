@@ -82,6 +82,7 @@ def test_no_allowance_is_larger_than_the_certificate_unless_the_error_is_enclose
     assert verdict.record()["enclosed"] is enclosed
 
 
+@pytest.mark.nightly
 def test_a_tiny_certificate_counts_the_error_of_the_policy():
     """The witness: arms reversed, an error of 22.4 was a score of 0.014."""
     spec = ucbvi.Spec(states=2, actions=3, horizon=2, episodes=3, exploration=0.02)

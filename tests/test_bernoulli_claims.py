@@ -96,6 +96,7 @@ def failed(verdicts) -> str:
     return "; ".join(verdict.claim for verdict in verdicts if not verdict.holds)
 
 
+@pytest.mark.nightly
 def test_all_claims_hold(quick):
     told: list[str] = []
     verdicts, slack, records = bernoulli.verdicts(60, told.append)
@@ -154,6 +155,7 @@ def test_counts_fail_for_wrong_heads(quick):
     assert "counts n, s, b" in failed(bernoulli.verdicts(1)[0])
 
 
+@pytest.mark.nightly
 def test_sizes_and_orders_fail_for_others(quick):
     right, size = bernoulli.plan, thompson.build(bernoulli.MAIN).size()
     built = thompson.build(bernoulli.MAIN)
@@ -169,6 +171,7 @@ def test_sizes_and_orders_fail_for_others(quick):
     assert "nodes over" in failed(bernoulli._orders())
 
 
+@pytest.mark.nightly
 def test_regret_fails_for_a_transformer_that_knows_nothing(quick):
     """Uniform over five arms, 200 steps: about twice the bound."""
     quick.setattr(bernoulli, "MAIN", BernoulliSpec(5, 200, 0.5))

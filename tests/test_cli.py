@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from html import unescape
 
@@ -18,8 +19,25 @@ SMALL = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-1)
 
 
 @pytest.fixture(scope="module")
-def small(request):
-    """The whole audit of LinUCB at a size that takes seconds; streams and theorem-sized parts are made small too."""
+def whole():
+    """The whole audit of LinUCB at a small size; streams and theorem-sized parts are made small too."""
+    with small_claims():
+        yield claims.report(histories=40, trials=2)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A part of it, which takes seconds."""
+    with small_claims() as patch:
+        for part in ("_stated", "_chebyshev", "_products"):
+            patch.setattr(claims, part, lambda *_: ())
+        patch.setattr(claims.depth, "linucb_verdicts", lambda *_: ())
+        patch.setattr(claims.depth, "rounding", lambda *_: ((), []))
+        yield claims.report(histories=40, trials=2)
+
+
+@contextmanager
+def small_claims():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(claims, "MAIN", SMALL)
         patch.setattr(claims, "STATED", replace(SMALL, horizon=10, depth="stated"))
@@ -27,11 +45,12 @@ def small(request):
         patch.setattr(claims, "DEPTHS", {"gd": [1, 10, 100], "agd": [1, 10, 50]})
         patch.setattr(claims, "_streams", dict)
         patch.setattr(claims.depth, "LONG", 30)
-        yield claims.report(histories=40, trials=2)
+        yield patch
 
 
-def test_the_record_is_json_and_the_page_shows_every_claim(small, tmp_path):
-    small = replace(small, records={name: panels for name, panels in small.records.items() if panels})
+@pytest.mark.nightly
+def test_the_record_is_json_and_the_page_shows_every_claim(whole, tmp_path):
+    small = replace(whole, records={name: panels for name, panels in whole.records.items() if panels})
     report.save(small, tmp_path / "linucb")
     text = unescape(report.publish(tmp_path).read_text())
     record = json.loads((tmp_path / "linucb" / "report.json").read_text())
@@ -46,12 +65,14 @@ def test_the_record_is_json_and_the_page_shows_every_claim(small, tmp_path):
         assert f"id='linucb-{name}'" in text
 
 
-def test_every_small_claim_but_the_fits_holds(small):
-    assert all(verdict.holds for verdict in small.verdicts if verdict.kind in ("bound", "size"))
+@pytest.mark.nightly
+def test_every_small_claim_but_the_fits_holds(whole):
+    assert all(verdict.holds for verdict in whole.verdicts if verdict.kind in ("bound", "size"))
 
 
-def test_every_main_bound_is_enclosed_inside_its_certificate(small):
-    bounds = [verdict for verdict in small.verdicts if verdict.main and verdict.kind == "bound"]
+@pytest.mark.nightly
+def test_every_main_bound_is_enclosed_inside_its_certificate(whole):
+    bounds = [verdict for verdict in whole.verdicts if verdict.main and verdict.kind == "bound"]
     assert len(bounds) >= 2
     for verdict in bounds:
         assert verdict.enclosed is not None, verdict.claim

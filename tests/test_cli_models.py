@@ -43,6 +43,7 @@ def built_keeps_its_certificate(recipe, records):
         assert row["certificate"] in (None, built.certificate)
 
 
+@pytest.mark.nightly
 def test_probe_from_the_command_line(tmp_path):
     path, out = saved(BERNOULLI, tmp_path)[0], tmp_path / "out"
     outcome = CliRunner().invoke(cli.app, ["probe", str(path), "--quick", "--out", str(out), "--json"])
@@ -86,6 +87,7 @@ def test_one_question_alone(tmp_path, monkeypatch):
     assert "shifts" not in json.loads((tmp_path / "reports/probe/tiny/probe.json").read_text())
 
 
+@pytest.mark.nightly
 def test_what_applies_is_asked_of_a_model_of_episodes(tmp_path):
     path = saved(EPISODES, tmp_path)[0]
     found = probe.probe(path, probe.Effort(histories=5, runs=2, shifts=2))

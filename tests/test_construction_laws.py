@@ -156,6 +156,7 @@ def test_wrong_algorithms_are_caught(case):
     assert [str(one) for one in found[1:] if one.outcome not in ("caught", "the same")] == []
 
 
+@pytest.mark.nightly
 def test_wrong_algorithms_are_caught_along_lines():
     """Held to the mean over the same lines, where that is at least 0.01."""
     spec = thompson.Spec(2, 3, 4, nodes=8, error=0.02, separation=0.05, solver="zolotarev")

@@ -46,6 +46,7 @@ def test_a_replayed_past_is_a_past_that_was_lived():
         decoder.replay(HISTORY)
 
 
+@pytest.mark.nightly
 def test_a_batch_is_its_members():
     others = [Recipe("random", "random", "spread", 12, 0.0, seed).history(SPEC) for seed in (1, 2, 3)]
     decoder = BUILT.decoder(batch=3)
@@ -124,6 +125,7 @@ def test_explain_belongs_to_constructions():
         alone.explain()
 
 
+@pytest.mark.nightly
 def test_the_battery_is_decided_alike_one_by_one():
     for recipe in battery(SPEC)[::30]:
         history = recipe.history(SPEC)

@@ -332,13 +332,19 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+def by_day(names):
+    """The step size of the poles, which takes long, by night."""
+    slow = {"step size of the poles": pytest.mark.nightly}
+    return [pytest.param(name, marks=slow.get(name, ())) for name in names]
+
+
+@pytest.mark.parametrize("name", by_day(WRONG))
 def test_a_wrong_repair_is_not_confirmed(name, monkeypatch):
     WRONG[name](monkeypatch)
     assert not BY_NAME[name].demonstrate().confirmed
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", by_day(BY_NAME))
 def test_a_literal_form_that_is_right_is_not_confirmed(name):
     found = shown(name)
     assert not replace(found, literal=found.wanted).confirmed

@@ -91,7 +91,7 @@ def test_no_difference_on_every_history_of_two_stages(form):
     assert count == 1024
 
 
-@FORMS
+@pytest.mark.parametrize("form", [pytest.param("theorem", marks=pytest.mark.nightly), "slim", "narrow"])
 @settings(max_examples=4)
 @given(recipe=episode_strategies.recipes(MAIN))
 def test_no_difference_on_histories_that_are_found(form, recipe):

@@ -33,7 +33,9 @@ def test_work_that_is_killed_leaves_whole_files_and_is_gone_on_from():
     assert shown.stdout.count("gone on from to the same end") == 5
 
 
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("how", "status"), [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly), (signal.SIGINT, 130)]
+)
 def test_a_command_that_is_told_to_end_says_one_line(how, status, tmp_path):
     words = [
         "train",

@@ -60,6 +60,7 @@ def test_a_weight_that_is_not_changed_is_equivalent_whatever_the_audit_says():
             assert not mutant.refused
 
 
+@pytest.mark.nightly
 def test_a_wrong_weight_within_the_certificate_is_caught_by_what_the_neurons_stand_for():
     """The certificate of Bernoulli arms is far above the error, and of its 613 neurons many may be a tenth off.
 

@@ -381,6 +381,7 @@ def test_the_grid_has_every_solver_horizon_and_error_once():
             replace(grid[0], **wrong)
 
 
+@pytest.mark.nightly
 def test_the_command_tabulates_draws_and_goes_on(tmp_path, monkeypatch):
     chosen = [replace(one, error=error) for one in SMALL[:20:2] for error in (1e-2, 1e-3)]
     chosen = list(dict.fromkeys(chosen))

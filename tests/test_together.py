@@ -44,7 +44,7 @@ def equal(one, other):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.nightly if name == "thompson sampling" else ()) for name in NAMES],
+    [pytest.param(name, marks=() if name == "ucbvi narrow" else pytest.mark.nightly) for name in NAMES],
 )
 def test_eight_threads_at_once_get_what_one_after_another_get(name):
     case, barrier = CASES[name], Barrier(8)

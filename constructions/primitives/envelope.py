@@ -152,16 +152,18 @@ def _check_knots(name: str, knots: float) -> None:
 
 def _furthest(fits: Callable[[float, float], bool], start: float, high: float) -> Float[np.ndarray, " knots"]:
     """Knots from start to high, each as far from the one before as fits; a shorter piece always fits as well."""
-    knots = [start]
-    while knots[-1] < high:
-        inside, outside = knots[-1], high
-        if fits(knots[-1], high):
-            inside = high
-        while inside < high and outside - inside > 1e-6 * (outside - knots[-1]):
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if fits(knots[-1], middle) else (inside, middle)
-        knots.append(inside)
-    return np.array(knots)
+    knots, reach = [start], high - start
+    with balls():
+        while not fits(at := knots[-1], high):
+            inside, outside = at, min(at + reach, high)
+            while outside < high and fits(at, outside):
+                inside, outside = outside, min(2 * outside - at, high)
+            while outside - inside > 1e-6 * (outside - at):
+                middle = (inside + outside) / 2
+                inside, outside = (middle, outside) if fits(at, middle) else (inside, middle)
+            knots.append(inside)
+            reach = 1.1 * (inside - at)
+    return np.array([*knots, high])
 
 
 def exponentials(

@@ -20,6 +20,7 @@ this to 2ε and lifting the interpolant by ε leaves ±ε, with q = p + 4ε + 2�
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from flint import arb
@@ -27,7 +28,7 @@ from jaxtyping import Float, Int
 
 from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, Units
 from constructions.links import Link, Values, held, read, repeat_rows, stack
-from constructions.outward import nearest
+from constructions.outward import balls, nearest
 from constructions.stream import Register
 
 
@@ -141,13 +142,19 @@ def walk(
     """
     if not low < high or not error > 0:
         raise ValueError(f"walk: wanted low < high and error > 0, got {low}, {high}, {error}")
-    knots = [low]
-    while knots[-1] < high:
-        step = 4 * math.sqrt(error / max(abs(curvature(knots[-1])), 1e-300))
-        knots.append(min(knots[-1] + step, high))
-        if len(knots) > MOST_KNOTS:
-            raise ValueError(f"walk: wanted an error that {MOST_KNOTS:,} knots can reach, got {error:g}")
-    values = np.array([function(x) for x in knots])
+
+    def longest(x: float) -> float:
+        return 4 * math.sqrt(error / max(abs(curvature(x)), 1e-300))
+
+    with balls():
+        ends = np.linspace(low, high, 64).tolist()
+        fewest = sum((right - left) / longest(right) for left, right in pairwise(ends))  # steps grow
+        knots = [low]
+        while knots[-1] < high:
+            if max(fewest, len(knots)) > MOST_KNOTS:
+                raise ValueError(f"walk: wanted an error that {MOST_KNOTS:,} knots can reach, got {error:g}")
+            knots.append(min(knots[-1] + longest(knots[-1]), high))
+        values = np.array([function(x) for x in knots])
     return Interpolant(np.array(knots), values - math.copysign(error, curvature(low)))
 
 

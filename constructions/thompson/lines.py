@@ -43,7 +43,7 @@ from jaxtyping import Float, Int
 from constructions import checks, limits
 from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
 from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
-from constructions.outward import above, below, nearest, power_of_two
+from constructions.outward import above, balls, below, nearest, power_of_two
 from constructions.primitives import clipping, interpolation, maximum, stored
 from constructions.stream import Register, Stream
 from constructions.thompson import by_newton, posterior
@@ -168,25 +168,27 @@ def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
     |Φ''(t)| = |t|φ(t) is largest at ±1. The chord leaves Φ by at most h² max |t|φ(t)/8: twice the error, of which the shift
     by ∓error takes half; in the two middle pieces, where the shift begins, by the error alone.
 
+    >>> from scipy.special import ndtr
     >>> f = normal_interpolant(4.0, 1e-3)
     >>> x = np.linspace(0, 9, 9999)
     >>> len(f.slopes), bool(abs(f(x) - ndtr(np.minimum(x, 8) - 4)).max() <= 1e-3)
     (23, True)
     """
     half = [0.0]
-    while half[-1] < cut:
-        start, allowed = half[-1], error if len(half) == 1 else 2 * error
-        low, high = 0.0, cut - start
-        for _ in range(60):
-            step = (low + high) / 2
-            at = min(max(1.0, start), start + step)
-            bend = at * nearest(arb.exp, -at * at / 2) / math.sqrt(2 * math.pi)
-            low, high = (step, high) if step * step * bend / 8 <= allowed else (low, step)
-        half.append(cut if high >= cut - start else start + low)
-        if len(half) > interpolation.MOST_KNOTS:
-            raise ValueError(
-                f"Φ: wanted an error that {interpolation.MOST_KNOTS:,} knots can reach, got {error:g}"
-            )
+    with balls():
+        while half[-1] < cut:
+            start, allowed = half[-1], error if len(half) == 1 else 2 * error
+            low, high = 0.0, cut - start
+            for _ in range(60):
+                step = (low + high) / 2
+                at = min(max(1.0, start), start + step)
+                bend = at * nearest(arb.exp, -at * at / 2) / math.sqrt(2 * math.pi)
+                low, high = (step, high) if step * step * bend / 8 <= allowed else (low, step)
+            half.append(cut if high >= cut - start else start + low)
+            if len(half) > interpolation.MOST_KNOTS:
+                raise ValueError(
+                    f"Φ: wanted an error that {interpolation.MOST_KNOTS:,} knots can reach, got {error:g}"
+                )
     right = np.array(half)
     knots = np.concatenate([-right[:0:-1], right])
     values = nearest(_normal(0.0).value, knots) + np.sign(knots) * error
