@@ -132,11 +132,12 @@ class Moments:
 
 def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
     """All blocks of the construction for two arms."""
+    theta = above(arb(posterior.largest_ratio(spec)) + chosen.ratio)
+    curve = _log_normal_curve(chosen, theta)  # first: what it refuses is refused soon
     moments = (_by_newton if spec.solver == "newton" else _by_descent)(spec, stream, chosen)
     inverse_root = _inverse_root(stream, chosen, moments)
     products = _products(spec, stream, chosen, moments, inverse_root.promise.own.rounding)
-    theta = above(arb(posterior.largest_ratio(spec)) + chosen.ratio)
-    return [*moments.stages, [inverse_root], *products, [_logits(stream, chosen, theta, products[-1][0])]]
+    return [*moments.stages, [inverse_root], *products, [_logits(stream, curve, theta, products[-1][0])]]
 
 
 def _own(
@@ -287,14 +288,20 @@ def _products(
     return [[first, scaled], [square], [correction], [ratio]]
 
 
-def _logits(stream: Stream, chosen: Plan, theta: float, ratio: Block) -> Block:
-    """The two log-probabilities, log Φ(±t)."""
-    slope = theta + math.sqrt(2 / math.pi)
-    curve, reached = stored.within(
+def _log_normal_curve(chosen: Plan, theta: float) -> tuple[interpolation.Interpolant, float]:
+    """The interpolant of log Φ on [−θ, θ], and how near its neurons are."""
+    return stored.within(
         lambda aim: interpolation.walk(lambda x: nearest(_log_normal, x), curvature, -theta, theta, aim),
         LOG_NORMAL,
         chosen.tail,
     )
+
+
+def _logits(
+    stream: Stream, chosen: tuple[interpolation.Interpolant, float], theta: float, ratio: Block
+) -> Block:
+    """The two log-probabilities, log Φ(±t)."""
+    (curve, reached), slope = chosen, theta + math.sqrt(2 / math.pi)
     return interpolation.function(
         "log Φ(±t)",
         SOURCE,
