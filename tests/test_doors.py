@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from doors import (
     BANDIT,
     BANDITS,
@@ -25,11 +26,12 @@ from doors import (
     same,
 )
 from hostile import NO_NUMBER, NO_WHOLE, OBJECTS, REAL, SIZES, WHOLE, forms, no_arrays
+from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
 from constructions.history import BanditHistory, EpisodeHistory
 from verify import __main__ as started
-from verify import algorithms, environments, exact, probe
+from verify import algorithms, cli, environments, exact, probe
 from verify.train import Run
 from verify.training import recipes
 
@@ -575,3 +577,26 @@ def test_commands_refuse_in_one_line(command, monkeypatch, capsys, tmp_path):
     assert len(line) <= 320
     assert took < 1.0
     assert not list(tmp_path.iterdir())
+
+
+def test_every_count_of_the_command_line_has_an_end():
+    """How many histories, mutants, problems or workers; other numbers are judged by a spec, a recipe or a history."""
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    counts = {
+        (name, option.name): option.max
+        for name, command in commands.items()
+        if name not in ("train", "certify")
+        for option in command.params
+        if option.type_descriptor.annotation is int and option.min is not None
+    }
+    assert {("verify", "histories"), ("verify", "mutants"), ("compare", "runs")} <= counts.keys()
+    assert all(most is not None and most <= 10**6 for most in counts.values()), counts
+
+
+@pytest.mark.parametrize(
+    "command", ["verify linucb --histories", "verify linucb --mutants", "compare x --runs"]
+)
+def test_a_count_beyond_it_is_refused_before_anything_is_done(command):
+    result = CliRunner().invoke(cli.app, [*command.split(), "1000001"])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{command.split()[-1]}'" in result.stderr
