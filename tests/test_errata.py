@@ -334,8 +334,10 @@ WRONG = {
 
 def by_day(names):
     """The step size of the poles, which takes long, by night."""
-    slow = {"step size of the poles": pytest.mark.nightly}
-    return [pytest.param(name, marks=slow.get(name, ())) for name in names]
+    return [
+        pytest.param(name, marks=pytest.mark.nightly if name == "step size of the poles" else ())
+        for name in names
+    ]
 
 
 @pytest.mark.parametrize("name", by_day(WRONG))

@@ -99,9 +99,10 @@ def exponential(high: float, relative: float, absolute: float) -> Envelope:
     _check_knots("exponential", (high - math.log(absolute) + 2) / math.sqrt(8 * relative))
 
     def fits(start: float, stop: float) -> bool:
-        slope = nearest(arb.exp, start) * nearest(arb.expm1, stop - start) / (stop - start)
+        first = nearest(arb.exp, start)
+        slope = first * nearest(arb.expm1, stop - start) / (stop - start)
         top = min(max(nearest(arb.log, slope / (1 + relative)), start), stop)
-        chord = nearest(arb.exp, start) + slope * (top - start)
+        chord = first + slope * (top - start)
         return chord - (1 + relative) * nearest(arb.exp, top) <= absolute * (1 - SLACK)
 
     knots = _furthest(fits, nearest(arb.log, absolute), high)

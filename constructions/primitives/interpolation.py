@@ -150,10 +150,10 @@ def walk(
         ends = np.linspace(low, high, 64).tolist()
         fewest = sum((right - left) / longest(right) for left, right in pairwise(ends))  # steps grow
         knots = [low]
-        while knots[-1] < high:
-            if max(fewest, len(knots)) > MOST_KNOTS:
-                raise ValueError(f"walk: wanted an error that {MOST_KNOTS:,} knots can reach, got {error:g}")
+        while knots[-1] < high and max(fewest, len(knots)) <= MOST_KNOTS:
             knots.append(min(knots[-1] + longest(knots[-1]), high))
+        if knots[-1] < high or len(knots) > MOST_KNOTS:
+            raise ValueError(f"walk: wanted an error that {MOST_KNOTS:,} knots can reach, got {error:g}")
         values = np.array([function(x) for x in knots])
     return Interpolant(np.array(knots), values - math.copysign(error, curvature(low)))
 

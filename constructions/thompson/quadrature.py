@@ -114,11 +114,17 @@ def _growths(actions: int, horizon: int) -> tuple[Float[np.ndarray, " grid"], Fl
     return density, product
 
 
+@cache
+def _widths() -> Float[np.ndarray, " grid"]:
+    """log(ρ − 1) of each ellipse."""
+    return nearest(lambda x: x.expm1().log(), GRID)
+
+
 def _tail(degree: int, kept: int, growth: Float[np.ndarray, " grid"]) -> float:
     """Bound on the coefficients beyond degree `kept`, by the best of the ellipses."""
     if degree <= kept:
         return 0.0
-    best = int(np.argmin(growth - kept * GRID - nearest(lambda x: x.expm1().log(), GRID)))
+    best = int(np.argmin(growth - kept * GRID - _widths()))
     log_rho = arb(float(GRID[best]))
     return above(2 * (arb(float(growth[best])) - kept * log_rho).exp() / log_rho.expm1())
 

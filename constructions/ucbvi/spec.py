@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 from flint import arb
@@ -79,8 +80,7 @@ class Spec:
 
     def bonus(self, visits: int) -> float:
         """b(n), in units of reward."""
-        steps = self.episodes * self.horizon
-        confidence = nearest(arb.log, float(self.pairs)) + 2 * nearest(arb.log, float(steps))
+        confidence = _confidence(self.pairs, self.episodes * self.horizon)
         return self.exploration * 2 * self.horizon * math.sqrt(confidence / max(visits, 1))
 
     @property
@@ -120,3 +120,9 @@ class Spec:
     def hopes(self, count: int) -> list[Fraction]:
         """b(n) + H·[n = 0] for n = 0 … count − 1, exactly as float64 holds b: look-up values."""
         return [Fraction(self.bonus(n)) + self.horizon * (n == 0) for n in range(count)]
+
+
+@cache
+def _confidence(pairs: int, steps: int) -> float:
+    """log(SAT/δ), δ = 1/T."""
+    return nearest(arb.log, float(pairs)) + 2 * nearest(arb.log, float(steps))
