@@ -11,7 +11,7 @@ verify: $(READY)  ## build and audit every construction; the report lands in rep
 	$(BIN)/weightwright verify all --out reports
 
 gallery: $(READY)  ## the pictures of docs/gallery.md, from the reports of `make verify`
-	$(BIN)/python -m verify.gallery reports docs/gallery.md
+	$(BIN)/python -m verify.show.gallery reports docs/gallery.md
 
 test: $(READY)  ## the test suite with shape types enforced, doctests and notebooks executed
 	$(BIN)/python -m pytest -n 2

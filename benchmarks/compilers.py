@@ -37,14 +37,14 @@ from rich.console import Console
 from rich.table import Table
 
 from constructions import files
-from constructions.assemble import assemble
-from constructions.block import EXACT, Block, Bound, Head, Position, Promise, Step, Units
-from constructions.links import read, stack
+from constructions.fast.rewrite import compile_weights
+from constructions.inputs.bandits import position
+from constructions.parts.assemble import assemble
+from constructions.parts.block import EXACT, Block, Bound, Head, Position, Promise, Step, Units
+from constructions.parts.links import read, stack
+from constructions.parts.stream import Register, Stream
 from constructions.primitives.copying import combine
 from constructions.primitives.product import own_token
-from constructions.rewrite import compile_weights
-from constructions.stream import Register, Stream
-from constructions.tokens import position
 
 HISTOGRAM_LENGTHS, SORT_LENGTHS, NEWTON_STEPS, TRIALS, RUNS = (25, 100, 200), (25, 100), (3, 5), 5, 51
 LOW, HIGH, START = 0.5, 2.0, 0.8  # 1/a for a in [0.5, 2], Newton from 0.8: |1 − 0.8 a| ≤ 0.6

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from constructions import files, ucbvi
 from verify import algorithms, environments
-from verify.episodes import play
+from verify.play.episodes import play
 
 CASES = {
     "FrozenLake 8×8": ("FrozenLake", {"map_name": "8x8"}, 20, 100, 0.05),

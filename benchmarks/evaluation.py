@@ -27,7 +27,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.transformer import DenseTransformer, Layer, Transformer
 from verify import algorithms
-from verify.strategies import Recipe, battery
+from verify.histories.linear import Recipe, battery
 
 THEOREM = linucb.Spec(dim=5, actions=10, horizon=200, error=1e-3, depth="stated")
 PLAIN = replace(THEOREM, horizon=50, depth="certified")

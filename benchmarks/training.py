@@ -24,8 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from verify import train
-from verify.training import recipes
+from verify.training import recipes, train
 
 RAISED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """glibc hands large blocks back to the system at once unless these are raised."""

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from constructions.block import Block
-from constructions.evaluate import Program
-from constructions.links import held
+from constructions.fast.program import Program
+from constructions.parts.block import Block
+from constructions.parts.links import held
+from constructions.parts.stream import Register, Stream
 from constructions.plain import integer, listed, reals, several, shown
-from constructions.stream import Register, Stream
 from constructions.transformer import Transformer, clip
 
 Values = Float[np.ndarray, "tokens size"]

@@ -14,15 +14,15 @@ from jaxtyping import Float, Int
 
 from constructions import saving, showing
 from constructions.activations import Activations, Hook, Sites, run
-from constructions.block import Block, Bound
 from constructions.decoding import Decoder
-from constructions.evaluate import Program, placement
+from constructions.fast.program import Program, placement
+from constructions.fast.rewrite import compile_weights, explain
 from constructions.history import finite_policy, within
-from constructions.links import Values
+from constructions.inputs.bandits import History, Tokens
+from constructions.parts.block import Block, Bound
+from constructions.parts.links import Values
 from constructions.plain import integers, reals, shown
-from constructions.rewrite import compile_weights, explain
 from constructions.seal import digest
-from constructions.tokens import History, Tokens
 from constructions.transformer import Size, Transformer
 
 RESOLUTION = 1e-9

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 
 from constructions import checks
-from constructions.chunks import State
-from constructions.evaluate import placement
+from constructions.fast.chunks import State
+from constructions.fast.program import placement
 from constructions.history import finite_policy
+from constructions.inputs.bandits import History
 from constructions.plain import shown
-from constructions.tokens import History
 
 
 class Decoder:

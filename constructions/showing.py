@@ -1,5 +1,6 @@
 """How a construction presents itself: one line, and a small table for notebooks; tables of any records."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from html import escape
@@ -7,16 +8,47 @@ from typing import Any
 
 import numpy as np
 
-from constructions.block import Block
+from constructions.parts.block import Block
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def number(value: float) -> str:
-    """A number of a few digits.
+def number(value: float | int | None) -> str:
+    """A number as text: whole, or of three digits.
 
-    >>> number(12345), number(0.000123456), number(float("inf")), number(0.0)
-    ('12,345', '0.000123', 'inf', '0')
+    >>> number(12345), number(1001.0), number(0.000123456), number(2 / 3), number(float("inf")), number(None)
+    ('12,345', '1,001', '0.000123', '0.667', 'inf', '—')
     """
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+    if value is None:
+        return "—"
+    whole = (
+        math.isfinite(value) and float(value).is_integer() and (isinstance(value, int) or abs(value) < 1e9)
+    )
+    return f"{int(value):,}" if whole else f"{value:.3g}"
+
+
+def typeset(value: float | int | None) -> str:
+    """A number as a page has it, with powers of ten.
+
+    >>> typeset(1001), typeset(0.00123456), typeset(None), typeset(0.5), typeset(1e-3)
+    ('1,001', '1.23 × 10⁻³', '—', '0.5', '10⁻³')
+    """
+    if value is None:
+        return "—"
+    if not math.isfinite(value):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e7:
+        return f"{int(value):,}"
+    if 1e-2 <= abs(value) < 1e4:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    return power_of_ten(int(exponent)) if mantissa == "1" else f"{mantissa} × {power_of_ten(int(exponent))}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """10ⁿ as a page has it."""
+    return "1" if exponent == 0 else "10" + str(exponent).translate(RAISED)
 
 
 @dataclass(frozen=True)

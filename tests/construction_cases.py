@@ -12,10 +12,19 @@ import soft_ucb1
 
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
+from constructions.inputs.bandits import History
 from constructions.linucb import by_newton
 from constructions.thompson import two_arms
-from constructions.tokens import History
-from verify import algorithms, bernoulli_strategies, episode_strategies, strategies
+from verify import algorithms
+from verify.histories import (
+    bernoulli as bernoulli_strategies,
+)
+from verify.histories import (
+    episodes as episode_strategies,
+)
+from verify.histories import (
+    linear as strategies,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,11 @@ from tiny_cases import CASES
 import constructions
 from constructions import files
 from constructions.history import BanditHistory, EpisodeHistory, load_history
-from verify import frontier, page, report, sweeping, train
 from verify.audit import Report, Verdict
-from verify.training import curves
+from verify.show import page, report
+from verify.sweeps import grid as frontier
+from verify.sweeps import runner as sweeping
+from verify.training import curves, train
 from verify.training.cache import cached
 
 CASE = CASES["linucb newton"]

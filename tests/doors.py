@@ -10,9 +10,9 @@ import numpy as np
 
 from constructions import linucb, thompson, ucbvi
 from constructions.history import BanditHistory, EpisodeHistory
-from verify.train import Run
 from verify.training.policy import Trained
 from verify.training.recipes import BanditRecipe, EpisodeRecipe
+from verify.training.train import Run
 
 LINUCB = linucb.build(linucb.Spec(2, 3, 4, 0.01, "newton", action_norm=(0.5, 2.0), noise_bound=1.0))
 SAMPLING = thompson.build(thompson.Spec(2, 3, 4, 1e-3, "newton", "sampling", action_norm=(0.5, 2.0)))

@@ -29,8 +29,12 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.thompson import sampling
 from constructions.thompson.spec import FLOOR
-from verify import algorithms, audit, episode_strategies, exact, report, strategies
+from verify import algorithms, audit
+from verify.audit import exact
 from verify.claims.thompson import line_policy
+from verify.histories import episodes as episode_strategies
+from verify.histories import linear as strategies
+from verify.show import report
 
 BATCH = 50
 PROBED = 20
@@ -44,7 +48,7 @@ FRUITLESS = 20
 
 @dataclass(frozen=True)
 class DrawnRecipe:
-    """A recipe of `verify.strategies`, with a draw for every step; in half of all histories as long as any may be."""
+    """A recipe of `verify.histories.linear`, with a draw for every step; in half of all histories as long as any may be."""
 
     recipe: strategies.Recipe
 
@@ -313,7 +317,7 @@ def page(outcomes: Sequence[Outcome], exactly: Sequence[Exactly], seed: int, mad
     parts = [
         "# Many histories",
         "Written by `make nightly` (`tests/exhaustive.py`): different histories of every family, drawn at random from the "
-        "kinds of `verify/strategies.py` and its siblings, each held to the certificate, and one in twenty to the "
+        "kinds of `verify/histories/linear.py` and its siblings, each held to the certificate, and one in twenty to the "
         "promises of every block. *Allowed* is `built.allowed`: the certificate, and at most as much again for rounding. "
         "A row tells error and what is allowed of the specification with the largest ratio of the two.",
         f"{made['date']}, {made['machine']}, {made['cores']} cores, float64, seed {seed}, "
@@ -334,7 +338,7 @@ def page(outcomes: Sequence[Outcome], exactly: Sequence[Exactly], seed: int, mad
     parts += [
         "## In rationals",
         f"UCB-VI at S = {S}, A = {A}, H = {H}, K = {K}, of any length, exploration {', '.join(map(str, EXPLORATIONS))}: "
-        "the forward pass in rational arithmetic (`verify/exact.py`) beside the algorithm in fractions. Decisions are "
+        "the forward pass in rational arithmetic (`verify/audit/exact.py`) beside the algorithm in fractions. Decisions are "
         "counted by what their state has seen at their stage: whether actions have been tried, whether two of these tie "
         "below H, and whether one is cut off at H or lies below it.",
         table(

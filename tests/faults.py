@@ -23,8 +23,12 @@ from safetensors.torch import load_file
 from tiny_cases import CASES
 
 from verify import __main__ as started_by
-from verify import cli, cli_inspect, errata, sweeping, train
-from verify.report import load as load_report
+from verify import errata
+from verify.cli import commands as cli
+from verify.cli import inspection as cli_inspect
+from verify.show.report import load as load_report
+from verify.sweeps import runner as sweeping
+from verify.training import train
 
 RUN = replace(damage.RUN, steps=6)
 TASKS = [(f"n{number}", number) for number in range(60)]

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 from primitive_case import Case, entries, matrices, matrix, vectors
 
-from constructions.primitives import newton, schedules
-from constructions.stream import Stream
+from constructions.parts.stream import Stream
+from constructions.primitives import newton
+from constructions.rounding import schedules
 
 DIM, RIDGE, NORM, HORIZON, REWARD = 2, 1.0, 1.0, 4, 3.0
 LARGEST = RIDGE + (HORIZON - 1) * NORM**2

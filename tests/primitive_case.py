@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
-from constructions.block import Block
-from constructions.stream import Stream
-from verify.laws import entries, matrices, matrix, numbers, several, vectors
+from constructions.parts.block import Block
+from constructions.parts.stream import Stream
+from verify.audit.laws import entries, matrices, matrix, numbers, several, vectors
 
 __all__ = ["Case", "Token", "chunks", "dot", "entries", "matrices", "matrix", "numbers", "several", "vectors"]
 

@@ -7,7 +7,6 @@ The oracles are loops over the definitions in exact rational arithmetic and shar
 
 import math
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,8 +14,9 @@ from newton_cases import NEWTON
 from primitive_case import Case, Token, chunks, dot, entries, matrices, matrix, several, vectors
 from tabular_cases import TABULAR
 
-from constructions.block import EXACT
-from constructions.links import read
+from constructions.parts.block import EXACT
+from constructions.parts.links import read
+from constructions.parts.stream import Stream
 from constructions.primitives import (
     copying,
     descent,
@@ -24,10 +24,7 @@ from constructions.primitives import (
     interpolation,
     product,
     refinement,
-    selection,
-    series,
 )
-from constructions.stream import Stream
 
 # ---------------------------------------------------------------- exact oracles
 
@@ -272,66 +269,6 @@ def refinement_case(spread: float, steps: int, low: float, high: float) -> Case:
     )
 
 
-def series_case(name: str, curve: series.Series, truth) -> Case:
-    stream = Stream.of(x=2, bystander=1, out=2, scratch_t=2 * curve.stored, scratch_it=2, position=3)
-    registers = {"terms": stream["scratch_t"], "times": stream["scratch_it"], "to": stream["out"]}
-    block = series.function(
-        "values",
-        "",
-        curve,
-        truth=np.vectorize(truth),
-        of=stream["x"],
-        position=stream["position"],
-        tokens=8,
-        **registers,
-    )
-    middle = (curve.low + curve.high) / 2
-    number = st.floats(curve.low, curve.high) | st.sampled_from([curve.low, middle, curve.high])
-    tokens = matrices(stream, 8, x=st.lists(number, min_size=2, max_size=2))
-    even = np.linspace(curve.low, curve.high, 16).reshape(8, 2)
-    return Case(
-        f"series.function {name}",
-        stream,
-        block,
-        tokens,
-        (curve.layers, 7, 0),
-        lambda past: [truth(float(x)) for x in past[-1]["x"]],
-        (matrix(stream, [{"x": pair} for pair in even]),),
-    )
-
-
-SERIES = [
-    series_case(
-        f"exp {error:g}",
-        series.analytic(np.exp, -2.0, 1.0, ratio=6.0, largest=math.exp(4.13), error=error),
-        math.exp,
-    )
-    for error in (0.1, 1e-5)
-] + [
-    series_case(
-        f"1/x {error:g}",
-        series.analytic(lambda x: 1 / x, 0.5, 2.5, ratio=2.0, largest=1 / 0.25, error=error),
-        lambda x: 1 / x,
-    )
-    for error in (0.3, 1e-5)
-]
-
-
-def last_term(degree: int, x: float) -> float:
-    """T_degree(x), in fractions."""
-    last, now = Fraction(1), Fraction(x)
-    for _ in range(degree - 1):
-        last, now = now, 2 * Fraction(x) * now - last
-    return float(now)
-
-
-SERIES += [
-    series_case(
-        f"T{degree}", series.Series(np.eye(degree + 1)[degree], -1.0, 1.0, 0.0), partial(last_term, degree)
-    )
-    for degree in (1, 6, 7, 18, 23)
-]
-
 FALLING = interpolation.walk(lambda x: math.exp(-x), lambda x: math.exp(-x), -2.0, 2.0, 1e-3)
 
 
@@ -361,25 +298,6 @@ def combine_case() -> Case:
 
     tokens = matrices(stream, 3, x=entries(2), y=entries(2))
     return Case("copying.combine", stream, block, tokens, (1, 0, 4), oracle)
-
-
-def selection_case(count: int, span: int) -> Case:
-    """Entries up to 4, again a power of two."""
-    stream = Stream.of(choice=count, options=count * span, one=1, bystander=1, out=span)
-    registers = {"choice": stream["choice"], "options": stream["options"], "one": stream["one"]}
-    block = selection.by_one_hot("choice", "", to=stream["out"], bound=4.0, **registers)
-
-    def oracle(past):
-        options = chunks(past[-1]["options"], span)
-        chosen = [option for option, c in zip(options, past[-1]["choice"], strict=True) if c == 1]
-        return chosen[0] if chosen else [Fraction(0)] * span
-
-    choice = st.sampled_from([*np.eye(count), np.zeros(count)])
-    tokens = matrices(stream, 2, choice=choice, options=entries(count * span, 4.0), one=st.just([1.0]))
-    lost = {"choice": np.eye(count)[0], "options": np.full(count * span, 2.0**-51), "one": 1}
-    cost = (1, 0, 2 * count * span)
-    name = f"selection.by_one_hot {count} of {span}"
-    return Case(name, stream, block, tokens, cost, oracle, (matrix(stream, [lost]),))
 
 
 STRETCHES = (
@@ -415,13 +333,10 @@ CASES = [
     function_case("exp(∓x)", FALLING, lambda x: math.exp(-x), 1e-3, (1.0, -1.0)),
     *(shift_case(offset) for offset in (0, 1, 3, 12)),
     combine_case(),
-    selection_case(3, 2),
-    selection_case(2, 25),
     refinement_case(0.1, 1, 0.01, 4.0),
     refinement_case(0.1, 1, 3.0, 4.0),
     refinement_case(1 / 16, 2, 1e-4, 5.0),
     refinement_case(0.4, 4, 0.5, 1.0),
-    *SERIES,
     *NEWTON,
     *TABULAR,
 ]

@@ -18,10 +18,19 @@ from flint import arb
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory
+from constructions.inputs.bandits import DOOR, History, reward_bound
 from constructions.primitives import descent
 from constructions.thompson import nodes, sampling
-from constructions.tokens import DOOR, History, reward_bound
-from verify import algorithms, bernoulli_strategies, episode_strategies, strategies
+from verify import algorithms
+from verify.histories import (
+    bernoulli as bernoulli_strategies,
+)
+from verify.histories import (
+    episodes as episode_strategies,
+)
+from verify.histories import (
+    linear as strategies,
+)
 
 EDGE = 0.99 * DOOR
 """By how much histories miss their bounds, as a part of them."""

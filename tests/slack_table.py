@@ -11,11 +11,14 @@ from construction_cases import CASES
 
 from constructions import files, linucb, thompson, ucbvi
 from constructions.construction import Construction
-from verify import algorithms, bernoulli_strategies, episode_strategies, slack
+from verify import algorithms
+from verify.audit import slack
 from verify.claims import bernoulli
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
-from verify.posterior_sweeps import FLOOR
+from verify.histories import bernoulli as bernoulli_strategies
+from verify.histories import episodes as episode_strategies
+from verify.sweeps.thompson import FLOOR
 
 HIGH = 10.0
 """Slack above this is explained, and the median is below."""

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from verify import sweeping
+from verify.sweeps import runner as sweeping
 
 
 def square(task):

@@ -11,8 +11,8 @@ import numpy as np
 from hypothesis import strategies as st
 from primitive_case import Case, Token, chunks, entries, matrices, matrix, numbers
 
+from constructions.parts.stream import Stream
 from constructions.primitives import clipping, copying, counting, lookup, maximum
-from constructions.stream import Stream
 
 SHARES = st.sampled_from([0.0, 1.0, 1 / 3]) | st.floats(0, 1, allow_subnormal=False)
 

@@ -6,7 +6,7 @@ import torch
 from tiny_cases import CASES
 
 from constructions.history import BanditHistory
-from verify import train
+from verify.training import train
 
 LINUCB, NEWTON = CASES["linucb agd"], CASES["linucb newton"]
 ROUNDING = 1e-6

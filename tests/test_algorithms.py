@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from constructions.history import BanditHistory
 from verify import algorithms, environments
-from verify.rollout import history_from, rollout
+from verify.play.rollout import history_from, rollout
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
-from constructions.block import EXACT, Bound
-from verify import algorithms, audit, episode_strategies, mutation, strategies
-from verify.audit import Verdict
+from constructions.parts.block import EXACT, Bound
+from verify import algorithms, audit
+from verify.audit import Verdict, mutation
+from verify.histories import episodes as episode_strategies
+from verify.histories import linear as strategies
 
 SPEC = linucb.Spec(dim=2, actions=3, horizon=6, error=1e-2)
 BUILT = linucb.build(SPEC)

@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 from tiny_cases import CASES as TINY
 
 from constructions import linucb, thompson, ucbvi
-from constructions.block import UNIT
 from constructions.history import BanditHistory, EpisodeHistory
+from constructions.parts.block import UNIT
 from constructions.transformer import SparseMap
-from verify import algorithms, audit, bernoulli_strategies, exact, strategies
+from verify import algorithms, audit
+from verify.audit import exact
 from verify.balls import TRUTHS as TRUE_BALLS
 from verify.balls import arrays, forward, heads, linear, neurons
 from verify.claims.thompson import line_policy
-from verify.posterior_sweeps import FLOOR
+from verify.histories import bernoulli as bernoulli_strategies
+from verify.histories import linear as strategies
+from verify.sweeps.thompson import FLOOR
 
 TRUTHS = {"linucb": algorithms.linucb, "thompson": algorithms.thompson, "ucbvi": algorithms.ucbvi}
 BERNOULLI = thompson.BernoulliSpec(actions=3, horizon=5, error=0.1)

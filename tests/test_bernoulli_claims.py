@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from constructions import thompson
 from constructions.thompson import BernoulliSpec
-from verify import algorithms, bernoulli_strategies, plots
-from verify.bernoulli_strategies import PATHS, REWARDS, BernoulliRecipe
+from verify import algorithms
 from verify.claims import bernoulli
+from verify.histories import bernoulli as bernoulli_strategies
+from verify.histories.bernoulli import PATHS, REWARDS, BernoulliRecipe
+from verify.show import plots
 
 SPEC = BernoulliSpec(3, 12, 0.05)
 SPECS = st.builds(BernoulliSpec, st.integers(2, 6), st.integers(1, 30))

@@ -14,8 +14,8 @@ from flint import arb, fmpq, fmpq_poly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from constructions.outward import balls
 from constructions.primitives import envelope
+from constructions.rounding.outward import balls
 from constructions.thompson.bernoulli import BernoulliSpec, build
 from constructions.thompson.bernoulli_plan import Plan, plan
 from constructions.thompson.quadrature import _gauss

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
-from constructions.outward import balls
-from constructions.primitives import descent, envelope, schedules
+from constructions.inputs.bandits import DOOR
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.primitives import descent, envelope
 from constructions.primitives.interpolation import Interpolant
-from constructions.ridge_problem import largest_eigenvalue
+from constructions.rounding import schedules
+from constructions.rounding.outward import balls
 from constructions.thompson import printed
 from constructions.thompson.nodes import chance
-from constructions.tokens import DOOR
 from verify.errata import thompson as errata_thompson
 
 numbers = st.floats(-10, 10, allow_subnormal=False)

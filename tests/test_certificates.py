@@ -9,12 +9,13 @@ from flint import arb, ctx
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from constructions import linucb, outward, thompson
+from constructions import linucb, thompson
 from constructions.history import BanditHistory
+from constructions.inputs.bandits import COVERED, DOOR
 from constructions.linucb import by_newton
-from constructions.primitives import descent, interpolation, rational, refinement, schedules, stored
+from constructions.primitives import descent, interpolation, rational, refinement, stored
+from constructions.rounding import outward, schedules
 from constructions.thompson import sampling
-from constructions.tokens import COVERED, DOOR
 from verify import algorithms
 
 DECADES = st.floats(-6, 6).map(lambda power: 10.0**power)

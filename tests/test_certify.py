@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from constructions import linucb
 from constructions.history import BanditHistory, EpisodeHistory, load_history
-from verify import algorithms, audit, cli, cli_certify
+from verify import algorithms, audit
 from verify.balls import TRUTHS
+from verify.cli import certification as cli_certify
+from verify.cli import commands as cli
 
 NAMES = ["linucb newton", "thompson sampling", "thompson bernoulli", "ucbvi narrow"]
 

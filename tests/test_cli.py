@@ -12,8 +12,10 @@ from conftest import PROFILE
 from typer.testing import CliRunner
 
 from constructions import linucb
-from verify import cli, errata, report
+from verify import errata
 from verify.claims import linucb as claims
+from verify.cli import commands as cli
+from verify.show import report
 
 SMALL = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-1)
 

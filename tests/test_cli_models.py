@@ -9,8 +9,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from verify import cli, cli_models, probe, stand_ins, train
-from verify.training import checkpoint, recipes, shifts
+from verify.cli import commands as cli
+from verify.cli import models as cli_models
+from verify.comparison import stand_ins
+from verify.probes import probe
+from verify.training import checkpoint, recipes, shifts, train
 from verify.training.policy import Trained
 
 SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 4}

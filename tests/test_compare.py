@@ -18,21 +18,16 @@ from typer.testing import CliRunner
 
 from constructions import ucbvi
 from constructions.history import BanditHistory
-from verify import (
-    algorithms,
-    bound,
-    cli,
-    cli_models,
-    compare,
-    compare_panels,
-    plots,
-    ratio,
-    ship,
-    stand_ins,
-    train,
-)
-from verify.rollout import SideBySide
-from verify.training import players, policy, recipes, tasks
+from verify import algorithms
+from verify.cli import commands as cli
+from verify.cli import models as cli_models
+from verify.comparison import bound, compare, ratio, stand_ins
+from verify.comparison import panels as compare_panels
+from verify.play import many_bandits as tasks
+from verify.play import players
+from verify.play.rollout import SideBySide
+from verify.show import plots
+from verify.training import policy, recipes, ship, train
 from verify.training.policy import HELD_OUT, Trained
 
 SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 4}

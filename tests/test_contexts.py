@@ -9,9 +9,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from verify import cli, cli_models, compare, contexts, ratio, ship, train
-from verify.report import number
-from verify.training import checkpoint, players, recipes, tasks
+from constructions.showing import number
+from verify.cli import commands as cli
+from verify.cli import models as cli_models
+from verify.comparison import compare, contexts, ratio
+from verify.play import many_bandits as tasks
+from verify.play import players
+from verify.training import checkpoint, recipes, ship, train
 from verify.training.policy import HELD_OUT
 
 SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 10, "horizon": 6}

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from constructions import files
 from constructions.history import load_history
-from verify import plots, report, train
+from verify.show import plots, report
+from verify.training import train
 
 COUNT = 10_000 if PROFILE == "nightly" else 315
 

@@ -10,7 +10,7 @@ import torch
 
 from constructions import linucb
 from verify import algorithms
-from verify.strategies import Recipe, battery
+from verify.histories.linear import Recipe, battery
 
 SPEC = linucb.Spec(dim=3, actions=4, horizon=12, error=1e-2)
 BUILT = linucb.build(SPEC)

@@ -12,19 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from constructions import linucb, thompson
-from constructions.block import UNIT
 from constructions.history import BanditHistory
+from constructions.inputs.bandits import admitted_norms
 from constructions.linucb import by_newton
+from constructions.parts.block import UNIT
 from constructions.thompson import by_newton as root_by_newton
 from constructions.thompson import sampling
-from constructions.tokens import admitted_norms
 from constructions.transformer import Transformer
 from verify import algorithms
-from verify.numerics import prefix
-from verify.posterior_sweeps import symbols as posterior_symbols
-from verify.strategies import recipes
-from verify.sweeps import symbols
-from verify.theorems import evaluate, newton
+from verify.histories.linear import recipes
+from verify.sweeps.rounding import prefix
+from verify.theorems import evaluate, newton, symbols
+from verify.theorems import symbols as posterior_symbols
 
 SPECS = [
     linucb.Spec(dim=2, actions=2, horizon=12, solver="newton"),

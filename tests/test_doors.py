@@ -31,9 +31,12 @@ from typer.testing import CliRunner
 from constructions import linucb, thompson, ucbvi
 from constructions.history import BanditHistory, EpisodeHistory
 from verify import __main__ as started
-from verify import algorithms, cli, environments, exact, probe
-from verify.train import Run
+from verify import algorithms, environments
+from verify.audit import exact
+from verify.cli import commands as cli
+from verify.probes import probe
 from verify.training import recipes
+from verify.training.train import Run
 
 RNG = np.random.default_rng
 

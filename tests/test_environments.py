@@ -19,8 +19,8 @@ from verify.environments import (
     gaussian_linear_bandit,
     paper_linear_bandit,
 )
-from verify.rollout import Environment, history_from, rollout
-from verify.sampling import pick
+from verify.environments.sampling import pick
+from verify.play.rollout import Environment, history_from, rollout
 
 SPEC = SimpleNamespace(ridge=1.0, exploration=0.5, temperature=0.1)
 NORMS = (0.8, 1.3)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constructions.episode_tokens import EpisodeTokens, episode_stream
 from constructions.history import EpisodeHistory
+from constructions.inputs.episodes import EpisodeTokens, episode_stream
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from scipy.stats import chi2
 
 from constructions import thompson
 from constructions.history import EpisodeHistory
+from constructions.inputs.bandits import BanditTokens
 from constructions.primitives import counting, lookup, maximum
 from constructions.thompson import posterior, printed
-from constructions.tokens import BanditTokens
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms, errata, theorems
 from verify.errata import regret, ucbvi
 from verify.errata import thompson as errata_thompson
-from verify.strategies import battery
-from verify.sweeps import fit_power
+from verify.histories.linear import battery
+from verify.sweeps.records import fit_power
 from verify.theorems import thompson as stated
 from verify.theorems import thompson_whole
 

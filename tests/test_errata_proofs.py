@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from constructions.primitives import interpolation
 from constructions.transformer import operator_norm
 from constructions.ucbvi import Spec
-from verify import cli, errata, page
+from verify import errata
+from verify.cli import commands as cli
 from verify.errata import ERRATA, KINDS, thompson, ucbvi
+from verify.show import page
 
 PAGE = (Path(__file__).parent.parent / "docs" / "errata.md").read_text(encoding="utf-8")
 SECTIONS = {

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from constructions import linucb, thompson
-from constructions.rewrite import compile_weights
-from constructions.tokens import position
+from constructions.fast.rewrite import compile_weights
+from constructions.inputs.bandits import position
 from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer
 
 WIDTH = 8

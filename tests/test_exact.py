@@ -11,8 +11,10 @@ from hypothesis import given, settings
 
 from constructions import linucb, ucbvi
 from constructions.history import EpisodeHistory
-from verify import algorithms, episode_strategies, exact
-from verify.strategies import battery
+from verify import algorithms
+from verify.audit import exact
+from verify.histories import episodes as episode_strategies
+from verify.histories.linear import battery
 
 TINY = ucbvi.Spec(states=1, actions=2, horizon=1, episodes=3, temperature=0.5, exploration=0.1, form="narrow")
 SMALL = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=2, temperature=0.25, exploration=0.05)

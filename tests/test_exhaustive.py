@@ -13,7 +13,7 @@ import pytest
 from exhaustive import FAMILIES
 
 from constructions.history import EpisodeHistory
-from verify import impostors
+from verify.audit import impostors
 
 PAGE = Path(__file__).parent.parent / "docs" / "nightly.md"
 ROWS = {row.name: (family, row) for family, rows in FAMILIES.items() for row in rows}

@@ -15,7 +15,9 @@ from conftest import PROFILE
 from faults import one_by_one
 
 from constructions import files
-from verify import cli_models, sweeping, train
+from verify.cli import models as cli_models
+from verify.sweeps import runner as sweeping
+from verify.training import train
 
 TESTS = Path(__file__).parent
 ENVIRONMENT = os.environ | {

@@ -13,8 +13,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
-from verify import cli, inspector
-from verify.cli_inspect import build, tables
+from verify import inspector
+from verify.cli import commands as cli
+from verify.cli.inspection import build, tables
 from verify.inspector import anatomy, formulas
 from verify.inspector.page import page, read
 from verify.inspector.replay import MOST

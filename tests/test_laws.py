@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from primitive_case import Case
 from primitive_cases import CASES, DEEP
 
-from constructions.assemble import assemble
-from constructions.stream import Stream
-from verify import laws
-from verify.laws import RADIUS
+from constructions.parts.assemble import assemble
+from constructions.parts.stream import Stream
+from verify.audit import laws
+from verify.audit.laws import RADIUS
 
 FEW = settings.default.max_examples // 3  # for laws that hold for all tokens or for none
 
@@ -182,10 +182,10 @@ def test_an_audit_notices_wrong_weights():
 def test_the_table_has_every_primitive():
     names = {case.name.split()[0] for case in CASES}
     wanted = """
-        descent.ridge descent.inverse product.own_token interpolation.root interpolation.function selection.by_one_hot
+        descent.ridge descent.inverse product.own_token interpolation.root interpolation.function
         copying.shift copying.combine copying.previous_step copying.times_index
         counting.by_ramps counting.by_stage lookup.quotients lookup.table lookup.one_hot
         maximum.over_groups clipping.between envelope.exponentials envelope.logarithms
-        newton.normal_equations newton.inverse newton.inverse_root refinement.root series.function
+        newton.normal_equations newton.inverse newton.inverse_root refinement.root
     """
     assert names == {*wanted.split()}

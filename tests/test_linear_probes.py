@@ -7,8 +7,10 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from verify import linear_probes, plots, train
-from verify.training import recipes, tasks
+from verify.play import many_bandits as tasks
+from verify.probes import linear_probes
+from verify.show import plots
+from verify.training import recipes, train
 from verify.training.model import TrainedTransformer
 from verify.training.policy import Trained
 

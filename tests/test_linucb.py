@@ -17,13 +17,13 @@ from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
 from constructions import linucb
-from constructions.block import UNIT
 from constructions.history import BanditHistory
+from constructions.inputs.bandits import admitted_norms, reward_bound
 from constructions.linucb import Solver, Spec, build
-from constructions.tokens import admitted_norms, reward_bound
+from constructions.parts.block import UNIT
 from constructions.transformer import SparseMap
 from verify import algorithms
-from verify.strategies import Recipe, recipes
+from verify.histories.linear import Recipe, recipes
 from verify.theorems import evaluate
 from verify.theorems.linucb import STATED_LAYERS
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from verify import algorithms
 from verify.environments import TabularMDP, gymnasium_mdp, random_mdp
-from verify.episodes import EpisodeDecoder, EpisodicEnvironment, play
+from verify.play.episodes import EpisodeDecoder, EpisodicEnvironment, play
 
 LEFT, DOWN, RIGHT, UP = range(4)  # FrozenLake
 seeds = st.integers(0, 2**32 - 1)

@@ -7,7 +7,7 @@ import pytest
 from construction_cases import CASES, Case
 
 from constructions.construction import Construction
-from verify import mutation
+from verify.audit import mutation
 
 SHARP = {
     "linucb gd": {"error": 1e-4},

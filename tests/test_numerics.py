@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constructions import linucb
-from constructions.block import UNIT
 from constructions.history import BanditHistory
-from verify import algorithms, numerics, plots
-from verify.frontier import hard_histories
-from verify.strategies import recipes
+from constructions.parts.block import UNIT
+from verify import algorithms
+from verify.histories.linear import recipes
+from verify.show import plots
+from verify.sweeps import rounding as numerics
+from verify.sweeps.grid import hard_histories
 
 SPEC = linucb.Spec(dim=2, actions=3, horizon=40, solver="newton")
 HISTORIES = hard_histories(SPEC)

@@ -7,8 +7,14 @@ import pytest
 import torch
 
 from constructions import linucb, thompson
-from verify import algorithms, out_of_distribution, plots, stand_ins, train
-from verify.training import mdps, players, policy, recipes, shifts, tasks
+from verify import algorithms
+from verify.comparison import stand_ins
+from verify.play import many_bandits as tasks
+from verify.play import many_mdps as mdps
+from verify.play import players
+from verify.probes import out_of_distribution
+from verify.show import plots
+from verify.training import policy, recipes, shifts, train
 from verify.training.policy import Trained
 
 LINUCB = replace(recipes.RECIPES["ad-linucb"], horizon=15, dim=3, actions=4)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from constructions import linucb
-from verify import plots, sweeps
+from verify.show import plots
+from verify.sweeps import linucb as sweeps
 
 SPEC = {"dim": 2, "actions": 3, "horizon": 8, "error": 0.01, "solver": "agd"}
 FIT = {"exponent": 0.5, "low": 0.4905, "high": 0.5095, "constant": 2.0, "r_squared": 1.0}

@@ -12,7 +12,7 @@ import other_processor
 import pytest
 from flint import arb, ctx
 
-from constructions.outward import nearest, power_of_two
+from constructions.rounding.outward import nearest, power_of_two
 from constructions.thompson.nodes import rotation
 
 HERE = Path(__file__).parent

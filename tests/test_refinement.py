@@ -10,11 +10,11 @@ from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
 from constructions import linucb
+from constructions.parts.stream import Stream
 from constructions.primitives import refinement
-from constructions.stream import Stream
 from verify import algorithms
-from verify.strategies import recipes
-from verify.sweeps import fit_power
+from verify.histories.linear import recipes
+from verify.sweeps.records import fit_power
 
 SPEC = linucb.Spec(
     dim=2,

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import constructions
-from verify.cli import app
+from verify.cli.commands import app
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -12,9 +12,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from constructions import files
-from verify import cli, gallery, report
+from constructions.showing import number, typeset
 from verify.audit import FIT, Report, Verdict
-from verify.bars import bar, pretty
+from verify.cli import commands as cli
+from verify.show import gallery, report
+from verify.show.bars import bar
 
 ROOT = Path(__file__).parent.parent
 HOLDING = (
@@ -121,7 +123,7 @@ def test_every_claim_is_there_with_its_numbers_verdict_place_and_command(tmp_pat
             verdict.stated,
             verdict.relative,
         ):
-            assert value is None or f"{pretty(value)}" in re.sub(r"<svg.*?</svg>", "", piece)
+            assert value is None or f"{typeset(value)}" in re.sub(r"<svg.*?</svg>", "", piece)
         assert "'holds'>holds<" in piece
         assert verdict.source in piece
         assert "weightwright verify linucb<" in piece
@@ -270,7 +272,7 @@ def test_what_is_enclosed_stands_in_the_terminal_beside_what_is_certified():
     shown = {column.header: list(column.cells) for column in claims.columns}
     heads = ["claim", "measured", "enclosed", "certified", "stated", "relative", ""]
     assert list(shown) == heads
-    assert shown["enclosed"] == [report.number(verdict.enclosed) for verdict in HOLDING]
+    assert shown["enclosed"] == [number(verdict.enclosed) for verdict in HOLDING]
 
 
 def test_a_saved_report_of_before_has_nothing_enclosed(tmp_path):

@@ -17,7 +17,7 @@ from tiny_cases import CASES
 import constructions
 from constructions import linucb, thompson
 from constructions.showing import Table
-from verify import exact
+from verify.audit import exact
 
 LINUCB = CASES["linucb newton"]
 WEIGHT = "layers.6.mlp.second.weight"

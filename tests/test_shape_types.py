@@ -9,8 +9,8 @@ import shape_types
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
 
-from constructions import outward
 from constructions.construction import Construction
+from constructions.rounding import outward
 from constructions.thompson.nodes import rotation
 
 CHECKED = shape_types.sparingly(typechecker=shape_types.enforce)

@@ -10,7 +10,7 @@ from construction_cases import CASES
 from slack_table import EXPLAINED, HIGH, LARGE, SMALL, median, unexplained
 
 from constructions import linucb
-from verify import slack
+from verify.audit import slack
 
 PAGE = Path(__file__).parents[1] / "docs" / "slack.md"
 FEWER = 120 if PROFILE == "nightly" else 50

@@ -21,8 +21,11 @@ from sweeping_tasks import deadly, moody, square, squares
 from typer.testing import CliRunner
 
 from constructions import files, linucb, thompson
-from verify import algorithms, cli, frontier, sweeping, theorems
-from verify.frontier import Configuration
+from verify import algorithms, theorems
+from verify.cli import commands as cli
+from verify.sweeps import grid as frontier
+from verify.sweeps import runner as sweeping
+from verify.sweeps.grid import Configuration
 from verify.theorems import linucb as stated
 
 SMALL = [
@@ -363,7 +366,7 @@ def test_the_theorems_layers_are_those_of_its_formulas():
     posterior = frontier.evaluate(Configuration("thompson", "theorem", 200, 1e-3))
     spec = thompson.Spec(5, 10, 200, 1e-3, form="sampling")
     vectors = 1e-3 / 2 / (np.sqrt(5) + 8)
-    values = frontier.posterior_sweeps.symbols(spec) | {"error_3": vectors}
+    values = theorems.symbols(spec) | {"error_3": vectors}
     formula = frontier.thompson_theorem.at_event(frontier.thompson_whole.STATED_LAYERS)
     assert posterior["layers"] == np.ceil(theorems.evaluate(formula, **values))
 

@@ -8,8 +8,10 @@ import pytest
 import sympy
 
 from constructions import linucb
-from verify import algorithms, environments, sweeps
-from verify.rollout import history_from, rollout
+from verify import algorithms, environments, theorems
+from verify.play.rollout import history_from, rollout
+from verify.sweeps import linucb as sweeps
+from verify.sweeps import records
 from verify.theorems import linucb as stated
 
 SMALL = linucb.Spec(dim=2, actions=2, horizon=8, error=0.01, noise_bound=1.0, weight_norm=1.0)
@@ -39,7 +41,7 @@ def saved(record):
 @pytest.mark.parametrize("constant", [1e-6, 3.0])
 def test_fit_recovers_an_exact_law(exponent, constant):
     x = np.geomspace(1, 1e4, 7)
-    fit = sweeps.fit_power(x, constant * x**exponent)
+    fit = records.fit_power(x, constant * x**exponent)
     assert fit.exponent == pytest.approx(exponent, abs=1e-12)
     assert fit.constant == pytest.approx(constant)
     assert fit.low <= fit.exponent <= fit.high
@@ -51,7 +53,7 @@ def test_fit_recovers_an_exact_law(exponent, constant):
 def test_intervals_cover_as_often_as_they_claim(points):
     generator, x = np.random.default_rng(0), np.geomspace(1, 100, points)
     noise = generator.standard_normal((2000, points))
-    fits = [sweeps.fit_power(x, 2 * x**0.5 * np.exp(0.3 * row)) for row in noise]
+    fits = [records.fit_power(x, 2 * x**0.5 * np.exp(0.3 * row)) for row in noise]
     covered = np.mean([fit.low <= 0.5 <= fit.high for fit in fits])
     assert covered == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 2000) ** 0.5)
 
@@ -71,7 +73,7 @@ def test_intervals_cover_as_often_as_they_claim(points):
 )
 def test_fit_rejects_what_is_no_power_law(x, y):
     with pytest.raises(ValueError, match="fit_power: wanted"):
-        sweeps.fit_power(x, y)
+        records.fit_power(x, y)
 
 
 DEPTHS = {"gd": [1, 5, 30, 100, 300, 1000, 3000], "agd": [1, 2, 5, 10, 30, 60, 100, 200, 400]}
@@ -130,7 +132,7 @@ def test_square_root_needs_neurons_like_the_inverse_root_of_the_error():
     assert (certified <= record["errors"]).all()
     assert record["fit"]["exponent"] == pytest.approx(0.5, abs=TOLERANCE)
     assert record["fit"]["constant"] == pytest.approx(5**0.25 / 2, rel=0.15)  # ∫ dp/(4√(εp)) for p = √x ≤ √5
-    assert record["fit"] == sweeps.asdict(sweeps.fit_power(1 / np.array(errors), record["neurons"]))
+    assert record["fit"] == sweeps.asdict(records.fit_power(1 / np.array(errors), record["neurons"]))
 
 
 def test_square_root_has_the_neurons_that_a_whole_construction_has():
@@ -173,7 +175,7 @@ def test_stated_layers_and_their_logarithms_are_those_of_the_theorem():
     spec = linucb.Spec(dim=3, actions=2, horizon=2)
     record = sweeps.size_against_horizon(spec, [5, 50, 500], "agd")
     for horizon, layers, log in zip(record["horizons"], record["stated"], record["log_stated"], strict=True):
-        values = sweeps.symbols(replace(spec, horizon=horizon))
+        values = theorems.symbols(replace(spec, horizon=horizon))
         assert layers == stated.THEOREM_8_EXPLICIT.evaluate("layers", **values)
         factor = 2 * np.sqrt(2 * horizon * (values["action_max"] ** 2 + 1))
         assert layers == pytest.approx(factor * log + 2, abs=2)  # two roundings up

@@ -7,10 +7,12 @@ import pytest
 
 from constructions import linucb, thompson, ucbvi
 from constructions.history import BanditHistory, EpisodeHistory
-from verify import algorithms, symmetries, train
-from verify.episode_symmetries import episodic
-from verify.symmetries import BERNOULLI, LINEAR
-from verify.training import recipes, tasks
+from verify import algorithms
+from verify.play import many_bandits as tasks
+from verify.probes import symmetries
+from verify.probes.episode_symmetries import episodic
+from verify.probes.symmetries import BERNOULLI, LINEAR
+from verify.training import recipes, train
 from verify.training.policy import Trained
 
 LINUCB = linucb.Spec(dim=2, actions=3, horizon=8, error=1e-2, solver="newton")

@@ -17,7 +17,7 @@ from constructions import thompson
 from constructions.history import BanditHistory
 from constructions.thompson import Spec, build, lines, posterior, sampling, two_arms
 from verify import algorithms
-from verify.strategies import Recipe, battery, recipes
+from verify.histories.linear import Recipe, battery, recipes
 
 TWO = Spec(dim=2, actions=2, horizon=4, error=0.05, separation=0.05)
 DRAWN = Spec(dim=2, actions=3, horizon=4, error=0.2, separation=0.05, form="sampling")

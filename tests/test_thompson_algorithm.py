@@ -14,8 +14,8 @@ from scipy.stats import multivariate_normal, norm
 from constructions.history import BanditHistory
 from verify import algorithms, environments
 from verify.algorithms import choice_probabilities
-from verify.rollout import history_from, rollout
-from verify.sampling import checked, pick
+from verify.environments.sampling import checked, pick
+from verify.play.rollout import history_from, rollout
 
 
 @dataclass(frozen=True)

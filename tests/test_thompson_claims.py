@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from constructions import thompson
-from verify import algorithms, plots, posterior_sweeps
+from verify import algorithms
 from verify.audit import measure
 from verify.claims import thompson as claims
-from verify.strategies import battery
+from verify.histories.linear import battery
+from verify.show import plots
+from verify.sweeps import thompson as posterior_sweeps
 
 SMALL = thompson.Spec(dim=2, actions=3, horizon=12, nodes=64, separation=0.05)
 DRAWN = replace(SMALL, form="sampling", error=1e-3)

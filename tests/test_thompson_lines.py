@@ -16,7 +16,7 @@ from constructions.thompson.nodes import APART, Chance, Rule, chance, contractio
 from constructions.thompson.spec import FLOOR
 from verify import algorithms
 from verify.algorithms import choice_probabilities
-from verify.strategies import Recipe, recipes
+from verify.histories.linear import Recipe, recipes
 
 BASE = Spec(dim=2, actions=3, horizon=3, error=0.3, solver="zolotarev", nodes=4, separation=0.1)
 SPECS = [

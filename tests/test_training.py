@@ -20,9 +20,13 @@ from typer.testing import CliRunner
 from constructions import files, saving
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.transformer import DenseTransformer
-from verify import algorithms, cli, train
-from verify.sampling import draw
-from verify.training import checkpoint, mdps, players, recipes, tasks
+from verify import algorithms
+from verify.cli import commands as cli
+from verify.environments.sampling import draw
+from verify.play import many_bandits as tasks
+from verify.play import many_mdps as mdps
+from verify.play import players
+from verify.training import checkpoint, recipes, train
 from verify.training.attention import attention
 from verify.training.cache import cached
 from verify.training.model import Shape, TrainedTransformer

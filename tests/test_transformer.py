@@ -12,11 +12,11 @@ from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
 from constructions import linucb
-from constructions.chunks import State
-from constructions.rewrite import compile_weights
-from constructions.tokens import position
+from constructions.fast.chunks import State
+from constructions.fast.rewrite import compile_weights
+from constructions.inputs.bandits import position
 from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer, clip
-from verify.strategies import battery, recipes
+from verify.histories.linear import battery, recipes
 
 LONGEST = 7
 AGREE = (

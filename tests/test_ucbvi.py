@@ -29,7 +29,8 @@ from ucbvi_recipes import (
 from constructions import ucbvi
 from constructions.history import EpisodeHistory
 from constructions.ucbvi import Spec
-from verify import algorithms, audit, episode_strategies
+from verify import algorithms, audit
+from verify.histories import episodes as episode_strategies
 
 # ---------------------------------------------------------------- exact
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from constructions import ucbvi
-from verify import algorithms, audit, environments, episode_strategies, episode_sweeps
+from verify import algorithms, audit, environments
 from verify.claims import ucbvi as claims
+from verify.histories import episodes as episode_strategies
+from verify.sweeps import ucbvi as episode_sweeps
 
 SMALL = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=9, exploration=0.03)
 every_form = pytest.mark.parametrize("form", claims.FORMS)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import example, given
 from ucbvi_recipes import BOLD, BUSY, FEW, FORMS, built, specs
 
-from constructions.episode_tokens import episode_stream
+from constructions.inputs.episodes import episode_stream
 from constructions.ucbvi import Spec, narrow, slim, theorem
 
 

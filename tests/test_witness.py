@@ -11,8 +11,11 @@ import torch
 from tiny_cases import CASES
 
 from constructions import linucb
-from verify import algorithms, audit, bernoulli_strategies, strategies, witness
+from verify import algorithms, audit
+from verify.audit import witness
 from verify.claims.thompson import line_policy
+from verify.histories import bernoulli as bernoulli_strategies
+from verify.histories import linear as strategies
 
 SPEC = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-1)
 TRIED = strategies.battery(SPEC)[:20]

@@ -9,7 +9,15 @@ import numpy as np
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory
-from verify import bernoulli_strategies, episode_strategies, strategies
+from verify.histories import (
+    bernoulli as bernoulli_strategies,
+)
+from verify.histories import (
+    episodes as episode_strategies,
+)
+from verify.histories import (
+    linear as strategies,
+)
 
 PACKAGES = {"linucb": linucb, "thompson": thompson, "ucbvi": ucbvi}
 

@@ -25,7 +25,7 @@ def main() -> None:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, stop)
     try:
-        from verify.cli import app  # which takes seconds: whoever waits may give up
+        from verify.cli.commands import app  # which takes seconds: whoever waits may give up
 
         app()
     except BaseException as error:

@@ -5,7 +5,7 @@ by_newton.py    ours: O(log T) layers of Newton's iteration
 widths.py       the square root of the confidence width, by interpolation or by products
 """
 
-from constructions import checks, outward
+from constructions import checks
 from constructions.construction import Construction
 from constructions.linucb import by_newton
 from constructions.linucb.by_descent import (
@@ -20,6 +20,7 @@ from constructions.linucb.by_descent import (
 )
 from constructions.linucb.spec import Solver, Spec
 from constructions.linucb.widths import SLACK, root_share, width_error
+from constructions.rounding import outward
 
 __all__ = [
     "SLACK",

@@ -25,17 +25,8 @@ from typing import Any
 from flint import arb
 
 from constructions import checks
-from constructions.assemble import assemble
-from constructions.block import Block
 from constructions.construction import Construction
-from constructions.linucb import widths
-from constructions.linucb.spec import Spec, clip_radius
-from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
-from constructions.outward import above, below, nearest
-from constructions.primitives import copying, descent, product
-from constructions.ridge_problem import largest_eigenvalue
-from constructions.stream import Stream
-from constructions.tokens import (
+from constructions.inputs.bandits import (
     BANDIT_INPUTS,
     BanditTokens,
     admitted_norms,
@@ -43,6 +34,15 @@ from constructions.tokens import (
     bandit_stream,
     reward_bound,
 )
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.linucb import widths
+from constructions.linucb.spec import Spec, clip_radius
+from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
+from constructions.parts.assemble import assemble
+from constructions.parts.block import Block
+from constructions.parts.stream import Stream
+from constructions.primitives import copying, descent, product
+from constructions.rounding.outward import above, below, nearest
 
 
 @dataclass(frozen=True)

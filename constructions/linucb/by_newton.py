@@ -29,8 +29,20 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions import checks, limits
-from constructions.assemble import assemble
-from constructions.block import (
+from constructions.construction import Construction
+from constructions.inputs.bandits import (
+    BANDIT_INPUTS,
+    BanditTokens,
+    admitted_norms,
+    admitted_reward,
+    bandit_stream,
+)
+from constructions.inputs.ridge import first_layer, largest_eigenvalue
+from constructions.linucb import widths
+from constructions.linucb.spec import Spec, clip_radius
+from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
+from constructions.parts.assemble import assemble
+from constructions.parts.block import (
     UNIT,
     Block,
     Bound,
@@ -41,16 +53,11 @@ from constructions.block import (
     own_heads,
     signed_units,
 )
-from constructions.construction import Construction
-from constructions.links import Values, held, pick, read, tile
-from constructions.linucb import widths
-from constructions.linucb.spec import Spec, clip_radius
-from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
-from constructions.outward import above, balls, below
-from constructions.primitives import copying, newton, schedules
-from constructions.ridge_problem import first_layer, largest_eigenvalue
-from constructions.stream import Register, Stream
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, admitted_norms, admitted_reward, bandit_stream
+from constructions.parts.links import Values, held, pick, read, tile
+from constructions.parts.stream import Register, Stream
+from constructions.primitives import copying, newton
+from constructions.rounding import schedules
+from constructions.rounding.outward import above, balls, below
 
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb"
 

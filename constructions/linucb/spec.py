@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from constructions import assemble, checks
-from constructions.block import Block
-from constructions.ridge_problem import largest_eigenvalue
-from constructions.tokens import admitted_norms, admitted_reward, reward_bound
+from constructions import checks
+from constructions.inputs.bandits import admitted_norms, admitted_reward, reward_bound
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.parts import assemble
+from constructions.parts.block import Block
 
 Solver = Literal["gd", "agd", "chebyshev", "newton"]
 

@@ -11,12 +11,12 @@ import math
 import numpy as np
 from flint import arb
 
-from constructions.block import UNIT, Block, Bound
+from constructions.inputs.bandits import admitted_norms, admitted_reward
 from constructions.linucb.spec import Spec
-from constructions.outward import above, below
+from constructions.parts.block import UNIT, Block, Bound
+from constructions.parts.stream import Register, Stream
 from constructions.primitives import descent, interpolation, refinement, stored
-from constructions.stream import Register, Stream
-from constructions.tokens import admitted_norms, admitted_reward
+from constructions.rounding.outward import above, below
 
 NAME = "width √(a_kᵀA⁻¹a_k)"
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb, step 3"

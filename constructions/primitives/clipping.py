@@ -5,9 +5,9 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
-from constructions.links import Link, Values, held, read, repeat_rows, stack
-from constructions.stream import Register
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
+from constructions.parts.links import Link, Values, held, read, repeat_rows, stack
+from constructions.parts.stream import Register
 
 
 def between(
@@ -29,7 +29,7 @@ def between(
     Error: none; `bound` bounds the sum of the terms' sizes.
     Cost: 1 MLP layer of 2 neurons an entry; no heads.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, y=2, one=1, out=2)
     >>> block = between("clip", "", terms=(s["x"], s["y"]), to=s["out"], one=s["one"], high=1.0, bound=4.0)
     >>> block.steps[0].units[0].reads.height

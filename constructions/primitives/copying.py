@@ -12,10 +12,20 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import EXACT, UNIT, Block, Bound, Head, Position, Promise, Step, signed_units
-from constructions.links import Values, held, read, stack
-from constructions.outward import power_of_two
-from constructions.stream import Register
+from constructions.parts.block import (
+    EXACT,
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    signed_units,
+)
+from constructions.parts.links import Values, held, read, stack
+from constructions.parts.stream import Register
+from constructions.rounding.outward import power_of_two
 
 
 def shift(
@@ -37,7 +47,7 @@ def shift(
     Error: none; `bound` is the largest ℓ2 norm of `what`, `tokens` the largest number of tokens.
     Cost: 1 layer of 3 heads (1 head at offset 0); no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, y=2, position=3)
     >>> registers = dict(what=s["x"], to=s["y"], position=s["position"])
     >>> len(shift("copy", "", offset=1, bound=1.0, tokens=9, **registers).steps[0].heads)
@@ -86,7 +96,7 @@ def previous_step(
     Error: none, for what within [0, 1].
     Cost: 1 layer of 3 heads; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, y=2, clock=3, position=3)
     >>> block = previous_step("copy", "", what=(s["x"],), to=(s["y"],), clock=s["clock"], position=s["position"])
     >>> len(block.steps[0].heads)
@@ -147,7 +157,7 @@ def times_index(
     Writes: to. Error: none; `bound` is the largest entry of the result, `tokens` the largest number of tokens. Cost: 1
     layer of 1 head; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, y=2, position=3)
     >>> block = times_index("i x", "", what=(s["x"],), to=(s["y"],), position=s["position"], bound=1.0, tokens=9)
     >>> len(block.steps[0].heads)
@@ -187,7 +197,7 @@ def combine(
     the terms cause. `bound` bounds Σ |weight · entry|.
     Cost: 1 MLP layer of 2 neurons an entry; no heads.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, y=2, out=2)
     >>> terms = ((1.0, s["x"]), (0.5, s["y"]))
     >>> block = combine("x + y/2", "", terms=terms, to=s["out"], bound=1.5)

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step
-from constructions.links import Link, Values, held, pick, read, side_by_side, stack, tile
-from constructions.stream import Register
+from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step
+from constructions.parts.links import Link, Values, held, pick, read, side_by_side, stack, tile
+from constructions.parts.stream import Register
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def by_ramps(
     with the constant of head 5 repaired. Reads: the one-hot registers, moved, clock (k, h, v), position.  Writes: to.
     Error: none; `tokens` is the largest number of tokens. Cost: 1 layer of 10 heads a counter; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(kind=3, n=2, clock=3, position=3)
     >>> moved, entries = (s["position"].part(2, of=3),), np.array([0, 2])
     >>> two = Counters(((s["kind"], entries),), np.array([1, 1]), moved, (s["n"],))
@@ -144,7 +144,7 @@ def by_stage(
     Error: none; `tokens` is the largest number of tokens.
     Cost: 1 layer of 1 head a counter; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(kind=3, n=2, stage=5, position=3)
     >>> moved, entries = (s["position"].part(2, of=3),), np.array([0, 2])
     >>> two = Counters(((s["kind"], entries),), np.array([1, 1]), moved, (s["n"],))

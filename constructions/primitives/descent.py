@@ -59,7 +59,7 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions import limits
-from constructions.block import (
+from constructions.parts.block import (
     UNIT,
     Block,
     Bound,
@@ -72,9 +72,9 @@ from constructions.block import (
     signed,
     signed_units,
 )
-from constructions.links import Link, Values, blank, grams, held, read, stack
-from constructions.outward import above, balls, below, nearest
-from constructions.stream import Register
+from constructions.parts.links import Link, Values, blank, grams, held, read, stack
+from constructions.parts.stream import Register
+from constructions.rounding.outward import above, balls, below, nearest
 
 Solver = Literal["gd", "agd", "chebyshev"]
 
@@ -264,7 +264,7 @@ def ridge(
     Error: reward_residual(depth) · √(T−1) · reward_max/(2√λ); the paper has T B_a(B_aB_w + σ)/λ for the last factor.
     Cost: depth layers of 3 heads; 2·dim neurons, none for "gd". Layers are tied but for "chebyshev".
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(action=2, reward=1, point=2, ahead=2, position=3)
     >>> registers = dict(action=s["action"], reward=s["reward"], position=s["position"], point=s["point"])
     >>> method = Descent("agd", ridge=1.0, action_max=1.0, horizon=10)
@@ -325,7 +325,7 @@ def inverse(
     Error: ε_depth · norm/λ; `norm` bounds ‖a_k‖ and is B_a if left out.
     Cost: depth layers of 2k + 1 heads (the paper: 4k); 2·k·dim neurons, none for "gd".
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(action=2, arms=6, point=6, position=3)
     >>> registers = dict(action=s["action"], vectors=s["arms"], position=s["position"], point=s["point"])
     >>> block = inverse(Descent("gd", ridge=1.0, action_max=1.0, horizon=5), 100, ahead=None, **registers)

@@ -28,12 +28,12 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Promise, Step, Surrogate, Units
-from constructions.links import Link, Values, held, read, repeat_rows, stack
-from constructions.outward import above, balls, nearest
+from constructions.parts.block import UNIT, Block, Bound, Promise, Step, Surrogate, Units
+from constructions.parts.links import Link, Values, held, read, repeat_rows, stack
+from constructions.parts.stream import Register
 from constructions.primitives.interpolation import Interpolant, neurons
 from constructions.primitives.stored import pieces
-from constructions.stream import Register
+from constructions.rounding.outward import above, balls, nearest
 
 MOST_KNOTS = 100_000
 """More would only serve errors that rounding in float64 exceeds."""
@@ -193,7 +193,7 @@ def exponentials(
     Needs: x ≤ the last knot, weights ≥ 0.
     Cost: 1 MLP layer of a neuron a knot and a row, and one for all; no heads.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=4, one=1, out=2)
     >>> curve = exponential(0.0, 0.01, 0.01)
     >>> form = dict(of=read(s["x"]), exponents=lambda values: values["x"], weights=np.array([0.5, 0.5]), lift=0.0)
@@ -236,7 +236,7 @@ def logarithms(
     errors of `of` cause.
     Cost: 1 MLP layer of (knots − 1) neurons an entry, and one for all; no heads.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, one=1, out=2)
     >>> curve = logarithm(1.0, 0.01)
     >>> block = logarithms("log x", "", curve, of=s["x"], one=s["one"], to=s["out"], inherited=Bound(0.0))

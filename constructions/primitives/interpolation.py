@@ -26,10 +26,10 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float, Int
 
-from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, Units
-from constructions.links import Link, Values, held, read, repeat_rows, stack
-from constructions.outward import balls, nearest
-from constructions.stream import Register
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, Units
+from constructions.parts.links import Link, Values, held, read, repeat_rows, stack
+from constructions.parts.stream import Register
+from constructions.rounding.outward import balls, nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +240,7 @@ def root(
     Error: that of the interpolant, between its first and last knot; `inherited` is what errors of source cause.
     Cost: 1 MLP layer; (knots − 1) neurons an entry and one for all.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s, f = Stream.of(x=2, one=1, out=2), square_root(0.01, 4.0, 0.01)
     >>> block = root("√x", "", f, error=0.01, source=s["x"], one=s["one"], to=s["out"])
     >>> block.steps[0].units[0].reads.height == 2 * len(f.slopes) + 1
@@ -282,7 +282,7 @@ def function(
     Error: that of the interpolant, between its first and last knot; `inherited` is what errors of source cause.
     Cost: 1 MLP layer; (knots − 1) neurons an entry of `to` and one for all.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s, f = Stream.of(x=1, one=1, out=2), power(1.0, 0.1, 4.0, 0.01)
     >>> registers = dict(source=s["x"], one=s["one"], to=s["out"])
     >>> block = function("1/x", "", f, of=lambda x: 1 / x, error=0.1, signs=(1.0, -1.0), **registers)

@@ -21,10 +21,10 @@ import numpy as np
 from flint import arb, fmpq
 from jaxtyping import Float, Int
 
-from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
-from constructions.links import Link, Values, held, pick, read, repeat_rows, stack, tile
-from constructions.outward import above, balls, rational
-from constructions.stream import Register
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
+from constructions.parts.links import Link, Values, held, pick, read, repeat_rows, stack, tile
+from constructions.parts.stream import Register
+from constructions.rounding.outward import above, balls, rational
 
 Entries = tuple[Register, Int[np.ndarray, "_"]]
 """Some entries of a register."""
@@ -63,7 +63,7 @@ def quotients(
     Error: that of weights rounded in float64, for 0 ≤ x_n ≤ largest and integers 0 ≤ N_m ≤ most.
     Cost: 1 MLP layer of max(most, 1) neurons a quotient and most − 1 a count; no heads.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=4, n=2, one=1, out=4)
     >>> pairs = {"top": (s["x"], np.arange(4)), "bottom": (s["n"], np.arange(2))}
     >>> block = quotients("x/n", "", to=s["out"], one=s["one"], largest=1.0, most=5, **pairs)
@@ -123,7 +123,7 @@ def one_hot(name: str, source: str, *, of: Register, to: Register, one: Register
     Error: none, for integers 0 ≤ n ≤ to.size.
     Cost: 1 MLP layer of to.size neurons; no heads.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(n=1, one=1, out=5)
     >>> one_hot("[n = m]", "", of=s["n"], to=s["out"], one=s["one"]).steps[0].units[0].reads.height
     5
@@ -193,7 +193,7 @@ def table(
     Error: that of weights rounded in float64, for integers 0 ≤ N_m < len(values).
     Cost: 1 MLP layer of len(values) − 1 neurons a count and one more; no heads.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(n=2, one=1, out=2)
     >>> block = table("1/n", "", of=(s["n"], np.arange(2)), to=s["out"], one=s["one"], values=[Fraction(1, 3)] * 4)
     >>> block.steps[0].units[0].reads.height

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import (
+from constructions.parts.block import (
     EXACT,
     UNIT,
     Block,
@@ -30,8 +30,8 @@ from constructions.block import (
     gate_size,
     own_heads,
 )
-from constructions.links import Link, Values, blank, held, read, rows, side_by_side, stack, tile
-from constructions.stream import Register
+from constructions.parts.links import Link, Values, blank, held, read, rows, side_by_side, stack, tile
+from constructions.parts.stream import Register
 
 
 def layers(count: int) -> int:
@@ -117,7 +117,7 @@ def over_groups(
     Cost: ⌈log₄ n⌉ layers (1 at n = 1) of at most ⌊n/2⌋ heads and ⌈n/2⌉ neurons a group of n; `scratch_sizes` says which
     registers it needs.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(q=6, u=2, v=2, position=3)
     >>> registers = dict(numbers=s["q"], to=s["v"], scratch=(s["u"],), position=s["position"])
     >>> block = over_groups("max", "", bound=4.0, tokens=9, **registers)

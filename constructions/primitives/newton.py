@@ -30,7 +30,7 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions import limits
-from constructions.block import (
+from constructions.parts.block import (
     UNIT,
     Block,
     Bound,
@@ -43,10 +43,10 @@ from constructions.block import (
     own_heads,
     own_linear,
 )
-from constructions.links import Link, Values, grams, held, pick, read, stack, tile
-from constructions.outward import above
-from constructions.primitives import schedules
-from constructions.stream import Register
+from constructions.parts.links import Link, Values, grams, held, pick, read, stack, tile
+from constructions.parts.stream import Register
+from constructions.rounding import schedules
+from constructions.rounding.outward import above
 
 
 def normal_equations(
@@ -74,7 +74,7 @@ def normal_equations(
     Error: none.
     Cost: 1 layer of 4(d + 1) heads and 2 neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(action=2, reward=1, g=4, ig=4, b=2, ib=2, position=3)
     >>> names = dict(gram=s["g"], gram_times=s["ig"], moment=s["b"], moment_times=s["ib"])
     >>> limits = dict(ridge=1.0, action_max=1.0, reward_max=1.0, horizon=4)
@@ -177,7 +177,7 @@ def inverse(
     Error: ‖E‖ √d/λ, in Frobenius norm.
     Cost: `steps` layers, the first of 1 head, as X₀ is a multiple of the identity, the others of 2d² + 1; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(action=2, g=4, ig=4, x=4, position=3)
     >>> registers = dict(gram=s["g"], gram_times=s["ig"], to=s["x"], position=s["position"], action=s["action"])
     >>> block = inverse("A⁻¹", "", ridge=1.0, largest=9.0, steps=5, tokens=8, **registers)
@@ -227,7 +227,7 @@ def inverse_root(
     Error: ‖E‖ √(S/λ) √d times `middle`, in Frobenius norm.
     Cost: `steps` layers of 4d² + 2 heads at most; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(action=2, g=4, ig=4, z=4, y=4, position=3)
     >>> registers = dict(gram=s["g"], gram_times=s["ig"], to=s["z"], partner=s["y"], position=s["position"])
     >>> limits = dict(ridge=1.0, largest=9.0, steps=5, tokens=8, action=s["action"])

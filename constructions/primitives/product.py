@@ -14,9 +14,9 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.block import EXACT, UNIT, Block, Bound, Promise, Step, gate_size, own_heads
-from constructions.links import Values, held, read, tile
-from constructions.stream import Register
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, gate_size, own_heads
+from constructions.parts.links import Values, held, read, tile
+from constructions.parts.stream import Register
 
 
 def own_token(
@@ -40,7 +40,7 @@ def own_token(
     Needs: |⟨left_k at i, right_k at j⟩| ≤ bound for all j ≤ i ≤ tokens.
     Cost: 1 layer of 2 heads an entry; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, y=6, out=3, position=3)
     >>> registers = dict(left=s["x"], right=s["y"], to=s["out"], position=s["position"])
     >>> block = own_token("⟨x, y⟩", "", bound=5.0, tokens=9, **registers)

@@ -31,7 +31,7 @@ import numpy as np
 from flint import arb, fmpq
 from jaxtyping import Float
 
-from constructions.outward import above, balls, nearest
+from constructions.rounding.outward import above, balls, nearest
 
 MOST_POLES = 1000
 ROUNDED = 1e-3

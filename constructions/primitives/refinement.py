@@ -23,7 +23,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.block import (
+from constructions.parts.block import (
     EXACT,
     UNIT,
     Block,
@@ -35,10 +35,10 @@ from constructions.block import (
     own_heads,
     own_linear,
 )
-from constructions.links import Values, held, read, side_by_side, stack, tile
-from constructions.outward import above, balls
-from constructions.primitives.schedules import cubic_steps
-from constructions.stream import Register
+from constructions.parts.links import Values, held, read, side_by_side, stack, tile
+from constructions.parts.stream import Register
+from constructions.rounding.outward import above, balls
+from constructions.rounding.schedules import cubic_steps
 
 MOST_STEPS = 12
 """Errors are squared at each step: more would serve none that float64 can hold."""
@@ -117,7 +117,7 @@ def root(
     Needs: at every token, of_k is 0 or |near_k √of_k − 1| ≤ spread; 0 ≤ of_k ≤ high, 0 ≤ near_k ≤ nearest.
     Cost: 1 + steps layers, the first of 1 head an entry, the others of one more; no neurons.
 
-    >>> from constructions.stream import Stream
+    >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=2, z=2, y=2, iy=2, again=2, position=3)
     >>> names = dict(of=s["x"], near=s["z"], position=s["position"], to=s["y"], to_times=s["iy"], partner=s["again"])
     >>> block = root("√x", "", spread=0.1, steps=2, high=4.0, nearest=20.0, tokens=8, **names)

@@ -14,9 +14,9 @@ from itertools import accumulate, pairwise
 import numpy as np
 from flint import arb
 
-from constructions.outward import above, balls
 from constructions.primitives import interpolation
 from constructions.primitives.interpolation import Interpolant
+from constructions.rounding.outward import above, balls
 
 
 @dataclass(frozen=True, eq=False)

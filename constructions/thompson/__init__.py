@@ -21,15 +21,23 @@ For "newton" with k steps: layers k + 6 (two arms), k + 3 (sampling), k + 6 + ‚å
 
 import math
 
-from constructions import assemble, checks, outward
-from constructions.block import Block
+from constructions import checks
 from constructions.construction import Construction
-from constructions.stream import Stream
+from constructions.inputs.bandits import (
+    BANDIT_INPUTS,
+    BanditTokens,
+    admitted_norms,
+    admitted_reward,
+    bandit_stream,
+)
+from constructions.parts import assemble
+from constructions.parts.block import Block
+from constructions.parts.stream import Stream
+from constructions.rounding import outward
 from constructions.thompson import bernoulli, by_newton, lines, nodes, posterior, sampling, two_arms
 from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, admitted_norms, admitted_reward, bandit_stream
 
 __all__ = ["BernoulliSpec", "Spec", "build", "complete", "whitener"]
 

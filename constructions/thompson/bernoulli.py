@@ -62,16 +62,26 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions import checks
-from constructions.assemble import assemble
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Surrogate, Units
 from constructions.construction import Construction
-from constructions.links import Link, Values, pick, read, repeat_rows, stack
-from constructions.outward import above, power_of_two
+from constructions.inputs.bandits import BANDIT_INPUTS, BanditTokens, bandit_stream
+from constructions.parts.assemble import assemble
+from constructions.parts.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    Surrogate,
+    Units,
+)
+from constructions.parts.links import Link, Values, pick, read, repeat_rows, stack
+from constructions.parts.stream import Register, Stream
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
-from constructions.stream import Register, Stream
+from constructions.rounding.outward import above, power_of_two
 from constructions.thompson.bernoulli_plan import BernoulliSpec, Plan, plan
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
 
 SOURCE = "theorem ours (constructions/thompson/bernoulli.py), for app-TS-bernoulli, step 2"
 

@@ -8,9 +8,9 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions import checks, limits
-from constructions.outward import above, balls, rational
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
+from constructions.rounding.outward import above, balls, rational
 from constructions.thompson.quadrature import Rule, rule
 
 SHARES = {"density": 0.6, "log_cdf": 0.12, "share": 0.25, "logits": 0.03}

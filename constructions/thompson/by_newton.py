@@ -26,15 +26,26 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions import limits, outward
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
-from constructions.links import Link, Values, grams, held, pick, read, tile
-from constructions.primitives import newton, product, schedules
-from constructions.ridge_problem import first_layer, largest_eigenvalue
-from constructions.stream import Register, Stream
+from constructions import limits
+from constructions.inputs.bandits import admitted_norms, admitted_reward
+from constructions.inputs.ridge import first_layer, largest_eigenvalue
+from constructions.parts.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    gate_size,
+    own_heads,
+)
+from constructions.parts.links import Link, Values, grams, held, pick, read, tile
+from constructions.parts.stream import Register, Stream
+from constructions.primitives import newton, product
+from constructions.rounding import outward, schedules
 from constructions.thompson import posterior
 from constructions.thompson.spec import Spec
-from constructions.tokens import admitted_norms, admitted_reward
 
 SOURCE = "theorem ours, in place of steps 1 to 3 of Theorem approx_thompson_linear"
 

@@ -41,11 +41,21 @@ from flint import arb
 from jaxtyping import Float, Int
 
 from constructions import checks, limits
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units, gate_size
-from constructions.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
-from constructions.outward import above, balls, below, nearest, power_of_two
+from constructions.parts.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    Units,
+    gate_size,
+)
+from constructions.parts.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
+from constructions.parts.stream import Register, Stream
 from constructions.primitives import clipping, interpolation, maximum, stored
-from constructions.stream import Register, Stream
+from constructions.rounding.outward import above, balls, below, nearest, power_of_two
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
 from constructions.thompson.nodes import APART, Rule, normal_quantile, resolution

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from scipy.special import ndtr
 from scipy.stats import qmc
 
-from constructions.outward import nearest
-from constructions.ridge_problem import largest_eigenvalue
+from constructions.inputs.bandits import admitted_separation
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.rounding.outward import nearest
 from constructions.thompson.spec import Spec
-from constructions.tokens import admitted_separation
 
 APART = 1e-4
 """ζ."""

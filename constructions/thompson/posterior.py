@@ -35,15 +35,15 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Promise
-from constructions.links import Values, grams
-from constructions.outward import above, balls, product
+from constructions.inputs.bandits import admitted_norms, admitted_reward
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.parts.block import UNIT, Block, Bound, Promise
+from constructions.parts.links import Values, grams
+from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, rational
 from constructions.primitives import product as own_product
-from constructions.ridge_problem import largest_eigenvalue
-from constructions.stream import Stream
+from constructions.rounding.outward import above, balls, product
 from constructions.thompson.spec import Spec
-from constructions.tokens import admitted_norms, admitted_reward
 
 SOURCE = "Theorem approx_thompson_linear, step {}"
 

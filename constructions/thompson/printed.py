@@ -19,11 +19,11 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed
-from constructions.links import Values, grams, read, stack
-from constructions.outward import nearest
+from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed
+from constructions.parts.links import Values, grams, read, stack
+from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, rational
-from constructions.stream import Stream
+from constructions.rounding.outward import nearest
 from constructions.thompson import posterior
 from constructions.thompson.posterior import SOURCE
 from constructions.thompson.spec import Spec

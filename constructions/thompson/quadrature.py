@@ -28,8 +28,8 @@ import numpy as np
 from flint import arb, arb_mat
 from jaxtyping import Float
 
-from constructions.block import UNIT
-from constructions.outward import above, balls, nearest
+from constructions.parts.block import UNIT
+from constructions.rounding.outward import above, balls, nearest
 
 MOST_NODES = 1000
 """Nodes are had in balls, in the third power of their number: so many take half a minute."""

@@ -8,13 +8,13 @@ error of a difference of two scores: the action differs from the true one only w
 
 import math
 
-from constructions.block import Block
+from constructions.inputs.bandits import COVERED
+from constructions.parts.block import Block
+from constructions.parts.stream import Stream
 from constructions.primitives import copying, product
-from constructions.stream import Stream
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
 from constructions.thompson.spec import Spec
-from constructions.tokens import COVERED
 
 SOURCE = "Theorem approx_thompson_linear, sampling form (ours)"
 

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 from flint import arb
 
 from constructions import checks
-from constructions.outward import balls, nearest
-from constructions.ridge_problem import largest_eigenvalue
-from constructions.tokens import reward_bound
+from constructions.inputs.bandits import reward_bound
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.rounding.outward import balls, nearest
 
 Solver = Literal["pade", "zolotarev", "chebyshev", "newton"]
 Form = Literal["policy", "sampling"]

@@ -38,14 +38,14 @@ from flint import arb
 from scipy.special import log_ndtr
 
 from constructions import checks
-from constructions.block import UNIT, Block, Bound
-from constructions.outward import above, balls, below, nearest
+from constructions.inputs.bandits import admitted_norms, admitted_reward, admitted_separation
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.parts.block import UNIT, Block, Bound
+from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, interpolation, product, stored
-from constructions.ridge_problem import largest_eigenvalue
-from constructions.stream import Stream
+from constructions.rounding.outward import above, balls, below, nearest
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.spec import Spec
-from constructions.tokens import admitted_norms, admitted_reward, admitted_separation
 
 SOURCE = "Theorem approx_thompson_linear, step 4, two arms"
 SHARE = 0.7

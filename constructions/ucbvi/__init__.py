@@ -11,8 +11,9 @@ look-up values and exact arithmetic their logits are Q̂_h(s, ·)/τ, for all re
 in float64; what that leaves in exact arithmetic is the certificate.
 """
 
-from constructions import checks, limits, outward
+from constructions import checks, limits
 from constructions.construction import Construction
+from constructions.rounding import outward
 from constructions.ucbvi import narrow, slim, theorem
 from constructions.ucbvi.spec import Form, Spec
 

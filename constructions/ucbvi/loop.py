@@ -28,7 +28,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.block import (
+from constructions.parts.block import (
     UNIT,
     Block,
     Bound,
@@ -41,10 +41,10 @@ from constructions.block import (
     own_heads,
     signed_units,
 )
-from constructions.links import Values, pick, read, rows, side_by_side, stack, tile
-from constructions.outward import above
+from constructions.parts.links import Values, pick, read, rows, side_by_side, stack, tile
+from constructions.parts.stream import Register, Stream
 from constructions.primitives import copying, counting, lookup
-from constructions.stream import Register, Stream
+from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
 from constructions.ucbvi.theorem import previous_registers, previous_steps
 

@@ -31,12 +31,12 @@ The theorem's own construction needs D, M = O(HS²A) and D' = O(K²HS²A) at 2H 
 
 import numpy as np
 
-from constructions.block import Head, Position, Step, Units, gate_size
 from constructions.construction import Construction
-from constructions.episode_tokens import episode_stream
-from constructions.links import blank, pick, read, side_by_side, tile
+from constructions.inputs.episodes import episode_stream
+from constructions.parts.block import Head, Position, Step, Units, gate_size
+from constructions.parts.links import blank, pick, read, side_by_side, tile
+from constructions.parts.stream import Stream
 from constructions.primitives import lookup, maximum
-from constructions.stream import Stream
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
 from constructions.ucbvi.theorem import construct

@@ -18,12 +18,12 @@ import math
 
 import numpy as np
 
-from constructions.block import Head, Step, Units, gate_size, own_heads
 from constructions.construction import Construction
-from constructions.episode_tokens import episode_stream
-from constructions.links import blank, read, tile
+from constructions.inputs.episodes import episode_stream
+from constructions.parts.block import Head, Step, Units, gate_size, own_heads
+from constructions.parts.links import blank, read, tile
+from constructions.parts.stream import Stream
 from constructions.primitives import clipping, counting, lookup, maximum
-from constructions.stream import Stream
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
 from constructions.ucbvi.theorem import construct

@@ -9,8 +9,8 @@ from typing import Literal
 from flint import arb
 
 from constructions import checks
-from constructions.outward import above, balls, nearest, rational
 from constructions.primitives import lookup
+from constructions.rounding.outward import above, balls, nearest, rational
 
 Form = Literal["theorem", "slim", "narrow"]
 

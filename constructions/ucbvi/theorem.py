@@ -21,15 +21,25 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions import outward
-from constructions.assemble import assemble, clip_radius
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.construction import Construction
-from constructions.episode_tokens import EPISODE_INPUTS, EpisodeTokens, episode_stream
-from constructions.links import Values, pick, read, stack, tile
-from constructions.outward import above
+from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream
+from constructions.parts.assemble import assemble, clip_radius
+from constructions.parts.block import (
+    UNIT,
+    Block,
+    Bound,
+    Head,
+    Position,
+    Promise,
+    Step,
+    gate_size,
+    own_heads,
+)
+from constructions.parts.links import Values, pick, read, stack, tile
+from constructions.parts.stream import Register, Stream
 from constructions.primitives import clipping, copying, counting, lookup, maximum, product
-from constructions.stream import Register, Stream
+from constructions.rounding import outward
+from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
 
 SOURCE = "Theorem approx_ucbvi, step "

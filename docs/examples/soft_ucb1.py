@@ -22,15 +22,15 @@ from typing import ClassVar
 import numpy as np
 
 from constructions import checks
-from constructions.assemble import assemble, clip_radius
-from constructions.block import UNIT, Block, Bound, Head, Position, Promise, Step
 from constructions.construction import Construction
 from constructions.history import BanditHistory
-from constructions.links import Values, read
-from constructions.outward import balls
+from constructions.inputs.bandits import BANDIT_INPUTS, BanditTokens, bandit_stream
+from constructions.parts.assemble import assemble, clip_radius
+from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step
+from constructions.parts.links import Values, read
+from constructions.parts.stream import Stream
 from constructions.primitives import copying, interpolation, product, stored
-from constructions.stream import Stream
-from constructions.tokens import BANDIT_INPUTS, BanditTokens, bandit_stream
+from constructions.rounding.outward import balls
 
 SOURCE = "soft UCB1 (docs/examples/soft_ucb1.py)"
 

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import sparse
 
-from constructions import outward
-from constructions.sparsity import columns, edges, shape
+from constructions.fast.sparsity import columns, edges, shape
+from constructions.rounding import outward
 
 ZERO = arb(0)
 EPSILON = 2.0**-52

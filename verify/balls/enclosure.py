@@ -10,9 +10,9 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions.construction import Construction
+from constructions.inputs.bandits import History
 from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import FLOOR
-from constructions.tokens import History
 from verify import algorithms
 from verify.balls import counts, forward, linear
 from verify.balls.arrays import Balls, ImpreciseError, balls, log_softmax, precision

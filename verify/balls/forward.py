@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from constructions.construction import Construction
-from constructions.pruning import LayerWeights, prune
-from constructions.tokens import History
+from constructions.fast.pruning import LayerWeights, prune
+from constructions.inputs.bandits import History
 from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls
 from verify.balls.heads import Linear, Literal, StaleError, Stream, file_heads
 from verify.balls.neurons import Neurons, file_neurons

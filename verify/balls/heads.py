@@ -17,9 +17,9 @@ import numpy as np
 from flint import arb, arb_mat
 from jaxtyping import Bool, Float, Int
 
-from constructions.matrices import Seeker
-from constructions.pruning import HeadWeights
-from constructions.sparsity import edges, shape
+from constructions.fast.own_matrices import Seeker
+from constructions.fast.pruning import HeadWeights
+from constructions.fast.sparsity import edges, shape
 from verify.balls.arrays import EPSILON, TINY, ZERO, Balls, Matrix, balls, floats, relu, spread
 
 BLOCK = 2**22

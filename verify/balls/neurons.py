@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
-from constructions.sparsity import edges, packed, shape
+from constructions.fast.sparsity import edges, packed, shape
 from verify.balls.arrays import EPSILON, TINY, ZERO, Balls, Matrix, balls, precision, relu
 from verify.balls.heads import Stream
 

@@ -18,11 +18,12 @@ from constructions import thompson
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson.bernoulli_plan import Plan, plan
-from verify import algorithms, bernoulli_strategies, slack
-from verify.audit import SEARCH, Findings, Recipe, Verdict, enclosed, kept, search, words
+from verify import algorithms
+from verify.audit import SEARCH, Findings, Recipe, Verdict, enclosed, kept, search, slack, words
 from verify.environments import bernoulli_bandit
-from verify.rollout import SideBySide, rollouts
-from verify.sweeps import fit_power, side_by_side
+from verify.histories import bernoulli as bernoulli_strategies
+from verify.play.rollout import SideBySide, rollouts
+from verify.sweeps.records import fit_power, side_by_side
 
 MAIN = thompson.BernoulliSpec(actions=5, horizon=200, error=0.01)
 SMALL = thompson.BernoulliSpec(actions=3, horizon=40, error=0.01)

@@ -18,12 +18,13 @@ from constructions import linucb, thompson
 from constructions.construction import Construction
 from constructions.thompson import nodes, sampling
 from constructions.transformer import Size
-from verify import algorithms, numerics, posterior_sweeps, sweeps
+from verify import algorithms
 from verify.audit import Findings, Verdict, enclosed, measure, replayed
-from verify.frontier import hard_histories
-from verify.strategies import Recipe, battery
-from verify.sweeps import Record
-from verify.theorems import SIZES, Statement, evaluate, newton
+from verify.histories.linear import Recipe, battery
+from verify.sweeps import rounding as numerics
+from verify.sweeps.grid import hard_histories
+from verify.sweeps.records import Record
+from verify.theorems import SIZES, Statement, evaluate, newton, symbols
 from verify.theorems import linucb as printed
 
 HORIZONS = [10**n for n in range(2, 7)]
@@ -64,7 +65,7 @@ def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
         yield from _held(title, built, newton.THEOREM_A, newton.THEOREM_C)
         yield _corollary(title, built)
         last = replace(spec, error=error, horizon=HORIZONS[-1])
-        layers = printed.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(last))
+        layers = printed.THEOREM_8_EXPLICIT.evaluate("layers", **symbols(last))
         claim = f"{title}, T={last.horizon:,}: layers"
         shown = error == ERRORS[0]
         yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers, main=shown)
@@ -106,7 +107,7 @@ def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Ve
     yield from _held(title, built, newton.THEOREM_B, newton.THEOREM_C_THOMPSON)
     spec = replace(lines, solver="newton")
     longest = float(np.linalg.norm(nodes.Rule.of(spec).nodes, axis=1).max(initial=0.0))
-    values = posterior_sweeps.symbols(spec) | {"node_norm": longest, "nodes": spec.nodes}
+    values = symbols(spec) | {"node_norm": longest, "nodes": spec.nodes}
     size, stated = thompson.build(spec).size(), newton.THEOREM_B_LINES
     title = f"{spec.nodes} lines by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}"
     for what in stated.size:
@@ -116,13 +117,13 @@ def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Ve
 
 
 def _linucb(spec: linucb.Spec) -> Built:
-    values = sweeps.symbols(spec)
+    values = symbols(spec)
     excess = evaluate(newton.EXCESS, **values)
     return _built(spec, linucb.build, values, newton.THEOREM_A, newton.THEOREM_C, excess)
 
 
 def _thompson(spec: thompson.Spec) -> Built:
-    values = posterior_sweeps.symbols(spec) | {"draw_norm": sampling.draw_norm(spec)}
+    values = symbols(spec) | {"draw_norm": sampling.draw_norm(spec)}
     return _built(spec, thompson.build, values, newton.THEOREM_B, newton.THEOREM_C_THOMPSON)
 
 

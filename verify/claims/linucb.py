@@ -21,14 +21,28 @@ import numpy as np
 from constructions import linucb
 from constructions.construction import Construction
 from constructions.primitives.descent import Solver
-from verify import algorithms, environments, slack, sweeps
-from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search, shrink, words
+from verify import algorithms, environments
+from verify.audit import (
+    Findings,
+    Report,
+    Verdict,
+    enclosed,
+    kept,
+    measure,
+    replayed,
+    search,
+    shrink,
+    slack,
+    words,
+)
+from verify.audit.mutation import Mutant, mutants
 from verify.balls import linear
 from verify.balls.enclosure import enclose_register
 from verify.claims import depth
-from verify.mutation import Mutant, mutants
-from verify.strategies import battery
-from verify.theorems import lemmas
+from verify.histories.linear import battery
+from verify.sweeps import linucb as sweeps
+from verify.sweeps.records import fit_power
+from verify.theorems import lemmas, symbols
 from verify.theorems import linucb as theorem
 
 MAIN = linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3)
@@ -119,7 +133,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         replay=replayed(built, algorithms.linucb, shortest or findings.recipe),
     )
     depth = built.transformer.stored_layers[0].repeat
-    values = sweeps.symbols(spec) | {"depth": depth}
+    values = symbols(spec) | {"depth": depth}
     formulas = {
         "ridge estimate": lemmas.RIDGE_AGD_DEPTH if spec.solver == "agd" else lemmas.RIDGE_GD_DEPTH,
         "inverse times arms": theorem.STEP_2_DEPTH if spec.solver == "agd" else None,
@@ -134,7 +148,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
 
 
 def _sizes(built: Construction) -> Iterator[Verdict]:
-    size, values = built.size(), sweeps.symbols(built.spec)
+    size, values = built.size(), symbols(built.spec)
     for what in ("layers", "heads"):
         stated = theorem.THEOREM_8_EXPLICIT.evaluate(what, **values)
         claim, found = f"{_title(built.spec)}: {what}", getattr(size, what)
@@ -144,7 +158,7 @@ def _sizes(built: Construction) -> Iterator[Verdict]:
 def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
     """The ridge lemma: error and sizes of the transformer with the stated number of layers."""
     lemma = lemmas.RIDGE_AGD if spec.solver == "agd" else lemmas.RIDGE_GD
-    values = sweeps.symbols(spec)
+    values = symbols(spec)
     depth = int(lemma.evaluate("layers", **values))
     built = linucb.estimator(spec, depth)
     promise, size = built.blocks[0].promise.total, built.size()
@@ -177,12 +191,12 @@ def _stated() -> Iterator[Verdict]:
     built = linucb.build(STATED)
     seconds, memory = time.perf_counter() - start, _peak_memory()
     findings = measure(built, algorithms.linucb, battery(STATED)[:: len(battery(STATED)) // 6])
-    ridge = lemmas.RIDGE_AGD.evaluate("layers", **sweeps.symbols(STATED))
+    ridge = lemmas.RIDGE_AGD.evaluate("layers", **symbols(STATED))
     title = _title(STATED)
     note = (
         f"built in {seconds:.2f} s; the process has used {memory:.0f} MB at most so far, libraries included"
     )
-    stated = theorem.THEOREM_8_EXPLICIT.evaluate("layers", **sweeps.symbols(STATED))
+    stated = theorem.THEOREM_8_EXPLICIT.evaluate("layers", **symbols(STATED))
     yield Verdict(f"{title}: layers", "Theorem 8, proof", "size", built.size().layers, stated, note=note)
     yield Verdict(
         f"{title}: layers, above the ridge lemma's", "ridge lemma", "least", built.size().layers, ridge
@@ -223,7 +237,7 @@ def _products(spec: linucb.Spec) -> Iterator[Verdict]:
         for root in ("interpolation", "products")
     }
     for root, found in sizes.items():
-        fit = asdict(sweeps.fit_power(1 / np.array(ROOT_ERRORS), [size.hidden for size in found]))
+        fit = asdict(fit_power(1 / np.array(ROOT_ERRORS), [size.hidden for size in found]))
         exponent, note = 0.5 * (root == "interpolation"), _fit_note(fit, ROOT_ERRORS, "error")
         yield Verdict(
             f"neurons in 1/error, root by {root}", source, "order", fit["exponent"], exponent, note=note

@@ -23,16 +23,17 @@ from constructions import thompson
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
-from verify import algorithms, posterior_sweeps, slack
-from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search
+from verify import algorithms
+from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search, slack
+from verify.audit.mutation import mutants
 from verify.claims import bernoulli, depth
 from verify.claims.linucb import caught
-from verify.mutation import mutants
-from verify.posterior_sweeps import FLOOR, symbols
-from verify.rollout import rollouts
-from verify.strategies import battery
-from verify.sweeps import fit_power
-from verify.theorems import evaluate, thompson_whole
+from verify.histories.linear import battery
+from verify.play.rollout import rollouts
+from verify.sweeps import thompson as posterior_sweeps
+from verify.sweeps.records import fit_power
+from verify.sweeps.thompson import FLOOR
+from verify.theorems import evaluate, symbols, thompson_whole
 from verify.theorems import thompson as theorem
 
 TWO = thompson.Spec(dim=5, actions=2, horizon=50, error=1e-3)

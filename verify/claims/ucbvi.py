@@ -23,11 +23,26 @@ import numpy as np
 
 from constructions import ucbvi
 from constructions.construction import Construction
-from verify import algorithms, environments, episode_strategies, episode_sweeps, exact, slack
-from verify.audit import FLOAT64, Findings, Report, Verdict, enclosed, kept, replayed, search, shrink, words
-from verify.mutation import Mutant, mutants
-from verify.sweeps import fit_power
-from verify.theorems import evaluate
+from verify import algorithms, environments
+from verify.audit import (
+    FLOAT64,
+    Findings,
+    Report,
+    Verdict,
+    enclosed,
+    exact,
+    kept,
+    replayed,
+    search,
+    shrink,
+    slack,
+    words,
+)
+from verify.audit.mutation import Mutant, mutants
+from verify.histories import episodes as episode_strategies
+from verify.sweeps import ucbvi as episode_sweeps
+from verify.sweeps.records import fit_power
+from verify.theorems import evaluate, symbols
 from verify.theorems import ucbvi as theorem
 
 MAIN = ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03)
@@ -160,14 +175,9 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         yield kept(f"{_title(spec)}, {block.name}", block, findings.blocks[block.name])
 
 
-def _symbols(spec: ucbvi.Spec) -> dict[str, float]:
-    names = ("states", "actions", "horizon", "episodes")
-    return {name: float(getattr(spec, name)) for name in names} | {"temperature": spec.tau}
-
-
 def _sizes(built: Construction) -> Iterator[Verdict]:
     """Explicit sizes of the theorem and of the steps of its proof."""
-    spec, values = built.spec, _symbols(built.spec)
+    spec, values = built.spec, symbols(built.spec) | {"temperature": built.spec.tau}
     layers = ucbvi.theorem.layer_sizes(spec)
     stated = theorem.THEOREM_12_EXPLICIT.evaluate("layers", **values)
     yield Verdict(f"{_title(spec)}: layers", "Theorem 12", "size", built.size().layers, stated)

@@ -4,7 +4,12 @@ Steps, stages, states and actions are array indices from 0; every random number 
 caller passes.
 """
 
-from verify.environments.bandits import NOISES, LinearBandit, gaussian_linear_bandit, paper_linear_bandit
+from verify.environments.bandits import (
+    NOISES,
+    LinearBandit,
+    gaussian_linear_bandit,
+    paper_linear_bandit,
+)
 from verify.environments.bernoulli import BernoulliBandit, bernoulli_bandit
 from verify.environments.classification import DATASETS, ClassificationBandit, classification_bandit
 from verify.environments.mdps import TABLES, TabularMDP, gymnasium_mdp, random_mdp

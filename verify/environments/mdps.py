@@ -13,7 +13,7 @@ from jaxtyping import Float
 from constructions import checks, limits
 from constructions.plain import real, reals, shown
 from verify.environments.common import index, random
-from verify.sampling import draw
+from verify.environments.sampling import draw
 
 TABLES = ("FrozenLake", "CliffWalking", "Taxi")
 _SLACK = 1e-9  # how far from 1 a row may sum: thousands of roundings pass, a forgotten successor does not

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from constructions import linucb
-from constructions.assemble import assemble
-from constructions.block import Step
+from constructions.parts.assemble import assemble
+from constructions.parts.block import Step
+from constructions.parts.stream import Stream
 from constructions.primitives import interpolation
-from constructions.stream import Stream
 from constructions.transformer import Layer, Transformer, operator_norm
 from verify import algorithms
 from verify.audit import ORDER_WINDOW, measure
 from verify.errata.entry import PAPER, Demonstration, Erratum
-from verify.strategies import battery
-from verify.sweeps import fit_power
+from verify.histories.linear import battery
+from verify.sweeps.records import fit_power
 
 
 def _root_witness() -> Demonstration:

@@ -12,19 +12,18 @@ from jaxtyping import Float
 from scipy.stats import norm
 
 from constructions import thompson
-from constructions.assemble import assemble
 from constructions.construction import Construction
 from constructions.history import BanditHistory
-from constructions.stream import Stream
+from constructions.inputs.bandits import BANDIT_INPUTS, bandit_stream
+from constructions.parts.assemble import assemble
+from constructions.parts.stream import Stream
 from constructions.thompson import posterior, printed, sampling
-from constructions.tokens import BANDIT_INPUTS, bandit_stream
 from constructions.transformer import Transformer
 from verify import algorithms
 from verify.audit import ORDER_WINDOW
 from verify.errata.entry import PAPER, Demonstration, Erratum
-from verify.posterior_sweeps import symbols
-from verify.sweeps import fit_power
-from verify.theorems import evaluate, thompson_whole
+from verify.sweeps.records import fit_power
+from verify.theorems import evaluate, symbols, thompson_whole
 from verify.theorems import thompson as theorem
 
 UNITS = thompson.Spec(

@@ -19,7 +19,7 @@ from constructions.ucbvi import Spec, theorem
 from verify import algorithms
 from verify.audit import ORDER_WINDOW
 from verify.errata.entry import PAPER, Demonstration, Erratum
-from verify.sweeps import fit_power
+from verify.sweeps.records import fit_power
 
 LOOKUPS, CUT = 4, 5
 """The layer of the look-ups, and that of the cut at H of the last stage, from 0."""

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Int
 from scipy import sparse
 
-from constructions.block import Block, Head, Units
 from constructions.construction import Construction
+from constructions.parts.block import Block, Head, Units
 from constructions.transformer import Layer, SparseMap, layer_norms
 from verify.inspector.formulas import Form, formula, kind_of, score
 

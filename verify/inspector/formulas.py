@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from constructions.stream import Register, Stream
+from constructions.parts.stream import Register, Stream
 
 KINDS = {
     "own token": "moves registers of the token itself",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from constructions.block import Block, Bound
 from constructions.construction import Construction
+from constructions.parts.block import Block, Bound
 from verify.inspector.anatomy import Family, Neurons, View, layers, lemma, span
 from verify.inspector.formulas import KINDS
 from verify.inspector.replay import Replay

@@ -11,13 +11,18 @@ from jaxtyping import Float, Int
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction, Probe
 from constructions.history import BanditHistory
-from constructions.tokens import History
+from constructions.inputs.bandits import History
 from constructions.transformer import Layer, Transformer
 from verify import algorithms
 from verify.balls.enclosure import said, scored
-from verify.environments import bernoulli_bandit, gaussian_linear_bandit, paper_linear_bandit, random_mdp
-from verify.episodes import play
-from verify.rollout import rollout
+from verify.environments import (
+    bernoulli_bandit,
+    gaussian_linear_bandit,
+    paper_linear_bandit,
+    random_mdp,
+)
+from verify.play.episodes import play
+from verify.play.rollout import rollout
 
 MOST = 24
 """So many decisions of a history, or layers of a transformer, are shown; of more, some spread evenly by ratio."""

@@ -13,9 +13,9 @@ gives the paper's letter for each.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, SupportsFloat
+from typing import Any, Literal, SupportsFloat
 
 import sympy
 
@@ -117,6 +117,16 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
 )
 
 _SHARED = {symbol.name: symbol for symbol in NOTATION}
+
+
+def symbols(spec: Any) -> dict[str, float]:
+    """A specification's numbers under the names that the statements use; any dataclass with fields of these names.
+
+    `action_norm`, a pair, is read as action_min and action_max; fields that are not numbers, or no symbols, are left out.
+    """
+    numbers = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    numbers |= dict(zip(("action_min", "action_max"), numbers.pop("action_norm", ()), strict=False))
+    return {name: float(x) for name, x in numbers.items() if name in _SHARED and isinstance(x, int | float)}
 
 
 def evaluate(expression: sympy.Expr, /, **values: SupportsFloat) -> float:

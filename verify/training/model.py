@@ -3,7 +3,7 @@
     h = W_in [token; positions scaled] + p_i
     h ← LN(h + Σ_m (1/i) Σ_{j≤i} relu(⟨Q_m h_i, K_m h_j⟩) V_m h_j),     h ← LN(h + W2 relu(W1 h)),      logits = A h
 
-Tokens are those of `constructions.tokens` and `constructions.episode_tokens`, the same that built transformers read. Heads
+Tokens are those of `constructions.inputs`, the same that built transformers read. Heads
 share the width, as in GPT-2: Q_m and K_m have width/heads rows, and V_m the rank width/heads. With attention="softmax" the
 weights of a head are softmax_{j≤i}(⟨q_i, k_j⟩/√rank) instead.
 

@@ -13,7 +13,9 @@ from constructions import checks
 from constructions.activations import pairs
 from constructions.history import BanditHistory, EpisodeHistory, finite_policy
 from constructions.plain import integer, reals, shown
-from verify.training import mdps, tasks
+from verify.play import many_bandits as tasks
+from verify.play import many_mdps as mdps
+from verify.play.many_bandits import Tasks, play
 from verify.training.model import Memory, TrainedTransformer
 from verify.training.recipes import (
     EpisodeRecipe,
@@ -24,7 +26,6 @@ from verify.training.recipes import (
     expert,
     player,
 )
-from verify.training.tasks import Tasks, play
 
 Hook = tuple[int, Callable[[np.ndarray, int], np.ndarray | None]]
 """A layer, and what is to be made of what stands after it."""

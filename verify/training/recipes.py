@@ -16,12 +16,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from constructions import checks, limits, ucbvi
-from constructions.episode_tokens import EpisodeTokens, episode_stream
-from constructions.tokens import BanditTokens, bandit_stream, position
+from constructions.inputs.bandits import BanditTokens, bandit_stream, position
+from constructions.inputs.episodes import EpisodeTokens, episode_stream
 from verify.algorithms import ucbvi_bonus
-from verify.training import mdps, players, tasks
-from verify.training.mdps import MDPs, Visits
-from verify.training.tasks import Player, Tasks, Trajectories, play
+from verify.play import many_bandits as tasks
+from verify.play import many_mdps as mdps
+from verify.play import players
+from verify.play.many_bandits import Player, Tasks, Trajectories, play
+from verify.play.many_mdps import MDPs, Visits
 
 Labels = Literal["expert", "optimal", "estimate"]
 Problem = Literal["linear", "bernoulli"]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from verify.training.mdps import MDPs
+from verify.play.many_bandits import Tasks
+from verify.play.many_mdps import MDPs
 from verify.training.recipes import EpisodeRecipe, Recipe
-from verify.training.tasks import Tasks
 
 Shift = Callable[[Any, np.random.Generator], Any]
 """From Tasks to Tasks, or from MDPs to MDPs."""

@@ -1,0 +1,1 @@
+"""Exact rewriting of weights for speed; it knows weights alone."""

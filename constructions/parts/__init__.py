@@ -1,0 +1,1 @@
+"""The language in which constructions are written: registers, links, blocks, assembly."""

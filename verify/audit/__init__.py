@@ -1,0 +1,22 @@
+"""The audit of a construction: search, enclosures, verdicts."""
+
+from verify.audit.search import SEARCH as SEARCH
+from verify.audit.search import Findings as Findings
+from verify.audit.search import Recipe as Recipe
+from verify.audit.search import Strategies as Strategies
+from verify.audit.search import Truth as Truth
+from verify.audit.search import Worst as Worst
+from verify.audit.search import enclosed as enclosed
+from verify.audit.search import kept as kept
+from verify.audit.search import measure as measure
+from verify.audit.search import over as over
+from verify.audit.search import search as search
+from verify.audit.search import shrink as shrink
+from verify.audit.verdicts import FIT as FIT
+from verify.audit.verdicts import FLOAT64 as FLOAT64
+from verify.audit.verdicts import ORDER_WINDOW as ORDER_WINDOW
+from verify.audit.verdicts import Report as Report
+from verify.audit.verdicts import Verdict as Verdict
+from verify.audit.witness import replayed as replayed
+from verify.audit.witness import words as words
+from verify.balls import enclose as enclose

@@ -1,0 +1,184 @@
+"""Algorithms that are nearly the right one: an audit that passes one of them is worth nothing.
+
+`unmasked` holds a construction to each impostor in place of its true algorithm, and says what the audit made of it:
+
+    caught      the score is above 1
+    the same    it says what the true algorithm says, to the last digit, on every history that was tried
+    too close   it differs by no more than is allowed: nothing could tell it apart, a smaller certificate might
+    missed      it differs by more, and the audit passed it
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.construction import Construction
+from constructions.history import BanditHistory, EpisodeHistory
+from constructions.inputs.bandits import History
+from verify import algorithms
+from verify.audit import Findings, Strategies, Truth, search
+from verify.histories import linear as strategies
+
+Impostor = Callable[[Truth, Any, History], np.ndarray]
+"""From the true algorithm, a spec and a history to log-probabilities that are wrong."""
+
+TRUE = "the true algorithm"
+OFF = 1.01
+"""What is 1 % off is multiplied by this."""
+
+
+def exchanged(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
+    """The first two arms in each other's place."""
+    right = truth(spec, history)
+    return right[:, [1, 0, *range(2, right.shape[1])]] if right.shape[1] > 1 else right
+
+
+def reversed_arms(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
+    """The arms in the other order."""
+    return truth(spec, history)[:, ::-1]
+
+
+def unrewarded(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
+    """The first reward that is not 0 taken for 0."""
+    rewards = history.rewards.copy()
+    rewards[np.flatnonzero(rewards)[:1]] = 0.0
+    return truth(spec, replaced(history, rewards=rewards))
+
+
+def forgotten(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
+    """The first decision, or the first episode, never counted."""
+    first = history.horizon if isinstance(history, EpisodeHistory) else 1
+    if history.steps <= first:
+        return truth(spec, history)
+    early = truth(spec, history.prefix(first))
+    names = (
+        ("states", "actions", "rewards")
+        if isinstance(history, EpisodeHistory)
+        else ("contexts", "actions", "rewards")
+    )
+    later = replaced(history, **{name: getattr(history, name)[first:] for name in names})
+    return np.concatenate([early, truth(spec, later)])
+
+
+def off(name: str, truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
+    """A number of the spec 1 % off."""
+    return truth(replace(spec, **{name: OFF * getattr(spec, name)}), history)
+
+
+def clipped(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
+    """UCB-VI's bonus cut off just below what one visit has."""
+    bonus = algorithms.ucbvi_bonus(spec)
+    return algorithms.ucbvi_values(spec, history, np.minimum(bonus, 0.99 * bonus[1])).log_probabilities  # type: ignore[arg-type]  # episodes
+
+
+def replaced(history: History, **change: Any) -> History:
+    """A history with other fields, checked as any other."""
+    names = ("states", "actions", "rewards", "horizon")
+    if isinstance(history, BanditHistory):
+        names = ("contexts", "actions", "rewards", "draws")
+    fields = {name: getattr(history, name) for name in names} | change
+    return type(history)(**fields)
+
+
+NUMBERS = ("exploration", "ridge", "temperature", "prior_variance", "noise_variance")
+"""Fields of specs on which an algorithm depends."""
+
+
+def impostors(spec: Any, truth: Truth) -> Mapping[str, Impostor]:
+    """Those that a spec has the fields for."""
+    found: dict[str, Impostor] = {
+        "two arms exchanged": exchanged,
+        "arms reversed": reversed_arms,
+        "one reward dropped": unrewarded,
+        "counts one off": forgotten,
+    }
+    fields = getattr(spec, "__dataclass_fields__", {})
+    found |= {f"{name.replace('_', ' ')} 1 % off": partial(off, name) for name in NUMBERS if name in fields}
+    return found | ({"bonus clipped elsewhere": clipped} if truth is algorithms.ucbvi else {})
+
+
+@dataclass(frozen=True)
+class Unmasked:
+    """What an audit makes of one impostor.
+
+    Attributes:
+        impostor: its name.
+        score: what the audit found, worst error over promise.
+        error: the worst error of the policy.
+        distance: by how much impostor and true algorithm differ at most, on the histories that were tried.
+        allowed: what the policy is held to.
+    """
+
+    impostor: str
+    score: float
+    error: float
+    distance: float
+    allowed: float
+
+    @property
+    def outcome(self) -> str:
+        """One of those above; of the true algorithm itself "passed" or "refused"."""
+        if self.impostor == TRUE:
+            return "passed" if self.score <= 1 else "refused"
+        if not self.distance:
+            return "the same"
+        if self.score > 1:
+            return "caught"
+        return "too close" if self.distance <= self.allowed else "missed"
+
+    def __str__(self) -> str:
+        numbers = f"distance {self.distance:.2e}, error {self.error:.2e}, allowed {self.allowed:.2e}, score {self.score:.3g}"
+        return f"{self.impostor}: {self.outcome}, {numbers}"
+
+
+def unmasked(
+    built: Construction,
+    truth: Truth,
+    histories: int = 10,
+    source: Strategies = strategies,
+    **held: Any,
+) -> list[Unmasked]:
+    """The true algorithm and every impostor, each audited on so many histories and as many again.
+
+    Further arguments are those of `audit.measure`.
+
+    >>> from constructions import linucb
+    >>> built = linucb.build(linucb.Spec(dim=2, actions=2, horizon=3, error=1e-4, solver="newton"))
+    >>> found = unmasked(built, algorithms.linucb)
+    >>> [(one.impostor, one.outcome) for one in found][:3]
+    [('the true algorithm', 'passed'), ('two arms exchanged', 'caught'), ('arms reversed', 'caught')]
+    >>> {one.outcome for one in found[1:]}
+    {'caught'}
+    """
+    whole = {TRUE: lambda right, spec, history: right(spec, history)} | dict(impostors(built.spec, truth))
+    audited = partial(search, built, histories=histories, batch=histories, source=source, **held)
+    return [_unmask(built, truth, name, wrong, audited, **held) for name, wrong in whole.items()]
+
+
+def _unmask(
+    built: Construction,
+    truth: Truth,
+    name: str,
+    wrong: Impostor,
+    audited: Callable[..., Findings],
+    floor: float = 0.0,
+    one_sided: bool = False,
+) -> Unmasked:
+    """One of them."""
+    distance, least = 0.0, math.log(floor) if floor else -math.inf
+
+    def told(spec: Any, history: History) -> np.ndarray:
+        nonlocal distance
+        said, right = wrong(truth, spec, history), truth(spec, history)
+        with np.errstate(invalid="ignore"):
+            apart = np.where(said == right, 0.0, said - right)[~(said < least)]
+        distance = max(distance, float((apart if one_sided else np.abs(apart)).max(initial=0.0)))
+        return said
+
+    found = audited(truth=told)
+    return Unmasked(name, found.score, found.error, distance, built.allowed)

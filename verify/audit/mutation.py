@@ -1,0 +1,226 @@
+"""Does the audit notice? Single weights made wrong, one at a time, and what the audit says of each.
+
+A mutant counts if it changes what comes out for an admissible history, which is decided in balls. Then it is
+
+    caught          the audit fails on it
+    within slack    it changes a log-probability, and keeps every promise on all that was tried
+    equivalent      it changes none by more than NOTHING on ENCLOSED histories, at the decision where float64 sees the
+                    largest change of each, with all rounding enclosed: gates with room to spare, neurons that never fire,
+                    signs that do not occur
+
+The seal refuses every weight that is not the one that was promised of (constructions/seal.py), whatever it does; `share` is
+of what the promises catch by themselves, as if there were no seal.
+
+Those on which float64 sees the largest change are enclosed. The audit has rounds: some histories of the battery, then all of
+it, at every length.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from flint import arb
+
+from constructions.construction import Construction
+from constructions.inputs.bandits import History
+from verify.audit import Findings, Recipe, Strategies, Truth, measure
+from verify.balls import forward
+from verify.balls.arrays import Balls, ImpreciseError, log_softmax, precision
+from verify.balls.enclosure import BITS, MOST
+from verify.histories import linear as strategies
+
+NOTHING = 1e-30
+"""A change of a log-probability that no promise of float64's size can see."""
+ENCLOSED = 10
+"""So many histories are enclosed before a mutant is called equivalent."""
+
+TENTH = (0.9, 1.1)
+"""A tenth off, down or up."""
+EVERY = (*TENTH, -1.0, 0.0)
+"""A tenth off, the other sign, or left out."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One weight made wrong.
+
+    Attributes:
+        place: which layer and map.
+        row, column: what the weight connects, in register names where it has them.
+        factor: what it was multiplied by.
+        score: worst error over promise that the audit found; more than 1 means caught.
+        kind: "caught", "within slack" or "equivalent", whether or not the audit failed on it.
+        reason: for a survivor, what was measured.
+        refused: whether the seal says that these are other weights, so that nothing is promised of them.
+    """
+
+    place: str
+    row: str
+    column: str
+    factor: float
+    score: float
+    kind: Literal["caught", "within slack", "equivalent"]
+    reason: str = ""
+    refused: bool = False
+
+    @property
+    def caught(self) -> bool:
+        """Whether the audit fails on it."""
+        return self.score > 1
+
+    @property
+    def effective(self) -> bool:
+        """Whether it changes what comes out."""
+        return self.kind != "equivalent"
+
+
+def mutants(
+    built: Construction,
+    truth: Truth,
+    trials: int,
+    seed: int,
+    factors: Sequence[float] = TENTH,
+    tried: int = 20,
+    source: Strategies = strategies,
+    **held: Any,
+) -> list[Mutant]:
+    """Multiply single random weights, each by one of the factors, and audit what comes of it.
+
+    Args:
+        built: what is made wrong; its promises count.
+        truth: the true algorithm.
+        trials: how many weights.
+        seed: of the choice of weights and factors.
+        factors: what weights are multiplied by.
+        tried: so many histories of the battery come first.
+        source: where histories come from.
+        held: further arguments of `audit.measure`.
+    """
+    generator = np.random.default_rng(seed)
+    names, weights = zip(*built.transformer.named_parameters(), strict=True)
+    sizes = np.array([weight.numel() for weight in weights])
+    judge = Judge(built, truth, rounds(built.spec, source, tried), held)
+    found = []
+    for _ in range(trials):
+        which = int(generator.choice(len(names), p=sizes / sizes.sum()))
+        entry, factor = int(generator.integers(sizes[which])), float(generator.choice(factors))
+        broken = copy.deepcopy(built.transformer)
+        broken.get_parameter(names[which])[entry] *= factor
+        mutant = replace(built, transformer=broken)
+        place = _place(built, names[which], entry)
+        found.append(Mutant(*place, factor, *judge(mutant), refused=mutant.certificate == math.inf))
+    return found
+
+
+def share(found: Sequence[Mutant]) -> float:
+    """Caught by the promises, as a part of those that change what comes out; 1 if none does."""
+    effective = [mutant for mutant in found if mutant.effective]
+    return sum(mutant.caught for mutant in effective) / max(len(effective), 1) if effective else 1.0
+
+
+def rounds(spec: Any, source: Strategies, tried: int) -> list[list[Recipe]]:
+    """Lists of recipes of equal length: some of the battery at full length, the rest of it, and all of it shortened."""
+    battery = source.battery(spec)
+    first = set(np.linspace(0, len(battery) - 1, tried).astype(int).tolist())
+    full = battery[0].steps
+    chosen = [recipe for n, recipe in enumerate(battery) if n in first]
+    others = [recipe for n, recipe in enumerate(battery) if n not in first]
+    shorter = [[replace(recipe, steps=steps) for recipe in battery[:: full - 1]] for steps in range(1, full)]
+    return [part for part in (chosen, others, *reversed(shorter)) if part]
+
+
+class Judge:
+    """What the audit makes of a mutant, and what the mutant makes of the policy; the original is evaluated once."""
+
+    def __init__(self, built: Construction, truth: Truth, lists: list[list[Recipe]], held: dict[str, Any]):
+        self.built, self.truth, self.lists, self.held = built, truth, lists, held
+        self.layers = forward.compile_layers(built, everything=True)
+        self.histories = [[recipe.history(built.spec) for recipe in part] for part in lists]
+        self.outputs = [built.policy(built.outputs(part, logits_only=True)) for part in self.histories]
+        self.known: dict[tuple[int, int, int, int], Balls] = {}
+
+    def __call__(
+        self, mutant: Construction
+    ) -> tuple[float, Literal["caught", "within slack", "equivalent"], str]:
+        """Score, kind and reason."""
+        findings = Findings()
+        for part in self.lists:
+            findings = findings.merge(measure(mutant, self.truth, part, held_to=self.built, **self.held))
+            if findings.score > 1:
+                break
+        low, high, seen = self.change(mutant)
+        if not low > 0 and high <= NOTHING:
+            told = f"changes no log-probability by more than {high:.0e} on {seen} histories, in balls"
+            return findings.score, "equivalent", told
+        if findings.score > 1:
+            return findings.score, "caught", ""
+        nearest = max(findings.blocks.values(), key=lambda worst: worst.ratio).probe.block
+        told = f"changes a log-probability by {low:.1e}; nearest to its promise: {nearest}, worst ratio {findings.score:.3f}"
+        return findings.score, "within slack", told
+
+    def change(self, mutant: Construction) -> tuple[float, float, int]:
+        """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories."""
+        sizes: list[tuple[float, int, int, int]] = []
+        layers = forward.compile_layers(mutant, everything=True)
+        for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
+            after = mutant.policy(mutant.outputs(part, logits_only=True))
+            apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)
+            for m, row in enumerate(apart):
+                step = len(row) - 1 - int(row[::-1].argmax())  # the last of the largest: it has seen most
+                sizes.append((float(row[step]), n, m, step))
+            low, high = self._apart(mutant, layers, *max(sizes)[1:])
+            if low > 0:
+                return low, high, 1
+        chosen, most = sorted(sizes, reverse=True)[:ENCLOSED], 0.0
+        for _, *where in chosen:
+            low, high = self._apart(mutant, layers, *where)
+            most = max(most, high)
+            if low > 0 or most > NOTHING:
+                return low, most, len(chosen)
+        return 0.0, most, len(chosen)
+
+    def _apart(
+        self, mutant: Construction, layers: Sequence[forward.Layer], n: int, m: int, step: int
+    ) -> tuple[float, float]:
+        """Bounds on the largest change at one decision of a history, with twice the precision until it is decided."""
+        history, bits = self.histories[n][m], BITS + 2 * sum(layer.repeat for layer in layers)
+        while True:
+            with precision(bits):
+                try:
+                    if (n, m, step, bits) not in self.known:
+                        self.known[n, m, step, bits] = _policy(self.built, self.layers, history, step)
+                    gaps = (self.known[n, m, step, bits] - _policy(mutant, layers, history, step)).ravel()
+                    low, high = (max(map(float, ends)) for ends in _ends(gaps))
+                except ImpreciseError:
+                    low, high = 0.0, math.inf
+                except ValueError:  # a token leaves the clip radius, as none of the original's does
+                    return math.inf, math.inf
+            if low > 0 or high <= NOTHING or 2 * bits > MOST:
+                return low, high
+            bits *= 2
+
+
+def _ends(gaps: Balls) -> tuple[list[arb], list[arb]]:
+    """Bounds on the size of each; where a ball is no number, 0 and infinity."""
+    known = [gap.is_finite() for gap in gaps]
+    low = [gap.abs_lower() if sure else arb(0) for gap, sure in zip(gaps, known, strict=True)]
+    return low, [gap.abs_upper() if sure else arb("inf") for gap, sure in zip(gaps, known, strict=True)]
+
+
+def _policy(built: Construction, layers: Sequence[forward.Layer], history: History, step: int) -> Balls:
+    """Log-probabilities at one step, in balls of flint's precision; tokens that it does not depend on are left out."""
+    return log_softmax(forward.logits(built, history, [step], layers))
+
+
+def _place(built: Construction, name: str, entry: int) -> tuple[str, str, str]:
+    """A weight's map, row and column, in register names where it has them."""
+    stream, weights = built.tokens.stream, name.removesuffix(".weight")
+    row, column = (
+        int(built.transformer.get_buffer(f"{weights}.{axis}")[entry]) for axis in ("rows", "columns")
+    )
+    if name.endswith("second.weight"):
+        return weights, stream.label(row), f"neuron {column}"
+    return weights, f"row {row}", stream.label(column)

@@ -1,0 +1,266 @@
+"""The search for the worst error of a construction, over histories that a recipe makes."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase
+from jaxtyping import Float
+
+from constructions.construction import Construction, Probe
+from constructions.inputs.bandits import History
+from constructions.parts.block import Block
+from verify.audit.verdicts import FLOAT64, Verdict
+from verify.audit.witness import words
+from verify.balls import enclose
+from verify.balls.enclosure import said
+from verify.histories import linear as strategies
+
+SEARCH = hypothesis.settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=tuple(HealthCheck),  # type: ignore[arg-type]
+)
+"""The same search for everyone who runs it."""
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """A few words and numbers from which one history follows; a frozen dataclass."""
+
+    @property
+    def steps(self) -> int:
+        """Number of decisions."""
+        ...
+
+    def history(self, spec: Any) -> History:
+        """The history."""
+        ...
+
+
+@runtime_checkable
+class Strategies(Protocol):
+    """Where recipes come from: verify.histories.linear for bandits, verify.histories.episodes for episodes."""
+
+    def battery(self, spec: Any, repeats: int = 1) -> list:
+        """The same recipes for everyone."""
+        ...
+
+    def batches(self, spec: Any, size: int) -> Any:
+        """Hypothesis' lists of recipes of equal length."""
+        ...
+
+
+Truth = Callable[[Any, Any], Float[np.ndarray, "steps arms"]]
+
+
+def over(error: float, allowed: float) -> float:
+    """An error over what is allowed; infinite where nothing is promised, or where nothing is allowed and there is one.
+
+    >>> over(1.0, 4.0), over(0.0, 0.0), over(1e-300, 0.0), over(0.0, math.inf)
+    (0.25, 0.0, inf, inf)
+    """
+    if not allowed < math.inf or (error and not allowed):
+        return math.inf
+    return error / allowed if allowed else 0.0
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst of one block: its largest errors, and the probe with the largest ratio of error to promise."""
+
+    probe: Probe
+    recipe: Recipe
+    ratio: float
+    error: float
+    relative: float
+    own_error: float
+
+    @classmethod
+    def of(cls, probe: Probe, recipe: Recipe) -> "Worst":
+        """A single probe."""
+        ratio = max(
+            over(probe.error, probe.promise),
+            over(probe.own_error, probe.own_promise),
+            over(probe.surrogate_error, probe.surrogate_promise),
+        )
+        return cls(probe, recipe, ratio, probe.error, probe.relative, probe.own_error)
+
+    def merge(self, other: "Worst") -> "Worst":
+        """The worst of two."""
+        larger = {
+            name: max(getattr(self, name), getattr(other, name))
+            for name in ("error", "relative", "own_error")
+        }
+        return replace(self if self.ratio >= other.ratio else other, **larger)
+
+
+def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) -> Verdict:
+    """The verdict on a block's promise, errors of its inputs included, from the worst that a search found.
+
+    Where float64 is too coarse to see the promise of exact arithmetic, and nothing else is stated, the claim is one of
+    float64: that measured is at most the promise with rounding.
+    """
+    promise, found = block.promise.total, {"relative": worst.relative, "witness": words(worst.recipe)}
+    if stated is None and promise.error < promise.rounding < math.inf:
+        note = f"{block.source}; in exact arithmetic the promise is {promise.error:.2g}, which float64 is too coarse to show"
+        claim = f"{claim}, in float64"
+        return Verdict(claim, FLOAT64, "size", worst.error, promise.whole, note=note, **found)
+    error, rounding = promise.error, promise.rounding
+    return Verdict(claim, block.source, "bound", worst.error, stated, error, rounding, **found)
+
+
+def enclosed(built: Construction, truth: Truth, history: History | Recipe | None, step: int) -> float | None:
+    """Upper end of an enclosure of the policy's error at one decision, in exact arithmetic; infinite where none can be had.
+
+    Args:
+        built: the construction, its weights as float64 holds them.
+        truth: the true algorithm; see `enclose`.
+        history: what has been seen, or its recipe; what comes after the decision makes no difference. Without any there is
+            no error either.
+        step: the decision (from 0), that of the worst error.
+    """
+    if history is None:
+        return None
+    if isinstance(history, Recipe):
+        history = history.history(built.spec)
+    try:
+        return enclose(built, truth, history.prefix(step + 1), [step]).exact_high
+    except ValueError:  # clipping acts, or no precision is enough
+        return math.inf
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a search found.
+
+    Attributes:
+        histories: how many it tried.
+        error: the worst |log-probability error|.
+        recipe: the history at which it was found.
+        blocks: the worst of every block by name.
+        ratio: the worst error over what the construction allows; 0 if no policy was measured.
+        step: the decision (from 0) at which the worst error was found.
+    """
+
+    histories: int = 0
+    error: float = 0.0
+    recipe: Recipe | None = None
+    blocks: Mapping[str, Worst] = field(default_factory=dict)
+    ratio: float = 0.0
+    step: int = 0
+
+    @property
+    def witness(self) -> dict | None:
+        """The recipe of the worst history as a record."""
+        return words(self.recipe)
+
+    @property
+    def score(self) -> float:
+        """Worst error over promise, of the policy and of every block: what the search climbs; above 1 one is broken."""
+        return max([self.ratio, *(worst.ratio for worst in self.blocks.values())])
+
+    def merge(self, other: "Findings") -> "Findings":
+        """Both together."""
+        blocks = dict(self.blocks)
+        for name, worst in other.blocks.items():
+            blocks[name] = blocks[name].merge(worst) if name in blocks else worst
+        worse = other if other.recipe is None or other.error >= self.error else self
+        ratio = max(self.ratio, other.ratio)
+        return replace(worse, histories=self.histories + other.histories, blocks=blocks, ratio=ratio)
+
+
+def measure(
+    built: Construction,
+    truth: Truth | None,
+    tried: Sequence[Recipe],
+    floor: float = 0.0,
+    *,
+    held_to: Construction | None = None,
+    one_sided: bool = False,
+    probed: bool = True,
+) -> Findings:
+    """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm.
+
+    Args:
+        built: what is evaluated.
+        truth: the true algorithm, from spec and history to log-probabilities, or to scores where scores are promised.
+        tried: the histories.
+        floor: only actions of true probability at least that count for the error of the policy.
+        held_to: whose promises and certificate count, if not its own: changed weights promise nothing, and score infinitely
+            without this.
+        one_sided: whether only log-probabilities that are too small are errors.
+        probed: whether every block is held to its promises too, which takes most of the time.
+    """
+    held_to = held_to or built
+    histories = [recipe.history(built.spec) for recipe in tried]
+    outputs, allowed = built.outputs(histories), held_to.allowed
+    blocks = held_to.blocks if probed else ()
+    findings = Findings()
+    for recipe, history, output, policy in zip(tried, histories, outputs, said(built, outputs), strict=True):
+        error, step, ratio = 0.0, 0, 0.0
+        if truth is not None:
+            true = truth(built.spec, history)
+            counted = ~(true < (math.log(floor) if floor else -math.inf))
+            difference = true - policy
+            difference = np.nan_to_num(difference if one_sided else np.abs(difference), nan=np.inf)
+            by_step = np.where(counted, difference, 0.0).max(axis=1, initial=0.0)
+            step, error = int(by_step.argmax()), float(by_step.max())
+            ratio = over(error, allowed)
+        probes = held_to.probe(history, output, blocks) if blocks else ()
+        worst = {probe.block: Worst.of(probe, recipe) for probe in probes}
+        findings = findings.merge(Findings(1, error, recipe, worst, ratio, step))
+    return findings
+
+
+def search(
+    built: Construction,
+    truth: Truth | None,
+    histories: int,
+    batch: int = 20,
+    source: Strategies = strategies,
+    floor: float = 0.0,
+    **held: Any,
+) -> Findings:
+    """Look for the worst error over at least so many histories: a fixed battery, then Hypothesis, climbing error/promise.
+
+    Further arguments are those of `measure`.
+    """
+    findings, spec = Findings(), built.spec
+    fixed = source.battery(spec)
+    for start in range(0, min(len(fixed), histories), batch):
+        findings = findings.merge(measure(built, truth, fixed[start : start + batch], floor, **held))
+
+    @hypothesis.settings(
+        SEARCH,
+        max_examples=max(1, math.ceil((histories - findings.histories) / batch)),
+        phases=(Phase.generate, Phase.target),
+    )
+    @hypothesis.given(source.batches(spec, batch))
+    def climb(tried: list[Recipe]) -> None:
+        nonlocal findings
+        found = measure(built, truth, tried, floor, **held)
+        hypothesis.target(min(found.score, 1e300))
+        findings = findings.merge(found)
+
+    climb()
+    return findings
+
+
+def shrink(
+    built: Construction, truth: Truth | None, source: Strategies = strategies, **held: Any
+) -> Recipe | None:
+    """The shortest history of the battery that still breaks a promise; None if none of any length does.
+
+    Further arguments are those of `measure`.
+    """
+    for steps in range(1, built.tokens.decisions + 1):
+        for recipe in source.battery(built.spec):
+            tried = replace(recipe, steps=steps)
+            if measure(built, truth, [tried], **held).score > 1:
+                return tried
+    return None

@@ -1,0 +1,122 @@
+"""Theorem × construction → verdict: measured ≤ certified ≤ stated.
+
+*measured* is the worst error that a search finds on the real weights, *certified* what the construction promises for every
+admissible history, *stated* the theorem's own formula. A verdict that fails keeps its witness.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+ORDER_WINDOW = 0.05
+"""How far a fitted exponent may lie from the stated one."""
+
+FIT = "a fit, not a proof"
+"""What the note of a fitted exponent says."""
+
+FLOAT64 = "this project, of float64"
+"""The source of what is claimed of rounding."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim, held against one construction.
+
+    Attributes:
+        claim: what is claimed, in words.
+        source: where.
+        kind: "bound", measured ≤ certified ≤ stated; "size", measured ≤ stated; "least", measured ≥ stated; "order",
+            a fitted exponent within ORDER_WINDOW of the stated one (evidence, not a proof).
+        measured, certified, stated: the three numbers; None where there is none.
+        rounding: what float64 may add to `measured`. Where it is above `certified`, float64 is too coarse to tell.
+        enclosed: upper end of an enclosure of the same error on the witness, in exact arithmetic, the weights as they are
+            stored; see `enclosed`.
+        relative: measured divided by the size of what it is an error of, if it is an error.
+        note: anything a reader should know.
+        witness: the history at which `measured` was found, as a recipe.
+        main: whether a reader in a hurry should see it.
+        replay: Python that measures it again on the witness alone.
+    """
+
+    claim: str
+    source: str
+    kind: Literal["bound", "size", "least", "order"]
+    measured: float
+    stated: float | None = None
+    certified: float | None = None
+    rounding: float = 0.0
+    relative: float | None = None
+    note: str = ""
+    witness: dict | None = None
+    main: bool = False
+    replay: str = ""
+    enclosed: float | None = None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether an exponent was fitted, which is evidence; all else is held to a number."""
+        return self.kind == "order" or FIT in self.note
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim stands."""
+        stated = np.inf if self.stated is None else self.stated
+        if self.kind == "order":
+            return abs(self.measured - stated) <= ORDER_WINDOW
+        if self.kind == "least":
+            return self.measured >= stated
+        certified = self.measured if self.certified is None else self.certified
+        inside = self.measured <= certified + self.rounding and certified < math.inf
+        enclosed = (self.rounding if self.coarse else 0.0) if self.enclosed is None else self.enclosed
+        inside &= enclosed <= certified
+        return bool(inside and certified <= stated * (1 + 1e-12))  # norms: two ways to round one formula
+
+    @property
+    def coarse(self) -> bool:
+        """Whether float64 may be off by more than is certified: what is measured then holds nothing by itself."""
+        return self.certified is not None and not self.rounding <= self.certified
+
+    def record(self) -> dict:
+        """For JSON."""
+        return asdict(self) | {"holds": self.holds}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that an audit of one construction found; `record()` is its JSON.
+
+    Attributes:
+        title: what was audited.
+        spec: the main specification.
+        size: its measured sizes.
+        verdicts: the claims.
+        blocks: rows of error, promise and slack, block by block.
+        mutants: the single-weight changes that were tried.
+        records: what the figures show, by the name of the figure, one record a panel.
+        made: when, with which versions, on what machine and in what time.
+    """
+
+    title: str
+    spec: dict
+    size: dict
+    verdicts: list[Verdict]
+    blocks: list[dict]
+    mutants: list[dict]
+    records: dict[str, list[dict]]
+    made: dict = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim stands."""
+        return all(verdict.holds for verdict in self.verdicts)
+
+    def __repr__(self) -> str:
+        held = sum(verdict.holds for verdict in self.verdicts)
+        return f"Report({self.title!r}: {held} of {len(self.verdicts)} claims hold)"
+
+    def record(self) -> dict:
+        """For JSON."""
+        verdicts = [verdict.record() for verdict in self.verdicts]
+        return asdict(replace(self, verdicts=[])) | {"verdicts": verdicts, "holds": self.holds}

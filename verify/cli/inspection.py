@@ -1,0 +1,227 @@
+"""The command weightwright inspect: what stands in a construction, in the terminal, as JSON or as a page."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from constructions import files, linucb, thompson, ucbvi
+from constructions.construction import Construction
+from constructions.showing import number
+from verify import inspector
+from verify.inspector.anatomy import Family, View, lemma, span
+
+
+class Inspected(StrEnum):
+    """What can be inspected."""
+
+    linucb = "linucb"
+    thompson = "thompson"
+    bernoulli = "bernoulli"
+    ucbvi = "ucbvi"
+
+
+class Kind(NamedTuple):
+    """A construction: what it is called, who builds it from what, and the spec if nothing else is asked for."""
+
+    title: str
+    build: Callable[[Any], Construction]
+    spec: Callable[..., Any]
+    defaults: dict[str, Any]
+
+
+SMALL = {"states": 3, "actions": 3, "horizon": 3, "episodes": 8, "form": "theorem", "exploration": 0.03}
+"""UCB-VI's bonus is made small, as it leaves a short run's policy uniform."""
+
+KINDS = {
+    "linucb": Kind(
+        "Soft LinUCB",
+        linucb.build,
+        linucb.Spec,
+        {"dim": 5, "actions": 10, "horizon": 200, "error": 1e-3, "solver": "agd"},
+    ),
+    "thompson": Kind(
+        "Thompson sampling",
+        thompson.build,
+        thompson.Spec,
+        {"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
+    ),
+    "bernoulli": Kind(
+        "Thompson sampling for Bernoulli arms",
+        thompson.build,
+        thompson.BernoulliSpec,
+        {"actions": 5, "horizon": 50, "error": 0.01},
+    ),
+    "ucbvi": Kind("Soft UCB-VI", ucbvi.build, ucbvi.Spec, SMALL),
+}
+
+LARGEST = 1_000_000
+"""So many stored weights at most go into a page: some ten megabytes."""
+
+
+def inspect(
+    construction: Annotated[
+        Inspected, typer.Argument(metavar="linucb|thompson|bernoulli|ucbvi", hidden=True)
+    ],
+    dim: Annotated[int | None, typer.Option(help="d (5).")] = None,
+    actions: Annotated[int | None, typer.Option(help="A (10; thompson 2; bernoulli 5; ucbvi 3).")] = None,
+    horizon: Annotated[int | None, typer.Option(help="T (200; bernoulli 50); ucbvi: H (3).")] = None,
+    error: Annotated[float | None, typer.Option(help="ε (0.001; bernoulli 0.01).")] = None,
+    solver: Annotated[str | None, typer.Option(help="agd, newton, …; thompson: pade, …")] = None,
+    states: Annotated[int | None, typer.Option(help="S, ucbvi (3).")] = None,
+    episodes: Annotated[int | None, typer.Option(help="K, ucbvi (8).")] = None,
+    form: Annotated[str | None, typer.Option(help="theorem, slim, narrow; policy, sampling.")] = None,
+    exploration: Annotated[float | None, typer.Option(help="Times the bonus (ucbvi 0.03).")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(callback=files.writable, help="Folder or file (reports/inspect).")
+    ] = None,
+) -> None:
+    """Layers, heads, registers and weights, and what each is for."""
+    asked = {"dim": dim, "actions": actions, "horizon": horizon, "error": error, "solver": solver}
+    asked |= {"states": states, "episodes": episodes, "form": form, "exploration": exploration}
+    name, console = construction.value, Console(stderr=True)
+    page = _file(out or Path("reports/inspect"), name)
+    if html or out is not None:
+        files.placed(page)
+    with console.status(f"{name}: building"):
+        built = build(name, {key: value for key, value in asked.items() if value is not None})
+        wanted = html or as_json or out is not None
+        found = _record(built, KINDS[name].title) if wanted else {}
+    if html or out is not None:
+        files.write(page, inspector.page(found))
+        console.print(f"page: {page}")
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    elif not wanted:
+        Console().print(*tables(built, KINDS[name].title))
+
+
+def _record(built: Construction, title: str) -> dict[str, Any]:
+    """All there is to know, of constructions that a page can hold."""
+    if (stored := built.size().stored) > LARGEST:
+        raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
+    return inspector.record(built, title, inspector.replay(built))
+
+
+def build(name: str, asked: dict[str, Any]) -> Construction:
+    """The construction of a name, with its defaults where nothing is asked for.
+
+    Raises:
+        ValueError: for an option that this construction does not have, or a value that it cannot be built for.
+    """
+    kind = KINDS[name]
+    known = kind.defaults | ({"exploration": 1.0} if name == "linucb" else {})
+    for option in asked:
+        if option not in known:
+            wanted = ", ".join(f"--{one}" for one in known)
+            raise ValueError(f"{name}: wanted options of {wanted}, got --{option}")
+    return kind.build(kind.spec(**(kind.defaults | asked)))
+
+
+def _file(out: Path, name: str) -> Path:
+    return out if out.suffix == ".html" else out / f"{name}.html"
+
+
+def tables(built: Construction, title: str) -> Iterator[Table]:
+    """Sizes, blocks, layers and registers, for the terminal."""
+    size, views = built.size(), inspector.layers(built)
+    sizes = _table(
+        title, "layers L", "heads M", "registers D", "neurons D′", "norm |||θ|||", "error promised"
+    )
+    values = (size.layers, size.heads, size.width, size.hidden, size.norm, built.certificate)
+    sizes.add_row(*map(number, values))
+    yield sizes
+    blocks = _table("blocks, and what each carries out", "layers", "block", "error ≤")
+    for index, block in enumerate(built.blocks):
+        claim = lemma(block).claim
+        text = (
+            f"{escape(block.name)}\n[dim]{escape(f'{block.source}: {claim}' if claim else block.source)}[/]"
+        )
+        blocks.add_row(_range(*span(views, index)), text, number(block.promise.total.whole))
+    yield blocks
+    yield _layers(built, views)
+    registers = _table("registers", "name", "size", "written in layers", "read in layers")
+    for register in built.tokens.stream.registers.values():
+        written, read = (
+            _ranges([view for view in views if register.name in getattr(view, names)])
+            for names in ("writes", "reads")
+        )
+        registers.add_row(register.name, str(register.size), written or "[dim]input[/]", read)
+    yield registers
+
+
+def _layers(built: Construction, views: Sequence[View]) -> Table:
+    """Layers by what they hold; successive ones that hold the same are one row."""
+    table, blocks = _table("layers: heads by role, neurons", "layers", "block", "holds", "norm"), built.blocks
+    for _, same in groupby(views, lambda view: [(block, *_held(view, block)) for block in view.blocks]):
+        alike = list(same)
+        view, last = alike[0], alike[-1]
+        where = _range(view.first, last.first + last.repeat - 1)
+        times = f"\n[dim]× {view.repeat:,}[/]" if view.repeat > 1 else ""
+        for position, block in enumerate(view.blocks):
+            first = (where + times, number(sum(view.norms))) if position == 0 else ("", "")
+            kinds, example = _held(view, block), _example(view, block)
+            text = "\n".join(kinds) + (f"\n[dim]{escape(example)}[/]" if example else "")
+            table.add_row(first[0], escape(blocks[block].name), text, first[1])
+    return table
+
+
+def _held(view: View, block: int) -> tuple[str, ...]:
+    """A block's heads in a layer by kind, and its neurons, in words."""
+    families = [family for family in view.families if family.block == block]
+    lines = []
+    for kind in dict.fromkeys(family.kind for family in families):
+        own = [family for family in families if family.kind == kind]
+        pairs = _pairs(own)
+        signed = f" in {pairs:,} signed pair{'s' * (pairs > 1)}" if pairs else ""
+        heads = sum(family.count for family in own)
+        lines.append(f"{heads:,} head{'s' * (heads > 1)}{signed}: {kind}")
+    neurons = sum(one.count for one in view.neurons if one.block == block)
+    return (*lines, f"{neurons:,} neurons") if neurons else tuple(lines)
+
+
+def _pairs(families: Sequence[Family]) -> int:
+    """How many heads have a twin of the other sign."""
+    stems = {family.role[:-2]: family.count for family in families if family.role.endswith(" +")}
+    return sum(
+        stems.get(family.role[:-2], 0) and family.count for family in families if family.role.endswith(" −")
+    )
+
+
+def _example(view: View, block: int) -> str:
+    """What the block's first head computes."""
+    return next((family.formulas[0] for family in view.families if family.block == block), "")
+
+
+def _range(first: int, last: int) -> str:
+    return f"{first:,}" if first == last else f"{first:,}–{last:,}"
+
+
+def _ranges(views: Sequence[View]) -> str:
+    """Layers of some views, successive ones in one."""
+    found: list[list[int]] = []
+    for view in views:
+        last = view.first + view.repeat - 1
+        if found and found[-1][1] == view.first - 1:
+            found[-1][1] = last
+        else:
+            found.append([view.first, last])
+    return ", ".join(_range(*pair) for pair in found)
+
+
+def _table(title: str, *heads: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    for head in heads:
+        words = head in ("block", "holds", "name", "layers", "written in layers", "read in layers")
+        table.add_column(head, justify="left" if words else "right", no_wrap=head in ("layers", "name"))
+    return table

@@ -1,0 +1,1 @@
+"""Trained models beside constructions and algorithms."""

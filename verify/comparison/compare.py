@@ -1,0 +1,245 @@
+"""Built, true and trained, on the same histories and the same problems: the paper's figures 1 to 3 redone.
+
+The true policy is that of the algorithm that the model was to learn: Thompson sampling for decision pretraining, the expert
+for distillation. UCB-VI is soft, and built exactly. LinUCB as an expert takes the largest score; soft LinUCB stands in for
+it, true and built (stand_ins.py), and how far that is from the expert itself is one more pair.
+
+Regret is that of many players on the same problems, with the same random numbers. The built transformer plays the first of
+them, beside the true policy with the probabilities that it ought to have: what they do differently, it does wrong.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions import checks
+from verify.comparison import bound, ratio
+from verify.comparison.panels import NAMES, distance_panels, ratio_panels, regret_panel
+from verify.comparison.stand_ins import TRUTHS, stand_in, true_policy
+from verify.play.rollout import SideBySide
+from verify.sweeps.records import Record
+from verify.sweeps.thompson import FLOOR
+from verify.training import checkpoint, policy, train
+from verify.training.policy import (
+    HELD_OUT,
+    TOGETHER,
+    ByDecoder,
+    Trained,
+    contests,
+    first,
+    half_interval,
+    held_out,
+    named,
+    true_algorithm,
+)
+from verify.training.recipes import EpisodeRecipe, Recipe
+
+Tell = Callable[[str, int, int], None]
+Policies = dict[str, Float[np.ndarray, "histories steps actions"]]
+Regrets = dict[str, Float[np.ndarray, "runs steps"]]
+
+OTHERS = {
+    "linear": ("empirical", "thompson"),
+    "bernoulli": ("empirical", "thompson", "ucb"),
+    "episodes": ("values", "uniform"),
+}
+"""The paper's baselines; for episodes, greedy play on empirical values, and uniform play."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is played.
+
+    Attributes:
+        runs: problems for regret, 100 at a time.
+        built: so many of the first 100 are played by the built transformer too.
+        histories: for distances.
+        particles: in each of 16 groups.
+    """
+
+    runs: int = 500
+    built: int = TOGETHER
+    histories: int = 100
+    particles: int = 64
+
+    def __post_init__(self):
+        checks.settle(self, checks.whole, "runs", "built", "histories", "particles", least=2)
+
+
+QUICK = Effort(runs=100, built=20, histories=20, particles=8)
+
+
+def compare(
+    model: Path | str, effort: Effort = Effort(), tell: Tell = lambda what, done, whole: None
+) -> Record:
+    """Everything about one model, as JSON; `records` holds the panels of each figure, for plots.draw.
+
+    Raises:
+        ValueError: if there is no such model.
+    """
+    path = train.locate(model)
+    trained = train.load(path)
+    _, step, settings, _ = checkpoint.load(path)
+    name, trajectories = train.title(path), step * train.from_record(settings).batch
+    played = regrets(trained, effort.runs, tell)
+    regret = {who: summary(found) for who, found in played.items()}
+    beside = side_by_side(trained.recipe, played, effort.built, tell)
+    policies = policies_on(trained, effort.histories, tell)
+    pairs = distances(policies)
+    panels = [regret_panel(f"{name}: mean ± s.d., {effort.runs} runs", regret)]
+    if beside is not None:
+        panels.append(regret_panel(f"the first {beside['problems']} of them", beside["regret"]))
+    found: Record = {
+        "model": name,
+        "recipe": kind(trained.recipe),
+        "steps": step,
+        "true": NAMES[true_algorithm(trained.recipe)],
+        "runs": effort.runs,
+        "histories": effort.histories,
+        "regret": regret,
+        "built": beside,
+        "pairs": pairs,
+        "records": {"regret": panels, "distances": distance_panels(pairs)},
+    }
+    return found | theorem(trained, policies, trajectories, effort.particles, found["records"], tell)
+
+
+def kind(recipe: Recipe) -> str:
+    """What is played: "linear" or "bernoulli" bandits, or "episodes"."""
+    return "episodes" if isinstance(recipe, EpisodeRecipe) else recipe.problem
+
+
+def regrets(trained: Trained, runs: int, tell: Tell = lambda what, done, whole: None) -> Regrets:
+    """Regret step by step, by player, the baselines among them."""
+    recipe = trained.recipe
+    others = [one for one in OTHERS[kind(recipe)] if one != true_algorithm(recipe)]
+    return contests(trained, runs, others, tell=lambda done, whole: tell("regret", done, whole))
+
+
+def summary(regret: Float[np.ndarray, "runs steps"]) -> Record:
+    """Cumulative regret: mean and standard deviation at each step, half the mean's 95 % interval at the last."""
+    totals = regret.cumsum(axis=1)
+    return {
+        "mean": totals.mean(axis=0).tolist(),
+        "deviation": totals.std(axis=0, ddof=1).tolist(),
+        "half": half_interval(totals[:, -1]),
+    }
+
+
+def side_by_side(
+    recipe: Recipe, played: Regrets, count: int, tell: Tell = lambda what, done, whole: None
+) -> Record | None:
+    """The built transformer and the true policy on the first problems, both by the same uniforms; None if nothing is built.
+
+    Fields: problems, how many; regret, of both and of the trained model there; differing, the share of decisions in which
+    built and true part; parted, the number of problems in which they ever do; excess, the mean of regret of built less
+    that of true, and half its 95 % interval.
+    """
+    built = stand_in(recipe)
+    if built is None:
+        return None
+    batch = min(
+        len(played["trained"]), TOGETHER
+    )  # of `contests`: problems depend on how many are drawn together
+    count = min(count, batch)
+    problems = first(held_out(recipe, np.random.default_rng([HELD_OUT, 0]), batch), count)
+    truth = TRUTHS[true_algorithm(recipe)]
+    decoders = {
+        "built": built.decoder(batch=count),
+        "true": SideBySide([truth.decoder(built.spec) for _ in range(count)]),
+    }
+    actions, found = {}, {}
+    for done, (name, decoder) in enumerate(decoders.items(), 1):
+        seen = policy.played(problems, ByDecoder(decoder, problems))
+        actions[name], found[name] = seen.actions, policy.regret(problems, seen)
+        tell("built beside true", done, len(decoders))
+    apart = actions["built"] != actions["true"]
+    excess = (found["built"] - found["true"]).sum(axis=1)
+    return {
+        "problems": count,
+        "regret": {
+            name: summary(regret) for name, regret in {**found, "trained": played["trained"][:count]}.items()
+        },
+        "differing": float(apart.mean()),
+        "parted": int(apart.any(axis=1).sum()),
+        "excess": [float(excess.mean()), half_interval(excess)],
+    }
+
+
+def policies_on(trained: Trained, count: int, tell: Tell = lambda what, done, whole: None) -> Policies:
+    """Log-probabilities of all policies along histories that the true algorithm makes on held-out problems."""
+    recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0, 1])
+    problems = held_out(recipe, generator, count)
+    playing = named(true_algorithm(recipe), recipe, problems, generator)
+    seen = policy.played(problems, playing)
+    runs, built, rows = policy.histories(problems, seen), stand_in(recipe), {}
+    for n, (actions, history) in enumerate(zip(seen.actions, runs, strict=True)):
+        found = {"trained": trained.log_probabilities(history)}
+        if true_algorithm(recipe) in ("linucb", "ucb"):
+            with np.errstate(divide="ignore"):
+                found["expert"] = np.log(np.arange(recipe.actions) == actions[:, None])
+        if built is not None:
+            found["built"] = built.log_probabilities(history)
+        found["true"] = true_policy(recipe, built.spec, history) if built else found["expert"]
+        for name, odds in found.items():
+            rows.setdefault(name, []).append(odds)
+        tell("histories", n + 1, count)
+    return {name: np.array(found) for name, found in rows.items()}
+
+
+def distances(policies: Policies) -> Record:
+    """Of each pair, step by step: total variation, and |log-probability error| where the second gives at least FLOOR."""
+    pairs = [("built", "true"), ("trained", "true"), ("trained", "built")]
+    if "built" in policies and "expert" in policies:
+        pairs += [("true", "expert"), ("trained", "expert")]
+    found = {}
+    for one, other in pairs:
+        if one in policies and other in policies:
+            p, q = policies[one], policies[other]
+            apart = np.abs(np.exp(p) - np.exp(q)).sum(axis=-1) / 2
+            with np.errstate(invalid="ignore"):  # −∞ less −∞, both below the floor
+                errors = np.where(q >= np.log(FLOOR), np.abs(p - q), 0.0).max(axis=-1)
+            found[f"{one} ↔ {other}"] = {
+                "variation": apart.mean(axis=0).tolist(),
+                "variation_half": (1.96 * apart.std(axis=0, ddof=1) / np.sqrt(len(apart))).tolist(),
+                "variation_mean": float(apart.mean()),
+                "log_error": errors.mean(axis=0).tolist(),
+                "log_error_worst": float(errors.max()),
+            }
+    return found
+
+
+def theorem(
+    trained: Trained, policies: Policies, trajectories: int, particles: int, records: Record, tell: Tell
+) -> Record:
+    """The theorem on pretraining beside what it bounds, and the distribution ratio that it asks for.
+
+    log R is 0 where the algorithm that makes the contexts is the expert: in all distillation. Where the expert is Thompson
+    sampling, the ratio is estimated for other contexts too, and drawn into `records`; of a mixed context, 1/α is taken.
+    """
+    recipe, target = trained.recipe, policies.get("expert", policies["true"])
+    apart = bound.hellinger(target, policies["trained"]).sum(axis=1).mean()
+    log_ratio, rows = 0.0, []
+    if not isinstance(recipe, EpisodeRecipe) and true_algorithm(recipe) == "thompson":
+        ratios = ratio.experiment(recipe.actions, recipe.horizon, particles, tell)
+        rows = [_ratio_row(one, trained, trajectories) for one in ratios]
+        records["ratio"] = ratio_panels(ratios)
+        if recipe.player == "mixed":  # R ≤ 1/α, and for α = 0 the estimate
+            log_ratio = -float(np.log(recipe.share)) if recipe.share else float(ratios[0].estimate[-1])
+    own = bound.bound(trained.model, recipe.horizon, trajectories, log_ratio)
+    return {"ratio": rows, "bound": {"measured": float(apart), **own}}
+
+
+def _ratio_row(one: ratio.Ratio, trained: Trained, trajectories: int) -> Record:
+    """One context, as JSON."""
+    ends = {name: getattr(one, name) for name in ("estimate", "low", "high")}
+    return {
+        "share": one.share,
+        "mixing": one.mixing,
+        **{name: values.tolist() for name, values in ends.items()},
+        "effective": list(one.effective),
+        "bound": bound.bound(trained.model, trained.recipe.horizon, trajectories, float(one.estimate[-1])),
+    }

@@ -1,0 +1,73 @@
+"""The panels of a comparison, for plots.draw: regret, distances step by step, and the distribution ratio."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from verify.comparison import ratio
+from verify.sweeps.records import Record, panel
+from verify.sweeps.thompson import FLOOR
+
+NAMES = {
+    "linucb": "LinUCB",
+    "thompson": "Thompson sampling",
+    "ucb": "UCB",
+    "ucbvi": "UCB-VI",
+    "empirical": "empirical mean",
+    "values": "empirical values",
+}
+"""How players are called in tables and figures, where not by their key."""
+LEAST = 1e-12
+"""Smaller errors are drawn as this."""
+
+
+def curve(
+    label: str, y: Any, low: Any = None, high: Any = None, look: str = "measured", least: float = 0.0
+) -> Record:
+    """One curve over the steps; a band's lower edge is cut off at `least`."""
+    drawn = {"label": label, "x": list(range(1, len(y) + 1)), "y": list(y), "group": label, "look": look}
+    return drawn if low is None else drawn | {"low": np.maximum(low, least).tolist(), "high": list(high)}
+
+
+def regret_panel(title: str, regret: Mapping[str, Record]) -> Record:
+    """Cumulative regret of some players, with bands of one standard deviation."""
+    curves = []
+    for who, found in regret.items():
+        mean, spread = np.array(found["mean"]), np.array(found["deviation"])
+        look = "measured" if who in ("trained", "greedy") else "certified"
+        curves.append(
+            curve(NAMES.get(who, who), mean.tolist(), mean - spread, (mean + spread).tolist(), look)
+        )
+    return panel(title, ("step t", "cumulative regret (reward)"), curves, ("linear", "linear"), "upper left")
+
+
+def distance_panels(pairs: Mapping[str, Record]) -> list[Record]:
+    """Total variation with 95 % bands, and errors of log-probabilities."""
+    variation, errors = [], []
+    for name, found in pairs.items():
+        mean, half = np.array(found["variation"]), np.array(found["variation_half"])
+        look = "certified" if name == "trained ↔ built" else "measured"
+        variation.append(curve(name, mean.tolist(), mean - half, (mean + half).tolist(), look))
+        errors.append(curve(name, np.maximum(found["log_error"], LEAST).tolist(), look=look))
+    labels = ("step t", f"max |log p − log q|, or {LEAST:g}")
+    scales = ("linear", "linear")
+    return [
+        panel("total variation, mean and 95 %", ("step t", "½ Σ |p − q|"), variation, scales, "upper right"),
+        panel(f"actions of probability ≥ {FLOOR}", labels, errors, ("linear", "log"), "center right"),
+    ]
+
+
+def ratio_panels(ratios: list[ratio.Ratio]) -> list[Record]:
+    """The distribution ratio by both ways of mixing."""
+    steps, whole = [], []
+    for one in ratios:
+        by_step = one.mixing == "step"
+        values = (one.estimate, one.low, one.high) if by_step else np.exp([one.estimate, one.low, one.high])
+        drawn = curve(f"α = {one.share:g}", *(row.tolist() for row in values))
+        (steps if by_step else whole).append(drawn)
+    scales = ("linear", "linear")
+    return [
+        panel("a coin at each step, 95 %", ("step t", "log R (nats)"), steps, scales, "upper left"),
+        panel("a coin for each trajectory, 95 %", ("step t", "R"), whole, scales, "center right"),
+    ]

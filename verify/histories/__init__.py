@@ -1,0 +1,1 @@
+"""Recipes of histories that a search tries, and how Hypothesis draws them."""

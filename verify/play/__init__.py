@@ -1,0 +1,1 @@
+"""Policies played against environments, one or many side by side."""

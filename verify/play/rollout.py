@@ -1,0 +1,203 @@
+"""Playing a policy in a bandit, with random numbers that are the same for every policy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from constructions.history import BanditHistory
+from verify.environments.sampling import TOTAL_SLACK, checked, pick, streams
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """What a rollout needs of a bandit; steps and arms are indices from 0."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an action vector."""
+        ...
+
+    @property
+    def actions(self) -> int:
+        """Number of arms."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Number of decisions."""
+        ...
+
+    def context(self, step: int) -> Float[np.ndarray, "arms dim"]:
+        """The action vectors offered at a step in 0..horizon−1."""
+        ...
+
+    def reward(self, step: int, arm: int, generator: np.random.Generator) -> float:
+        """The reward of an arm, its noise drawn from the generator."""
+        ...
+
+    def regret(self, step: int, arm: int) -> float:
+        """Mean reward of the step's best arm less that of this arm, ≥ 0."""
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """A policy run one decision at a time, true or built; it starts with an empty history."""
+
+    def observe(self, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " arms"]:
+        """Log-probabilities over the arms offered."""
+        ...
+
+    def record(self, action: int, reward: float) -> None:
+        """Take in the arm played and its reward."""
+        ...
+
+
+@runtime_checkable
+class BatchDecoder(Protocol):
+    """Several decoders in lockstep."""
+
+    def observe(self, contexts: Float[np.ndarray, "batch arms dim"], /) -> Sequence | np.ndarray:
+        """Log-probabilities for each member's context."""
+        ...
+
+    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"], /) -> None:
+        """Each member's arm and reward."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """One run of a policy.
+
+    Attributes:
+        history: the contexts of all steps, with the actions and rewards of all steps but the last.
+        actions: the arm played at each step, the last included, shape (steps,).
+        regret: each step's regret in mean reward, not cumulated, shape (steps,).
+        log_probabilities: the policy at each step, shape (steps, arms).
+    """
+
+    history: BanditHistory
+    actions: Int[np.ndarray, " steps"]
+    regret: Float[np.ndarray, " steps"]
+    log_probabilities: Float[np.ndarray, "steps arms"]
+
+
+def rollout(environment: Environment, decoder: Decoder, generator: np.random.Generator) -> Rollout:
+    """Play a fresh decoder to the environment's horizon.
+
+    Two streams are split off the generator before the first decision: one uniform a step, through which the
+    inverse of the policy's distribution function picks the arm, and one generator a step for the reward.
+    So two policies run from equal seeds see common random numbers at every step, whatever either plays.
+
+    Raises:
+        ValueError: if the decoder returns anything but the log-probabilities of the arms.
+
+    >>> from types import SimpleNamespace
+    >>> from verify import algorithms, environments
+    >>> bandit = environments.paper_linear_bandit(np.random.default_rng(0), horizon=30)
+    >>> policy = algorithms.decoder(SimpleNamespace(ridge=1.0, exploration=2.0, temperature=0.1))
+    >>> run = rollout(bandit, policy, np.random.default_rng(1))
+    >>> run.history.steps, run.actions.shape, run.log_probabilities.shape
+    (30, (30,), (30, 10))
+    """
+    return rollouts([environment], SideBySide([decoder]), [generator])[0]
+
+
+def rollouts(
+    environments: Sequence[Environment], decoder: BatchDecoder, generators: Sequence[np.random.Generator]
+) -> list[Rollout]:
+    """Play several environments of equal horizon in lockstep, each with random numbers of its own, as `rollout` does.
+
+    Raises:
+        ValueError: if the horizons differ, or as for `rollout`.
+    """
+    horizons = {environment.horizon for environment in environments}
+    if len(horizons) != 1 or len(environments) != len(generators):
+        raise ValueError(
+            f"rollouts: wanted environments of one horizon and a generator each, got horizons {horizons}"
+        )
+    [steps] = horizons
+    randomness = [streams(generator, steps) for generator in generators]
+    contexts = np.array(
+        [[environment.context(step) for step in range(steps)] for environment in environments]
+    )
+    log_probabilities = np.empty(contexts.shape[:3])
+    actions, rewards = np.empty(contexts.shape[:2], np.int64), np.empty((len(environments), steps - 1))
+    for step in range(steps):
+        observed = decoder.observe(contexts[:, step])
+        for n, (environment, (uniforms, reward_generators)) in enumerate(
+            zip(environments, randomness, strict=True)
+        ):
+            log_probabilities[n, step] = checked(observed[n], step, environment.actions)
+            actions[n, step] = arm = pick(log_probabilities[n, step], uniforms[step])
+            if step < steps - 1:
+                rewards[n, step] = environment.reward(step, arm, reward_generators[step])
+        if step < steps - 1:
+            decoder.record(actions[:, step], rewards[:, step])
+    return [
+        Rollout(
+            BanditHistory(contexts[n], actions[n, :-1], rewards[n]),
+            actions[n],
+            np.array([environment.regret(step, int(arm)) for step, arm in enumerate(actions[n])]),
+            log_probabilities[n],
+        )
+        for n, environment in enumerate(environments)
+    ]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several decoders as one batch; of episodes too, whose contexts are states."""
+
+    decoders: Sequence[Any]
+
+    def observe(self, contexts: Float[np.ndarray, "batch arms dim"] | Int[np.ndarray, " batch"]) -> list:
+        """Each decoder's answer to its own context."""
+        return [decoder.observe(context) for decoder, context in zip(self.decoders, contexts, strict=True)]
+
+    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
+        """Hand each decoder its own arm and reward."""
+        for decoder, action, reward in zip(self.decoders, actions, rewards, strict=True):
+            decoder.record(int(action), float(reward))
+
+
+def history_from(
+    environment: Environment,
+    generator: np.random.Generator,
+    policy: str | Float[np.ndarray, " arms"] = "uniform",
+) -> BanditHistory:
+    """A history played by a policy that ignores it: "uniform", or fixed probabilities of shape (arms,).
+
+    Raises:
+        ValueError: if the policy is neither.
+
+    >>> from verify import environments
+    >>> bandit = environments.paper_linear_bandit(np.random.default_rng(0), actions=2, horizon=9)
+    >>> history_from(bandit, np.random.default_rng(1), policy=np.array([0.0, 1.0])).actions.tolist()
+    [1, 1, 1, 1, 1, 1, 1, 1]
+    """
+    arms = environment.actions
+    if isinstance(policy, str) and policy != "uniform":
+        raise ValueError(f"policy: wanted 'uniform' or an array of probabilities, got {policy!r}")
+    odds = np.full(arms, 1 / arms) if isinstance(policy, str) else np.asarray(policy, dtype=np.float64)
+    if odds.shape != (arms,) or not (odds >= 0).all() or abs(odds.sum() - 1) > TOTAL_SLACK:
+        raise ValueError(f"policy: wanted {arms} probabilities ≥ 0 that sum to 1, got {odds}")
+    with np.errstate(divide="ignore"):
+        return rollout(environment, _Fixed(np.log(odds)), generator).history
+
+
+@dataclass(frozen=True, eq=False)
+class _Fixed:
+    """The decoder that always returns the same log-probabilities."""
+
+    log_probabilities: Float[np.ndarray, " arms"]
+
+    def observe(self, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " arms"]:
+        return self.log_probabilities
+
+    def record(self, action: int, reward: float) -> None:
+        pass

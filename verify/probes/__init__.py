@@ -1,0 +1,1 @@
+"""What a trained model does inside, and outside of its training."""

@@ -1,0 +1,183 @@
+"""Amortised or algorithmic? Problems unlike those of training, met by the true algorithm, a trained and a built transformer.
+
+Built and true agree on all of them by proof, as far as the norm bounds of the spec reach: their difference stands beside the
+certificate. A trained transformer need not agree with anything; its regret stands beside that of the true algorithm on the
+same problems, and its total variation from it on the histories that the true algorithm makes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from constructions.construction import Construction
+from verify.comparison.stand_ins import true_policy
+from verify.play.many_bandits import Tasks
+from verify.sweeps.records import Record, curve, panel
+from verify.training.model import TrainedTransformer
+from verify.training.policy import (
+    ByDecoder,
+    Player,
+    Problems,
+    Trained,
+    held_out,
+    histories,
+    named,
+    played,
+    regret,
+    true_algorithm,
+)
+from verify.training.recipes import EpisodeRecipe, Recipe, encode, encode_episodes
+from verify.training.shifts import NOISES, Shift, shifts
+
+CHUNK = 32
+"""Problems that are evaluated at a time."""
+
+PROBED = 4
+"""Histories on which a built transformer is held against its certificate."""
+
+
+def lengthened(trained: Trained, horizon: int) -> Trained:
+    """The model for a longer horizon: the learned vectors of the last two places, action and state, serve for all beyond.
+
+    Training says nothing about places that it never had, so that some such choice has to be made.
+
+    Raises:
+        ValueError: if the horizon is shorter than that of training.
+    """
+    old, tokens = trained.model, 2 * horizon - 1
+    last = old.shape.tokens - 1
+    if tokens <= last:
+        raise ValueError(f"horizon: wanted at least {trained.recipe.horizon}, got {horizon}")
+    recipe, shape = replace(trained.recipe, horizon=horizon), replace(old.shape, tokens=tokens)  # type: ignore[call-arg]
+    model = TrainedTransformer(shape, torch.Generator().manual_seed(0)).to(old.device)
+    places = np.arange(tokens)
+    kept = np.where(places <= last, places, last - (places - last) % 2)
+    model.load_state_dict(old.state_dict() | {"positions": old.positions.detach()[kept]})
+    return Trained(recipe, model)
+
+
+def policies(trained: Trained, problems: Any, seen: Any) -> Float[np.ndarray, "batch steps arms"]:
+    """The trained probabilities at every decision of a batch of trajectories."""
+    recipe, model, found = trained.recipe, trained.model, []
+    of_episodes = isinstance(recipe, EpisodeRecipe)
+    given = encode_episodes(recipe, seen) if of_episodes else encode(recipe, problems, seen)
+    places = torch.as_tensor(recipe.places, device=model.device)
+    with torch.no_grad():
+        for tokens in torch.as_tensor(given).split(CHUNK):
+            found.append(model(tokens.to(model.device), places).double().softmax(dim=2).numpy(force=True))
+    return np.concatenate(found)
+
+
+def true_policies(recipe: Recipe, problems: Problems, seen: Any) -> Float[np.ndarray, "batch steps arms"]:
+    """The true algorithm's probabilities along its own runs: 1 for what it took, if it is LinUCB or UCB."""
+    if true_algorithm(recipe) in ("linucb", "ucb"):
+        return np.eye(recipe.actions)[seen.actions]
+    spec: Any = getattr(recipe, "spec", recipe)
+    return np.exp(np.stack([true_policy(recipe, spec, history) for history in histories(problems, seen)]))
+
+
+def built_error(recipe: Recipe, built: Construction, problems: Problems, seen: Any) -> float:
+    """The worst |log built − log true| on a few runs; for Bernoulli arms log true − log built, as the theorem has it."""
+    worst, one_sided = -np.inf, true_algorithm(recipe) == "thompson"
+    for history in histories(problems, seen)[:PROBED]:
+        gaps = true_policy(recipe, built.spec, history) - built.log_probabilities(history)
+        worst = max(worst, float((gaps if one_sided else np.abs(gaps)).max()))
+    return worst
+
+
+def probe(
+    trained: Trained,
+    built: Construction | None = None,
+    problems: int = 64,
+    seed: int = 0,
+    chosen: Mapping[str, Shift] | None = None,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
+) -> list[Record]:
+    """One record a shift: regret at the horizon, and total variation from the true algorithm step by step.
+
+    Args:
+        trained: the model.
+        built: a transformer built for the same problems, whose spec admits all shifts; a shift with more steps than its
+            horizon leaves it out.
+        problems: how many; the same ones are shifted every time.
+        seed: of the problems.
+        chosen: the shifts; by default all those of the recipe.
+        tell: told shifts done and wanted.
+
+    Raises:
+        ValueError: for a shift that leaves the norm bounds of `built`.
+    """
+    original = held_out(trained.recipe, np.random.default_rng([seed, 2**33]), problems)
+    records, chosen = [], shifts(trained.recipe) if chosen is None else chosen
+    for name, shift in chosen.items():
+        moved = shift(original, np.random.default_rng([seed, 2**33 + 1]))
+        records.append({"shift": name} | _one(trained, built, moved, seed))
+        tell(len(records), len(chosen))
+    return records
+
+
+def _one(trained: Trained, built: Construction | None, moved: Problems, seed: int) -> Record:
+    """What becomes of one batch of problems."""
+    past_training = moved.steps > trained.recipe.horizon
+    model = lengthened(trained, moved.steps) if past_training else trained
+    recipe: Any = model.recipe
+    arms = moved.arms if isinstance(moved, Tasks) else None
+    players = {
+        "true": named(true_algorithm(recipe), recipe, moved, np.random.default_rng([seed, 2**33 + 2])),
+        "trained": Player(model, moved.uniforms, arms),
+        "greedy": Player(model, moved.uniforms, arms, greedy=True),
+    }
+    use = built if built is not None and built.tokens.decisions >= moved.steps else None
+    if use is not None:
+        players["built"] = ByDecoder(use.decoder(batch=len(moved.uniforms)), moved)
+    runs = {name: played(moved, one) for name, one in players.items()}
+    totals = {name: regret(moved, run).sum(axis=1) for name, run in runs.items()}
+    seen = runs["true"]
+    apart = np.abs(policies(model, moved, seen) - true_policies(recipe, moved, seen)).sum(axis=2) / 2
+    return {
+        "steps": moved.steps,
+        "positions extrapolated": past_training,
+        "regret": {name: mean_and_error(total) for name, total in totals.items()},
+        "excess": mean_and_error(totals["trained"] - totals["true"]),
+        "distance": mean_and_error(apart.mean(axis=1)),
+        "distances": apart.mean(axis=0).tolist(),
+        "built error": None if use is None else built_error(recipe, use, moved, seen),
+        "certificate": None if use is None else use.certificate,
+    }
+
+
+def mean_and_error(values: Float[np.ndarray, " problems"]) -> list[float]:
+    """The mean over problems and its standard error."""
+    return [float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))]
+
+
+def panels(records: Sequence[Mapping[str, Any]], smooth: int = 10) -> list[Record]:
+    """For plots.draw: regret against the noise, where it was varied, and total variation along the steps.
+
+    The latter for the first record and the two of the largest distance, in means over `smooth` steps.
+    """
+    ordered = sorted(records[1:], key=lambda record: -record["distance"][0])
+    lines = []
+    for record in [records[0], *ordered[:2]]:
+        count = record["steps"] // smooth
+        means = np.reshape(record["distances"][: count * smooth], (count, smooth)).mean(axis=1)
+        middles = [(number + 0.5) * smooth for number in range(count)]
+        lines.append(curve(record["shift"], middles, means.tolist(), record["shift"]))
+    found = [
+        panel("distance from the true algorithm", ("step", "total variation"), lines, ("linear", "linear"))
+    ]
+    at = {"as in training": 1.0} | {f"noise × {factor:g}": factor for factor in NOISES}
+    noisy = sorted((at[record["shift"]], record) for record in records if record["shift"] in at)
+    if len(noisy) > 1:
+        factors = [factor for factor, _ in noisy]
+        curves = [
+            curve(name, factors, [record["regret"][name][0] for _, record in noisy], name, look)
+            for name, look in (("true", "certified"), ("trained", "measured"))
+        ]
+        labels = ("noise, in units of that of training", "regret at the horizon")
+        found.insert(0, panel("noise", labels, curves, ("linear", "linear")))
+    return found

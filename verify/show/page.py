@@ -1,0 +1,355 @@
+"""The page of a folder of reports as HTML: verdict, claims with their numbers, figures, errata, limits.
+
+One file, without scripts and without references to anything outside it; page.html is its frame.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from constructions.showing import typeset
+from verify.audit import ORDER_WINDOW, Report, Verdict
+from verify.errata.entry import KINDS
+from verify.show.bars import bar
+from verify.show.page_words import CAPTIONS, LEGENDS, WORDS, Words
+
+FRAME = Path(__file__).with_name("page.html")
+SHOWN = 5
+"""How many explicit claims stand open where a report marks none as its main ones."""
+LONG = 150
+"""Letters of a note that stand open."""
+SIZES = {
+    "layers": "layers",
+    "heads": "heads",
+    "width": "registers",
+    "hidden": "neurons",
+    "norm": "as the norm |||θ|||",
+}
+
+
+def page(
+    reports: Mapping[str, Report], drawings: Mapping[str, Mapping[str, str]], errata: Sequence[Mapping]
+) -> str:
+    """The page; `drawings` are SVG texts by construction and figure."""
+    word, verdict = _verdict(reports.values(), errata)
+    links = {name: _words(name, report).short for name, report in reports.items()}
+    links |= {"errata": "Errata", "limits": "What the numbers do not say", "reproduce": "Reproduce"}
+    return Template(FRAME.read_text(encoding="utf-8")).substitute(
+        nav=" ".join(f"<a href='#{escape(name)}'>{escape(text)}</a>" for name, text in links.items()),
+        word=word,
+        verdict=verdict,
+        summary=_summary(reports),
+        sections="\n".join(_section(name, report, drawings[name]) for name, report in reports.items()),
+        errata=_errata(errata),
+        commands=escape(_commands(reports)),
+    )
+
+
+def _verdict(reports: Iterable[Report], errata: Sequence[Mapping]) -> tuple[str, str]:
+    """A class and a sentence; claims that fail are named."""
+    verdicts = [verdict for report in reports for verdict in report.verdicts]
+    failed = [verdict.claim for verdict in verdicts if not verdict.holds]
+    doubtful = [record["name"] for record in errata if not record["confirmed"]]
+    if not verdicts:
+        return "fails", "No claim was checked."
+    if failed:
+        names = "".join(f"<br>{escape(claim)}" for claim in failed)
+        return "fails", f"{len(failed)} of {len(verdicts)} claims fail:{names}"
+    if doubtful:
+        return "fails", f"Errata not confirmed: {escape(', '.join(doubtful))}"
+    fits = sum(verdict.fitted for verdict in verdicts)
+    text = f"{len(verdicts)} of {len(verdicts)} claims hold: {len(verdicts) - fits} explicit ones, {fits} fits of orders."
+    return "holds", text + (f" {len(errata)} of {len(errata)} errata are confirmed." if errata else "")
+
+
+def _summary(reports: Mapping[str, Report]) -> str:
+    """One row a construction: what holds, and when, with what and where it was audited."""
+    rows = []
+    for name, report in reports.items():
+        parts = [[v for v in report.verdicts if v.fitted is fitted] for fitted in (False, True)]
+        link = f"<td><a href='#{escape(name)}'>{escape(report.title)}</a></td>"
+        counts = "".join(f"<td>{_count(part)}</td>" for part in parts)
+        made = report.made
+        took = f"{made['seconds'] / 60:.1f} min" if "seconds" in made else None
+        versions = (
+            ("weightwright", made.get("weightwright")),
+            ("commit", made.get("commit")),
+            ("Python", made.get("python")),
+            ("torch", made.get("torch")),
+            ("numpy", made.get("numpy")),
+        )
+        used = ", ".join(f"{what} {value}" for what, value in versions if value)
+        cores = f"{made['machine']}, {made['cores']} cores" if {"machine", "cores"} <= made.keys() else None
+        texts = (made.get("date"), took, used, cores)
+        rows.append(
+            link + counts + "".join(f"<td>{escape(str(text or 'not recorded'))}</td>" for text in texts)
+        )
+    heads = ("construction", "explicit claims", "fits of orders", "audited", "in", "with", "on")
+    return _table(heads, rows)
+
+
+def _count(verdicts: Sequence[Verdict]) -> str:
+    held = sum(verdict.holds for verdict in verdicts)
+    word = "holds" if held == len(verdicts) else "fails"
+    return f"<b class='{word}'>{held} of {len(verdicts)}</b>" if verdicts else "none"
+
+
+def _commands(reports: Mapping[str, Report]) -> str:
+    """What to type, with the commands that were typed here where they are known."""
+    typed = dict.fromkeys(report.made.get("command") for report in reports.values())
+    lines = [command for command in typed if command] or ["weightwright verify all --out reports"]
+    commits = dict.fromkeys(report.made.get("commit") for report in reports.values())
+    lines = [
+        *[f"git checkout {commit.split(',')[0]}" for commit in commits if commit][:1],
+        "make .venv/.ready   # the locked versions, in .venv; `make verify` does this and the audit",
+        *lines,
+        "weightwright plot reports   # this page and its figures again, from the saved report.json files: seconds",
+        "weightwright errata         # the table of errata: seconds",
+    ]
+    return "\n".join(lines)
+
+
+def _words(name: str, report: Report) -> Words:
+    return WORDS.get(name, Words(report.title, "", ""))
+
+
+def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:
+    words = _words(name, report)
+    explicit = [verdict for verdict in report.verdicts if not verdict.fitted]
+    fits = [verdict for verdict in report.verdicts if verdict.fitted]
+    chosen = [verdict for verdict in explicit if verdict.main] or explicit[:SHOWN]
+    broken = [verdict for verdict in explicit if not verdict.holds and verdict not in chosen]
+    first = broken + chosen  # what fails is never folded away
+    rest = [verdict for verdict in explicit if verdict not in first]
+    size = ", ".join(
+        f"{typeset(report.size[key])} {what}" for key, what in SIZES.items() if key in report.size
+    )
+    shown = {figure: _figure(name, report, figure, svg) for figure, svg in drawings.items()}
+    blocks = [figure for figure in shown if report.records[figure][0]["kind"] == "slack"]
+    parts = [
+        f"<section id='{escape(name)}'><h2>{escape(report.title)}</h2><p>{escape(words.claim)}</p>",
+        f"<p class='small'>{escape(words.code)}</p>",
+        f"<p class='small'>The main setting, {escape(_line(report.spec))}: {escape(size)}.</p>",
+        f"<h3>Explicit claims: {_count(explicit)}</h3>",
+        *(_card(name, verdict) for verdict in first),
+        _rest([_card(name, verdict) for verdict in rest]),
+        _orders(name, fits),
+        _slack(report.blocks, "".join(shown[figure] for figure in blocks)),
+        _mutants(report.mutants),
+        "<h3>Figures</h3>" if len(blocks) < len(shown) else "",
+        *(text for figure, text in shown.items() if figure not in blocks),
+        "</section>",
+    ]
+    return "\n".join(filter(None, parts))
+
+
+def _card(name: str, verdict: Verdict) -> str:
+    """A claim with its numbers side by side."""
+    word = "holds" if verdict.holds else "fails"
+    note = f"<p class='small'>{_note(verdict.note)}</p>" if verdict.note else ""
+    return (
+        f"<article><div><h4>{escape(verdict.claim)}: <b class='{word}'>{word}</b></h4>{note}{_origin(name, verdict)}</div>"
+        f"<div>{_numbers(verdict)}{_rounding(verdict)}{bar(verdict)}<p class='small'>{_gaps(verdict)}</p></div></article>"
+    )
+
+
+def _rest(cards: Sequence[str]) -> str:
+    title = f"The other {len(cards)} explicit claims"
+    return f"<details><summary>{title}</summary>{''.join(cards)}</details>" if cards else ""
+
+
+def _origin(name: str, verdict: Verdict) -> str:
+    """Where a claim stands, the worst history, and how to measure it alone."""
+    text = f"<p class='small'>{escape(verdict.source)}. <code>{_alone(name)}</code></p>"
+    if verdict.replay:
+        text += (
+            "<details class='small'><summary>alone, on the worst history, in Python</summary>"
+            f"<pre>{escape(verdict.replay)}</pre></details>"
+        )
+    elif verdict.witness:
+        witness = ", ".join(f"{key}={value!r}" for key, value in verdict.witness.items())
+        text += f"<details class='small'><summary>the worst history</summary><code>{escape(witness)}</code></details>"
+    return text
+
+
+def _alone(name: str) -> str:
+    return escape(f"weightwright verify {name}")
+
+
+def _numbers(verdict: Verdict) -> str:
+    sign = "≥" if verdict.kind == "least" else "≤"
+    pairs = [
+        (key, value)
+        for key in ("measured", "enclosed", "certified", "stated")
+        if (value := getattr(verdict, key)) is not None
+    ]
+    cells = [
+        (f"<span>{'·' if key == 'enclosed' else sign}</span>" if number else "")
+        + f"<div class='{key}'><dt>{key}</dt><dd>{typeset(value)}</dd></div>"
+        for number, (key, value) in enumerate(pairs)
+    ]
+    return f"<dl class='numbers'>{''.join(cells)}</dl>"
+
+
+def _rounding(verdict: Verdict) -> str:
+    """What float64 may add, where it can be seen beside the certificate; where it is above, that is no evidence."""
+    large = verdict.rounding > 0.01 * (verdict.certified or 0.0)
+    coarse = ", which is more than is certified: what is measured shows nothing" if verdict.coarse else ""
+    return f"<small>and {typeset(verdict.rounding)} for rounding{coarse}</small>" if large else ""
+
+
+def _note(note: str) -> str:
+    """A note; a long one is folded after its first words."""
+    if len(note) <= LONG:
+        return escape(note)
+    head = note[:LONG].rsplit(" ", 1)[0]
+    return f"<details class='small'><summary>{escape(head)} …</summary>{escape(note[len(head) :])}</details>"
+
+
+def _gaps(verdict: Verdict) -> str:
+    """The slack in words, from one number to the next; what rounding may add counts to the certificate."""
+    ladder = [("measured", verdict.measured)] * 2
+    if verdict.certified is not None:
+        allowed = "certified with rounding" if _rounding(verdict) else "certified"
+        ladder[1:] = (allowed, verdict.certified + verdict.rounding), ("certified", verdict.certified)
+        if verdict.enclosed is not None:
+            ladder[:2] = ("enclosed", verdict.enclosed), ("certified", verdict.certified)
+    if verdict.stated is not None:
+        ladder = ladder[:-1] if verdict.certified is None else ladder
+        ladder.append(("stated", verdict.stated))
+    if verdict.kind == "least":
+        ladder.reverse()
+    texts = []
+    for (low, small), (high, large) in zip(ladder[::2], ladder[1::2], strict=False):
+        if small > 0 and large > 0:
+            ratio = large / small
+            texts.append(
+                f"{high} equals {low}" if abs(ratio - 1) < 5e-3 else f"{high} is {typeset(ratio)} × {low}"
+            )
+    if verdict.relative is not None:
+        texts.append(f"relative error {typeset(verdict.relative)}")
+    return "; ".join(texts)
+
+
+def _orders(name: str, fits: Sequence[Verdict]) -> str:
+    """Fitted exponents, beside the stated ones: within the window, or at most."""
+    if not fits:
+        return ""
+    rows = []
+    for verdict in fits:
+        word = "holds" if verdict.holds else "fails"
+        stated = (
+            f"{typeset(verdict.stated)} ± {ORDER_WINDOW:g}"
+            if verdict.kind == "order"
+            else f"≤ {typeset(verdict.stated)}"
+        )
+        rows.append(
+            f"<td>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. <code>{_alone(name)}</code>"
+            f"</small></td><td class='number measured'>{typeset(verdict.measured)}</td><td class='number'>{stated}</td>"
+            f"<td><small>{escape(verdict.note)}</small></td><td class='{word}'>{word}</td>"
+        )
+    heads = ("claim", "fitted exponent", "stated", "fit", "")
+    text = "<p class='small'>Exponents fitted to sweeps: evidence, not proof.</p>"
+    return f"<h3>Orders: {_count(fits)} agree</h3>{text}" + _folded("All fitted exponents", rows, heads)
+
+
+def _slack(blocks: Sequence[dict], drawn: str) -> str:
+    """How much of its promise every block uses up, drawn and in numbers."""
+    rows = []
+    for row in blocks:
+        note = f"<br><small>{escape(row['note'])}</small>" if row.get("note") else ""
+        names = ("error", "promise", "slack", "own_error", "own_promise", "own_slack")
+        cells = "".join(f"<td class='number'>{typeset(row[name])}</td>" for name in names)
+        rows.append(f"<td>{escape(row['block'])}<br><small>{escape(row['domain'])}</small>{note}</td>{cells}")
+    heads = ("block", "worst error", "promise", "slack", "own error", "own promise", "own slack")
+    return _folded(f"Slack, block by block ({len(rows)} blocks)", rows, heads, drawn) if rows else drawn
+
+
+def _mutants(mutants: Sequence[dict]) -> str:
+    """Wrong weights that were tried, and what became of them."""
+    if not mutants:
+        return ""
+    rows = [
+        f"<td>{escape(one['place'])}</td><td>{escape(one['row'])}</td><td>{escape(one['column'])}</td>"
+        f"<td class='number'>{typeset(one['score'])}</td><td><small>{escape(one['reason'])}</small></td>"
+        for one in mutants
+    ]
+    heads = ("matrix", "row", "column", "worst error / promise", "why not noticed")
+    return _folded(f"Does the audit notice a wrong weight? {len(rows)} trials", rows, heads)
+
+
+def _figure(name: str, report: Report, figure: str, svg: str) -> str:
+    caption = CAPTIONS.get(name, {}).get(figure, "")
+    legend = LEGENDS.get(report.records[figure][0]["kind"], "")
+    text = escape(" ".join(filter(None, (caption, legend))))
+    return (
+        f"<figure id='{escape(name)}-{escape(figure)}'>{inline(svg, f'{name}-{figure}-')}"
+        f"<figcaption><b>{escape(figure)}.</b> {text}</figcaption></figure>"
+    )
+
+
+def inline(svg: str, prefix: str) -> str:
+    """An SVG for use inside a page: no preamble, no metadata, ids of its own."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}", svg)
+    width = float(match[1]) if (match := re.search(r'width="([\d.]+)pt"', svg)) else 0.0
+    return svg.replace("<svg", "<svg class='broad'", 1) if width > 300 else svg
+
+
+def _errata(records: Sequence[Mapping]) -> str:
+    """What was found wrong in the paper, with the smallest witness of each."""
+    head = "<section id='errata'><h2>Errata</h2>"
+    if not records:
+        return f"{head}<p>They were not run for this page: <code>weightwright errata</code>.</p></section>"
+    text = (
+        "<p>Places where the paper as printed does not give what it says, each run on a smallest input as printed and as "
+        "repaired. These are claims about published work; corrections to them are welcome.</p>"
+    )
+    parts = (
+        f"<h3>{title}</h3>{_errata_table(chosen)}"
+        for kind, title in KINDS.items()
+        if (chosen := [record for record in records if record["kind"] == kind])
+    )
+    return f"{head}{text}{''.join(parts)}</section>"
+
+
+def _errata_table(records: Sequence[Mapping]) -> str:
+    rows = []
+    for record in records:
+        word, shown = ("holds", "confirmed") if record["confirmed"] else ("fails", "not confirmed")
+        cells = "".join(
+            f"<td class='number'>{typeset(record[key])}</td>" for key in ("wanted", "literal", "repaired")
+        )
+        proof = f"Proof: docs/{record['proof']}." if record["proof"] else "The repair is not proven."
+        rows.append(
+            f"<td><b>{escape(record['name'])}</b><br><small>{escape(record['where'])}</small></td>"
+            f"<td>{escape(record['printed'])}<br><b>Repair:</b> {escape(record['repair'])}<br>"
+            f"<b>Effect:</b> {escape(record['effect'])}. {escape(proof)}<details class='small'><summary>witness</summary>"
+            f"{escape(record['witness'])}. {escape(record['context'])}</details></td>{cells}"
+            f"<td class='{word}'>{shown}</td>"
+        )
+    heads = ("erratum", "as printed, repair, effect", "wanted", "as printed", "repaired", "")
+    return _table(heads, rows)
+
+
+def _line(fields: Mapping) -> str:
+    shown = (
+        (key, "–".join(map(typeset, value)) if isinstance(value, list | tuple) else value)
+        for key, value in fields.items()
+    )
+    return ", ".join(
+        f"{key.replace('_', ' ')} {typeset(value) if isinstance(value, float | int) else value}"
+        for key, value in shown
+    )
+
+
+def _folded(title: str, rows: Iterable[str], heads: Sequence[str], above: str = "") -> str:
+    return f"<details><summary>{escape(title)}</summary>{above}{_table(heads, rows)}</details>"
+
+
+def _table(heads: Sequence[str], rows: Iterable[str]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

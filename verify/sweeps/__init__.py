@@ -1,0 +1,1 @@
+"""How error, depth and size change with the specification."""

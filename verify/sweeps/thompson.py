@@ -1,0 +1,334 @@
+"""Thompson sampling swept: along real runs, the choice of nodes, poles, depth, regret, and a picture of a posterior."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from constructions import thompson
+from constructions.construction import Construction
+from constructions.history import BanditHistory
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.primitives import rational
+from constructions.thompson import nodes, posterior
+from verify import algorithms, environments, theorems
+from verify.play.rollout import SideBySide, rollouts
+from verify.sweeps.records import Record, curve, panel, side_by_side
+from verify.theorems import symbols, thompson_whole
+from verify.theorems import thompson as stated
+
+NAMES = {"pade": "Padé", "zolotarev": "Zolotarev"}
+FLOOR = 0.01
+"""One-sided errors are taken over actions of at least this probability."""
+
+
+def runs(spec: thompson.Spec, count: int, seed: int = 0, fixed: bool = False) -> list[BanditHistory]:
+    """Histories of true Thompson sampling in bandits drawn from the prior, within the bounds of the spec."""
+    stages = bandits(spec, count, seed, fixed)
+    players = [algorithms.thompson_decoder(spec, np.random.default_rng([seed, n, 1])) for n in range(count)]
+    generators = [np.random.default_rng([seed, n, 2]) for n in range(count)]
+    return [run.history for run in rollouts(stages, SideBySide(players), generators)]
+
+
+def bandits(spec: thompson.Spec, count: int, seed: int = 0, fixed: bool = False) -> list:
+    """Bandits drawn from the prior, within the bounds of the spec."""
+    return [_bandit(np.random.default_rng([seed, n]), spec, fixed) for n in range(count)]
+
+
+def _bandit(generator: np.random.Generator, spec: thompson.Spec, fixed: bool):
+    return environments.gaussian_linear_bandit(
+        generator,
+        dim=spec.dim,
+        actions=spec.actions,
+        horizon=spec.horizon,
+        prior_variance=spec.prior_variance,
+        noise_variance=spec.noise_variance,
+        fixed=fixed,
+        action_norm=spec.action_norm,
+        separation=spec.separation,
+        weight_norm=spec.weight_norm,
+        noise_bound=spec.noise_bound,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Posteriors:
+    """What the arms look like under some posteriors, and how likely each is to be drawn, with an error bar."""
+
+    white: Float[np.ndarray, "posteriors arms dim"]
+    mean: Float[np.ndarray, "posteriors arms"]
+    true: algorithms.ChoiceProbabilities
+
+    @classmethod
+    def along(
+        cls, spec: thompson.Spec, histories: Sequence[BanditHistory], steps: np.ndarray
+    ) -> "Posteriors":
+        """At some steps (from 0) of each history."""
+        values = [algorithms.thompson_values(spec, history) for history in histories]
+        white = np.concatenate([each.whitened[steps] for each in values])
+        mean = np.concatenate([each.mean[steps] for each in values])
+        return cls(white, mean, algorithms.choice_probabilities(white, mean))
+
+    def distance(self, found: Float[np.ndarray, "posteriors arms"]) -> Float[np.ndarray, " posteriors"]:
+        """Total variation from the truth."""
+        return np.abs(found - self.true.probabilities).sum(-1) / 2
+
+    def shortfall(self, found: Float[np.ndarray, "posteriors arms"]) -> Float[np.ndarray, " posteriors"]:
+        """Largest log(true/found) over actions of probability at least FLOOR."""
+        true = self.true.probabilities
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(true >= FLOOR, np.log(true / found), -np.inf).max(-1)
+
+    def some(self, which: np.ndarray, points: int) -> "Posteriors":
+        """Some of them, the oracle taken with more points."""
+        white, mean = self.white[which], self.mean[which]
+        return Posteriors(white, mean, algorithms.choice_probabilities(white, mean, points=points, seed=1))
+
+    @property
+    def bars(self) -> tuple[float, float]:
+        """The oracle's own error: the largest bar on a total variation, and on a log-probability that counts."""
+        half, true = self.true.half_width, self.true.probabilities
+        counted = true >= FLOOR
+        return float(half.sum(-1).max() / 2), float((half[counted] / true[counted]).max())
+
+
+def evaluated(
+    built: Construction, histories: Sequence[BanditHistory], steps: np.ndarray
+) -> Float[np.ndarray, "posteriors arms"]:
+    """The transformer's probabilities at some steps (from 0) of each history."""
+    found = [
+        built.policy(built.outputs([history], logits_only=True, steps=steps)[0]) for history in histories
+    ]
+    return np.exp(np.concatenate(found))
+
+
+def error_against_nodes(
+    spec: thompson.Spec, counts: Sequence[int], posteriors: Posteriors, seeds: Sequence[int] = range(3)
+) -> list[Record]:
+    """Total variation and one-sided error of rules with so many nodes: lines and points, Sobol' and independent.
+
+    Plain NumPy, no transformer: what is left of the error when everything but the nodes is exact. Means over seeds.
+    """
+    rules: dict[str, Callable[[int, int], np.ndarray]] = {
+        "lines, Sobol’": partial(_lines, spec, posteriors, "sobol"),
+        "lines, independent": partial(_lines, spec, posteriors, "random"),
+        "points, Sobol’": partial(_points, spec, posteriors, "sobol"),
+        "points, independent": partial(_points, spec, posteriors, "random"),
+    }
+    curves = {}
+    for name, rule in rules.items():
+        found = [[rule(count, seed) for seed in seeds] for count in counts]
+        curves[name] = {
+            "mean": [float(np.mean([posteriors.distance(each).mean() for each in row])) for row in found],
+            "worst": [float(np.mean([posteriors.distance(each).max() for each in row])) for row in found],
+            "shortfall": [
+                min(float(np.mean([posteriors.shortfall(each).max() for each in row])), 10.0) for row in found
+            ],
+        }
+    counts = list(map(int, counts))
+    setting = f"d = {spec.dim}, A = {spec.actions}, {len(posteriors.mean)} posteriors"
+    return [
+        panel(
+            setting if what == "mean" else "actions of P ≥ 0.01",
+            ("nodes", {"mean": "total variation, mean", "shortfall": "worst log P/P̄"}[what]),
+            [
+                curve(
+                    name, counts, values[what], group=name, look="measured" if "lines" in name else "stated"
+                )
+                for name, values in curves.items()
+            ],
+        )
+        for what in ("mean", "shortfall")
+    ]
+
+
+def _lines(spec: thompson.Spec, posteriors: Posteriors, rule: str, count: int, seed: int) -> np.ndarray:
+    chosen = nodes.Rule.of(replace(spec, nodes=count, seed=seed, rule=rule))
+    points = chosen.nodes @ chosen.basis.T
+    pieces = np.array_split(np.arange(len(posteriors.mean)), max(1, len(posteriors.mean) * count // 50_000))
+    return np.concatenate(
+        [
+            algorithms.along_lines(posteriors.white[n], posteriors.mean[n], chosen.direction, points)
+            for n in pieces
+        ]
+    )
+
+
+def _points(spec: thompson.Spec, posteriors: Posteriors, rule: str, count: int, seed: int) -> np.ndarray:
+    generator = np.random.default_rng([seed, 11])
+    if rule == "random":
+        points = generator.normal(size=(count, spec.dim))
+    else:
+        uniform = qmc.Sobol(spec.dim, rng=generator).random(count)
+        points = ndtri(np.clip(uniform, 2.0**-33, 1 - 2.0**-33))
+    best = [
+        (x @ points.T + y[:, None]).argmax(0) for x, y in zip(posteriors.white, posteriors.mean, strict=True)
+    ]
+    return np.array([np.bincount(row, minlength=spec.actions) / count for row in best])
+
+
+def error_against_poles(spec: thompson.Spec, counts: Sequence[int]) -> Record:
+    """Relative error of sums over poles: the worst on the spectrum, as certified, and Padé's as the paper states it."""
+    low, high = spec.ridge, largest_eigenvalue(spec)
+    spectrum = np.geomspace(low, high, 20_001)
+    curves: dict[str, dict[str, list]] = {}
+    for name, power in (("pade", 0.5), ("zolotarev", -0.5)):
+        rows = []
+        for count in counts:
+            rule = rational.with_poles(name, low, high, int(count))
+            rows.append((float(np.abs(rule(spectrum - low) * spectrum**-power - 1).max()), rule.error))
+        curves[name] = {"measured": [row[0] for row in rows], "certified": [row[1] for row in rows]}
+    values = symbols(spec)
+    printed = [stated.PADE_LAST.evaluate("error", poles=count, **values) for count in counts]
+    curves["pade"]["stated"] = [bound / math.sqrt(low) for bound in printed]  # relative to the least √s
+    return panel(
+        f"√ on a condition number of {high / low:.0f}",
+        ("poles", "relative error"),
+        [
+            curve(f"{NAMES[name]}, {look}", counts, values, group=name, look=look)
+            for name, looks in curves.items()
+            for look, values in looks.items()
+        ],
+        scales=("linear", "log"),
+    )
+
+
+def error_against_depth(
+    spec: thompson.Spec, depths: Sequence[int], histories: Sequence[BanditHistory]
+) -> Record:
+    """Relative error of whitened differences x_j − x_k by the depth of each descent; certified is ε_w."""
+    curves: dict[str, dict[str, list]] = {}
+    true = np.stack([algorithms.thompson_values(spec, history).whitened for history in histories])
+    gaps = _gaps(true)
+    for solver in ("pade", "zolotarev"):
+        chosen = replace(spec, solver=solver)
+        rule = getattr(rational, solver)(spec.ridge, largest_eigenvalue(spec), 1e-10)
+        rows = []
+        for depth in depths:
+            plan = posterior.with_depth(chosen, int(depth), rule)
+            built = thompson.whitener(chosen, plan)
+            found = built.outputs(histories)[..., built.tokens.stream["white"].slice].reshape(true.shape)
+            worst = np.linalg.norm(_gaps(found) - gaps, axis=-1) / np.linalg.norm(gaps, axis=-1)
+            rows.append((built.size().layers, float(worst.max()), plan.relative))
+        layers, measured, certified = (list(column) for column in zip(*rows, strict=True))
+        curves[solver] = {"layers": layers, "measured": measured, "certified": certified}
+    return panel(
+        f"d = {spec.dim}, T = {spec.horizon}, {len(histories)} histories",
+        ("layers of steps 1 to 3", "worst relative error of x_j − x_k"),
+        [
+            curve(f"{NAMES[solver]}, {look}", rows["layers"], rows[look], group=solver, look=look)
+            for solver, rows in curves.items()
+            for look in ("certified", "measured")
+        ],
+        scales=("linear", "log"),
+    )
+
+
+def _gaps(white: np.ndarray) -> np.ndarray:
+    """Differences of successive arms."""
+    return np.diff(white, axis=-2)
+
+
+def sizes(spec: thompson.Spec, horizons: Sequence[int]) -> dict[str, dict[str, list]]:
+    """Poles, layers, heads, width and neurons of steps 1 to 3 by the horizon, for both solvers, where ‖E‖ ≤ 10⁻⁶."""
+    curves: dict[str, dict[str, list]] = {}
+    for solver in ("pade", "zolotarev"):
+        rows = []
+        for horizon in horizons:
+            chosen = replace(spec, horizon=int(horizon), solver=solver, weight_norm=None, noise_bound=None)
+            plan = posterior.plan(chosen, 1e-6, 1e-6)
+            size = thompson.whitener(chosen, plan).size()
+            rows.append((len(plan.rule.shifts), size.layers, size.heads, size.width, size.hidden))
+        names = ("poles", "layers", "heads", "width", "hidden")
+        curves[solver] = {name: [row[n] for row in rows] for n, name in enumerate(names)}
+    return curves
+
+
+def size_panels(horizons: Sequence[int], found: dict[str, dict[str, list]]) -> list[Record]:
+    """Layers and heads by the horizon."""
+    return [
+        panel(
+            "steps 1 to 3, ‖E‖ ≤ 10⁻⁶",
+            ("horizon T (steps)", what),
+            [curve(NAMES[solver], horizons, rows[what], group=solver) for solver, rows in found.items()],
+        )
+        for what in ("layers", "heads")
+    ]
+
+
+def regret(spec: thompson.Spec, seeds: Sequence[int], label: str) -> Record:
+    """Cumulative regret of the sampling form and of true Thompson sampling, with the same draws.
+
+    Fields as in sweeps.regret; bound: Theorem 11's, with the constants of its proof.
+    """
+    built = thompson.build(spec)
+    stages = [_bandit(np.random.default_rng([17, seed]), spec, fixed=False) for seed in seeds]
+    acting = Acting(built, [np.random.default_rng([17, seed, 1]) for seed in seeds])
+    true = SideBySide(
+        [algorithms.thompson_decoder(spec, np.random.default_rng([17, seed, 1])) for seed in seeds]
+    )
+    played = [
+        rollouts(stages, each, [np.random.default_rng([17, seed, 2]) for seed in seeds])
+        for each in (acting, true)
+    ]
+    return {
+        "kind": "regret",
+        "spec": asdict(spec) | {"name": "Thompson sampling"},
+        "label": label,
+        **side_by_side(*played),
+        "seeds": list(map(int, seeds)),
+        "layers": built.size().layers,
+        "bound": theorems.evaluate(thompson_whole.REGRET, **symbols(spec)),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Acting:
+    """The sampling form as a policy: it is handed draws and takes the action of the largest score."""
+
+    built: Construction
+    generators: Sequence[np.random.Generator]
+
+    def __post_init__(self):
+        object.__setattr__(self, "decoder", self.built.decoder(len(self.generators)))
+
+    def observe(self, contexts: Float[np.ndarray, "batch arms dim"]) -> Float[np.ndarray, "batch arms"]:
+        """Log-probabilities: 0 for the action, −∞ for the others."""
+        draws = np.stack([generator.standard_normal(contexts.shape[-1]) for generator in self.generators])
+        scores = self.decoder.observe(contexts, draws)  # type: ignore[attr-defined]
+        return np.where(np.arange(scores.shape[1]) == scores.argmax(1)[:, None], 0.0, -np.inf)
+
+    def record(self, actions: np.ndarray, rewards: np.ndarray) -> None:
+        """What was played, and its reward."""
+        self.decoder.record(actions, rewards)  # type: ignore[attr-defined]
+
+
+def picture(spec: thompson.Spec, steps: Sequence[int], seed: int = 0) -> list[Record]:
+    """Posteriors over weights in the plane after some steps of one run, with the lines of the nodes drawn in."""
+    [history] = runs(spec, 1, seed, fixed=True)
+    values, rule, found = algorithms.thompson_values(spec, history), nodes.Rule.of(spec), []
+    true = algorithms.choice_probabilities(values.whitened, values.mean)
+    for step in steps:
+        chosen = history.chosen[: step - 1]
+        gram = spec.ridge * np.eye(2) + chosen.T @ chosen
+        eigenvalues, basis = np.linalg.eigh(gram)
+        root = math.sqrt(spec.noise_variance) * (basis / np.sqrt(eigenvalues)) @ basis.T
+        found.append(
+            {
+                "kind": "posterior",
+                "spec": asdict(spec),
+                "step": int(step),
+                "center": values.posterior_mean[step - 1].tolist(),
+                "root": root.tolist(),
+                "arms": history.contexts[step - 1].tolist(),
+                "probabilities": true.probabilities[step - 1].tolist(),
+                "direction": rule.direction.tolist(),
+                "points": (rule.nodes @ rule.basis.T).tolist(),
+            }
+        )
+    return found

@@ -1,0 +1,186 @@
+"""Shipping: the weights of a checkpoint alone, what they were trained on, how well they play, and a card that says so.
+
+    weightwright ship dpt-bernoulli FOLDER      verify/models/dpt-bernoulli.safetensors and .md
+
+Everything on the card is read from the file or measured when it is written; nothing is typed in, but for the time of runs
+whose curve does not tell it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, fields, replace
+from itertools import groupby
+from pathlib import Path
+
+from constructions import files
+from constructions.showing import number
+from verify.training import checkpoint, train
+from verify.training.curves import NOT_REGRET
+from verify.training.policy import HELD_OUT, Trained, contests, half_interval
+from verify.training.recipes import RECIPES, BanditRecipe, EpisodeRecipe, Recipe
+
+
+def ship(
+    folder: Path,
+    name: str,
+    *,
+    to: Path = train.MODELS,
+    runs: int = 500,
+    seconds: float | None = None,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
+) -> Path:
+    """Export the checkpoint in a folder; returns the file written, beside which is its card.
+
+    Args:
+        folder: where `weightwright train --out` wrote.
+        name: what the model is to be called.
+        to: where models lie.
+        runs: held-out problems on which its regret is measured.
+        seconds: what training took, if the curve does not say.
+        tell: told problems done and wanted.
+
+    Raises:
+        ValueError: if the folder has no checkpoint, it is damaged, the name has folders, something is in the way, or there
+            are fewer than 2 runs.
+    """
+    if name != Path(name).name:
+        raise ValueError(f"name: wanted one without folders, got {name!r}")
+    for suffix in ("safetensors", "md"):
+        files.placed(to / f"{name}.{suffix}")
+    source = folder / "checkpoint.safetensors"
+    _, step, settings, curve = checkpoint.load(source)
+    trained, run = train.load(source), train.from_record(settings)
+    facts = {
+        "command": command(run),
+        "seconds": curve[-1].get("seconds", seconds) if curve else seconds,
+        "regret": measured(trained, runs, tell),
+    }
+    path = to / f"{name}.safetensors"
+    checkpoint.save(path, trained.model, None, step, asdict(run), curve, facts)
+    files.write(to / f"{name}.md", card(path))
+    return path
+
+
+def measured(
+    trained: Trained,
+    runs: int,
+    tell: Callable[[int, int], None] = lambda done, whole: None,
+    first: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Regret at the horizon on held-out problems: mean, standard deviation, and half the mean's 95 % interval, by player.
+
+    `first` is the number of the first batch of problems, so that others than those of the card can be asked for.
+    """
+    if runs < 2:
+        raise ValueError(f"runs: wanted 2 or more, got {runs}")
+    played = contests(trained, runs, first=first, tell=tell)
+    totals = {name: regret.sum(axis=1) for name, regret in played.items()}
+    return {
+        name: {
+            "mean": float(total.mean()),
+            "deviation": float(total.std(ddof=1)),
+            "half": half_interval(total),
+            "runs": runs,
+        }
+        for name, total in totals.items()
+    }
+
+
+def command(run: train.Run) -> str:
+    """The command that trains a run; settings that it has no option for follow in brackets."""
+    name, changes = _recipe(run.recipe)
+    options, rest = (
+        [f"weightwright train {name}", *(f"--{key} {value}" for key, value in changes.items())],
+        [],
+    )
+    for field in fields(run):
+        value, default = getattr(run, field.name), field.default
+        if default is MISSING or value == default:
+            continue
+        if field.name in ("steps", "batch", "seed", "rate", "short", "layers", "heads", "width"):
+            options.append(f"--{field.name} {value}")
+        elif field.name == "attention":
+            options.append("--softmax")
+        else:
+            rest.append(f"{field.name} = {value}")
+    return " ".join(options) + (f"  [{', '.join(rest)}]" if rest else "")
+
+
+def card(path: Path) -> str:
+    """The card of a shipped model, in Markdown, from its file alone."""
+    tensors, step, settings, curve = checkpoint.load(path)
+    run, name = train.from_record(settings), path.stem
+    count, seconds = sum(value.numel() for value in tensors.values()), checkpoint.told(path, "seconds")
+    took = "not recorded" if seconds is None else f"{number(round(seconds / 60))} minutes"
+    stopped = "" if step == run.steps else f", stopped after {step:,}: the checkpoint of that step"
+    results = checkpoint.told(path, "regret")
+    runs = next(iter(results.values()))["runs"]
+    names = [key for key in curve[-1] if key not in NOT_REGRET] if curve else []
+    rows = curve[:: max(1, len(curve) // 8)]
+    rows += [curve[-1]] if curve and rows[-1] is not curve[-1] else []
+    parts = [
+        f"# {name}",
+        f"{count:,} weights in float32, {path.stat().st_size:,} bytes: {run.layers} layers of {run.heads} heads, "
+        f"width {run.width}, {run.attention} attention. `verify.training.train.load({name!r})` loads it, "
+        f"`weightwright compare {name}` plays it against the true algorithm.",
+        f"- **Command**: `{checkpoint.told(path, 'command')}`",
+        f"- **Data**: {data(run.recipe)}, made on the spot from seed {run.seed}; "
+        f"{step * run.batch:,} trajectories, each seen once",
+        f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}{_stretches(curve, run)}",
+        f"- **Time**: {took}",
+        f"\n## Regret\n\nAt the horizon, on {runs} held-out problems (seeds [2³²: {HELD_OUT}, n]), the same for all; "
+        "mean and its 95 % interval. *trained* draws from the model's probabilities, *greedy* takes their largest.\n",
+        "| player | regret |\n|---|---|",
+        *(f"| {who} | {number(row['mean'])} ± {number(row['half'])} |" for who, row in results.items()),
+        "\n## Curve\n\nRegret of 100 held-out problems while it was trained. That is one run's record: another "
+        "processor rounds otherwise, and the same command takes another course there.\n",
+        "| " + " | ".join(columns := ["step", "loss", *names]) + " |",
+        "|---" * len(columns) + "|",
+        *("| " + " | ".join(number(row[key]) for key in columns) + " |" for row in rows),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _stretches(curve: list[dict], run: train.Run) -> str:
+    """Which steps saw less of each trajectory, and how many were planned when, if that changed."""
+    stretches = groupby(curve, lambda row: int(row.get("steps", run.steps)))  # older files do not tell
+    planned = [(steps, list(rows)[-1]["step"]) for steps, rows in stretches]
+    if len(planned) <= 1:
+        return f"; the first {run.short:.0%} on a quarter of each trajectory" if run.short else ""
+    starts = (0, *(last for _, last in planned))
+    brief = sum(
+        len(range(first, min(last, math.ceil(run.short * steps))))
+        for first, (steps, last) in zip(starts, planned, strict=False)
+    )
+    parts = ", then ".join(f"`--steps {steps}` up to step {last:,}" for steps, last in planned)
+    return f"; {parts}, by the same command with `--resume`; {brief:,} on a quarter of each trajectory"
+
+
+def data(recipe: Recipe) -> str:
+    """What a recipe trains on, in words."""
+    if isinstance(recipe, EpisodeRecipe):
+        return (
+            f"soft UCB-VI in decision processes of {recipe.states} states, {recipe.actions} actions and "
+            f"{recipe.episode} steps, {recipe.episodes} episodes; labels: its own actions"
+        )
+    labels = {
+        "expert": "its own actions",
+        "optimal": "the best arm",
+        "estimate": "the arm that looks best at the end",
+    }
+    who = {"mixed": f"Thompson sampling ({recipe.share:.0%}) and uniformly"}.get(recipe.player, recipe.player)
+    noise = f", noise N(0, {recipe.noise}²)" if recipe.problem == "linear" else ""
+    arms = f"{recipe.actions} arms" + (f" in {recipe.dim} dimensions" if recipe.problem == "linear" else "")
+    return f"{recipe.problem} bandits, {arms}{noise}, T = {recipe.horizon}; played by {who}; labels: {labels[recipe.labels]}"
+
+
+def _recipe(recipe: Recipe) -> tuple[str, dict[str, float]]:
+    """The name of a recipe, and what is not as the named one has it: horizon, share."""
+    for name, known in RECIPES.items():
+        if known == recipe:
+            return name, {}
+        if isinstance(known, BanditRecipe) and isinstance(recipe, BanditRecipe):
+            free = {"horizon": recipe.horizon, "share": recipe.share}
+            if replace(known, **free) == recipe:
+                return name, {key: value for key, value in free.items() if value != getattr(known, key)}
+    raise ValueError(f"recipe: wanted one of {', '.join(RECIPES)}, at any horizon and share, got {recipe}")

@@ -1,0 +1,362 @@
+"""Training: one loop for algorithm distillation and decision pretraining, which differ in their labels only.
+
+    loss = mean over trajectories and decisions of −log TF(label | D_{t−1}, s_t)
+
+AdamW, a linear warm-up, a plateau and a linear descent to 0. A step adds up the gradients of small parts of its batch,
+which stay in the cache: the same gradient, sooner than from the whole batch at once. Under `torchrun` every process takes
+its share of each batch.
+
+Source: arXiv 2310.08566, section 3 (the pretraining loss) and section 5; the optimiser is that of the paper's code, its
+schedule ours.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch import distributed as processes
+from torch.nn import functional
+
+from constructions import checks, files
+from verify.training import checkpoint, curves
+from verify.training.model import Attending, Shape, TrainedTransformer
+from verify.training.policy import HELD_OUT, Trained, regrets
+from verify.training.products import quick
+from verify.training.recipes import (
+    RECIPES,
+    BanditRecipe,
+    Batch,
+    EpisodeRecipe,
+    Recipe,
+    batch,
+    hold,
+    units,
+)
+
+MODELS = Path(__file__).parents[1] / "models"
+"""Where the models that come with the package lie."""
+
+PART = 6400
+"""Tokens whose gradients are computed at a time on a CPU."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a trained model depends on.
+
+    Attributes:
+        recipe: what is learnt.
+        steps: optimiser steps.
+        batch: trajectories in each.
+        seed: of initial weights and data, in 0..2³²−1.
+        rate: the largest learning rate.
+        warmup: the share of the steps in which the rate rises.
+        descent: the share of the steps, the last ones, in which it falls to 0.
+        short: the share of the steps, the first ones, that see the first quarter of each trajectory only: cheap, and
+            what is to be learnt is learnt there.
+        decay: AdamW's weight decay.
+        momentum: AdamW's averaging of gradients.
+        memory: AdamW's averaging of their squares.
+        clip: gradients are scaled to this norm at most.
+        layers: L.
+        heads: M.
+        width: D.
+        attention: "relu" or "softmax".
+
+    Raises:
+        ValueError: for values that nothing can be trained with.
+    """
+
+    recipe: Recipe
+    steps: int = 10_000
+    batch: int = 64
+    seed: int = 0
+    rate: float = 2e-3
+    warmup: float = 0.02
+    descent: float = 0.3
+    short: float = 0.0
+    decay: float = 1e-4
+    momentum: float = 0.9
+    memory: float = 0.99
+    clip: float = 1.0
+    layers: int = 8
+    heads: int = 4
+    width: int = 32
+    attention: Attending = "relu"
+
+    def __post_init__(self):
+        checks.instance("recipe", self.recipe, BanditRecipe, EpisodeRecipe)
+        checks.settle(self, checks.whole, "steps", "batch", "layers", "heads", "width")
+        checks.settle(self, checks.number, "rate", "clip", positive=True)
+        checks.settle(self, checks.number, "decay", positive=False)
+        checks.settle(self, checks.share, "warmup", "descent", "short", "momentum", "memory")
+        checks.settle(self, checks.whole, "seed", least=0, most=HELD_OUT - 1)
+        hold(self.recipe, self.batch)
+        object.__setattr__(self, "attention", self.shape.attention)
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the model."""
+        inputs = self.recipe.tokens.stream.width
+        sizes = (self.layers, self.heads, self.width, self.attention, units(self.recipe))
+        return Shape(inputs, self.recipe.actions, self.recipe.longest, *sizes)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step in 0..steps−1."""
+        rise = (step + 1) / max(self.warmup * self.steps, 1)
+        fall = (self.steps - step) / max(self.descent * self.steps, 1)
+        return self.rate * min(rise, fall, 1.0)
+
+    def length_at(self, step: int) -> int:
+        """The number of decisions that a step in 0..steps−1 sees of each trajectory."""
+        return -(-self.recipe.horizon // 4) if step < self.short * self.steps else self.recipe.horizon
+
+    def model(self) -> TrainedTransformer:
+        """The model before the first step."""
+        return TrainedTransformer(self.shape, torch.Generator().manual_seed(self.seed))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is told after each step: steps done, the loss, and the curve so far."""
+
+    step: int
+    loss: float
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def from_record(settings: dict[str, Any], place: object = "checkpoint") -> Run:
+    """A run from the settings in a checkpoint, the path of which is for the error.
+
+    Raises:
+        ValueError: if they are not those of a run.
+    """
+    try:
+        kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
+        files.typed(settings["recipe"], kind)  # of which unknown fields are no error
+        return Run(**{**settings, "recipe": kind(**settings["recipe"])})
+    except (TypeError, KeyError, ValueError) as error:
+        raise files.refusal(place, "settings of a run", error) from error
+
+
+def train(
+    run: Run,
+    folder: Path,
+    *,
+    resume: bool = False,
+    every: int = 200,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    source: Callable[[int], Batch] | None = None,
+) -> TrainedTransformer:
+    """Train, from the start or from the folder's checkpoint; returns the model after the last step.
+
+    Args:
+        run: what to train.
+        folder: gets `checkpoint.safetensors`, `curve.json` and `curve.png`, and at the end `model.safetensors`, the
+            weights alone.
+        resume: go on from the checkpoint in the folder, if there is one; the outcome is that of an uninterrupted run. With
+            other `steps` than before it goes on by the schedule of these.
+        every: steps between checkpoints, at which regret is measured too.
+        tell: told after every step.
+        source: the batch of a step; by default it is made on the spot.
+
+    Raises:
+        ValueError: if the folder cannot be written, the checkpoint is damaged or of another run, there is one and `resume`
+            is not set, or a loss is not finite.
+    """
+    files.writable(folder)
+    path = folder / "checkpoint.safetensors"
+    with _processes() as (rank, world, device), _products(run, rank, world, device):
+        model = run.model().to(device)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), weight_decay=run.decay, betas=(run.momentum, run.memory), fused=True
+        )
+        done, curve = _begin(run, path, model, optimizer, resume)
+        losses: list[float] = []
+        begun = time.monotonic() - (curve[-1].get("seconds", 0.0) if curve else 0.0)
+        for step in range(done, run.steps):
+            data = source(step) if source else batch(run.recipe, run.seed, step, run.batch)
+            data = data.first(run.recipe, run.length_at(step))
+            for group in optimizer.param_groups:
+                group["lr"] = run.rate_at(step)
+            loss = _step(model, optimizer, data, run, rank, world)
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"step {step + 1}: wanted a finite loss, got {loss}; a smaller rate may help"
+                )
+            losses.append(loss)
+            if (step + 1) % every == 0 or step + 1 == run.steps:
+                mean = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
+                mean |= {"seconds": time.monotonic() - begun}
+                curve, losses = [*curve, mean | regrets(Trained(run.recipe, model))], []
+                if rank == 0:
+                    checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)
+                    curves.write(folder, curve)
+            tell(Progress(step + 1, loss, curve))
+        if rank == 0:
+            checkpoint.save(folder / "model.safetensors", model, None, run.steps, asdict(run), curve)
+    return model
+
+
+def load(model: Path | str) -> Trained:
+    """A trained model: a shipped one by its name, or a checkpoint by its path, with or without its optimiser.
+
+    Raises:
+        ValueError: if there is no such model, or the file is damaged or none of ours.
+    """
+    path = locate(model)
+    tensors, step, settings, _ = checkpoint.load(path)
+    run = from_record(settings, path)
+    least = (
+        run.layers * run.width**2 + run.recipe.longest * run.width
+    )  # of the blocks and the positions alone
+    if (got := sum(value.numel() for value in tensors.values())) < least:
+        raise files.refusal(path, f"{least:,} weights or more, as its settings say", f"{got:,}")
+    network = run.model()
+    checkpoint.restore(path, tensors, network, None, step)
+    return Trained(run.recipe, network)
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.stem for path in MODELS.glob("*.safetensors"))
+
+
+def locate(model: Path | str) -> Path:
+    """The file of a shipped model, by its name, or of any other, by its path.
+
+    >>> locate("dpt-bernoulli").name
+    'dpt-bernoulli.safetensors'
+    """
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return path
+    if str(model) not in shipped():
+        wanted = f"one of {', '.join(shipped())}, or the path of a .safetensors file"
+        raise files.refusal("model", wanted, repr(str(model)))
+    return MODELS / f"{model}.safetensors"
+
+
+def title(path: Path) -> str:
+    """What a model is called: as its file, or as its folder where the file has the name that every run gives it.
+
+    >>> title(Path("models/dpt/model.safetensors")), title(locate("ad-linucb"))
+    ('dpt', 'ad-linucb')
+    """
+    return path.absolute().parent.name if path.stem in ("model", "checkpoint") else path.stem
+
+
+def _begin(
+    run: Run, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, resume: bool
+) -> tuple[int, list]:
+    """Steps done and the curve of the checkpoint, whose tensors are put in place; 0 and nothing if there is none."""
+    if not path.exists():
+        return 0, []
+    if not resume:
+        raise files.refusal(path, "no checkpoint there, or --resume to go on from it", "one")
+    tensors, done, settings, curve = checkpoint.load(path)
+    kept = from_record(settings, path)
+    for name in (one.name for one in fields(run) if one.name != "steps"):
+        wanted, got = getattr(run, name), getattr(kept, name)
+        if wanted != got:
+            raise files.refusal(path, f"a checkpoint of {name} = {wanted}", f"one of {got}")
+    if done > run.steps:
+        raise files.refusal(path, f"a checkpoint of at most {run.steps} steps", f"one of {done}")
+    checkpoint.restore(path, tensors, model, optimizer, done)
+    return done, curve
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, data: Batch, run: Run, rank: int, world: int
+) -> float:
+    """One optimiser step; returns the loss before it, of the whole batch."""
+    device = next(model.parameters()).device
+    states = torch.as_tensor(run.recipe.places[: data.labels.shape[1]], device=device)
+    mine = slice(rank, None, world)
+    tokens, labels = (torch.as_tensor(array[mine], device=device) for array in (data.tokens, data.labels))
+    part = _part(tokens.shape[1]) if device.type == "cpu" else max(len(tokens), 1)
+    optimizer.zero_grad(set_to_none=False)
+    total = torch.zeros((), device=device)
+    for some, wanted in zip(tokens.split(part), labels.split(part), strict=True):
+        logits = model(some, states).flatten(0, 1)
+        loss = functional.cross_entropy(logits, wanted.flatten(), reduction="sum") / data.labels.size
+        loss.backward()
+        total += loss.detach()
+    _add_up(model, total, world)
+    nn.utils.clip_grad_norm_(model.parameters(), run.clip)
+    optimizer.step()
+    return float(total)
+
+
+def _part(tokens: int) -> int:
+    """Trajectories of so many tokens whose gradients are computed at a time on a CPU."""
+    return max(1, PART // tokens)
+
+
+def _add_up(model: nn.Module, total: Tensor, world: int) -> None:
+    """Gradients and loss of all processes, in one message."""
+    if world > 1:
+        values = [total, *(parameter.grad for parameter in model.parameters())]
+        message = torch.cat([value.flatten() for value in values])  # type: ignore[union-attr]
+        processes.all_reduce(message)
+        for value, part in zip(values, message.split([value.numel() for value in values]), strict=True):  # type: ignore[union-attr]
+            value.copy_(part.view_as(value))  # type: ignore[union-attr,arg-type]
+
+
+@contextmanager
+def _processes() -> Iterator[tuple[int, int, torch.device]]:
+    """Rank, number of processes and device: those of `torchrun`, or one process and the GPU if there is one."""
+    gpu = torch.cuda.is_available()
+    if not processes.is_torchelastic_launched():
+        yield 0, 1, torch.device("cuda" if gpu else "cpu")
+        return
+    processes.init_process_group("nccl" if gpu else "gloo")
+    rank = processes.get_rank()
+    device = torch.device("cuda", rank % torch.cuda.device_count()) if gpu else torch.device("cpu")
+    try:
+        yield rank, processes.get_world_size(), device
+    finally:
+        processes.destroy_process_group()
+
+
+def _products(run: Run, rank: int, world: int, device: torch.device) -> AbstractContextManager[None]:
+    """Products in float32, by the quicker library that gives them in the steps of this run and process.
+
+    Measured are parts of every size that its share of a batch is split into, of either length. On a GPU nothing is asked
+    for: PyTorch computes in float32 there unless it is told otherwise.
+    """
+
+    def steps() -> None:
+        model = run.model()
+        optimizer = torch.optim.SGD(model.parameters())
+        share = len(range(rank, run.batch, world))
+        for length in {run.length_at(0), run.recipe.horizon}:
+            part = _part(int(run.recipe.places[length - 1]) + 1)
+            data = batch(run.recipe, run.seed, 0, min(share, part + share % part))
+            _step(model, optimizer, data.first(run.recipe, length), run, 0, 1)
+
+    return quick(steps) if device.type == "cpu" else nullcontext()
+
+
+def named(recipe: str, horizon: int | None = None, share: float | None = None, **settings) -> Run:
+    """A run of a recipe by name, at its own horizon and share α of Thompson's trajectories, or at others.
+
+    >>> named("ad-linucb", horizon=50, steps=10).recipe.longest
+    99
+    """
+    chosen = RECIPES[checks.choice("recipe", recipe, tuple(RECIPES))]
+    changes = {name: value for name, value in (("horizon", horizon), ("share", share)) if value is not None}
+    if changes and not isinstance(chosen, BanditRecipe):
+        raise ValueError(
+            f"{', '.join(changes)}: wanted none for {recipe}, which is of episodes, got {changes}"
+        )
+    if share is not None and getattr(chosen, "player", "") != "mixed":
+        raise ValueError(f"share: wanted none for {recipe}, which mixes no players, got {share}")
+    return Run(replace(chosen, **changes), **settings)
