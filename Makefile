@@ -39,7 +39,7 @@ sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
 
 nightly: $(READY)  ## the slow and exhaustive checks; shape types are enforced by day
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --durations=20 --jaxtyping-packages=
-	OMP_NUM_THREADS=1 PYTHONPATH=docs/examples $(BIN)/python tests/exhaustive.py --out docs/nightly.md
+	OMP_NUM_THREADS=1 PYTHONPATH=docs/examples $(BIN)/python tests/tools/exhaustive.py --out docs/nightly.md
 
 mutants: build/mutants/suite.log  ## is a changed line of constructions/ noticed by the tests that run it? (docs/mutants.md)
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.mutants

@@ -1,19 +1,12 @@
-"""How hard Hypothesis searches: "quick" in every test run, "nightly" with HYPOTHESIS_PROFILE=nightly."""
-
-import os
+"""Shapes are checked in every test run, and what is marked nightly is left to `make nightly`."""
 
 import jaxtyping
 import pytest
 import shape_types
 import torch
-from hypothesis import settings
+from effort import PROFILE
 
 jaxtyping.jaxtyped = shape_types.sparingly  # before any module of the package is read
-
-settings.register_profile("quick", derandomize=True, deadline=None, max_examples=8, print_blob=True)
-settings.register_profile("nightly", deadline=None, max_examples=50, print_blob=True)
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-settings.load_profile(PROFILE)
 
 torch.set_num_threads(1)  # the matrices are small: threads would only wait for one another
 

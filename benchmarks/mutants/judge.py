@@ -141,7 +141,7 @@ class Judge:
     def __init__(self) -> None:
         for name in HEAVY:
             importlib.import_module(name)
-        sys.path[:0] = [str(Path.cwd() / name) for name in ("", "tests", "docs/examples")]
+        sys.path[:0] = [str(Path.cwd() / name) for name in ("", "tests/tools", "docs/examples")]
         jaxtyping.install_import_hook(["constructions", "verify"], "shape_types.enforce")
         found, _, _ = forked(self._import_under_coverage, 600)
         self.imported = {path: set(lines) for path, lines in found.items()}

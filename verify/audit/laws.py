@@ -6,7 +6,7 @@
     foresight   later tokens do not matter
     reach       what it writes stays within its magnitude, at every layer
 
-`audit` tries them all; tests/test_laws.py holds every primitive to them, beside an oracle in rational arithmetic.
+`audit` tries them all; tests/laws/test_laws.py holds every primitive to them, beside an oracle in rational arithmetic.
 """
 
 from collections.abc import Callable

@@ -8,13 +8,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from conftest import PROFILE
 from doors import BUILT, REFUSED, TRAINED, finite, knock
+from effort import PROFILE
+from entrances import ARRAYS, BASES, DOORS
 from hostile import NO_NUMBER, OBJECTS, REAL, WHOLE
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from test_doors import ARRAYS, BASES, DOORS
 
 from constructions import files
 from constructions.history import BanditHistory, EpisodeHistory

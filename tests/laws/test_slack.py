@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROFILE
 from construction_cases import CASES
+from effort import PROFILE
 from slack_table import EXPLAINED, HIGH, LARGE, SMALL, median, unexplained
 
 from constructions import linucb
 from verify.audit import slack
 
-PAGE = Path(__file__).parents[1] / "docs" / "slack.md"
+PAGE = Path(__file__).parents[2] / "docs" / "slack.md"
 FEWER = 120 if PROFILE == "nightly" else 50
 FEW = (
     "linucb one step",

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import constructions
 from verify.cli.commands import app
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSION = PROJECT["version"]
 LEFT = ignore_patterns(

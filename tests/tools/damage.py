@@ -1,6 +1,6 @@
 """Files of every kind, ways to damage them, and what became of each that was damaged.
 
-python tests/damage.py COUNT [SEED]     so many damaged files of all kinds together: outcomes, longest call
+python tests/tools/damage.py COUNT [SEED]     so many damaged files of all kinds together: outcomes, longest call
 """
 
 import hashlib

@@ -35,7 +35,7 @@ SMALL = [
     for horizon in (5, 10)
     for error in (1e-1, 1e-2)
 ]
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1] / "tools"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_client_killed_in_the_middle_is_gone_on_from(where, request, tmp_path)
     path, tasks = tmp_path / "results.jsonl", squares(200, 0.02)
     address = [] if where == "processes" else [request.getfixturevalue("cluster").scheduler_address]
     command = [sys.executable, str(TESTS / "sweeping_tasks.py"), str(path), "200", "0.02", *address]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parents[1])])}
     client = subprocess.Popen(command, env=environment)
     while not path.exists() or path.read_bytes().count(b"\n") < 20:
         assert client.poll() is None
@@ -235,7 +235,7 @@ def start():
     started = []
 
     def start(*words):
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parents[1])])}
         command = [sys.executable, "-m", "dask", *words]
         started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
         return started[-1]

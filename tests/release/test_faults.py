@@ -11,7 +11,7 @@ from pathlib import Path
 
 import damage
 import pytest
-from conftest import PROFILE
+from effort import PROFILE
 from faults import one_by_one
 
 from constructions import files
@@ -19,9 +19,9 @@ from verify.cli import models as cli_models
 from verify.sweeps import runner as sweeping
 from verify.training import train
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1] / "tools"
 ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+    "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parents[1])]),
     "OMP_NUM_THREADS": "1",
 }
 KILLS = 200 if PROFILE == "nightly" else 5

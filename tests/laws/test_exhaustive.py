@@ -15,7 +15,7 @@ from exhaustive import FAMILIES
 from constructions.history import EpisodeHistory
 from verify.audit import impostors
 
-PAGE = Path(__file__).parent.parent / "docs" / "nightly.md"
+PAGE = Path(__file__).parents[2] / "docs" / "nightly.md"
 ROWS = {row.name: (family, row) for family, rows in FAMILIES.items() for row in rows}
 MADE = dict(
     date="today", machine="here", cores=2, seconds=60.0, python="3", torch="2", numpy="2", commit="abc"

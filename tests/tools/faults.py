@@ -1,6 +1,6 @@
 """Work that writes files, killed at random moments; what is there afterwards, and what going on from it leads to.
 
-    python tests/faults.py KILLS [SEED]     so many kills, SIGKILL and SIGTERM in turn: outcomes by work
+    python tests/tools/faults.py KILLS [SEED]     so many kills, SIGKILL and SIGTERM in turn: outcomes by work
 
 Everything is imported once; each piece of work runs in a fork of its own, which does not take seconds to start.
 """

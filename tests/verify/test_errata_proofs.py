@@ -19,7 +19,7 @@ from verify.cli import commands as cli
 from verify.errata import ERRATA, KINDS, thompson, ucbvi
 from verify.show import page
 
-PAGE = (Path(__file__).parent.parent / "docs" / "errata.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "errata.md").read_text(encoding="utf-8")
 SECTIONS = {
     title.lower().replace(" ", "-"): text
     for title, text in re.findall(r"^### (.+?)\n(.+?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)
@@ -47,7 +47,7 @@ def test_a_place_without_a_proof_is_not_taken_for_one():
 
 
 def test_no_other_sentence_says_that_theorems_stand():
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     for path in (root / "README.md", *root.glob("docs/*.md"), *root.glob("notebooks/*.ipynb")):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"[Aa]ll (the )?theorems? stand", text), path.name

@@ -18,7 +18,7 @@ from verify.cli import commands as cli
 from verify.show import gallery, report
 from verify.show.bars import bar
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HOLDING = (
     Verdict(
         "policy <all> & t",

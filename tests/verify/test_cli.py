@@ -8,7 +8,7 @@ from dataclasses import replace
 from html import unescape
 
 import pytest
-from conftest import PROFILE
+from effort import PROFILE
 from typer.testing import CliRunner
 
 from constructions import linucb
@@ -122,7 +122,7 @@ def test_verify_writes_a_page_that_says_how_it_was_made(small, monkeypatch, tmp_
 
 
 def test_errata_are_confirmed_by_running_both_forms(monkeypatch):
-    """Every fifth by day; each runs by itself in tests/test_errata.py."""
+    """Every fifth by day; each runs by itself in tests/verify/test_errata.py."""
     monkeypatch.setattr(errata, "ERRATA", errata.ERRATA if PROFILE == "nightly" else errata.ERRATA[::5])
     result = CliRunner().invoke(cli.app, ["errata", "--json"])
     assert result.exit_code == 0

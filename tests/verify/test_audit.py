@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import PROFILE
+from effort import PROFILE
 from hypothesis import given
 from hypothesis import strategies as st
 

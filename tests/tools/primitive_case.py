@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from constructions.parts.block import Block
 from constructions.parts.stream import Stream
-from verify.audit.laws import entries, matrices, matrix, numbers, several, vectors
+from verify.audit.laws import Alone, entries, matrices, matrix, numbers, several, vectors
 
 __all__ = ["Case", "Token", "chunks", "dot", "entries", "matrices", "matrix", "numbers", "several", "vectors"]
 
@@ -41,6 +41,10 @@ class Case:
     @property
     def inputs(self) -> frozenset[str]:
         return frozenset(self.stream.registers) - self.block.writes
+
+    def alone(self) -> Alone:
+        """The block by itself, in a transformer that holds nothing else."""
+        return Alone.of(self.stream, self.block)
 
     def exact(self, tokens: np.ndarray) -> np.ndarray:
         """The oracle at every token."""

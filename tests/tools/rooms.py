@@ -1,13 +1,13 @@
 """The house: which room may use which, one table for both packages, and its map, which README.md shows.
 
-python tests/rooms.py      writes the map into README.md
+python tests/tools/rooms.py      writes the map into README.md
 """
 
 import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("constructions", "verify")
 DOORS = "constructions.plain constructions.checks constructions.limits"
 """What converts and refuses input; it knows no algorithm."""
@@ -129,7 +129,7 @@ def drawn() -> str:
     return "\n".join(rows)
 
 
-MAP = re.compile(r"(?<=<!-- tests/rooms.py draws this map -->\n```\n).*?(?=\n```\n)", re.DOTALL)
+MAP = re.compile(r"(?<=<!-- tests/tools/rooms.py draws this map -->\n```\n).*?(?=\n```\n)", re.DOTALL)
 
 if __name__ == "__main__":
     page = ROOT / "README.md"

@@ -1,4 +1,4 @@
-"""The table of docs/slack.md: `python tests/slack_table.py docs/slack.md` writes it."""
+"""The table of docs/slack.md: `python tests/tools/slack_table.py docs/slack.md` writes it."""
 
 import statistics
 import sys
@@ -133,7 +133,7 @@ def page(table: Mapping[str, list[slack.Row]]) -> str:
         "How many times the worst error that is found a promise is, errors of inputs included, in the constructions that",
         "the tests build and in some larger ones.",
         "A slack of 1 means that the promise is attained.",
-        f"Made by `python tests/slack_table.py docs/slack.md` on {date.today().isoformat()}.",
+        f"Made by `python tests/tools/slack_table.py docs/slack.md` on {date.today().isoformat()}.",
         "",
         f"**Median {median(table):.3g}** over {counts['measured']} promises,",
         f"{median(table, by_history=True):.3g} where only",

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 import soft_ucb1
-from conftest import PROFILE
+from effort import PROFILE
 from flint import arb, fmpq, fmpq_poly
 from hypothesis import given, settings
 from hypothesis import strategies as st

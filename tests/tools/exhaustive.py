@@ -1,6 +1,6 @@
 """Many histories of every family: errors against certificates in float64, and UCB-VI in rationals, as one page.
 
-    python tests/exhaustive.py [--out PAGE] [--histories N] [--rationals N] [--seed N] [--processes N]
+    python tests/tools/exhaustive.py [--out PAGE] [--histories N] [--rationals N] [--seed N] [--processes N]
 
 Histories differ from one another within a specification: where no new one turns up, as with one step and two arms, the next
 specifications make up for it. The exit status is 1 if anything is above what is allowed, or any rational is another.
@@ -316,8 +316,8 @@ def page(outcomes: Sequence[Outcome], exactly: Sequence[Exactly], seed: int, mad
     by_name = {one.name: [other for other in outcomes if other.name == one.name] for one in outcomes}
     parts = [
         "# Many histories",
-        "Written by `make nightly` (`tests/exhaustive.py`): different histories of every family, drawn at random from the "
-        "kinds of `verify/histories/linear.py` and its siblings, each held to the certificate, and one in twenty to the "
+        "Written by `make nightly` (`tests/tools/exhaustive.py`): different histories of every family, drawn at random from "
+        "the kinds of `verify/histories/linear.py` and its siblings, each held to the certificate, and one in twenty to the "
         "promises of every block. *Allowed* is `built.allowed`: the certificate, and at most as much again for rounding. "
         "A row tells error and what is allowed of the specification with the largest ratio of the two.",
         f"{made['date']}, {made['machine']}, {made['cores']} cores, float64, seed {seed}, "

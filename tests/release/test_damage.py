@@ -8,7 +8,7 @@ import damage
 import numpy as np
 import pytest
 import torch
-from conftest import PROFILE
+from effort import PROFILE
 from safetensors import safe_open
 from safetensors.torch import save_file
 

@@ -29,13 +29,9 @@ def search(case: Case, law, *more, examples: int = settings.default.max_examples
     test()
 
 
-def alone(case: Case) -> laws.Alone:
-    return laws.Alone.of(case.stream, case.block)
-
-
 @pytest.mark.parametrize("case", [*CASES, *DEEP], ids=lambda case: case.name)
 def test_measured_error_is_at_most_the_promise(case):
-    one = alone(case)
+    one = case.alone()
     promise = case.block.promise.own
 
     def law(tokens):
@@ -52,7 +48,7 @@ def test_measured_error_is_at_most_the_promise(case):
 @pytest.mark.parametrize("case", [c for c in CASES if c.block.surrogate], ids=lambda case: case.name)
 def test_it_computes_its_surrogate_to_the_last_digits(case):
     """That is far sharper than the promise, and its own distance from the truth is within it."""
-    one, promise, surrogate = alone(case), case.block.promise.own, case.block.surrogate
+    one, promise, surrogate = case.alone(), case.block.promise.own, case.block.surrogate
     assert surrogate.bound.whole <= max(1e-3 * promise.error, 2 * promise.rounding)
 
     def law(tokens):
@@ -66,7 +62,7 @@ def test_it_computes_its_surrogate_to_the_last_digits(case):
 
 @every_case
 def test_only_what_it_reads_matters_and_only_what_it_writes_changes(case):
-    one = alone(case)
+    one = case.alone()
 
     def law(tokens):
         assert one.spill(tokens) == 0
@@ -78,7 +74,7 @@ def test_only_what_it_reads_matters_and_only_what_it_writes_changes(case):
 @every_case
 def test_later_tokens_do_not_matter(case):
     """Whatever follows, earlier rows are identical; alone, they agree up to the rounding of either run."""
-    one, rounding = alone(case), case.block.promise.own.rounding
+    one, rounding = case.alone(), case.block.promise.own.rounding
 
     def law(tokens, cut):
         assert one.foresight(tokens, cut) == 0
@@ -90,7 +86,7 @@ def test_later_tokens_do_not_matter(case):
 
 @every_case
 def test_what_it_writes_stays_within_its_magnitude_at_every_layer(case):
-    one, promise = alone(case), case.block.promise
+    one, promise = case.alone(), case.block.promise
 
     def law(tokens):
         largest = one.reach(tokens)
@@ -112,7 +108,7 @@ def test_it_writes_what_its_docstring_says(case):
 
 @every_case
 def test_size_is_the_cost_of_its_docstring(case):
-    size = alone(case).model.size()
+    size = case.alone().model.size()
     assert (size.layers, size.heads, size.hidden) == case.cost
     assert size.width == case.stream.width
 
@@ -151,7 +147,7 @@ def test_registers_of_another_stream_are_rejected():
 )
 def test_inverse_is_right_within_a_factor_along_each_vector(case):
     """The docstring's second claim: ⟨a, x̂⟩ lies within a factor 1 ± ε of aᵀA⁻¹a, ε the promise without B_a/λ."""
-    one, promise, exact_case = alone(case), case.block.promise.own, case.exact
+    one, promise, exact_case = case.alone(), case.block.promise.own, case.exact
     dim = case.stream["action"].size
     norm, inverse = (float(np.abs(case.examples[0][0, case.stream["arms"].slice]).max()), None)
     inverse = exact_case(case.examples[0])[0, 0] / norm  # 1/λ: no action has been seen at the first token
@@ -168,7 +164,7 @@ def test_inverse_is_right_within_a_factor_along_each_vector(case):
 
 def test_an_audit_notices_wrong_weights():
     [case] = [case for case in CASES if case.name == "product.own_token pairwise"]
-    one = alone(case)
+    one = case.alone()
     assert all(found["holds"] for found in laws.audit(one, case.tokens, 10))
     for name in [name for name, weights in one.model.named_parameters() if weights.numel()]:
         broken = copy.deepcopy(one.model)

@@ -1,6 +1,6 @@
 """Seals of constructions, built where every function that a processor may round as it likes is a rounding off.
 
-`python tests/other_processor.py` prints them as JSON. Rounded rightly everywhere are + − × / and √ of float64, integers and
+`python other_processor.py` prints them as JSON. Rounded rightly everywhere are + − × / and √ of float64, integers and
 balls. Nothing else is: not exp, log or cos of `math`, NumPy or SciPy, not powers, not sums of products by a BLAS. All of
 those are one rounding larger here, `**` and `@` in the source of the package too.
 """
@@ -106,7 +106,7 @@ def elsewhere() -> None:
 
 def seals() -> dict[str, list[str]]:
     """Of every construction of the fingerprint: the digest of its weights, and all that is promised."""
-    from test_fingerprint import SPECS
+    from fingerprint import SPECS
 
     found = {}
     for name, (home, spec) in SPECS.items():

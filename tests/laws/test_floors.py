@@ -21,7 +21,7 @@ def test_a_room_uses_only_rooms_above_it_in_the_table():
 
 
 def test_the_map_of_the_readme_is_that_of_the_code():
-    """To draw it anew: python tests/rooms.py."""
+    """To draw it anew: python tests/tools/rooms.py."""
     assert MAP.findall((ROOT / "README.md").read_text(encoding="utf-8")) == [drawn()]
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from primitive_case import matrix
 from primitive_cases import descent_case
 from scipy.optimize import linprog
-from test_laws import alone
 
 from constructions import linucb
 from constructions.primitives.descent import Descent
@@ -79,7 +78,7 @@ def test_the_residual_is_attained_by_inverses(depth):
     pair = {"arms": np.concatenate([first, second])}
     played = [pair, {"action": first, "reward": 3.0}] * (horizon - 1)
     tokens, bound = matrix(case.stream, [*played, pair, pair]), case.block.promise.own
-    one = alone(case)
+    one = case.alone()
     wrong = one.output(one.run(tokens))[-1, 2:] - case.exact(tokens)[-1, 2:]
     assert abs(np.linalg.norm(wrong) - bound.error) <= bound.rounding
 
@@ -87,7 +86,7 @@ def test_the_residual_is_attained_by_inverses(depth):
 @pytest.mark.parametrize("depth", [3, 10, 20])
 def test_a_search_over_lengths_of_arms_uses_up_most_of_the_bound_on_ridge_estimates(depth):
     case, horizon, errors = descent_case("ridge", "chebyshev", depth, horizon=6), 6, []
-    one = alone(case)
+    one = case.alone()
     for length in np.geomspace(0.05, 1, 60):
         rows = [{}, {"action": [length, 0.0], "reward": 3.0}] * (horizon - 1) + [{}, {}]
         tokens = matrix(case.stream, rows)
