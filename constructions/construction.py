@@ -20,6 +20,7 @@ from constructions.fast.rewrite import compile_weights, explain
 from constructions.history import finite_policy, within
 from constructions.inputs.bandits import History, Tokens
 from constructions.parts.block import Block, Bound
+from constructions.parts.guarantee import POLICY, Guarantee
 from constructions.parts.links import Values
 from constructions.plain import integers, reals, shown
 from constructions.seal import digest
@@ -110,7 +111,7 @@ class Construction:
 
     @property
     def certificate(self) -> float:
-        """Bound on |log-probability error| for every admissible history, step and action, in exact arithmetic.
+        """Bound on the errors of `guarantee` for every admissible history, step and action, in exact arithmetic.
 
         Infinite where the seal is broken.
         """
@@ -130,6 +131,16 @@ class Construction:
             )
             for block in self.sealed_blocks
         )
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What the certificate bounds: log-probabilities, unless the spec says otherwise."""
+        return getattr(self.spec, "guarantee", POLICY)
+
+    def said(self, outputs: Float[np.ndarray, "*any width"]) -> Float[np.ndarray, "*any arms"]:
+        """What the certificate speaks of, read from outputs at state tokens: scores, or log-probabilities."""
+        scores = self.guarantee.of == "scores"
+        return outputs[..., self.tokens.stream["logits"].slice] if scores else self.policy(outputs)
 
     @property
     def rounding(self) -> float:

@@ -8,6 +8,7 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions import checks, limits
+from constructions.parts.guarantee import Guarantee
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.rounding.outward import above, balls, rational
@@ -50,6 +51,11 @@ class BernoulliSpec:
         checks.settle(self, checks.number, "error", positive=True)
         if self.error > 0.5:
             raise ValueError(f"error: wanted at most 0.5, got {self.error!r}")
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """One-sided: log-probabilities that are too small."""
+        return Guarantee(one_sided=True)
 
     @property
     def dim(self) -> int:

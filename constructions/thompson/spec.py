@@ -9,6 +9,7 @@ from flint import arb
 from constructions import checks
 from constructions.inputs.bandits import reward_bound
 from constructions.inputs.ridge import largest_eigenvalue
+from constructions.parts.guarantee import Guarantee
 from constructions.rounding.outward import balls, nearest
 
 Solver = Literal["pade", "zolotarev", "chebyshev", "newton"]
@@ -119,6 +120,13 @@ class Spec:
     def reward_max(self) -> float:
         """B_a B_w + σ."""
         return reward_bound(self)  # type: ignore[arg-type]  # norms left out are filled in
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Scores at the draw; along lines, log-probabilities of actions that are likely enough."""
+        return (
+            Guarantee("scores") if self.form == "sampling" else Guarantee(floor=FLOOR if self.lines else 0.0)
+        )
 
     @property
     def lines(self) -> bool:

@@ -148,7 +148,7 @@ SAME = {
 def test_wrong_algorithms_are_caught(case):
     """The true one passes; every other is caught, unless it is the same to the last digit on all that was tried."""
     built = case.built if case.sharper is None else case.build(replace(case.spec, error=case.sharper))
-    found = impostors.unmasked(built, case.truth, source=case.source, one_sided=case.one_sided)
+    found = impostors.unmasked(built, case.truth, source=case.source)
     print(case.name, *found, sep="\n    ")
     assert found[0].outcome == "passed"
     same = {one.impostor for one in found if one.outcome == "the same"}
@@ -160,7 +160,7 @@ def test_wrong_algorithms_are_caught(case):
 def test_wrong_algorithms_are_caught_along_lines():
     """Held to the mean over the same lines, where that is at least 0.01."""
     spec = thompson.Spec(2, 3, 4, nodes=8, error=0.02, separation=0.05, solver="zolotarev")
-    found = impostors.unmasked(thompson.build(spec), line_policy, floor=0.01, one_sided=True)
+    found = impostors.unmasked(thompson.build(spec), line_policy)
     assert [one.outcome for one in found] == ["passed", *["caught"] * 6], "\n".join(map(str, found))
 
 

@@ -30,8 +30,7 @@ def sharp(case: Case) -> Construction:
 
 def audited(case: Case, trials: int) -> list[mutation.Mutant]:
     """A tenth off, the other sign, or left out."""
-    held = {"source": case.source, "one_sided": case.one_sided}
-    return mutation.mutants(sharp(case), case.truth, trials, 1, mutation.EVERY, **held)
+    return mutation.mutants(sharp(case), case.truth, trials, 1, mutation.EVERY, source=case.source)
 
 
 def named(name: str) -> Case:
@@ -71,8 +70,7 @@ def test_a_wrong_weight_within_the_certificate_is_caught_by_what_the_neurons_sta
         case.built, sealed_blocks=tuple(replace(block, surrogate=None) for block in case.built.sealed_blocks)
     )
     within, seen = (
-        mutation.mutants(built, case.truth, 8, 1, one_sided=True, source=case.source)
-        for built in (blind, case.built)
+        mutation.mutants(built, case.truth, 8, 1, source=case.source) for built in (blind, case.built)
     )
     slack = [n for n, mutant in enumerate(within) if mutant.kind == "within slack"]
     assert slack

@@ -28,7 +28,6 @@ from constructions import files, thompson, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.thompson import sampling
-from constructions.thompson.spec import FLOOR
 from verify import algorithms, audit
 from verify.audit import exact
 from verify.claims.thompson import line_policy
@@ -88,8 +87,6 @@ class Row:
     truth: audit.Truth
     source: Any
     specs: tuple[Any, ...]
-    one_sided: bool = False
-    floor: float = 0.0
     dressed: Callable[[Any], Any] = lambda recipe: recipe
     claimed: Callable[[Any, Any], bool] = lambda spec, history: True
 
@@ -109,7 +106,7 @@ def rows() -> Iterator[Row]:
     for case in sorted(CASES, key=lambda case: case.decisions):  # what has few histories first
         changes = [c for start, found in CHANGES.items() if case.name.startswith(start) for c in found]
         specs = (case.spec, *(replace(case.spec, **change) for change in changes))
-        yield Row(case.name, case.build, case.truth, case.source, specs, case.one_sided)
+        yield Row(case.name, case.build, case.truth, case.source, specs)
     for solver in ("zolotarev", "newton"):
         few = {"solver": solver, "separation": 0.05}
         spec = thompson.Spec(2, 3, 4, error=0.05, form="sampling", **few)
@@ -129,7 +126,6 @@ def rows() -> Iterator[Row]:
             line_policy,
             strategies,
             specs,
-            floor=FLOOR,
             claimed=told_apart,
         )
 
@@ -191,7 +187,6 @@ def look(
 ) -> Outcome:
     """So many different histories of one specification, or as many as there are; `truth` in place of the row's own."""
     built, findings, seen, fruitless, batch = row.build(spec), audit.Findings(), set(), 0, 0
-    held = {"floor": row.floor, "one_sided": row.one_sided}
     while findings.histories < wanted and fruitless < FRUITLESS:
         tried = []
         for recipe in map(row.dressed, drawn(row.source, spec, generator, BATCH)):
@@ -203,7 +198,7 @@ def look(
         fruitless = 0 if tried else fruitless + 1
         if tried:
             probed, batch = batch % PROBED == 0, batch + 1
-            findings = findings.merge(audit.measure(built, truth or row.truth, tried, probed=probed, **held))
+            findings = findings.merge(audit.measure(built, truth or row.truth, tried, probed=probed))
     block, worst = max(findings.blocks.items(), key=lambda item: item[1].ratio)
     return Outcome(
         family,

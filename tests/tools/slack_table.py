@@ -18,7 +18,6 @@ from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
 from verify.histories import bernoulli as bernoulli_strategies
 from verify.histories import episodes as episode_strategies
-from verify.sweeps.thompson import FLOOR
 
 HIGH = 10.0
 """Slack above this is explained, and the median is below."""
@@ -45,13 +44,13 @@ SMALL = [
         lambda case=case: case.built,
         case.truth,
         400,
-        {"source": case.source, "one_sided": case.one_sided},
+        {"source": case.source},
     )
     for case in CASES
 ]
 """The rows of construction_cases.py."""
 
-COUNTS = {"source": bernoulli_strategies, "one_sided": True}
+COUNTS = {"source": bernoulli_strategies}
 NEWTON = replace(linucb_claims.MAIN, horizon=200, solver="newton")
 REPEATED = ucbvi.Spec(states=1, actions=2, horizon=1, episodes=12, exploration=0.02)
 
@@ -64,7 +63,6 @@ LARGE = [
         lambda: thompson.build(thompson_claims.SEARCHED),
         thompson_claims.line_policy,
         120,
-        {"floor": FLOOR},
     ),
     Entry(
         "Bernoulli A=3 T=40",

@@ -194,7 +194,7 @@ def test_the_history_is_what_probe_and_the_algorithm_say(name):
 def test_scores_of_the_sampling_form_are_those_whose_largest_was_played():
     run = inspector.replay(of("sampling"))
     assert np.array_equal(run.true.argmax(axis=1)[:-1], run.history.actions)
-    assert run.compared == "scores"
+    assert run.guarantee.of == "scores"
 
 
 def test_a_history_is_refused_where_the_certificate_speaks_of_lines():

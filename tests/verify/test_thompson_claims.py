@@ -77,7 +77,7 @@ def test_two_arms_are_held_to_their_certificate(monkeypatch):
 def test_lines_are_held_to_their_certificate(monkeypatch):
     def searched():
         built = thompson.build(replace(SMALL, nodes=16))
-        findings = measure(built, claims.line_policy, battery(built.spec)[::24], claims.FLOOR)
+        findings = measure(built, claims.line_policy, battery(built.spec)[::24])
         return claims._searched(built, findings, "lines")
 
     policy, *blocks = searched()

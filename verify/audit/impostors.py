@@ -8,7 +8,6 @@
     missed      it differs by more, and the audit passed it
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -157,7 +156,7 @@ def unmasked(
     """
     whole = {TRUE: lambda right, spec, history: right(spec, history)} | dict(impostors(built.spec, truth))
     audited = partial(search, built, histories=histories, batch=histories, source=source, **held)
-    return [_unmask(built, truth, name, wrong, audited, **held) for name, wrong in whole.items()]
+    return [_unmask(built, truth, name, wrong, audited) for name, wrong in whole.items()]
 
 
 def _unmask(
@@ -166,18 +165,14 @@ def _unmask(
     name: str,
     wrong: Impostor,
     audited: Callable[..., Findings],
-    floor: float = 0.0,
-    one_sided: bool = False,
 ) -> Unmasked:
     """One of them."""
-    distance, least = 0.0, math.log(floor) if floor else -math.inf
+    distance = 0.0
 
     def told(spec: Any, history: History) -> np.ndarray:
         nonlocal distance
         said, right = wrong(truth, spec, history), truth(spec, history)
-        with np.errstate(invalid="ignore"):
-            apart = np.where(said == right, 0.0, said - right)[~(said < least)]
-        distance = max(distance, float((apart if one_sided else np.abs(apart)).max(initial=0.0)))
+        distance = max(distance, float(built.guarantee.errors(said, right).max(initial=0.0)))
         return said
 
     found = audited(truth=told)

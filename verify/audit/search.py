@@ -16,7 +16,6 @@ from constructions.parts.block import Block
 from verify.audit.verdicts import FLOAT64, Verdict
 from verify.audit.witness import words
 from verify.balls import enclose
-from verify.balls.enclosure import said
 from verify.histories import linear as strategies
 
 SEARCH = hypothesis.settings(
@@ -178,22 +177,18 @@ def measure(
     built: Construction,
     truth: Truth | None,
     tried: Sequence[Recipe],
-    floor: float = 0.0,
     *,
     held_to: Construction | None = None,
-    one_sided: bool = False,
     probed: bool = True,
 ) -> Findings:
-    """Evaluate recipes of equal length side by side, against every promise and, if given, the true algorithm.
+    """Evaluate recipes of equal length side by side, against every promise and the true algorithm, by `built.guarantee`.
 
     Args:
         built: what is evaluated.
         truth: the true algorithm, from spec and history to log-probabilities, or to scores where scores are promised.
         tried: the histories.
-        floor: only actions of true probability at least that count for the error of the policy.
         held_to: whose promises and certificate count, if not its own: changed weights promise nothing, and score infinitely
             without this.
-        one_sided: whether only log-probabilities that are too small are errors.
         probed: whether every block is held to its promises too, which takes most of the time.
     """
     held_to = held_to or built
@@ -201,14 +196,10 @@ def measure(
     outputs, allowed = built.outputs(histories), held_to.allowed
     blocks = held_to.blocks if probed else ()
     findings = Findings()
-    for recipe, history, output, policy in zip(tried, histories, outputs, said(built, outputs), strict=True):
+    for recipe, history, output, policy in zip(tried, histories, outputs, built.said(outputs), strict=True):
         error, step, ratio = 0.0, 0, 0.0
         if truth is not None:
-            true = truth(built.spec, history)
-            counted = ~(true < (math.log(floor) if floor else -math.inf))
-            difference = true - policy
-            difference = np.nan_to_num(difference if one_sided else np.abs(difference), nan=np.inf)
-            by_step = np.where(counted, difference, 0.0).max(axis=1, initial=0.0)
+            by_step = built.guarantee.errors(truth(built.spec, history), policy).max(axis=1, initial=0.0)
             step, error = int(by_step.argmax()), float(by_step.max())
             ratio = over(error, allowed)
         probes = held_to.probe(history, output, blocks) if blocks else ()
@@ -223,7 +214,6 @@ def search(
     histories: int,
     batch: int = 20,
     source: Strategies = strategies,
-    floor: float = 0.0,
     **held: Any,
 ) -> Findings:
     """Look for the worst error over at least so many histories: a fixed battery, then Hypothesis, climbing error/promise.
@@ -233,7 +223,7 @@ def search(
     findings, spec = Findings(), built.spec
     fixed = source.battery(spec)
     for start in range(0, min(len(fixed), histories), batch):
-        findings = findings.merge(measure(built, truth, fixed[start : start + batch], floor, **held))
+        findings = findings.merge(measure(built, truth, fixed[start : start + batch], **held))
 
     @hypothesis.settings(
         SEARCH,
@@ -243,7 +233,7 @@ def search(
     @hypothesis.given(source.batches(spec, batch))
     def climb(tried: list[Recipe]) -> None:
         nonlocal findings
-        found = measure(built, truth, tried, floor, **held)
+        found = measure(built, truth, tried, **held)
         hypothesis.target(min(found.score, 1e300))
         findings = findings.merge(found)
 

@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 from flint import arb
-from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
-from constructions.thompson.bernoulli_plan import BernoulliSpec
-from constructions.thompson.spec import FLOOR
 from verify import algorithms
 from verify.balls import counts, forward, linear
 from verify.balls.arrays import Balls, ImpreciseError, balls, log_softmax, precision
@@ -43,9 +40,7 @@ TRUTHS: Mapping[Callable[..., Any], BallTruth] = {
 class Enclosure:
     """The worst error on one history, enclosed: all numbers are rounded outwards.
 
-    Of log-probabilities, or of scores where the construction returns those. What the certificate does not speak of does not
-    count: actions of probability below FLOOR where lines stand for the policy, and errors of the other sign where it is
-    one-sided.
+    Of what `built.guarantee` says; what the certificate does not speak of does not count.
 
     Attributes:
         exact_low, exact_high: bounds on the worst error of the transformer in exact arithmetic, its weights being those that
@@ -104,7 +99,7 @@ def enclose(
     if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= MOST // 2:
         raise ValueError(f"bits: wanted 2 to {MOST // 2}, got {bits!r}")
     outputs = built.outputs([history], logits_only=True, steps=chosen)[0]
-    scores, measured = scored(built.spec), said(built, outputs)
+    guarantee, measured = built.guarantee, built.said(outputs)
     everywhere = len(np.unique(chosen)) == history.steps or not math.isfinite(built.certificate)
     layers, oracle = forward.compile_layers(built, everything=everywhere), TRUTHS.get(truth, truth)
     bits = min(bits + 2 * sum(layer.repeat for layer in layers), MOST)
@@ -113,11 +108,10 @@ def enclose(
             with precision(bits):
                 true = _checked(oracle(built.spec, history, chosen.tolist()), measured.shape)
                 found = forward.logits(built, history, chosen, layers, everywhere=everywhere)
-                counted = _counted(built.spec, true)
-                gaps = (true - (found if scores else log_softmax(found)))[counted]
+                counted = _counted(true, guarantee.floor)
+                gaps = (true - (found if guarantee.of == "scores" else log_softmax(found)))[counted]
                 rounded = (true - balls(measured))[counted]
-                one_sided = isinstance(built.spec, BernoulliSpec)
-                ends = *_worst(gaps, one_sided), *_worst(rounded, one_sided)
+                ends = *_worst(gaps, guarantee.one_sided), *_worst(rounded, guarantee.one_sided)
                 width = max((_above(2 * gap.rad()) for gap in gaps), default=0.0)
             if width <= min(NARROW * (built.certificate or math.inf), WIDEST) or 2 * bits > MOST:
                 return Enclosure(*ends, width, built.certificate, bits)
@@ -143,16 +137,6 @@ def enclose_register(
         return _above(square.nonnegative_part().sqrt())
 
 
-def scored(spec: Any) -> bool:
-    """Whether the construction returns scores, not a policy."""
-    return getattr(spec, "form", None) == "sampling"
-
-
-def said(built: Construction, outputs: Float[np.ndarray, "*any width"]) -> Float[np.ndarray, "*any actions"]:
-    """What the certificate speaks of, read from outputs at state tokens: scores, or log-probabilities."""
-    return outputs[..., built.tokens.stream["logits"].slice] if scored(built.spec) else built.policy(outputs)
-
-
 def _checked(true: Any, wanted: tuple[int, ...]) -> Balls:
     """Wanted: balls of a shape."""
     true = np.asarray(true, dtype=object)
@@ -162,12 +146,12 @@ def _checked(true: Any, wanted: tuple[int, ...]) -> Balls:
     return true
 
 
-def _counted(spec: Any, true: Balls) -> np.ndarray:
-    """Which actions count: along lines, those that are not certainly less probable than FLOOR."""
-    if not getattr(spec, "lines", False):
+def _counted(true: Balls, floor: float) -> np.ndarray:
+    """Which actions count: those that are not certainly less probable than the floor."""
+    if not floor:
         return np.ones(true.shape, dtype=bool)
-    floor = arb(FLOOR).log()
-    return ~np.array([ball < floor for ball in true.ravel()], dtype=bool).reshape(true.shape)
+    least = arb(floor).log()
+    return ~np.array([ball < least for ball in true.ravel()], dtype=bool).reshape(true.shape)
 
 
 def _worst(gaps: Balls, one_sided: bool) -> tuple[float, float]:

@@ -68,7 +68,7 @@ def report(
     few = max(1, histories // 5)
     progress(f"searching {few} histories along lines")
     lines = thompson.build(SEARCHED)
-    found = search(lines, line_policy, few, floor=FLOOR)
+    found = search(lines, line_policy, few)
     verdicts += _searched(lines, found, f"A={SEARCHED.actions}, {SEARCHED.nodes} lines, P̄ ≥ {FLOOR:g}")
     progress(f"200 posteriors of real runs, {MAIN.nodes:,} nodes")
     verdicts += _policy()

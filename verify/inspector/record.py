@@ -168,8 +168,8 @@ def _history(built: Construction, run: Replay, pool: Pool) -> dict[str, Any]:
             }
             for probe in run.probes
         ],
-        "compared": run.compared,
-        "one_sided": run.one_sided,
+        "compared": run.guarantee.of,
+        "one_sided": run.guarantee.one_sided,
         "built": pool.put(run.built[at]),
         "true": pool.put(run.true[at]),
         "worst": plain(float(run.errors.max())),

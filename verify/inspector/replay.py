@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,9 +12,9 @@ from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction, Probe
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import History
+from constructions.parts.guarantee import Guarantee
 from constructions.transformer import Layer, Transformer
 from verify import algorithms
-from verify.balls.enclosure import said, scored
 from verify.environments import (
     bernoulli_bandit,
     gaussian_linear_bandit,
@@ -39,10 +39,9 @@ class Replay:
         points: after how many layers the registers are shown, 0 first.
         held: what the state tokens of those decisions hold there.
         probes: block by block, at all decisions.
-        compared: what the two next hold: "log-probabilities", or "scores" of arms at a given draw.
-        built: the construction's at all decisions.
+        built: the construction's log-probabilities, or scores, at all decisions.
         true: the algorithm's.
-        one_sided: whether the certificate bounds true − built only, rather than its size.
+        guarantee: which of the two they are, and what the certificate bounds.
     """
 
     history: History
@@ -51,16 +50,14 @@ class Replay:
     points: tuple[int, ...]
     held: tuple[Float[np.ndarray, "decisions width"], ...]
     probes: tuple[Probe, ...]
-    compared: Literal["log-probabilities", "scores"]
     built: Float[np.ndarray, "steps arms"]
     true: Float[np.ndarray, "steps arms"]
-    one_sided: bool
+    guarantee: Guarantee
 
     @property
     def errors(self) -> Float[np.ndarray, "steps arms"]:
         """What the certificate bounds."""
-        difference = self.true - self.built
-        return difference if self.one_sided else np.abs(difference)
+        return self.guarantee.errors(self.true, self.built)
 
 
 def example(built: Construction, seed: int = 0) -> tuple[History, str]:
@@ -114,10 +111,9 @@ def replay(built: Construction, seed: int = 0) -> Replay:
         points,
         tuple(held),
         tuple(built.probe(history, output)),
-        "scores" if scored(built.spec) else "log-probabilities",
-        said(built, output),
+        built.said(output),
         _true(built.spec, history),
-        isinstance(built.spec, thompson.BernoulliSpec),
+        built.guarantee,
     )
 
 
