@@ -7,9 +7,11 @@ in a single bit, it is broken, and nothing is promised.
 """
 
 import json
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, is_dataclass, replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,8 @@ from constructions.seal import structure
 from constructions.transformer import Transformer
 
 FORMAT = "weightwright construction 1"
-KINDS = ("linucb.Spec", "thompson.Spec", "thompson.BernoulliSpec", "ucbvi.Spec")
-"""What can be built from a spec: a package of constructions, which has `build`, and a class in it."""
+OURS = "constructions."
+"""What stands before the names of modules that need not be imported before a file of theirs is read."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> None:
@@ -61,14 +63,16 @@ def intact(words: Mapping[str, str]) -> None:
 
 
 def kind(spec: Any) -> str:
-    """Package and class of a spec: `linucb.Spec`."""
-    return f"{_home(spec).rpartition('.')[2]}.{type(spec).__name__}"
+    """Module and class of a spec, ours without the name of the package: `linucb.Spec`, or `soft_ucb1.Spec`."""
+    return f"{_module(spec).removeprefix(OURS)}.{type(spec).__name__}"
 
 
-def _home(spec: Any) -> str:
-    """The package of constructions that a spec is of, or the module where strangers defined it."""
+def _module(spec: Any) -> str:
+    """The module that builds from a spec: the nearest around its class that has `build`, or that of the class."""
     module = type(spec).__module__
-    return ".".join(module.split(".")[:2]) if module.startswith("constructions.") else module
+    parts = module.split(".")
+    around = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in around if hasattr(sys.modules.get(name), "build")), module)
 
 
 def home(spec: Any) -> Any:
@@ -77,7 +81,7 @@ def home(spec: Any) -> Any:
     Raises:
         ValueError: if it has no function `build`.
     """
-    module = import_module(_home(spec))
+    module = import_module(_module(spec))
     if not hasattr(module, "build"):
         raise ValueError(f"{module.__name__}: wanted a function build beside {type(spec).__name__}, got none")
     return module
@@ -116,7 +120,8 @@ def save(path: str | Path, construction: Any) -> None:
     """
     files.placed(path)
     spec, transformer = construction.spec, construction.transformer
-    _known(kind(spec))
+    if _class(kind(spec)) is not type(spec):
+        raise ValueError(f"spec: wanted {kind(spec)}, got another class of this name")
     built, wanted = sealed(construction), f"what {kind(spec)} builds"
     tensors = weights(transformer)
     put(built.transformer, tensors, "save", wanted)
@@ -175,15 +180,28 @@ def put(transformer: Transformer, tensors: Mapping[str, Tensor], place: object, 
 
 def _spec(name: str, fields: Any) -> Any:
     """A spec from its kind and its record."""
-    _known(name)
+    made = _class(name)
     if not isinstance(fields, dict):
         raise ValueError(f"spec: wanted fields by name, got {fields!r}")
-    package, _, word = name.partition(".")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    return getattr(import_module(f"constructions.{package}"), word)(**values)
+    return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
 
 
-def _known(name: str) -> None:
-    """Whether files of this kind can be read."""
-    if name not in KINDS:
-        raise ValueError(f"kind: wanted one of {', '.join(KINDS)}, got {name}")
+def _class(name: str) -> type:
+    """The class of a spec by its kind: one of ours, or one in a module that was imported already.
+
+    No file makes anything else be imported or called.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    module, _, word = name.rpartition(".")
+    ours = f"{OURS}{module}"
+    known = module.isidentifier() and find_spec(ours) is not None
+    place = import_module(ours) if known else sys.modules.get(module)
+    found = getattr(place, word, None)
+    if not (hasattr(place, "build") and isinstance(found, type) and is_dataclass(found)):
+        wanted = (
+            f"a spec beside the function build of a module in {OURS.rstrip('.')}, or of one that is imported"
+        )
+        raise ValueError(f"kind: wanted {wanted}, got {name}")
+    return found

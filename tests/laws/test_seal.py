@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -199,15 +200,23 @@ def test_another_spec_or_other_tokens_are_promised_nothing(tmp_path):
         other.save(tmp_path / "other.safetensors")
 
 
-def test_a_construction_of_strangers_is_sealed_as_it_is_made():
+def test_a_construction_of_strangers_is_sealed_as_it_is_made_and_saved(tmp_path, monkeypatch):
     built = soft_ucb1.build(soft_ucb1.Spec(actions=2, horizon=3))
+    path = tmp_path / "built.safetensors"
+    built.save(path)
+    assert repr(constructions.load(path)) == repr(built)
     assert 0 < built.certificate <= 1e-2
     assert repr(built).startswith("<soft_ucb1.Spec(actions=2, horizon=3): 2 layers")
     next(built.transformer.parameters()).data[0] *= 2
     assert built.certificate == math.inf
     assert pickle.loads(pickle.dumps(built)).certificate == math.inf
-    with pytest.raises(ValueError, match=r"kind: wanted one of linucb.Spec, .*, got soft_ucb1.Spec"):
-        built.save("nowhere.safetensors")
+    built.save(path)
+    assert constructions.load(path).certificate == math.inf
+    monkeypatch.delitem(sys.modules, "soft_ucb1")
+    with pytest.raises(
+        ValueError, match=r"kind: wanted a spec .* or of one that is imported, got soft_ucb1.Spec"
+    ):
+        constructions.load(path)
 
 
 def test_the_inspector_s_page_promises_nothing_either():

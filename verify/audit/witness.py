@@ -43,13 +43,14 @@ def replayed(built: Construction, truth: Callable | None, recipe: Any, block: st
     """
     if recipe is None:
         return ""
-    package, module = saving.home(built.spec), type(recipe).__module__.rpartition(".")[2]
+    package, (room, _, module) = saving.home(built.spec), type(recipe).__module__.rpartition(".")
     name = package.__name__.rpartition(".")[2]
     wanted, true = _imported(truth)
     lines = [
         f"from constructions import {name}" if "." in package.__name__ else f"import {name}",
         *wanted,
-        f"from verify import audit, {module}",
+        "from verify import audit",
+        f"from {room} import {module}" if room else f"import {module}",
         f"built = {name}.build({name}.{built.spec!r})",
         *_damage(built),
         f"tried = [{module}.{recipe!r}]",
