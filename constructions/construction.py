@@ -144,8 +144,8 @@ class Construction:
 
     @property
     def rounding(self) -> float:
-        """What float64 may add to the error of a log-probability: log-softmax is 2-Lipschitz in the largest difference."""
-        return 2 * self.blocks[-1].promise.total.rounding
+        """What float64 may add to an error: that of a logit, and of a log-probability twice as much, by log-softmax."""
+        return (1 if self.guarantee.of == "scores" else 2) * self.blocks[-1].promise.total.rounding
 
     @property
     def allowed(self) -> float:

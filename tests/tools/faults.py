@@ -24,8 +24,8 @@ from tiny_cases import CASES
 
 from verify import __main__ as started_by
 from verify import errata
+from verify.catalog import CATALOG
 from verify.cli import commands as cli
-from verify.cli import inspection as cli_inspect
 from verify.show.report import load as load_report
 from verify.sweeps import runner as sweeping
 from verify.training import train
@@ -66,7 +66,9 @@ def sweep(folder):
 
 
 def verify(folder):
-    cli.CLAIMS = dict.fromkeys(("linucb", "thompson"), lambda *_: damage.AUDIT)
+    cli.AUDITED = ["linucb", "thompson"]
+    for name in cli.AUDITED:
+        CATALOG[name] = replace(CATALOG[name], claims=lambda *_: damage.AUDIT)
     errata.ERRATA = errata.ERRATA[:1]
     command("verify", "all", "--json", "--out", folder)
 
@@ -137,7 +139,8 @@ def kills(count, seed):
     generator = random.Random(seed)
     train._products = lambda *_: nullcontext()  # which library is quicker is no matter here: bits are
     torch.set_num_threads(1)
-    cli_inspect.KINDS["linucb"].defaults.update(dim=2, actions=3, horizon=5, error=0.1, solver="newton")
+    small = {"dim": 2, "actions": 3, "horizon": 5, "error": 0.1, "solver": "newton"}
+    CATALOG["linucb"] = replace(CATALOG["linucb"], example=small)
     for work in WORK:
         found = Counter()
         with TemporaryDirectory() as scratch:

@@ -1,17 +1,17 @@
 """Histories as files, and the command that encloses errors on them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tiny_cases import CASES
 from typer.testing import CliRunner
 
-from constructions import linucb
 from constructions.history import BanditHistory, EpisodeHistory, load_history
 from verify import algorithms, audit
 from verify.balls import TRUTHS
-from verify.cli import certification as cli_certify
+from verify.catalog import CATALOG
 from verify.cli import commands as cli
 
 NAMES = ["linucb newton", "thompson sampling", "thompson bernoulli", "ucbvi narrow"]
@@ -84,7 +84,7 @@ def test_a_file_that_holds_no_history_is_refused(fields, said, tmp_path):
 def files(tmp_path, monkeypatch):
     """Two histories and a construction as files; the name linucb stands for a small one."""
     case = CASES["linucb newton"]
-    monkeypatch.setitem(cli_certify.MAIN, "linucb", (linucb.build, case.spec))
+    monkeypatch.setitem(CATALOG, "linucb", replace(CATALOG["linucb"], main=case.spec))
     for seed in range(2):
         case.history(seed).save(tmp_path / f"{seed}.npz")
     case.built().save(tmp_path / "built.safetensors")
@@ -112,7 +112,7 @@ def test_it_prints_what_is_enclosed(files):
 
 def test_a_certificate_that_is_exceeded_fails(files, monkeypatch):
     wrong = lambda *asked: TRUTHS[algorithms.linucb](*asked)[:, ::-1]  # noqa: E731
-    monkeypatch.setitem(cli_certify.TRUTHS, "linucb.Spec", (wrong, BanditHistory))
+    monkeypatch.setitem(CATALOG, "linucb", replace(CATALOG["linucb"], balls=wrong))
     shown = certify(files / "0.npz", "--of", "linucb")
     assert shown.exit_code == 1
     assert "FAILS" in shown.stdout
@@ -127,7 +127,7 @@ def test_what_cannot_be_certified_is_told(files):
         ((files / "other.npz", "--of", "linucb"), "contexts: wanted 3 actions of dimension 2"),
         (
             (files / "0.npz", "--of", "nobody"),
-            "--of: wanted one of linucb, thompson, bernoulli, ucbvi or a file",
+            "construction: wanted one of linucb, thompson, bernoulli, ucbvi, FILE.py or module:ENTRY, got nobody",
         ),
         ((files / "built.safetensors", "--of", "linucb"), "wanted a history written by `save`, got"),
     ):

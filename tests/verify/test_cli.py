@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from constructions import linucb
 from verify import errata
+from verify.catalog import CATALOG
 from verify.claims import linucb as claims
 from verify.cli import commands as cli
 from verify.show import report
@@ -85,7 +86,8 @@ def test_every_main_bound_is_enclosed_inside_its_certificate(whole):
 def test_verify_exits_by_the_verdict(small, monkeypatch):
     for verdict, status in ((True, 0), (False, 1)):
         fixed = [replace(one, kind="least", measured=float(verdict), stated=0.5) for one in small.verdicts]
-        monkeypatch.setitem(cli.CLAIMS, "linucb", lambda *_, fixed=fixed: replace(small, verdicts=fixed))
+        claimed = replace(CATALOG["linucb"], claims=lambda *_, fixed=fixed: replace(small, verdicts=fixed))
+        monkeypatch.setitem(CATALOG, "linucb", claimed)
         result = CliRunner().invoke(cli.app, ["verify", "linucb", "--json"])
         assert result.exit_code == status
         assert json.loads(result.stdout)["linucb"]["holds"] is verdict
@@ -111,7 +113,7 @@ def test_plot_redraws_saved_records_and_names_what_is_missing(small, tmp_path):
 
 def test_verify_writes_a_page_that_says_how_it_was_made(small, monkeypatch, tmp_path):
     kept = replace(small, records={"width": small.records["width"]})
-    monkeypatch.setitem(cli.CLAIMS, "linucb", lambda *_: kept)
+    monkeypatch.setitem(CATALOG, "linucb", replace(CATALOG["linucb"], claims=lambda *_: kept))
     monkeypatch.setattr(errata, "ERRATA", errata.ERRATA[:1])
     arguments = ["verify", "linucb", "--histories", "40", "--json", "--out", str(tmp_path)]
     assert CliRunner().invoke(cli.app, arguments).exit_code == (0 if kept.holds else 1)

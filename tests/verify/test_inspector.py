@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
 from verify import inspector
+from verify.catalog import CATALOG, entry_of
 from verify.cli import commands as cli
 from verify.cli.inspection import build, tables
 from verify.inspector import anatomy, formulas
@@ -37,15 +38,18 @@ SMALL = {
 @cache
 def of(name):
     """A small construction."""
-    spec = SMALL[name]
-    return {linucb.Spec: linucb, ucbvi.Spec: ucbvi}.get(type(spec), thompson).build(spec)
+    return entry_of(SMALL[name]).build(SMALL[name])
+
+
+def replayed(built):
+    return inspector.replay(built, entry_of(built.spec))
 
 
 @cache
 def usual(solver):
     """The record of LinUCB at its usual size."""
-    built = build("linucb", {"solver": solver})
-    return inspector.record(built, "LinUCB", inspector.replay(built))
+    built = build(CATALOG["linucb"], {"solver": solver})
+    return inspector.record(built, "LinUCB", replayed(built))
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -163,10 +167,10 @@ def test_every_block_of_a_primitive_says_its_claim():
     assert all(one.claim and one.source for one in found.values())
 
 
-@pytest.mark.parametrize("name", ["agd", "newton", "two arms", "sampling", "bernoulli", "slim"])
+@pytest.mark.parametrize("name", ["agd", "newton", "two arms", "lines", "sampling", "bernoulli", "slim"])
 def test_the_history_is_what_probe_and_the_algorithm_say(name):
     built = of(name)
-    run = inspector.replay(built)
+    run = replayed(built)
     record = read(page(inspector.record(built, name, run)))
     history, arrays, at = record["history"], record["arrays"], run.decisions - 1
     probes, held = built.probe(run.history), {}
@@ -192,19 +196,19 @@ def test_the_history_is_what_probe_and_the_algorithm_say(name):
 
 
 def test_scores_of_the_sampling_form_are_those_whose_largest_was_played():
-    run = inspector.replay(of("sampling"))
+    run = replayed(of("sampling"))
     assert np.array_equal(run.true.argmax(axis=1)[:-1], run.history.actions)
     assert run.guarantee.of == "scores"
 
 
-def test_a_history_is_refused_where_the_certificate_speaks_of_lines():
-    with pytest.raises(ValueError, match="without nodes"):
-        inspector.replay(of("lines"))
+def test_a_history_is_refused_where_the_catalog_has_no_player():
+    with pytest.raises(ValueError, match="wanted an environment and a decoder in the row linucb"):
+        inspector.replay(of("agd"), replace(CATALOG["linucb"], decoder=None))
 
 
 def test_registers_after_some_layers_are_those_of_the_literal_layers():
     built = of("agd")
-    run = inspector.replay(built)
+    run = replayed(built)
     tokens = built.tokens.encode(run.history)
     stream, layers = torch.as_tensor(tokens), built.transformer.run()
     rows, done = built.tokens.states(run.history.steps)[run.decisions - 1], 0
@@ -235,7 +239,7 @@ def test_the_command_writes_a_page_and_json(tmp_path):
     assert record == json.loads(shown.stdout)
     assert record["spec"]["actions"] == 2
     with pytest.raises(ValueError, match=r"--dim, --actions, .*, got --states"):
-        build("linucb", {"states": 3})
+        build(CATALOG["linucb"], {"states": 3})
 
 
 def test_the_help_of_inspect_fits_a_small_screen():

@@ -14,7 +14,7 @@ from verify import algorithms
 from verify.histories.linear import recipes
 from verify.show import plots
 from verify.sweeps import rounding as numerics
-from verify.sweeps.grid import hard_histories
+from verify.sweeps.linucb import hard_histories
 
 SPEC = linucb.Spec(dim=2, actions=3, horizon=40, solver="newton")
 HISTORIES = hard_histories(SPEC)

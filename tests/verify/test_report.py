@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from constructions import files
 from constructions.showing import number, typeset
 from verify.audit import FIT, Report, Verdict
+from verify.catalog import CATALOG
 from verify.cli import commands as cli
 from verify.show import gallery, report
 from verify.show.bars import bar
@@ -250,7 +251,7 @@ def test_every_picture_of_the_gallery_is_small_and_can_be_drawn_again(tmp_path):
     pictures = gallery.PICTURE.findall(page.read_text(encoding="utf-8"))
     assert 6 <= len(pictures) <= 10
     for construction, figure in pictures:
-        assert construction in cli.CLAIMS
+        assert construction in CATALOG
         path = ROOT / "docs" / "gallery" / f"{construction}-{figure}.png"
         assert path.stat().st_size <= 150_000
         with Image.open(path) as image:
@@ -286,8 +287,8 @@ def test_a_saved_report_of_before_has_nothing_enclosed(tmp_path):
 
 
 def test_what_each_number_is_stands_once_in_the_terminal_and_once_on_the_page(tmp_path, monkeypatch):
-    for name in ("linucb", "thompson", "ucbvi"):
-        monkeypatch.setitem(cli.CLAIMS, name, lambda *_: made(*HOLDING))
+    for name in cli.AUDITED:
+        monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], claims=lambda *_: made(*HOLDING)))
     shown = " ".join(CliRunner().invoke(cli.app, ["verify", "all"]).stdout.split())
     assert shown.count(cli.RANKS) == 1
     text = " ".join(re.sub(r"<[^>]*>", "", published(tmp_path, *HOLDING)).split())

@@ -27,11 +27,13 @@ from verify.sweeps import grid as frontier
 from verify.sweeps import runner as sweeping
 from verify.sweeps.grid import Configuration
 from verify.theorems import linucb as stated
+from verify.theorems import thompson as stated_thompson
+from verify.theorems import thompson_whole
 
 SMALL = [
     Configuration(algorithm, solver, horizon, error, dim=2, actions=3)
-    for algorithm, solvers in frontier.SOLVERS.items()
-    for solver in solvers
+    for algorithm in frontier.SWEPT
+    for solver in frontier.solvers(algorithm)
     for horizon in (5, 10)
     for error in (1e-1, 1e-2)
 ]
@@ -210,7 +212,7 @@ def test_a_bad_address_is_one_clear_line(address, tmp_path, monkeypatch):
 
 def test_a_bad_address_on_the_command_line(tmp_path):
     words = ["weightwright", "sweep", "--quick", "--dask", "tcp://127.0.0.1:1", "--out", str(tmp_path)]
-    code = f"import sys; sys.argv = {words}; from verify import __main__, sweeping; sweeping.PATIENCE = 1; __main__.main()"
+    code = f"import sys; sys.argv = {words}; from verify import __main__; from verify.sweeps import runner; runner.PATIENCE = 1; __main__.main()"
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert shown.returncode == 2
@@ -351,10 +353,15 @@ def test_measured_errors_are_those_of_the_worst_history():
 
 
 def test_a_certificate_that_is_too_small_is_noticed(monkeypatch):
-    one, build = Configuration("linucb", "agd", 10, 1e-2, dim=2, actions=3), linucb.build
-    monkeypatch.setattr(linucb, "build", lambda spec: replace(build(spec), sealed_certificate=1e-3))
+    one, entry = Configuration("linucb", "agd", 10, 1e-2, dim=2, actions=3), frontier.CATALOG["linucb"]
+
+    def claiming(certificate):
+        build = lambda spec: replace(entry.build(spec), sealed_certificate=certificate)  # noqa: E731
+        monkeypatch.setitem(frontier.CATALOG, "linucb", replace(entry, build=build))
+
+    claiming(1e-3)
     assert frontier.evaluate(one)["holds"] is False
-    monkeypatch.setattr(linucb, "build", lambda spec: replace(build(spec), sealed_certificate=1.0))
+    claiming(1.0)
     assert frontier.evaluate(one)["holds"] is False  # more than was asked for
 
 
@@ -367,18 +374,18 @@ def test_the_theorems_layers_are_those_of_its_formulas():
     spec = thompson.Spec(5, 10, 200, 1e-3, form="sampling")
     vectors = 1e-3 / 2 / (np.sqrt(5) + 8)
     values = theorems.symbols(spec) | {"error_3": vectors}
-    formula = frontier.thompson_theorem.at_event(frontier.thompson_whole.STATED_LAYERS)
+    formula = stated_thompson.at_event(thompson_whole.STATED_LAYERS)
     assert posterior["layers"] == np.ceil(theorems.evaluate(formula, **values))
 
 
 def test_the_grid_has_every_solver_horizon_and_error_once():
     grid = frontier.configurations()
-    solvers = sum(len(each) for each in frontier.SOLVERS.values())
-    assert len({one.key for one in grid}) == len(grid) == solvers * 11 * 5
+    solvers = [solver for algorithm in frontier.SWEPT for solver in frontier.solvers(algorithm)]
+    assert len({one.key for one in grid}) == len(grid) == len(solvers) * 11 * 5
     assert {one.horizon for one in grid} >= {10, 100, 1000, 10**4, 10**5, 10**6}
     quick = frontier.configurations(quick=True)
     assert {one.key for one in quick} < {one.key for one in grid}
-    assert set(sum(frontier.ROUTES.values(), ())) == set(sum(frontier.SOLVERS.values(), ()))
+    assert set(sum(frontier.ROUTES.values(), ())) == set(solvers)
     for wrong in ({"algorithm": "ucbvi"}, {"solver": "pade"}):
         with pytest.raises(ValueError, match="wanted"):
             replace(grid[0], **wrong)

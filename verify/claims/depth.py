@@ -22,7 +22,7 @@ from verify import algorithms
 from verify.audit import Findings, Verdict, enclosed, measure, replayed
 from verify.histories.linear import Recipe, battery
 from verify.sweeps import rounding as numerics
-from verify.sweeps.grid import hard_histories
+from verify.sweeps.linucb import hard_histories
 from verify.sweeps.records import Record
 from verify.theorems import SIZES, Statement, evaluate, newton, symbols
 from verify.theorems import linucb as printed

@@ -1,7 +1,6 @@
 """The command weightwright certify: how far a construction is from its algorithm on saved histories, enclosed in balls."""
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,40 +9,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from constructions import files, linucb, load, saving, thompson, ucbvi
+from constructions import files, load
 from constructions.construction import Construction
-from constructions.history import BanditHistory, EpisodeHistory, load_history
+from constructions.history import load_history
 from constructions.showing import number
-from verify import algorithms
 from verify.balls import enclose
-from verify.claims import bernoulli as bernoulli_claims
-from verify.claims import linucb as linucb_claims
-from verify.claims import thompson as thompson_claims
-from verify.claims import ucbvi as ucbvi_claims
+from verify.catalog import CATALOG, entry_of, named
 from verify.cli.models import Json, out_folder
-
-MAIN: Mapping[str, tuple[Callable[[Any], Construction], Any]] = {
-    "linucb": (linucb.build, linucb_claims.MAIN),
-    "thompson": (thompson.build, thompson_claims.TWO),
-    "bernoulli": (thompson.build, bernoulli_claims.MAIN),
-    "ucbvi": (ucbvi.build, ucbvi_claims.MAIN),
-}
-"""What a name stands for: who builds it, and the main specification of its report."""
-
-TRUTHS = {
-    "linucb.Spec": (algorithms.linucb, BanditHistory),
-    "thompson.Spec": (algorithms.thompson, BanditHistory),
-    "thompson.BernoulliSpec": (algorithms.bernoulli_thompson, BanditHistory),
-    "ucbvi.Spec": (algorithms.ucbvi, EpisodeHistory),
-}
-"""The algorithm that a kind of construction carries out, and what it has seen."""
 
 
 def certify(
     histories: Annotated[list[Path], typer.Argument(metavar="HISTORY…", help="Files by history.save.")],
-    of: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="linucb, thompson, bernoulli, ucbvi, or by built.save.")
-    ],
+    of: Annotated[str, typer.Option(metavar="NAME|FILE", help=f"{', '.join(CATALOG)}, or by built.save.")],
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The last N decisions; all if left out.")
     ] = None,
@@ -76,12 +53,9 @@ def construction(name: str) -> Construction:
     Raises:
         ValueError: if it is neither.
     """
-    if name in MAIN:
-        build, spec = MAIN[name]
-        return build(spec)
-    if not Path(name).exists():
-        raise ValueError(f"--of: wanted one of {', '.join(MAIN)} or a file, got {name}")
-    return load(name)
+    if Path(name).suffix == ".safetensors":
+        return load(name)
+    return (entry := named(name)).build(entry.main)
 
 
 def enclosed(built: Construction, path: Path, last: int | None) -> dict[str, Any]:
@@ -90,12 +64,11 @@ def enclosed(built: Construction, path: Path, last: int | None) -> dict[str, Any
     Raises:
         ValueError: if the file holds no history, or one of another kind or not admissible.
     """
-    truth, wanted = TRUTHS[saving.kind(built.spec)]
-    history = load_history(path)
-    if not isinstance(history, wanted):
-        raise ValueError(f"{path}: wanted {wanted.__name__}, got {type(history).__name__}")
+    entry, history = entry_of(built.spec), load_history(path)
+    if not isinstance(history, entry.seen):
+        raise ValueError(f"{path}: wanted {entry.seen.__name__}, got {type(history).__name__}")
     steps = range(max(0, history.steps - (last or history.steps)), history.steps)
-    found = enclose(built, truth, history, steps)
+    found = enclose(built, entry.balls or entry.truth, history, steps)
     stated = getattr(built.spec, "error", 0.0)  # of UCB-VI the theorem says: no error at all
     return {"file": str(path), "steps": len(steps), "stated": stated} | found.record()
 

@@ -7,9 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -24,9 +23,7 @@ from constructions import __version__, files
 from constructions.showing import number
 from verify import errata as errata_module
 from verify.audit import Report
-from verify.claims import linucb as linucb_claims
-from verify.claims import thompson as thompson_claims
-from verify.claims import ucbvi as ucbvi_claims
+from verify.catalog import CATALOG
 from verify.cli import certification as cli_certify
 from verify.cli import inspection as cli_inspect
 from verify.cli import models as cli_models
@@ -46,13 +43,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-CLAIMS = {
-    "linucb": linucb_claims.report,
-    "thompson": thompson_claims.report,
-    "ucbvi": ucbvi_claims.report,
-}
-
-
 RANKS = (
     "measured: sampled, in float64 where no other arithmetic is named; enclosed: in balls, on the worst history found; "
     "certified: for every admissible history, in exact arithmetic, rounded outwards; stated: a formula"
@@ -60,21 +50,8 @@ RANKS = (
 """What each number is, once."""
 
 
-class Construction(StrEnum):
-    """What can be audited."""
-
-    linucb = "linucb"
-    thompson = "thompson"
-    ucbvi = "ucbvi"
-    all = "all"
-
-
-class Swept(StrEnum):
-    """What can be swept."""
-
-    linucb = "linucb"
-    thompson = "thompson"
-    all = "all"
+AUDITED = [entry.name for entry in CATALOG.values() if entry.claims]
+"""What has claims."""
 
 
 def _version(asked: bool) -> bool:
@@ -95,7 +72,9 @@ def _begin(
 
 @app.command(epilog="Example: weightwright verify linucb --out reports")
 def verify(
-    construction: Annotated[Construction, typer.Argument(help="What to audit.")] = Construction.all,
+    construction: Annotated[
+        str, typer.Argument(metavar="|".join((*AUDITED, "all")), help="What to audit.")
+    ] = "all",
     as_json: Json = False,
     out: Annotated[Path | None, out_folder("the report: page, JSON, figures")] = None,
     histories: Annotated[
@@ -110,11 +89,11 @@ def verify(
     A table here, one page in --out; exit status 1 if any claim fails.
     """
     console, progress = Console(), Console(stderr=True)
-    chosen = CLAIMS if construction.value == "all" else {construction.value: CLAIMS[construction.value]}
+    chosen = among("construction", construction, AUDITED)
     reports = {}
     with progress.status("starting") as status:
-        for name, claims in chosen.items():
-            start = time.perf_counter()
+        for name in chosen:
+            start, claims = time.perf_counter(), CATALOG[name].found("claims")
             report = claims(histories, mutants, lambda what, name=name: status.update(f"{name}: {what}"))
             command = f"weightwright verify {name} --histories {histories} --mutants {mutants} --out reports"
             reports[name] = replace(report, made=made(time.perf_counter() - start, command))
@@ -134,6 +113,17 @@ def verify(
         console.print(RANKS, style="dim")
     if not all(report.holds for report in reports.values()):
         raise typer.Exit(1)
+
+
+def among(what: str, name: str, known: Sequence[str]) -> Sequence[str]:
+    """One of these, or all of them.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if name not in (*known, "all"):
+        raise ValueError(f"{what}: wanted one of {', '.join((*known, 'all'))}, got {name}")
+    return known if name == "all" else [name]
 
 
 def tables(report: Report) -> list[Table]:
@@ -237,7 +227,9 @@ def sweep(
     workers: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="Processes on this machine.")
     ] = os.cpu_count() or 1,
-    algorithm: Annotated[Swept, typer.Option(help="What to sweep.")] = Swept.all,
+    algorithm: Annotated[
+        str, typer.Option(metavar="|".join((*frontier.SWEPT, "all")), help="What to sweep.")
+    ] = "all",
     quick: Annotated[bool, typer.Option("--quick", help="Four horizons, one error.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -245,7 +237,7 @@ def sweep(
 
     Writes results.jsonl, records.json and figures; goes on where it was killed. Exit status 1 if a configuration fails.
     """
-    names = [name for name in frontier.SOLVERS if algorithm.value in (name, "all")]
+    names = among("algorithm", algorithm, frontier.SWEPT)
     tasks = [(one.key, one) for one in frontier.configurations(names, quick)]
     run = sweeping.in_processes(workers) if dask is None else sweeping.on_cluster(dask)
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:

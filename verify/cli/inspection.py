@@ -1,11 +1,11 @@
 """The command weightwright inspect: what stands in a construction, in the terminal, as JSON or as a page."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -13,64 +13,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from constructions import files, linucb, thompson, ucbvi
+from constructions import files
 from constructions.construction import Construction
 from constructions.showing import number
 from verify import inspector
+from verify.catalog import CATALOG, Entry, named
 from verify.inspector.anatomy import Family, View, lemma, span
 
-
-class Inspected(StrEnum):
-    """What can be inspected."""
-
-    linucb = "linucb"
-    thompson = "thompson"
-    bernoulli = "bernoulli"
-    ucbvi = "ucbvi"
-
-
-class Kind(NamedTuple):
-    """A construction: what it is called, who builds it from what, and the spec if nothing else is asked for."""
-
-    title: str
-    build: Callable[[Any], Construction]
-    spec: Callable[..., Any]
-    defaults: dict[str, Any]
-
-
-SMALL = {"states": 3, "actions": 3, "horizon": 3, "episodes": 8, "form": "theorem", "exploration": 0.03}
-"""UCB-VI's bonus is made small, as it leaves a short run's policy uniform."""
-
-KINDS = {
-    "linucb": Kind(
-        "Soft LinUCB",
-        linucb.build,
-        linucb.Spec,
-        {"dim": 5, "actions": 10, "horizon": 200, "error": 1e-3, "solver": "agd"},
-    ),
-    "thompson": Kind(
-        "Thompson sampling",
-        thompson.build,
-        thompson.Spec,
-        {"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
-    ),
-    "bernoulli": Kind(
-        "Thompson sampling for Bernoulli arms",
-        thompson.build,
-        thompson.BernoulliSpec,
-        {"actions": 5, "horizon": 50, "error": 0.01},
-    ),
-    "ucbvi": Kind("Soft UCB-VI", ucbvi.build, ucbvi.Spec, SMALL),
-}
+OPTIONS = ("dim", "actions", "horizon", "error", "solver", "states", "episodes", "form", "exploration")
+"""Fields of specifications that have an option."""
 
 LARGEST = 1_000_000
 """So many stored weights at most go into a page: some ten megabytes."""
 
 
 def inspect(
-    construction: Annotated[
-        Inspected, typer.Argument(metavar="linucb|thompson|bernoulli|ucbvi", hidden=True)
-    ],
+    construction: Annotated[str, typer.Argument(metavar="|".join(CATALOG), hidden=True)],
     dim: Annotated[int | None, typer.Option(help="d (5).")] = None,
     actions: Annotated[int | None, typer.Option(help="A (10; thompson 2; bernoulli 5; ucbvi 3).")] = None,
     horizon: Annotated[int | None, typer.Option(help="T (200; bernoulli 50); ucbvi: H (3).")] = None,
@@ -87,45 +45,45 @@ def inspect(
     ] = None,
 ) -> None:
     """Layers, heads, registers and weights, and what each is for."""
-    asked = {"dim": dim, "actions": actions, "horizon": horizon, "error": error, "solver": solver}
-    asked |= {"states": states, "episodes": episodes, "form": form, "exploration": exploration}
-    name, console = construction.value, Console(stderr=True)
+    values = (dim, actions, horizon, error, solver, states, episodes, form, exploration)
+    asked = {option: value for option, value in zip(OPTIONS, values, strict=True) if value is not None}
+    entry, console = named(construction), Console(stderr=True)
+    name = entry.name
     page = _file(out or Path("reports/inspect"), name)
     if html or out is not None:
         files.placed(page)
     with console.status(f"{name}: building"):
-        built = build(name, {key: value for key, value in asked.items() if value is not None})
+        built = build(entry, asked)
         wanted = html or as_json or out is not None
-        found = _record(built, KINDS[name].title) if wanted else {}
+        found = _record(built, entry) if wanted else {}
     if html or out is not None:
         files.write(page, inspector.page(found))
         console.print(f"page: {page}")
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     elif not wanted:
-        Console().print(*tables(built, KINDS[name].title))
+        Console().print(*tables(built, entry.title))
 
 
-def _record(built: Construction, title: str) -> dict[str, Any]:
+def _record(built: Construction, entry: Entry) -> dict[str, Any]:
     """All there is to know, of constructions that a page can hold."""
     if (stored := built.size().stored) > LARGEST:
         raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
-    return inspector.record(built, title, inspector.replay(built))
+    return inspector.record(built, entry.title, inspector.replay(built, entry))
 
 
-def build(name: str, asked: dict[str, Any]) -> Construction:
-    """The construction of a name, with its defaults where nothing is asked for.
+def build(entry: Entry, asked: dict[str, Any]) -> Construction:
+    """The construction of a row, by its example where nothing else is asked for.
 
     Raises:
         ValueError: for an option that this construction does not have, or a value that it cannot be built for.
     """
-    kind = KINDS[name]
-    known = kind.defaults | ({"exploration": 1.0} if name == "linucb" else {})
+    known = [field.name for field in fields(entry.spec)]
     for option in asked:
         if option not in known:
-            wanted = ", ".join(f"--{one}" for one in known)
-            raise ValueError(f"{name}: wanted options of {wanted}, got --{option}")
-    return kind.build(kind.spec(**(kind.defaults | asked)))
+            wanted = ", ".join(f"--{one}" for one in OPTIONS if one in known)
+            raise ValueError(f"{entry.name}: wanted options of {wanted}, got --{option}")
+    return entry.build(entry.spec(**{**entry.example, **asked}))
 
 
 def _file(out: Path, name: str) -> Path:

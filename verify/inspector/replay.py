@@ -8,19 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction, Probe
-from constructions.history import BanditHistory
+from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
 from constructions.parts.guarantee import Guarantee
 from constructions.transformer import Layer, Transformer
-from verify import algorithms
-from verify.environments import (
-    bernoulli_bandit,
-    gaussian_linear_bandit,
-    paper_linear_bandit,
-    random_mdp,
-)
+from verify.catalog import Entry
 from verify.play.episodes import play
 from verify.play.rollout import rollout
 
@@ -60,44 +53,31 @@ class Replay:
         return self.guarantee.errors(self.true, self.built)
 
 
-def example(built: Construction, seed: int = 0) -> tuple[History, str]:
+def example(built: Construction, entry: Entry, seed: int = 0) -> tuple[History, str]:
     """A history of full length and where it comes from: the true algorithm plays a problem within the norm bounds.
 
     Raises:
-        ValueError: for constructions that no true algorithm of ours plays without more ado.
+        ValueError: if the catalog's row has no problem or no player.
     """
+    if entry.environment is None or entry.decoder is None:
+        raise ValueError(f"history: wanted an environment and a decoder in the row {entry.name}, got none")
     spec: Any = built.spec
     problem, player, chance = np.random.default_rng(seed).spawn(3)
-    if isinstance(spec, ucbvi.Spec):
-        mdp = random_mdp(problem, spec.states, spec.actions, spec.horizon)
-        run = play(mdp, algorithms.ucbvi_decoder(built.spec), chance, spec.episodes)
-        return run.history, f"UCB-VI on a random decision process, seed {seed}"
-    if isinstance(spec, thompson.BernoulliSpec):
-        bernoulli = bernoulli_bandit(problem, spec.actions, spec.horizon)
-        decoder: Any = algorithms.bernoulli_thompson_decoder(spec, player)
-        history = rollout(bernoulli, decoder, chance).history
-        return history, f"Thompson sampling on a Bernoulli bandit, seed {seed}"
-    sizes = {
-        name: getattr(spec, name) for name in ("dim", "actions", "horizon", "action_norm", "noise_bound")
-    }
-    if isinstance(spec, linucb.Spec):
-        history = rollout(paper_linear_bandit(problem, **sizes), algorithms.decoder(spec), chance).history
-        return history, f"LinUCB on the paper's linear bandit, seed {seed}"
-    if not isinstance(spec, thompson.Spec) or spec.lines:
-        raise ValueError(f"history: wanted LinUCB, UCB-VI or Thompson sampling without nodes, got {spec}")
-    for name in ("prior_variance", "noise_variance", "separation", "weight_norm"):
-        sizes[name] = getattr(spec, name)
-    draws = deepcopy(player).standard_normal((spec.horizon, spec.dim))  # those which the decoder will draw
-    decoder = algorithms.thompson_decoder(spec, player)
-    history = rollout(gaussian_linear_bandit(problem, **sizes), decoder, chance).history
-    if spec.form == "sampling":
-        history = BanditHistory(history.contexts, history.actions, history.rewards, draws)
-    return history, f"Thompson sampling on a Gaussian linear bandit, seed {seed}"
+    draws = deepcopy(player)  # those which the decoder will draw
+    stage, decoder = entry.environment(spec, problem), entry.decoder(spec, player)
+    if entry.seen is EpisodeHistory:
+        history = play(stage, decoder, chance, spec.episodes).history
+    else:
+        history = rollout(stage, decoder, chance).history
+        if built.guarantee.of == "scores":
+            drawn = draws.standard_normal((spec.horizon, spec.dim))
+            history = BanditHistory(history.contexts, history.actions, history.rewards, drawn)
+    return history, f"{entry.played}, seed {seed}"
 
 
-def replay(built: Construction, seed: int = 0) -> Replay:
-    """Run an example history and take down the registers on the way."""
-    history, setting = example(built, seed)
+def replay(built: Construction, entry: Entry, seed: int = 0) -> Replay:
+    """Run an example history of a catalog's row and take down the registers on the way."""
+    history, setting = example(built, entry, seed)
     decisions = spread(history.steps) - 1
     points = _points(built)
     output = built.outputs([history])[0]
@@ -112,22 +92,9 @@ def replay(built: Construction, seed: int = 0) -> Replay:
         tuple(held),
         tuple(built.probe(history, output)),
         built.said(output),
-        _true(built.spec, history),
+        entry.truth(built.spec, history),
         built.guarantee,
     )
-
-
-def _true(spec: Any, history: Any) -> Float[np.ndarray, "steps arms"]:
-    """What the algorithm itself says."""
-    if isinstance(spec, thompson.Spec):
-        says = algorithms.thompson if spec.form == "policy" else algorithms.thompson_scores
-        return says(spec, history)
-    kinds: dict[type, Any] = {
-        linucb.Spec: algorithms.linucb,
-        ucbvi.Spec: algorithms.ucbvi,
-        thompson.BernoulliSpec: algorithms.bernoulli_thompson,
-    }
-    return kinds[type(spec)](spec, history)
 
 
 def spread(last: int) -> Int[np.ndarray, " numbers"]:

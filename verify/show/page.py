@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from constructions.showing import typeset
 from verify.audit import ORDER_WINDOW, Report, Verdict
+from verify.catalog import CATALOG
 from verify.errata.entry import KINDS
 from verify.show.bars import bar
-from verify.show.page_words import CAPTIONS, LEGENDS, WORDS, Words
+from verify.show.page_words import CAPTIONS, LEGENDS
 
 FRAME = Path(__file__).with_name("page.html")
 SHOWN = 5
@@ -27,6 +29,14 @@ SIZES = {
     "hidden": "neurons",
     "norm": "as the norm |||θ|||",
 }
+
+
+class Words(NamedTuple):
+    """About one construction: a short name, its claim in a sentence, and where to find it."""
+
+    short: str
+    claim: str
+    code: str
 
 
 def page(
@@ -112,7 +122,9 @@ def _commands(reports: Mapping[str, Report]) -> str:
 
 
 def _words(name: str, report: Report) -> Words:
-    return WORDS.get(name, Words(report.title, "", ""))
+    """What the catalog says of a construction, or the title of its report."""
+    entry = CATALOG.get(name)
+    return Words(entry.short, entry.claim, entry.code) if entry else Words(report.title, "", "")
 
 
 def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:

@@ -1,45 +1,4 @@
-"""What the page says in words: what each construction claims, where it stands in the code, what each figure shows."""
-
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Words:
-    """About one construction: a short name, its claim in a sentence, and where to find it."""
-
-    short: str
-    claim: str
-    code: str
-
-
-WORDS = {
-    "linucb": Words(
-        "LinUCB",
-        "A transformer with ReLU attention plays soft LinUCB: given the contexts, actions and rewards so far,"
-        " its log-probabilities of all arms are within ε of the algorithm's, at every step, with O(√T) layers"
-        " up to logarithms (Theorem 8) and, by Newton's iteration, with O(log T) (ours).",
-        "Weights: constructions/linucb/ and constructions/primitives/. The theorem's formulas: "
-        "verify/theorems/linucb.py, lemmas.py, newton.py. The claims: verify/claims/linucb.py, depth.py. "
-        "Proofs of ours: docs/depth.md.",
-    ),
-    "thompson": Words(
-        "Thompson sampling",
-        "A transformer plays linear Thompson sampling: with two arms its log-probabilities are within ε of "
-        "the true ones; with more it integrates the posterior along fixed lines, or takes the draw as input "
-        "and plays the same action (Theorem 10). For Bernoulli arms a construction of ours is certified for "
-        "every arm.",
-        "Weights: constructions/thompson/. The theorem's formulas: verify/theorems/thompson.py, "
-        "thompson_whole.py. The claims: verify/claims/thompson.py, bernoulli.py, depth.py.",
-    ),
-    "ucbvi": Words(
-        "UCB-VI",
-        "A transformer plays soft UCB-VI on tabular episodes without any error in exact arithmetic (Theorem "
-        "12, repaired); two smaller forms of ours, slim and narrow, do the same with fewer registers and "
-        "heads.",
-        "Weights: constructions/ucbvi/, its slim.py and narrow.py with their proofs. The theorem's formulas: "
-        "verify/theorems/ucbvi.py. Rational arithmetic: verify/audit/exact.py. The claims: verify/claims/ucbvi.py.",
-    ),
-}
+"""What the page says of each figure."""
 
 CAPTIONS = {
     "linucb": {

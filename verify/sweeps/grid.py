@@ -9,30 +9,19 @@ those of "chebyshev" are not tied, and are built while they are few.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
-from constructions import checks, linucb, thompson
+from constructions import checks
 from constructions.construction import Construction
-from constructions.history import BanditHistory
-from constructions.thompson import sampling
-from constructions.thompson import spec as thompson_spec
-from verify import algorithms, theorems
-from verify.sweeps import linucb as sweeps
-from verify.sweeps.records import curve, panel
-from verify.theorems import linucb as linucb_theorem
-from verify.theorems import thompson as thompson_theorem
-from verify.theorems import thompson_whole
+from verify.catalog import CATALOG, Entry
+from verify.sweeps.linucb import hard_histories
+from verify.sweeps.records import Grid, Record, curve, panel
 
-Record = dict[str, Any]
-
-SOLVERS = {
-    "linucb": ("theorem", *get_args(linucb.Solver)),
-    "thompson": ("theorem", *get_args(thompson_spec.Solver)),
-}
-"""By algorithm; Thompson sampling in its sampling form."""
+SWEPT = tuple(entry.name for entry in CATALOG.values() if entry.grid)
+"""The constructions that are swept; Thompson sampling in its sampling form."""
 ROUTES = {
     "theorem": ("theorem",),
     "repaired": ("gd", "agd", "pade"),
@@ -78,8 +67,8 @@ class Configuration:
     """One point of the grid.
 
     Attributes:
-        algorithm: "linucb" or "thompson".
-        solver: one of SOLVERS[algorithm].
+        algorithm: one of SWEPT.
+        solver: one of `solvers(algorithm)`.
         horizon: T.
         error: ε, on log-probabilities for LinUCB, on the sampled scores for Thompson sampling.
         dim: d.
@@ -97,8 +86,8 @@ class Configuration:
     actions: int = 10
 
     def __post_init__(self):
-        checks.choice("algorithm", self.algorithm, tuple(SOLVERS))
-        checks.choice("solver", self.solver, SOLVERS[self.algorithm])
+        checks.choice("algorithm", self.algorithm, SWEPT)
+        checks.choice("solver", self.solver, solvers(self.algorithm))
 
     @property
     def key(self) -> str:
@@ -116,16 +105,23 @@ class Configuration:
         """Whether layers are those of the paper's proof or the least certified ones."""
         return "stated" if self.solver == "theorem" else "certified"
 
-    def spec(self) -> linucb.Spec | thompson.Spec:
+    @property
+    def grid(self) -> Grid:
+        """How its algorithm is swept."""
+        return CATALOG[self.algorithm].found("grid")
+
+    def spec(self) -> Any:
         """What is built; for "theorem", what its formulas are taken at."""
         common = {name: getattr(self, name) for name in ("dim", "actions", "horizon", "error")}
-        common |= {} if self.solver == "theorem" else {"solver": self.solver}
-        return (
-            linucb.Spec(**common) if self.algorithm == "linucb" else thompson.Spec(**common, form="sampling")
-        )
+        return self.grid.spec(**common, **({} if self.solver == "theorem" else {"solver": self.solver}))
 
 
-def configurations(algorithms: Sequence[str] = tuple(SOLVERS), quick: bool = False) -> list[Configuration]:
+def solvers(algorithm: str) -> tuple[str, ...]:
+    """What the paper's proof asks for, and every way to build it."""
+    return "theorem", *CATALOG[algorithm].found("grid").solvers
+
+
+def configurations(algorithms: Sequence[str] = SWEPT, quick: bool = False) -> list[Configuration]:
     """The grid, cheapest first: T = 10 … 10⁶ in half decades, ε = 10⁻² … 10⁻⁶; `quick`: decades to 10⁴, ε = 10⁻³.
 
     >>> len(configurations(["linucb"], quick=True)), len(configurations(["linucb"]))
@@ -137,7 +133,7 @@ def configurations(algorithms: Sequence[str] = tuple(SOLVERS), quick: bool = Fal
         for horizon in horizons
         for error in errors
         for algorithm in algorithms
-        for solver in SOLVERS[algorithm]
+        for solver in solvers(algorithm)
     ]
 
 
@@ -151,103 +147,45 @@ def evaluate(configuration: Configuration) -> Record:
     torch.set_num_threads(1)  # workers are many, layers are small
     record = asdict(configuration) | {"depth": configuration.depth}
     if configuration.solver == "theorem":
-        return record | _theorem(configuration)
-    spec = configuration.spec()
-    if configuration.solver == "chebyshev" and (layers := _planned(spec)) > MOST_STORED:
+        return record | _theorem(configuration.grid, configuration.spec())
+    entry, spec = CATALOG[configuration.algorithm], configuration.spec()
+    if configuration.solver == "chebyshev" and (layers := configuration.grid.planned(spec)) > MOST_STORED:
         unknown = dict.fromkeys(("heads", *UNKNOWN))
         note = f"layers by the plan, as those that are not tied are built up to {MOST_STORED:,}"
         return record | {"layers": layers, **unknown, "histories": 0, "holds": None, "note": note}
-    built = linucb.build(spec) if isinstance(spec, linucb.Spec) else thompson.build(spec)
-    size, bound = built.size(), built.blocks[-1].promise.total
+    built = entry.build(spec)
+    size = built.size()
     sizes = {
         name: int(getattr(size, name)) for name in ("layers", "heads", "width", "hidden", "stored", "dense")
     }
-    certificate, rounding = float(built.certificate), float(_gain(configuration) * bound.rounding)
+    certificate, rounding = float(built.certificate), float(built.rounding)
     record |= sizes | {"certificate": certificate, "rounding": rounding}
     if configuration.horizon > LONGEST or size.layers * configuration.horizon > MOST_WORK:
         note = f"measured for T ≤ {LONGEST} and layers × T ≤ {MOST_WORK:.0e} only"
         return record | {"measured": None, "histories": 0, "holds": None, "note": note}
-    measured, histories = _measured(configuration, built)
+    measured, histories = _measured(entry, built)
     holds = measured <= certificate + rounding <= configuration.error + rounding
     return record | {"measured": measured, "histories": histories, "holds": holds, "note": ""}
-
-
-def _gain(configuration: Configuration) -> int:
-    """From logits to what is certified: log-probabilities, or the logits themselves."""
-    return 2 if configuration.algorithm == "linucb" else 1
 
 
 UNKNOWN = ("width", "hidden", "stored", "dense", "certificate", "rounding", "measured")
 """Fields of what is not built."""
 
 
-def _planned(spec: linucb.Spec | thompson.Spec) -> int:
-    """Layers of a descent at its least certified depth."""
-    if isinstance(spec, linucb.Spec):
-        return sum(depth for depth, *_ in linucb.plan(spec).loops) + 2
-    return sampling.plan(spec).depth + 2  # type: ignore[union-attr]  # Newton has steps instead
-
-
-def _theorem(configuration: Configuration) -> Record:
+def _theorem(grid: Grid, spec: Any) -> Record:
     """Layers and heads as the paper's proof states them."""
-    spec = configuration.spec()
-    if isinstance(spec, linucb.Spec):
-        formulas = [linucb_theorem.THEOREM_8_EXPLICIT.size[name] for name in ("layers", "heads")]
-        values, note = theorems.symbols(spec), "Theorem 8 and its proof; nothing built"
-    else:
-        formulas = [
-            thompson_theorem.at_event(formula)
-            for formula in (thompson_whole.STATED_LAYERS, thompson_whole.STATED_HEADS)
-        ]
-        vectors = float(spec.error or 0) / (2 * sampling.draw_norm(spec))  # half of ε at the largest draw
-        values, note = (
-            theorems.symbols(spec) | {"error_3": vectors},
-            "Theorem 10, proof; nothing built",
-        )
-    layers, heads = (math.ceil(theorems.evaluate(formula, **values)) for formula in formulas)
-    return {
-        "layers": layers,
-        "heads": heads,
-        **dict.fromkeys(UNKNOWN),
-        "histories": 0,
-        "holds": None,
-        "note": note,
-    }
+    layers, heads = map(math.ceil, grid.stated(spec))
+    unknown = dict.fromkeys(UNKNOWN)
+    note = f"{grid.source}; nothing built"
+    return {"layers": layers, "heads": heads, **unknown, "histories": 0, "holds": None, "note": note}
 
 
-def _measured(configuration: Configuration, built: Construction) -> tuple[float, int]:
+def _measured(entry: Entry, built: Construction) -> tuple[float, int]:
     """The worst error on histories that are hard for descent, and how many they were."""
-    spec, place = built.spec, built.tokens.stream["logits"].slice
-    histories = hard_histories(spec)
-    outputs = built.outputs(histories, logits_only=True)
-    if configuration.algorithm == "linucb":
-        found, true = built.policy(outputs), [algorithms.linucb(spec, one) for one in histories]
-    else:
-        found, true = outputs[..., place], [algorithms.thompson_scores(spec, one) for one in histories]
-    return float(np.abs(found - np.stack(true)).max()), len(histories)
-
-
-def hard_histories(spec: linucb.Spec | thompson.Spec) -> list[BanditHistory]:
-    """Some of `sweeps.adversarial_histories`, with arms that are never played near ± the direction that descent is slow in.
-
-    For Thompson sampling with draws in random directions, nearly as large as any that is admitted.
-    """
-    names = ("dim", "actions", "horizon", "ridge", "action_norm", "weight_norm", "noise_bound")
-    plain = sweeps.adversarial_histories(linucb.Spec(**{name: getattr(spec, name) for name in names}))
-    generator = np.random.default_rng(0)
-    others = 0.1 * generator.normal(size=(spec.actions - 1, spec.dim))
-    others[:, min(1, spec.dim - 1)] += (-1.0) ** np.arange(spec.actions - 1)
-    others *= (1 - 1e-9) * spec.action_norm[1] / np.linalg.norm(others, axis=1, keepdims=True)
-    draws = generator.normal(size=(spec.horizon, spec.dim))
-    if isinstance(spec, thompson.Spec):
-        draws *= (1 - 1e-9) * sampling.draw_norm(spec) / np.linalg.norm(draws, axis=1, keepdims=True)
-    found = []
-    for one in plain[1::4]:
-        contexts = one.contexts.copy()
-        contexts[:, 1:] = others
-        drawn = draws if isinstance(spec, thompson.Spec) else None
-        found.append(BanditHistory(contexts, one.actions, one.rewards, drawn))
-    return found
+    histories = hard_histories(built.spec)
+    found = built.said(built.outputs(histories, logits_only=True))
+    true = np.stack([entry.truth(built.spec, one) for one in histories])
+    return float(built.guarantee.errors(true, found).max()), len(histories)
 
 
 def layers_by_horizon(records: Iterable[Record], error: float = TABLE_ERROR) -> list[Record]:

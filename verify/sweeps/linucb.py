@@ -3,21 +3,22 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import sympy
 import torch
 
-from constructions import linucb
+from constructions import linucb, thompson
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import reward_bound
 from constructions.parts.assemble import assemble
 from constructions.parts.stream import Stream
 from constructions.primitives import descent, interpolation
+from constructions.thompson import sampling
 from verify import algorithms, audit, theorems
 from verify.play.rollout import Environment, SideBySide, rollouts
-from verify.sweeps.records import Record, fit_power, side_by_side
+from verify.sweeps.records import Grid, Record, fit_power, side_by_side
 from verify.theorems import lemmas, symbols
 from verify.theorems import linucb as stated
 
@@ -42,6 +43,28 @@ def adversarial_histories(spec: linucb.Spec) -> list[BanditHistory]:
         runs.append(rows)
     arms, rewards = np.zeros(steps - 1, int), np.full(steps - 1, reward_bound(spec))
     return [BanditHistory(np.repeat(rows[:, None], spec.actions, axis=1), arms, rewards) for rows in runs]
+
+
+def hard_histories(spec: Any) -> list[BanditHistory]:
+    """Some of `adversarial_histories`, with arms that are never played near ± the direction that descent is slow in.
+
+    For Thompson sampling with draws in random directions, nearly as large as any that is admitted.
+    """
+    names = ("dim", "actions", "horizon", "ridge", "action_norm", "weight_norm", "noise_bound")
+    plain = adversarial_histories(linucb.Spec(**{name: getattr(spec, name) for name in names}))
+    generator = np.random.default_rng(0)
+    others = 0.1 * generator.normal(size=(spec.actions - 1, spec.dim))
+    others[:, min(1, spec.dim - 1)] += (-1.0) ** np.arange(spec.actions - 1)
+    others *= (1 - 1e-9) * spec.action_norm[1] / np.linalg.norm(others, axis=1, keepdims=True)
+    draws = generator.normal(size=(spec.horizon, spec.dim))
+    if drawn := isinstance(spec, thompson.Spec):
+        draws *= (1 - 1e-9) * sampling.draw_norm(spec) / np.linalg.norm(draws, axis=1, keepdims=True)
+    found = []
+    for one in plain[1::4]:
+        contexts = one.contexts.copy()
+        contexts[:, 1:] = others
+        found.append(BanditHistory(contexts, one.actions, one.rewards, draws if drawn else None))
+    return found
 
 
 def error_against_depth(
@@ -174,3 +197,19 @@ def _columns(names: Sequence[str], rows: Sequence[tuple]) -> dict[str, list]:
 def _record(kind: str, spec: linucb.Spec, **measures) -> Record:
     fields = {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(spec).items()}
     return {"kind": kind, "spec": fields, **measures}
+
+
+def _planned(spec: linucb.Spec) -> int:
+    """Layers of a descent at its least certified depth."""
+    return sum(depth for depth, *_ in linucb.plan(spec).loops) + 2
+
+
+def _counted(spec: linucb.Spec) -> tuple[float, float]:
+    """Layers and heads of Theorem 8."""
+    layers, heads = (
+        stated.THEOREM_8_EXPLICIT.evaluate(what, **symbols(spec)) for what in ("layers", "heads")
+    )
+    return layers, heads
+
+
+GRID = Grid(get_args(linucb.Solver), linucb.Spec, _planned, _counted, "Theorem 8 and its proof")

@@ -6,7 +6,7 @@ Where the paper states an order only, an exponent is fitted and the constant it 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,3 +91,22 @@ def panel(
     """A panel of named curves, for plots.curves."""
     places = {"x_label": labels[0], "y_label": labels[1], "x_scale": scales[0], "y_scale": scales[1]}
     return {"kind": "curves", "title": title, **places, "legend": legend, "curves": curves}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a construction is swept over horizons and errors (grid.py).
+
+    Attributes:
+        solvers: the ways to build it.
+        spec: from dim, actions, horizon, error and perhaps a solver to a specification.
+        planned: layers by the plan of a specification, nothing built.
+        stated: layers and heads as the paper's proof counts them.
+        source: where they are stated.
+    """
+
+    solvers: tuple[str, ...]
+    spec: Callable[..., Any]
+    planned: Callable[[Any], int]
+    stated: Callable[[Any], tuple[float, float]]
+    source: str

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -15,10 +16,11 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.inputs.ridge import largest_eigenvalue
 from constructions.primitives import rational
-from constructions.thompson import nodes, posterior
+from constructions.thompson import nodes, posterior, sampling
+from constructions.thompson.spec import Solver
 from verify import algorithms, environments, theorems
 from verify.play.rollout import SideBySide, rollouts
-from verify.sweeps.records import Record, curve, panel, side_by_side
+from verify.sweeps.records import Grid, Record, curve, panel, side_by_side
 from verify.theorems import symbols, thompson_whole
 from verify.theorems import thompson as stated
 
@@ -332,3 +334,22 @@ def picture(spec: thompson.Spec, steps: Sequence[int], seed: int = 0) -> list[Re
             }
         )
     return found
+
+
+def _planned(spec: thompson.Spec) -> int:
+    """Layers of a descent at its least certified depth."""
+    return sampling.plan(spec).depth + 2  # type: ignore[union-attr]  # Newton has steps instead
+
+
+def _counted(spec: thompson.Spec) -> tuple[float, float]:
+    """Layers and heads of Theorem 10, the vectors being held to half of ε at the largest draw."""
+    values = symbols(spec) | {"error_3": float(spec.error or 0) / (2 * sampling.draw_norm(spec))}
+    formulas = (thompson_whole.STATED_LAYERS, thompson_whole.STATED_HEADS)
+    layers, heads = (theorems.evaluate(stated.at_event(formula), **values) for formula in formulas)
+    return layers, heads
+
+
+GRID = Grid(
+    get_args(Solver), partial(thompson.Spec, form="sampling"), _planned, _counted, "Theorem 10, proof"
+)
+"""In the sampling form."""

@@ -1,0 +1,280 @@
+"""The catalog: one row for every construction, with all that the tools need to know of it.
+
+The command line, the inspector, sweeps, comparisons, reports and the laws in tests read it. A construction is added by its
+row; nothing else in the package lists them.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions import linucb, thompson, ucbvi
+from constructions.construction import Construction
+from constructions.history import BanditHistory, EpisodeHistory
+from constructions.inputs.bandits import History
+from constructions.thompson import nodes
+from verify import algorithms, environments
+from verify.audit import Strategies, Truth
+from verify.balls import BallTruth, counts, linear
+from verify.histories import bernoulli as bernoulli_histories
+from verify.histories import episodes as episode_histories
+from verify.histories import linear as linear_histories
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One construction.
+
+    Attributes:
+        name: what commands call it.
+        title: what it is, in a few words.
+        spec: the class of its specifications, a frozen dataclass.
+        build: from a specification to the construction.
+        truth: the true algorithm: from specification and history to what the certificate speaks of, shape (steps, actions).
+        histories: where the histories of a search come from.
+        seen: the class of its histories.
+        example: fields of the specification that stands for it where none is asked for.
+        main: the specification that its report is about, and that saved histories are held to; `example` if left out.
+        balls: the true algorithm in ball arithmetic, to enclose errors.
+        environment: from a specification and a generator to a problem within the bounds of the specification.
+        decoder: from a specification and a generator to the true algorithm, one decision at a time.
+        played: what `decoder` plays in `environment`, in words.
+        claims: its audit: from histories, mutants and progress to a Report; or where that is, as "module:function".
+        grid: how it is swept over horizons and errors; or where that is, as "module:name".
+        short: its name on pages.
+        claim: what it does and how well, in a sentence or two.
+        code: where to find its weights, formulas and claims.
+    """
+
+    name: str
+    title: str
+    spec: type
+    build: Callable[[Any], Construction]
+    truth: Truth
+    histories: Strategies
+    seen: type[History] = BanditHistory
+    example: Mapping[str, Any] = field(default_factory=dict)
+    main: Any = None
+    balls: BallTruth | None = None
+    environment: Callable[[Any, np.random.Generator], Any] | None = None
+    decoder: Callable[[Any, np.random.Generator], Any] | None = None
+    played: str = ""
+    claims: Callable[..., Any] | str | None = None
+    grid: Any = None
+    short: str = ""
+    claim: str = ""
+    code: str = ""
+
+    def __post_init__(self):
+        if self.main is None:
+            object.__setattr__(self, "main", self.spec(**self.example))
+
+    def found(self, what: str) -> Any:
+        """A field that may say where it is: the object itself. Modules are imported when they are asked for."""
+        value = getattr(self, what)
+        if not isinstance(value, str):
+            return value
+        module, _, name = value.partition(":")
+        return getattr(import_module(module), name)
+
+
+def line_policy(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
+    """Log of the mean over the spec's lines of the exact probabilities along them: what is certified of many arms."""
+    values, rule = algorithms.thompson_values(spec, history), nodes.Rule.of(spec)  # type: ignore[arg-type]
+    points = rule.nodes @ rule.basis.T
+    with np.errstate(divide="ignore"):
+        return np.log(algorithms.along_lines(values.whitened, values.mean, rule.direction, points))
+
+
+def thompson_truth(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
+    """The policy of Thompson sampling, or along its lines, or the scores of arms at the draws."""
+    forms = {
+        "sampling": algorithms.thompson_scores,
+        "policy": line_policy if spec.lines else algorithms.thompson,
+    }
+    return forms[spec.form](spec, history)
+
+
+def _fields(spec: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in names}
+
+
+BANDIT = ("dim", "actions", "horizon", "action_norm", "noise_bound")
+
+_ENTRIES = (
+    Entry(
+        "linucb",
+        "Soft LinUCB",
+        linucb.Spec,
+        linucb.build,
+        algorithms.linucb,
+        linear_histories,
+        example={"dim": 5, "actions": 10, "horizon": 200, "error": 1e-3, "solver": "agd"},
+        main=linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3),
+        balls=linear.linucb,
+        environment=lambda spec, chance: environments.paper_linear_bandit(chance, **_fields(spec, *BANDIT)),
+        decoder=lambda spec, chance: algorithms.decoder(spec),
+        played="LinUCB on the paper's linear bandit",
+        claims="verify.claims.linucb:report",
+        grid="verify.sweeps.linucb:GRID",
+        short="LinUCB",
+        claim=(
+            "A transformer with ReLU attention plays soft LinUCB: given the contexts, actions and rewards so far, its "
+            "log-probabilities of all arms are within ε of the algorithm's, at every step, with O(√T) layers up to "
+            "logarithms (Theorem 8) and, by Newton's iteration, with O(log T) (ours)."
+        ),
+        code=(
+            "Weights: constructions/linucb/ and constructions/primitives/. The theorem's formulas: "
+            "verify/theorems/linucb.py, lemmas.py, newton.py. The claims: verify/claims/linucb.py, depth.py. "
+            "Proofs of ours: docs/depth.md."
+        ),
+    ),
+    Entry(
+        "thompson",
+        "Thompson sampling",
+        thompson.Spec,
+        thompson.build,
+        thompson_truth,
+        linear_histories,
+        example={"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
+        main=thompson.Spec(dim=5, actions=2, horizon=50, error=1e-3),
+        balls=linear.thompson,
+        environment=lambda spec, chance: environments.gaussian_linear_bandit(
+            chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation", "weight_norm")
+        ),
+        decoder=algorithms.thompson_decoder,
+        played="Thompson sampling on a Gaussian linear bandit",
+        claims="verify.claims.thompson:report",
+        grid="verify.sweeps.thompson:GRID",
+        short="Thompson sampling",
+        claim=(
+            "A transformer plays linear Thompson sampling: with two arms its log-probabilities are within ε of the true "
+            "ones; with more it integrates the posterior along fixed lines, or takes the draw as input and plays the "
+            "same action (Theorem 10). For Bernoulli arms a construction of ours is certified for every arm."
+        ),
+        code=(
+            "Weights: constructions/thompson/. The theorem's formulas: verify/theorems/thompson.py, thompson_whole.py. "
+            "The claims: verify/claims/thompson.py, bernoulli.py, depth.py."
+        ),
+    ),
+    Entry(
+        "bernoulli",
+        "Thompson sampling for Bernoulli arms",
+        thompson.BernoulliSpec,
+        thompson.build,
+        algorithms.bernoulli_thompson,
+        bernoulli_histories,
+        example={"actions": 5, "horizon": 50, "error": 0.01},
+        main=thompson.BernoulliSpec(actions=5, horizon=200, error=0.01),
+        balls=counts.bernoulli_thompson,
+        environment=lambda spec, chance: environments.bernoulli_bandit(chance, spec.actions, spec.horizon),
+        decoder=algorithms.bernoulli_thompson_decoder,
+        played="Thompson sampling on a Bernoulli bandit",
+    ),
+    Entry(
+        "ucbvi",
+        "Soft UCB-VI",
+        ucbvi.Spec,
+        ucbvi.build,
+        algorithms.ucbvi,
+        episode_histories,
+        EpisodeHistory,
+        # the bonus is made small, as it leaves a short run's policy uniform
+        example={
+            "states": 3,
+            "actions": 3,
+            "horizon": 3,
+            "episodes": 8,
+            "form": "theorem",
+            "exploration": 0.03,
+        },
+        main=ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03),
+        balls=counts.ucbvi,
+        environment=lambda spec, chance: environments.random_mdp(
+            chance, spec.states, spec.actions, spec.horizon
+        ),
+        decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
+        played="UCB-VI on a random decision process",
+        claims="verify.claims.ucbvi:report",
+        short="UCB-VI",
+        claim=(
+            "A transformer plays soft UCB-VI on tabular episodes without any error in exact arithmetic (Theorem 12, "
+            "repaired); two smaller forms of ours, slim and narrow, do the same with fewer registers and heads."
+        ),
+        code=(
+            "Weights: constructions/ucbvi/, its slim.py and narrow.py with their proofs. The theorem's formulas: "
+            "verify/theorems/ucbvi.py. Rational arithmetic: verify/audit/exact.py. The claims: verify/claims/ucbvi.py."
+        ),
+    ),
+)
+
+CATALOG: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+"""Every construction by name."""
+
+
+def named(name: str) -> Entry:
+    """The row of a name: one of the catalog, an ENTRY of one's own as FILE.py or module:ENTRY, or of an installed package.
+
+    Packages tell theirs by the entry points `weightwright.constructions`.
+
+    Raises:
+        ValueError: if there is none.
+
+    >>> named("linucb").title
+    'Soft LinUCB'
+    """
+    if name in CATALOG:
+        return CATALOG[name]
+    installed = {point.name: point for point in entry_points(group="weightwright.constructions")}
+    if name in installed:
+        return _checked(name, installed[name].load())
+    path, _, word = name.partition(":")
+    if path.endswith(".py"):
+        return _checked(name, getattr(_file(Path(path)), word or "ENTRY", None))
+    if word and all(part.isidentifier() for part in path.split(".")):
+        try:
+            return _checked(name, getattr(import_module(path), word, None))
+        except ModuleNotFoundError as error:
+            raise ValueError(f"{name}: wanted a module that can be imported, got {error}") from error
+    wanted = ", ".join([*CATALOG, *installed])
+    raise ValueError(f"construction: wanted one of {wanted}, FILE.py or module:ENTRY, got {name}")
+
+
+def _file(path: Path) -> Any:
+    """A file as a module, under its own name, so that what it saves is found again."""
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ValueError(f"construction: wanted a file, got {path}")
+    if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", None) != str(path.resolve()):
+        raise ValueError(f"construction: wanted a file whose name is no module's, got {path}")
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _checked(name: str, found: Any) -> Entry:
+    if not isinstance(found, Entry):
+        raise ValueError(f"{name}: wanted an Entry, got {type(found).__name__}")
+    return found
+
+
+def entry_of(spec: Any) -> Entry:
+    """The row of a specification.
+
+    Raises:
+        ValueError: if it is of no class in the catalog.
+    """
+    for entry in CATALOG.values():
+        if isinstance(spec, entry.spec):
+            return entry
+    wanted = ", ".join(entry.spec.__module__ + "." + entry.spec.__name__ for entry in CATALOG.values())
+    raise ValueError(f"spec: wanted one of {wanted}, got {type(spec).__name__}")
