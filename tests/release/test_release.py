@@ -114,5 +114,5 @@ def test_it_works_from_where_it_is_installed(wheel, tmp_path):
     assert run(command, "--version") == f"weightwright {VERSION}\n"
     assert "verify" in run(command, "--help")
     assert '"confirmed": true' in run(command, "errata", "--json")
-    code = "from verify import train; print(train.load('dpt-bernoulli').recipe.actions)"
+    code = "from verify.training import train; print(train.load('dpt-bernoulli').recipe.actions)"
     assert run(python, "-c", code) == "5\n"

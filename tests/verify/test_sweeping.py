@@ -212,7 +212,8 @@ def test_a_bad_address_is_one_clear_line(address, tmp_path, monkeypatch):
 
 def test_a_bad_address_on_the_command_line(tmp_path):
     words = ["weightwright", "sweep", "--quick", "--dask", "tcp://127.0.0.1:1", "--out", str(tmp_path)]
-    code = f"import sys; sys.argv = {words}; from verify import __main__; from verify.sweeps import runner; runner.PATIENCE = 1; __main__.main()"
+    code = f"import sys; sys.argv = {words}; from verify.sweeps import runner; runner.PATIENCE = 1; "
+    code += "from verify import __main__; __main__.main()"
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert shown.returncode == 2
