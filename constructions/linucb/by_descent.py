@@ -35,13 +35,13 @@ from constructions.inputs.bandits import (
     reward_bound,
 )
 from constructions.inputs.ridge import largest_eigenvalue
+from constructions.language import Program, Value
 from constructions.linucb import widths
-from constructions.linucb.spec import Spec, clip_radius
+from constructions.linucb.spec import Spec, input_norms
 from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
-from constructions.parts.assemble import assemble
 from constructions.parts.block import Block
 from constructions.parts.stream import Stream
-from constructions.primitives import copying, descent, product
+from constructions.primitives import descent
 from constructions.rounding.outward import above, below, nearest
 
 
@@ -74,9 +74,9 @@ def estimator(spec: Spec, depth: int) -> Construction:
     """
     ahead = spec.dim * (spec.solver != "gd")
     stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=ahead)
-    block = _solve(spec, descent_method(spec), stream, "ridge", depth)
-    transformer = assemble(stream, BANDIT_INPUTS, [[block]], clip_radius(spec, (block,)))
-    return Construction(spec, BanditTokens(stream, spec), (block,), transformer, block.promise.total.error)
+    p = Program("Lemma approx_ridge", stream, BANDIT_INPUTS, 2 * spec.horizon)
+    [block] = p.then(_solve(spec, descent_method(spec), stream, "ridge", depth))
+    return p.construction(spec, BanditTokens(stream, spec), input_norms(spec), block.promise.total.error)
 
 
 def descent_method(spec: Spec) -> descent.Descent:
@@ -143,29 +143,32 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
 
 def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
-    dim, arms, accelerated = spec.dim, spec.actions, spec.solver != "gd"
-    stream = bandit_stream(
-        dim,
-        arms,
-        ridge=dim,
-        ridge_ahead=dim * accelerated,
-        inverse=dim * arms,
-        inverse_ahead=dim * arms * accelerated,
-        mean=arms,
-        square=arms,
-        width=arms,
-        **widths.registers(spec),
+    d, A, T, (low, high) = spec.dim, spec.actions, spec.horizon, admitted_norms(spec)
+    two, method = int(spec.solver != "gd"), descent_method(spec)  # accelerated: a register more
+    solved = {"ridge": d, "ridge_ahead": two * d, "inverse": d * A, "inverse_ahead": two * d * A}
+    scratch = solved | dict.fromkeys(("mean", "square", "width"), A) | widths.registers(spec)
+    p = Program("Theorem approx_smooth_linucb, step 3", bandit_stream(d, A, **scratch), BANDIT_INPUTS, 2 * T)
+    promises = {}
+    for depth, *names in plan.loops:
+        for block in p.then(*(_solve(spec, method, p.stream, name, depth) for name in names)):
+            promises[block.outputs[0].name] = block.promise.total
+    [depth] = [depth for depth, *names in plan.loops if "inverse" in names]
+    spread = method.residual(depth)  # x̂ is within a factor 1 ± spread of x
+
+    arms, reward_max = p.input("arms", high, A), admitted_reward(spec)
+    estimate = above(descent.largest_estimate(spec.ridge, T, reward_max)) + promises["ridge"].error
+    w = Value(p.stream["ridge"], estimate, 1, promises["ridge"])
+    v = Value(p.stream["inverse"], high / spec.ridge * (1 + spread), A, promises["inverse"])
+    mean = p.product("mean", "mean ⟨a_k, w⟩", w, arms, size=high * estimate)
+    square = p.product("square", "square a_kᵀA⁻¹a_k", v, arms, size=high * high / spec.ridge * (1 + spread))
+    bounds = (
+        below(arb(low) ** 2 / largest_eigenvalue(spec) * (1 - arb(spread))),
+        above(arb(high) ** 2 / spec.ridge * (1 + arb(spread))),
     )
-    solves = [
-        [_solve(spec, descent_method(spec), stream, name, depth) for name in names]
-        for depth, *names in plan.loops
-    ]
-    scores = _scores(spec, stream, [block for stage in solves for block in stage], plan, changes)
-    stages = [*solves, *scores]
-    blocks = tuple(block for stage in stages for block in stage)
-    transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
-    certificate = (2 * blocks[-1].promise.total).error
-    return Construction(spec, BanditTokens(stream, spec), blocks, transformer, certificate)
+    width = widths.root(p, spec, square, bounds, spread, plan.root_error, changes=changes)
+    score = (mean + spec.exploration * width) / spec.temperature
+    logits = p.total("logits", score, rounded=widths.rounded_weights(spec))
+    return p.construction(spec, BanditTokens(p.stream, spec), input_norms(spec), (2 * logits.error).error)
 
 
 def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth: int) -> Block:
@@ -179,47 +182,3 @@ def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth
         return descent.inverse(method, depth, vectors=stream["arms"], ahead=ahead, **registers)
     rewards = admitted_reward(spec)
     return descent.ridge(method, depth, reward=stream["reward"], reward_max=rewards, ahead=ahead, **registers)
-
-
-def _scores(spec: Spec, stream: Stream, solves: list[Block], plan: Plan, changes: bool) -> list[list[Block]]:
-    """The two last layers: products, square root, logits."""
-    (low, high), source = admitted_norms(spec), "Theorem approx_smooth_linucb, step 3"
-    solved = {block.outputs[0].name: block.promise for block in solves}
-    [depth] = [depth for depth, *names in plan.loops if "inverse" in names]
-    spread = descent_method(spec).residual(depth)  # x̂ is within a factor 1 ± spread of x
-    smallest, largest = arb(low) ** 2 / largest_eigenvalue(spec), arb(high) ** 2 / spec.ridge
-    estimate = above(descent.largest_estimate(spec.ridge, spec.horizon, admitted_reward(spec)))
-    estimate += solved["ridge"].total.error
-    common = {"right": stream["arms"], "position": stream["position"], "tokens": 2 * spec.horizon}
-    mean = product.own_token(
-        "mean ⟨a_k, w⟩",
-        source,
-        left=stream["ridge"],
-        to=stream["mean"],
-        bound=high * estimate,
-        inherited=high * solved["ridge"].total,
-        **common,
-    )
-    square = product.own_token(
-        "square a_kᵀA⁻¹a_k",
-        source,
-        left=stream["inverse"],
-        to=stream["square"],
-        bound=float(largest) * (1 + spread),
-        inherited=high * solved["inverse"].total,
-        **common,
-    )
-    bounds = (below(smallest * (1 - arb(spread))), above(largest * (1 + arb(spread))))
-    roots = widths.stages(spec, stream, square, bounds, spread, plan.root_error, changes)
-    root = roots[-1][0]
-    tau, alpha = spec.temperature, spec.exploration
-    logits = copying.combine(
-        "logits",
-        source,
-        terms=((1 / tau, stream["mean"]), (alpha / tau, stream["width"])),
-        to=stream["logits"],
-        inherited=above(1 / arb(tau)) * (mean.promise.total + alpha * root.promise.total),
-        bound=(high * estimate + alpha * (math.sqrt(bounds[1]) + root.promise.total.error)) / tau,
-        error=widths.rounded_weights(spec),
-    )
-    return [[mean, square], *roots, [logits]]

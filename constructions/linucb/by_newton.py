@@ -22,11 +22,8 @@ D = 3d² + 3d + 2Ad + 3A + 4 registers. The theorem has Õ(√T) layers. Every c
 """
 
 import math
-from functools import partial
 
-import numpy as np
 from flint import arb
-from jaxtyping import Float
 
 from constructions import checks, limits
 from constructions.construction import Construction
@@ -37,27 +34,13 @@ from constructions.inputs.bandits import (
     admitted_reward,
     bandit_stream,
 )
-from constructions.inputs.ridge import first_layer, largest_eigenvalue
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.language import Program
 from constructions.linucb import widths
-from constructions.linucb.spec import Spec, clip_radius
+from constructions.linucb.spec import Spec, input_norms
 from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
-from constructions.parts.assemble import assemble
-from constructions.parts.block import (
-    UNIT,
-    Block,
-    Bound,
-    Promise,
-    Step,
-    Surrogate,
-    gate_size,
-    own_heads,
-    signed_units,
-)
-from constructions.parts.links import Values, held, pick, read, tile
-from constructions.parts.stream import Register, Stream
-from constructions.primitives import copying, newton
 from constructions.rounding import schedules
-from constructions.rounding.outward import above, balls, below
+from constructions.rounding.outward import above, below
 
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb"
 
@@ -93,172 +76,33 @@ def plan(spec: Spec) -> tuple[int, float, float]:
 
 def build(spec: Spec) -> Construction:
     """The transformer for a spec, with its certificate."""
-    steps, error, root_error = plan(spec)
-    dim, arms, tokens = spec.dim, spec.actions, 2 * spec.horizon
-    limits.hold("linucb by Newton", weights=6.0 * dim**2 * (dim * steps + arms))
-    matrices = dict.fromkeys(("gram", "gram_times", "inverse"), dim * dim)
-    vectors = {"moment": dim, "moment_times": dim, "arms_times": arms * dim, "mean": arms, "square": arms}
-    if by_products := bool(spec.exploration) and spec.root == "products":
-        vectors |= {"width": arms} | widths.registers(spec)
-    stream = bandit_stream(dim, arms, **matrices, **vectors)
-    at, largest = stream.registers, largest_eigenvalue(spec)
-    solved = newton.inverse(
-        "A⁻¹ by Newton",
-        SOURCE,
-        gram=at["gram"],
-        gram_times=at["gram_times"],
-        position=at["position"],
-        to=at["inverse"],
-        ridge=spec.ridge,
-        largest=largest,
-        steps=steps,
-        tokens=tokens,
-        action=at["action"],
+    (steps, e, root_error), d, A, (low, high) = plan(spec), spec.dim, spec.actions, admitted_norms(spec)
+    limits.hold("linucb by Newton", weights=6.0 * d**2 * (d * steps + A))
+    matrices, vectors = (
+        dict.fromkeys(("gram", "gram_times", "inverse"), d * d),
+        {"moment": d, "moment_times": d},
     )
-    mean, square = _scores(spec, stream, error, solved.promise.own.rounding)
-    roots: list[list[Block]] = []
-    if by_products:
-        roots = widths.stages(spec, stream, square, _extremes(spec, error), error, root_error)
-        logits = _sum(spec, stream, mean, roots[-1][0])
-    else:
-        logits = _logits(spec, stream, error, root_error, mean, square)
-    stages = [
-        first_layer(spec, stream, SOURCE, admitted_reward(spec)),
-        [solved],
-        [mean, square],
-        *roots,
-        [logits],
-    ]
-    blocks = tuple(block for stage in stages for block in stage)
-    transformer = assemble(stream, BANDIT_INPUTS, stages, clip_radius(spec, blocks))
-    certificate = (2 * logits.promise.total).error
-    return Construction(spec, BanditTokens(stream, spec), blocks, transformer, certificate)
-
-
-def _scores(spec: Spec, stream: Stream, error: float, rounding: float) -> tuple[Block, Block]:
-    """⟨a_k, Xb⟩ and a_kᵀXa_k: for each m, the m-th entry of Xb or Xa_k times that of a_k."""
-    at, dim, arms, high = stream.registers, spec.dim, spec.actions, admitted_norms(spec)[1]
-    tokens, rewards = 2 * spec.horizon, admitted_reward(spec)
-    right = math.sqrt(spec.horizon * largest_eigenvalue(spec)) * rewards
-    means, squares = [], []
-    for m in range(dim):
-        row, entries = read(at["inverse"].part(m, of=dim)), pick(at["arms"], np.arange(arms) * dim + m)
-        means += own_heads(
-            f"mean {m}",
-            row,
-            read(at["moment_times"]),
-            at["mean"],
-            at["position"],
-            gate_size(2 / spec.ridge * tokens * right),
-            value=entries,
-            count=1,
-        )
-        squares += own_heads(
-            f"square {m}",
-            tile(row, arms),
-            read(at["arms_times"]),
-            at["square"],
-            at["position"],
-            gate_size(2 / spec.ridge * tokens * high),
-            value=entries,
-        )
-
-    def mean_truth(values: Values):
-        x, b, a = (held(values, at[name]) for name in ("inverse", "moment", "arms"))
-        solved = np.einsum("tmn,tn->tm", x.reshape(-1, dim, dim), b)
-        return np.einsum("tkm,tm->tk", a.reshape(-1, arms, dim), solved)
-
-    def square_truth(values: Values):
-        x, a = (
-            held(values, at["inverse"]).reshape(-1, dim, dim),
-            held(values, at["arms"]).reshape(-1, arms, dim),
-        )
-        return np.einsum("tkm,tmn,tkn->tk", a, x, a)
-
-    blocks = []
-    for name, heads, to, truth, size, total, gain in (
-        (
-            "mean ⟨a_k, w⟩",
-            means,
-            "mean",
-            mean_truth,
-            2 / spec.ridge * right * high,
-            mean_error(spec, error),
-            right * high,
-        ),
-        (
-            "square a_kᵀA⁻¹a_k",
-            squares,
-            "square",
-            square_truth,
-            2 / spec.ridge * high * high,
-            above(error * arb(high) ** 2 / spec.ridge),
-            high * high,
-        ),
-    ):
-        own = Bound(0.0, UNIT * 64 * dim * tokens * size)
-        promise = Promise("norm bounds", own, own + Bound(total, gain * rounding), 2 * math.sqrt(arms) * size)
-        blocks.append(Block(name, SOURCE, (Step(tuple(heads)),), at[to], truth, promise, groups=arms))
-    return blocks[0], blocks[1]
-
-
-def _extremes(spec: Spec, error: float) -> tuple[float, float]:
-    """Bounds on aᵀXa."""
-    low, high = map(arb, admitted_norms(spec))
-    largest = largest_eigenvalue(spec)
-    return below(low**2 / largest * (1 - arb(error))), above(high**2 / spec.ridge * (1 + arb(error)))
-
-
-def _sum(spec: Spec, stream: Stream, mean: Block, width: Block) -> Block:
-    """(mean + α width)/τ."""
-    tau, alpha = spec.temperature, spec.exploration
-    return copying.combine(
-        "logits",
-        SOURCE,
-        terms=((1 / tau, stream["mean"]), (alpha / tau, stream["width"])),
-        to=stream["logits"],
-        inherited=above(1 / arb(tau)) * (mean.promise.total + alpha * width.promise.total),
-        bound=(mean.promise.magnitude + alpha * width.promise.magnitude) / tau,
-        error=widths.rounded_weights(spec),
+    width = {"width": A} | widths.registers(spec) if spec.exploration and spec.root == "products" else {}
+    scratch = {**matrices, **vectors, "arms_times": A * d, "mean": A, "square": A, **width}
+    p = Program(SOURCE, bandit_stream(d, A, **scratch), BANDIT_INPUTS, 2 * spec.horizon)
+    action, reward, arms = (
+        p.input("action", high),
+        p.input("reward", admitted_reward(spec)),
+        p.input("arms", high, A),
     )
 
-
-def _logits(spec: Spec, stream: Stream, error: float, root_error: float, mean: Block, square: Block) -> Block:
-    """(mean + α √square)/τ, in one MLP."""
-    at, tau, alpha = stream.registers, spec.temperature, spec.exploration
-    smallest, largest = _extremes(spec, error)
-    units = [signed_units("mean", read(at["mean"]), (at["logits"], 1 / tau))]
-    own = Bound(widths.rounded_weights(spec))
-    carried = own + above(1 / arb(tau)) * mean.promise.total
-    size = (mean.promise.magnitude + alpha * math.sqrt(largest) * 2) / tau * math.sqrt(spec.actions)
-    rounding, surrogate = Bound(0.0, UNIT * 8 * size), None
-    if alpha:
-        with balls():
-            times = arb(alpha) / tau
-        inherited = widths.carried(spec, square, smallest, error)
-        root = widths.interpolated(
-            stream,
-            (smallest, largest),
-            min(root_error, below(arb(largest).sqrt())),
-            inherited,
-            SOURCE,
-            at["logits"],
-            times=times,
-        )
-        units += root.steps[0].units
-        if near := root.surrogate:
-            made = partial(_beside, at["mean"], tau, near)
-            surrogate = Surrogate(made, near.bound + own + rounding)
-        own, carried = own + root.promise.own, carried + root.promise.total
-
-    def truth(values: Values):
-        return (held(values, at["mean"]) + alpha * np.sqrt(np.maximum(held(values, at["square"]), 0.0))) / tau
-
-    promise = Promise(f"{smallest:.3g} ≤ square ≤ {largest:.3g}", own + rounding, carried + rounding, size)
-    steps, to = (Step((), tuple(units)),), at["logits"]
-    return Block("logits", SOURCE, steps, to, truth, promise, groups=spec.actions, surrogate=surrogate)
-
-
-def _beside(mean: Register, tau: float, root: Surrogate, values: Values) -> Float[np.ndarray, "tokens size"]:
-    """Mean/τ + what stands for α√square/τ."""
-    return held(values, mean) / tau + root.function(values)
+    gram, b, arms = p.normal_equations(action, reward, arms, spec.ridge, largest_eigenvalue(spec))
+    X = p.inverse("inverse", gram, spec.ridge, steps)
+    E = "X = A^{-1/2}(I + E)A^{-1/2}, ‖E‖ ≤ e_k (newton.py)"
+    mean = p.form("mean", "mean ⟨a_k, w⟩", X, b, arms, (mean_error(spec, e), E))
+    square = p.form("square", "square a_kᵀA⁻¹a_k", X, arms, arms, (above(e * arb(high) ** 2 / spec.ridge), E))
+    bounds = (
+        below(arb(low) ** 2 / largest_eigenvalue(spec) * (1 - arb(e))),
+        above(arb(high) ** 2 / spec.ridge * (1 + arb(e))),
+    )
+    score = 1.0 * mean
+    if spec.exploration:
+        score += spec.exploration * widths.root(p, spec, square, bounds, e, root_error, inline=True)
+    logits = p.total("logits", score / spec.temperature, rounded=widths.rounded_weights(spec))
+    certificate = (2 * logits.error).error
+    return p.construction(spec, BanditTokens(p.stream, spec), input_norms(spec), certificate)

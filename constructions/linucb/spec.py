@@ -7,8 +7,6 @@ from typing import Literal, get_args
 from constructions import checks
 from constructions.inputs.bandits import admitted_norms, admitted_reward, reward_bound
 from constructions.inputs.ridge import largest_eigenvalue
-from constructions.parts import assemble
-from constructions.parts.block import Block
 
 Solver = Literal["gd", "agd", "chebyshev", "newton"]
 
@@ -85,9 +83,7 @@ class Spec:
             )
 
 
-def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
-    """A power of two above the norm of every token at every layer: inputs and everything that blocks write."""
-    tokens = 2 * spec.horizon
-    vectors = math.sqrt(spec.actions + 1) * admitted_norms(spec)[1]
-    inputs = [tokens, tokens**2, 1, vectors, admitted_reward(spec)]
-    return assemble.clip_radius(inputs, blocks)
+def input_norms(spec: Spec) -> list[float]:
+    """Bounds on the norms of what tokens bring: the parts of the position, vectors, rewards."""
+    tokens, high = 2 * spec.horizon, admitted_norms(spec)[1]
+    return [tokens, tokens**2, 1, math.sqrt(spec.actions + 1) * high, admitted_reward(spec)]

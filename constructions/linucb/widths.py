@@ -12,11 +12,12 @@ import numpy as np
 from flint import arb
 
 from constructions.inputs.bandits import admitted_norms, admitted_reward
+from constructions.language import Curve, Program, Value
 from constructions.linucb.spec import Spec
 from constructions.parts.block import UNIT, Block, Bound
 from constructions.parts.stream import Register, Stream
 from constructions.primitives import descent, interpolation, refinement, stored
-from constructions.rounding.outward import above, below
+from constructions.rounding.outward import above, balls, below
 
 NAME = "width √(a_kᵀA⁻¹a_k)"
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb, step 3"
@@ -42,9 +43,9 @@ def width_error(spec: Spec, residual: float) -> float:
     return above(longest(spec) * part / (1 + (1 - part).sqrt()))
 
 
-def carried(spec: Spec, square: Block, low: float, residual: float) -> Bound:
-    """What errors of x̂ ≥ low, within a factor 1 ± residual of x, make of √x̂."""
-    return Bound(width_error(spec, residual), square.promise.total.rounding / (2 * math.sqrt(low)))
+def carried(spec: Spec, rounding: float, low: float, residual: float) -> Bound:
+    """What errors of x̂ ≥ low, within a factor 1 ± residual of x and rounded by so much, make of √x̂."""
+    return Bound(width_error(spec, residual), rounding / (2 * math.sqrt(low)))
 
 
 def largest_mean(spec: Spec) -> arb:
@@ -72,41 +73,53 @@ def registers(spec: Spec) -> dict[str, int]:
     return dict.fromkeys(names, spec.actions)
 
 
-def stages(
+def root(
+    p: Program,
     spec: Spec,
-    stream: Stream,
-    square: Block,
+    square: Value,
     bounds: tuple[float, float],
     residual: float,
     error: float,
+    *,
+    inline: bool = False,
     changes: bool = True,
-) -> list[list[Block]]:
-    """√x in the register `width`.
+) -> Value | Curve:
+    """√x of x̂.
 
     Args:
+        p: the program.
         spec: what is built.
-        stream: its registers.
-        square: the block that has written x̂.
+        square: x̂.
         bounds: on x̂.
         residual: x̂ is within a factor 1 ± residual of x.
         error: what is left to the square root.
+        inline: whether an interpolant is left to the sum that it goes into, else it stands in the register `width`.
         changes: whether the coefficients of the interpolant are repaired.
     """
-    (low, high), inherited = bounds, carried(spec, square, bounds[0], residual)
+    inherited = carried(spec, square.error.rounding, bounds[0], residual)
     if spec.root == "products":
-        near = _near(spec, stream, low, high, residual, inherited.rounding)
-        return [[near], [_refined(spec, stream, near, low, high, error, inherited)]]
-    error = min(error, below(longest(spec)))
-    source = "Theorem approx_smooth_linucb, step 3"
-    return [[interpolated(stream, bounds, error, inherited, source, stream["width"], changes=changes)]]
+        near = _near(spec, p.stream, *bounds, residual, inherited.rounding)
+        [_, width] = p.put(near, _refined(spec, p.stream, near, *bounds, error, inherited))
+        return p.held(width, math.sqrt(bounds[1]) + width.promise.total.error)
+    if inline:
+        least = min(error, below(arb(bounds[1]).sqrt()))
+
+        def made(to: Register, weight: float, over: float) -> Block:
+            with balls():
+                times = arb(weight) / over
+            return interpolated(p, bounds, least, inherited, to, times=times)
+
+        return Curve(made, 2 * math.sqrt(bounds[1]))
+    least = min(error, below(longest(spec)))
+    [width] = p.put(interpolated(p, bounds, least, inherited, p.stream["width"], changes=changes))
+    return p.held(width, math.sqrt(bounds[1]) + width.promise.total.error)
 
 
 def interpolated(
-    stream: Stream,
+    p: Program,
     bounds: tuple[float, float],
     error: float,
     inherited: Bound,
-    source: str,
     to: Register,
     *,
     times: arb = ONE,
@@ -121,13 +134,15 @@ def interpolated(
         stored.SQUARE_ROOT.scaled(times),
         below(error * times),
     )
-    return interpolation.root(
+    factor = float(times)
+    return interpolation.function(
         NAME,
-        source,
+        p.source,
         shape,
+        of=lambda x: factor * np.sqrt(np.maximum(x, 0.0)),
         error=reached,
-        source=stream["square"],
-        one=stream["position"].part(2, of=3),
+        source=p.stream["square"],
+        one=p.position.part(2, of=3),
         to=to,
         inherited=above(times) * inherited,
         changes=changes,

@@ -140,12 +140,16 @@ class Promise:
         own: bound on the block's error if its inputs were exact.
         total: bound on its error with the errors of its inputs carried along.
         magnitude: bound on the ℓ2 norm of everything the block writes, at every token and layer.
+        proof: why `total` holds, where it is sharper than what follows from bounds on the inputs alone.
+        derived: what follows from these alone, if that is not `total` itself.
     """
 
     domain: str
     own: Bound
     total: Bound
     magnitude: float
+    proof: str = ""
+    derived: Bound | None = None
 
 
 @dataclass(frozen=True)

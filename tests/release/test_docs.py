@@ -80,14 +80,14 @@ def test_code_that_is_shown_is_there():
             for name in names.split():
                 assert name in tooling.source(path, [name])
                 shown += 1
-    assert shown >= 6
+    assert shown >= 4
     with pytest.raises(ValueError, match=r"wanted one of .*, got nothing"):
         tooling.source("docs/examples/soft_ucb1.py", ["nothing"])
 
 
 def test_a_new_construction_fits_on_a_few_pages():
     """CONTRIBUTING and adding.md call it one file; it is to stay a short one."""
-    assert len((DOCS / "examples" / "soft_ucb1.py").read_text(encoding="utf-8").splitlines()) < 150
+    assert len((DOCS / "examples" / "soft_ucb1.py").read_text(encoding="utf-8").splitlines()) <= 100
 
 
 def test_the_api_has_every_module_once():

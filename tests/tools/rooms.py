@@ -25,6 +25,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "constructions.primitives": f"{DOORS} constructions.rounding constructions.parts",
     "constructions.inputs": f"{DOORS} constructions.history constructions.parts constructions.primitives",
     "constructions": "*",  # files of the root that have no row: what is built, how it runs, is kept and shown
+    "constructions.language": "*",
     "constructions.linucb": "*",
     "constructions.thompson": "*",
     "constructions.ucbvi": "*",

@@ -151,7 +151,7 @@ def test_what_breaks_a_symmetry_of_episodes_is_found_and_shrunk(name, past):
         return np.log(np.stack([odds, 1 - odds], axis=1))
 
     symmetry = episodic(EPISODES)[name]
-    found = symmetries.worst(policy, symmetry, EPISODES, 60)
+    found = symmetries.worst(policy, symmetry, EPISODES, 300)
     assert found.violation.total_variation == pytest.approx(0.8)
     case = symmetries.smallest(policy, symmetry, EPISODES, 0.5)
     assert len(case.past) == past

@@ -379,7 +379,7 @@ def test_a_setting_for_products_holds_while_training_only(before, bits, tmp_path
 SCRIPT = """
 import sys, time, torch
 from pathlib import Path
-from verify import train
+from verify.training import train
 torch.set_num_threads(1)
 run = train.named("ad-linucb", horizon=8, steps=30, layers=2, heads=2, width=8, batch=4)
 def tell(progress):

@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -101,12 +102,12 @@ def test_few_changes_are_readable():
 def test_a_damaged_construction_of_episodes_or_of_strangers_is_told_as_well(capsys):
     stranger = soft_ucb1.build(soft_ucb1.Spec(actions=2, horizon=4))
     cases = [
-        (copy.deepcopy(CASES["ucbvi narrow"].built()), algorithms.ucbvi, "episode_strategies"),
-        (stranger, soft_ucb1.true_log_probabilities, "bernoulli_strategies"),
-        (copy.deepcopy(CASES["thompson lines"].built()), line_policy, "strategies"),
+        (copy.deepcopy(CASES["ucbvi narrow"].built()), algorithms.ucbvi, "episodes"),
+        (stranger, soft_ucb1.true_log_probabilities, "bernoulli"),
+        (copy.deepcopy(CASES["thompson lines"].built()), line_policy, "linear"),
     ]
     for built, truth, name in cases:
-        source = __import__("verify", fromlist=[name]).__dict__[name]
+        source = import_module(f"verify.histories.{name}")
         recipe = source.battery(built.spec)[1]
         for value in list(built.transformer.parameters())[:3]:
             value.mul_(1.125)

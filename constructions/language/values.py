@@ -1,0 +1,87 @@
+"""Values: what registers hold, how large it can be, and how far it can be from what is meant.
+
+Value    `groups` vectors in a register, with bounds on the norm of each and on its error
+Curve    a function of a value by neurons that has no register yet: a sum takes it into its own layer
+Sum      Σ weight · term over a common divisor, not yet in a register: w * x, x + y, x / t
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from constructions.parts.block import EXACT, Block, Bound
+from constructions.parts.links import Values, held
+from constructions.parts.stream import Register
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What a register holds.
+
+    Attributes:
+        register: where it stands.
+        size: bound on the ℓ2 norm of each vector, as it is meant and as it is held, for every admissible history.
+        groups: so many vectors of equal length stand in the register, one after the other.
+        error: bound on the distance of a vector from what is meant, errors of all that it was made of included.
+        times: the register that holds i times it, if one does: products of three read that.
+    """
+
+    register: Register
+    size: float
+    groups: int = 1
+    error: Bound = EXACT
+    times: Register | None = None
+
+    @property
+    def entries(self) -> "Value":
+        """The same register as so many numbers."""
+        return replace(self, groups=self.register.size)
+
+    def of(self, values: Values) -> Float[np.ndarray, "tokens groups size"]:
+        """Its vectors, from the contents of all registers."""
+        rows = held(values, self.register)
+        return rows.reshape(len(rows), self.groups, -1)
+
+    def __rmul__(self, weight: float) -> "Sum":
+        return Sum(((weight, self),))
+
+    def __add__(self, other: "Value | Curve | Sum") -> "Sum":
+        return 1.0 * self + other
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A function of each entry of a value, by neurons.
+
+    Attributes:
+        make: from the register to write, and the factor that the function is multiplied by, to the block of neurons.
+        size: bound on the function's size.
+    """
+
+    make: Callable[[Register, float, float], Block]
+    size: float
+
+    def __rmul__(self, weight: float) -> "Sum":
+        return Sum(((weight, self),))
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """Σ weight · term, divided by `over`."""
+
+    terms: tuple[tuple[float, Value | Curve], ...]
+    over: float = 1.0
+
+    def __add__(self, other: "Value | Curve | Sum") -> "Sum":
+        more = other if isinstance(other, Sum) else 1.0 * other
+        if self.over != more.over:
+            raise ValueError(f"sum: wanted terms over one divisor, got {self.over:g} and {more.over:g}")
+        return Sum(self.terms + more.terms, self.over)
+
+    def __rmul__(self, weight: float) -> "Sum":
+        return Sum(tuple((weight * own, term) for own, term in self.terms), self.over)
+
+    def __truediv__(self, divisor: float) -> "Sum":
+        return Sum(self.terms, self.over * divisor)
