@@ -9,7 +9,7 @@ Arm k of A, played n_k times, has won s_k times: P(k) ∝ exp(score_k/τ), score
 is at most ε. There are 2 layers, 2A heads, A² + 7A + 4 registers and at most 2A(2 + ln(max(T, 2))/√δ) + 2 neurons.
 
 *Proof.* As 0 ≤ s_k ≤ n_k, a factor 1 ± δ moves the mean by at most δ, and the width, at most 1, by at most δ: a logit by
-(1 + c)δ/τ, and what float64 leaves of 1/τ and c/τ, for which ε has room. Log-softmax is 2-Lipschitz. Knots of x^-p lie g apart,
+(1 + c)δ/τ, and what float64 leaves of 1/τ and c/τ; ε has room for that. Log-softmax is 2-Lipschitz. Knots of x^-p: g apart,
 (g − 1)g^{p/2} = 4√(δ/(p(p + 1))), ln g ≥ √δ for p = 1 or ½: 1 + ln(max(T, 2))/√δ pieces, one below 1, and one constant.  ∎
 """
 
