@@ -249,15 +249,20 @@ def named(name: str) -> Entry:
 
 
 def _file(path: Path) -> Any:
-    """A file as a module, under its own name, so that what it saves is found again."""
-    spec = spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    """A file as a module under its own name, so that what it saves is found again."""
+    loader = spec_from_file_location(path.stem, path.resolve())
+    if loader is None or loader.loader is None or not path.is_file():
         raise ValueError(f"construction: wanted a file, got {path}")
-    if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", None) != str(path.resolve()):
-        raise ValueError(f"construction: wanted a file whose name is no module's, got {path}")
-    module = module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    if there := sys.modules.get(path.stem):
+        if getattr(there, "__file__", None) != str(path.resolve()):
+            raise ValueError(f"construction: wanted a file whose name is no module's, got {path}")
+        return there
+    module = sys.modules[path.stem] = module_from_spec(loader)
+    try:
+        loader.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
     return module
 
 

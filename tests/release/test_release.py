@@ -65,9 +65,9 @@ def test_the_source_archive_holds_what_the_tests_need(source):
         assert (source / name).read_bytes() == (ROOT / name).read_bytes()
 
 
-def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel):
+def test_the_wheel_holds_the_two_packages_the_module_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert names == files(ROOT, "constructions", "verify")
+    assert names == files(ROOT, "constructions", "verify") | {"weightwright.py"}
     assert {"constructions/py.typed", "verify/py.typed"} <= names
     assert any(fnmatch(name, "verify/models/*.safetensors") for name in names)
 
