@@ -33,7 +33,7 @@ from constructions.parts.block import (
 )
 from constructions.parts.links import Values, pick, read, tile
 from constructions.parts.stream import Register, Stream
-from constructions.primitives import copying, interpolation, newton, product
+from constructions.primitives import copying, interpolation, product
 from constructions.primitives.interpolation import Interpolant
 from constructions.rounding.outward import above
 
@@ -71,6 +71,10 @@ class Program:
         """All of them side by side, after all that has been put."""
         self.stages.append([*blocks])
         return blocks
+
+    def written(self, name: str) -> Block:
+        """The block that has written a register."""
+        return next(block for block in self.blocks if name in block.writes)
 
     def held(self, block: Block, size: float) -> Value:
         """The value that a block has written: `size` bounds each of its vectors."""
@@ -235,61 +239,6 @@ class Program:
             block = _with_curves(to, self.source, linear, made, register, Bound(rounded), carried, size)
         self.put(block, after=[term.register.name for _, term in values])
         return Value(register, size, register.size, block.promise.total)
-
-    # ---- ridge problems ------------------------------------------------------------------------------------------------
-
-    def normal_equations(
-        self, action: Value, reward: Value, arms: Value, ridge: float, largest: float
-    ) -> tuple[Value, Value, Value]:
-        """A = λI + Σ a aᵀ, with its spectrum in [λ, largest], b = Σ r a, and the arms, each with i times it beside."""
-        names = {name: self.stream[name] for name in ("gram", "gram_times", "moment", "moment_times")}
-        horizon = self.tokens // 2
-        equations = newton.normal_equations(
-            "normal equations",
-            self.source,
-            action=action.register,
-            reward=reward.register,
-            position=self.position,
-            ridge=ridge,
-            action_max=action.size,
-            reward_max=reward.size,
-            horizon=horizon,
-            **names,
-        )
-        times = copying.times_index(
-            "arms × i",
-            self.source,
-            what=(arms.register,),
-            to=(self.stream["arms_times"],),
-            position=self.position,
-            bound=self.tokens * arms.size,
-            tokens=self.tokens,
-        )
-        self.put(equations, times)
-        right = math.sqrt(horizon * largest) * reward.size
-        return (
-            Value(names["gram"], largest, 1, EXACT, names["gram_times"]),
-            Value(names["moment"], right, 1, EXACT, names["moment_times"]),
-            replace(arms, times=self.stream["arms_times"]),
-        )
-
-    def inverse(self, to: str, matrix: Value, ridge: float, steps: int) -> Value:
-        """A⁻¹ by so many steps of Newton's iteration, for a spectrum in [ridge, size of the matrix]."""
-        block = newton.inverse(
-            "A⁻¹ by Newton",
-            self.source,
-            gram=matrix.register,
-            gram_times=matrix.times or matrix.register,
-            position=self.position,
-            to=self.stream[to],
-            ridge=ridge,
-            largest=matrix.size,
-            steps=steps,
-            tokens=self.tokens,
-            action=self.stream["action"],
-        )
-        self.put(block)
-        return Value(self.stream[to], 2 / ridge, 1, block.promise.total)
 
 
 def _kind(block: Block) -> tuple[int, int, bool]:

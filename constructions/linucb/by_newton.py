@@ -36,6 +36,7 @@ from constructions.inputs.bandits import (
 )
 from constructions.inputs.ridge import largest_eigenvalue
 from constructions.language import Program
+from constructions.language.ridge import inverse, normal_equations
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec, input_norms
 from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
@@ -91,8 +92,8 @@ def build(spec: Spec) -> Construction:
         p.input("arms", high, A),
     )
 
-    gram, b, arms = p.normal_equations(action, reward, arms, spec.ridge, largest_eigenvalue(spec))
-    X = p.inverse("inverse", gram, spec.ridge, steps)
+    gram, b, arms = normal_equations(p, action, reward, arms, spec.ridge, largest_eigenvalue(spec))
+    X = inverse(p, "inverse", gram, spec.ridge, steps)
     E = "X = A^{-1/2}(I + E)A^{-1/2}, ‖E‖ ≤ e_k (newton.py)"
     mean = p.form("mean", "mean ⟨a_k, w⟩", X, b, arms, (mean_error(spec, e), E))
     square = p.form("square", "square a_kᵀA⁻¹a_k", X, arms, arms, (above(e * arb(high) ** 2 / spec.ridge), E))

@@ -20,6 +20,7 @@ For "newton" with k steps: layers k + 6 (two arms), k + 3 (sampling), k + 6 + �
 """
 
 import math
+from collections.abc import Mapping
 
 from constructions import checks
 from constructions.construction import Construction
@@ -30,16 +31,14 @@ from constructions.inputs.bandits import (
     admitted_reward,
     bandit_stream,
 )
-from constructions.parts import assemble
-from constructions.parts.block import Block
-from constructions.parts.stream import Stream
+from constructions.language import Program
 from constructions.rounding import outward
 from constructions.thompson import bernoulli, by_newton, lines, nodes, posterior, sampling, two_arms
 from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
 
-__all__ = ["BernoulliSpec", "Spec", "build", "complete", "whitener"]
+__all__ = ["BernoulliSpec", "Spec", "build", "complete", "program", "whitener"]
 
 
 @outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
@@ -65,58 +64,47 @@ def whitener(spec: Spec, plan: posterior.Plan | by_newton.Plan) -> Construction:
 
     Its certificate is a bound on ‖x̂_k − x_k‖.
     """
-    stream = bandit_stream(spec.dim, spec.actions, **route(spec).registers(spec, plan))
-    stages = route(spec).stages(spec, stream, plan)
-    return complete(spec, stream, stages, stages[-1][0].promise.total.error)
+    p = program(spec, route(spec).registers(spec, plan))
+    route(spec).solve(p, spec, plan)
+    return complete(p, spec, p.written("white").promise.total.error)
 
 
 def _two_arms(spec: Spec) -> Construction:
     plan = two_arms.plan(spec)
-    stream = bandit_stream(spec.dim, 2, **two_arms.registers(spec, plan))
-    return complete(spec, stream, two_arms.stages(spec, stream, plan), plan.error)
+    p = program(spec, two_arms.registers(spec, plan))
+    two_arms.write(p, spec, plan)
+    return complete(p, spec, plan.error)
 
 
 def _sampling(spec: Spec) -> Construction:
     plan = sampling.plan(spec)
-    scratch = {"draw": spec.dim} | route(spec).registers(spec, plan) | sampling.registers(spec)
-    stream = bandit_stream(spec.dim, spec.actions, **scratch)
-    stages = route(spec).stages(spec, stream, plan)
-    stages += sampling.stages(spec, stream, [block for stage in stages for block in stage])
-    certificate = stages[-1][0].promise.total.error
+    p = program(spec, {"draw": spec.dim} | route(spec).registers(spec, plan) | sampling.registers(spec))
+    route(spec).solve(p, spec, plan)
+    certificate = sampling.write(p, spec).error
     checks.carried(float(spec.error or 0), certificate)
-    return complete(spec, stream, stages, certificate)
+    return complete(p, spec, certificate)
 
 
 def _lines(spec: Spec) -> Construction:
     plan = lines.plan(spec)
-    scratch = route(spec).registers(spec, plan.algebra) | lines.registers(spec, plan)
-    stream = bandit_stream(spec.dim, spec.actions, **scratch)
-    stages = route(spec).stages(spec, stream, plan.algebra)
-    mean = route(spec).mean_product(spec, stream, [block for stage in stages for block in stage])
-    stages += lines.stages(spec, stream, plan, stages[-1][0], mean)
-    return complete(spec, stream, stages, plan.error, nodes.chance(spec))
+    p = program(spec, route(spec).registers(spec, plan.algebra) | lines.registers(spec, plan))
+    route(spec).solve(p, spec, plan.algebra)
+    lines.write(p, spec, plan)
+    return complete(p, spec, plan.error, nodes.chance(spec))
 
 
-def complete(
-    spec: Spec,
-    stream: Stream,
-    stages: list[list[Block]],
-    certificate: float,
-    chance: nodes.Chance | None = None,
-) -> Construction:
-    """A construction from its stages."""
-    blocks = tuple(block for stage in stages for block in stage)
-    drawn = "draw" in stream.registers
-    inputs = BANDIT_INPUTS | ({"draw"} if drawn else set())
-    draw_norm = sampling.draw_norm(spec)
-    tokens = BanditTokens(stream, spec, spec.separation, draw_norm)  # type: ignore[arg-type]  # None is filled in
-    transformer = assemble.assemble(stream, inputs, stages, clip_radius(spec, blocks))
-    return Construction(spec, tokens, blocks, transformer, certificate, chance)
+def program(spec: Spec, scratch: Mapping[str, int]) -> Program:
+    """An empty program with these registers; a register `draw` is filled by tokens."""
+    inputs = BANDIT_INPUTS | ({"draw"} if "draw" in scratch else set())
+    return Program(
+        by_newton.SOURCE, bandit_stream(spec.dim, spec.actions, **scratch), inputs, 2 * spec.horizon
+    )
 
 
-def clip_radius(spec: Spec, blocks: tuple[Block, ...]) -> float:
-    """A power of two above the norm of every token at every layer."""
-    steps = 2 * spec.horizon
-    vectors = math.sqrt(spec.actions + 1) * admitted_norms(spec)[1]
-    inputs = [steps, steps**2, 1, vectors, admitted_reward(spec), sampling.admitted_draw(spec)]
-    return assemble.clip_radius(inputs, blocks)
+def complete(p: Program, spec: Spec, certificate: float, chance: nodes.Chance | None = None) -> Construction:
+    """The construction that a program has written."""
+    high, draw = admitted_norms(spec)[1], sampling.draw_norm(spec)
+    tokens = BanditTokens(p.stream, spec, spec.separation, draw)  # type: ignore[arg-type]  # None is filled in
+    vectors = math.sqrt(spec.actions + 1) * high
+    norms = [p.tokens, p.tokens**2, 1, vectors, admitted_reward(spec), sampling.admitted_draw(spec)]
+    return p.construction(spec, tokens, norms, certificate, chance=chance)

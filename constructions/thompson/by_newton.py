@@ -28,7 +28,9 @@ from jaxtyping import Float
 
 from constructions import limits
 from constructions.inputs.bandits import admitted_norms, admitted_reward
-from constructions.inputs.ridge import first_layer, largest_eigenvalue
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.language import Program
+from constructions.language.ridge import normal_equations
 from constructions.parts.block import (
     UNIT,
     Block,
@@ -116,31 +118,30 @@ def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) 
     return matrices | vectors | {"white": dim if difference else arms}
 
 
-def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
+def solve(p: Program, spec: Spec, chosen: Plan) -> None:
     """The blocks that fill the registers `white`, with all arms or the difference of two, and `half`."""
-    at, tokens, largest = stream.registers, 2 * spec.horizon, largest_eigenvalue(spec)
+    at, largest, high = p.stream.registers, largest_eigenvalue(spec), admitted_norms(spec)[1]
     limits.hold("thompson by Newton", weights=12.0 * spec.dim**2 * (spec.dim * chosen.steps + spec.actions))
+    action, reward = p.input("action", high), p.input("reward", admitted_reward(spec))
+    normal_equations(p, action, reward, p.input("arms", high, spec.actions), spec.ridge, largest)
     root = newton.inverse_root(
         "Σ⁻¹ᐟ² by Newton",
         SOURCE,
         gram=at["gram"],
         gram_times=at["gram_times"],
-        position=at["position"],
+        position=p.position,
         to=at["root"],
         partner=at["partner"],
         ridge=spec.ridge,
         largest=largest,
         steps=chosen.steps,
-        tokens=tokens,
+        tokens=p.tokens,
         action=at["action"],
     )
     middle = schedules.inverse_root(spec.ridge, largest, chosen.steps).middle
     ours, theirs = scales(spec, middle)
-    return [
-        first_layer(spec, stream, SOURCE, admitted_reward(spec)),
-        [root],
-        [_white(spec, stream, chosen, ours), _half(spec, stream, chosen, theirs)],
-    ]
+    p.then(root)
+    p.then(_white(spec, p.stream, chosen, ours), _half(spec, p.stream, chosen, theirs))
 
 
 def _times_root(
@@ -226,22 +227,20 @@ def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
     )
 
 
-def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
+def mean_product(p: Program, spec: Spec) -> Block:
     """y_k = ⟨x_k, v⟩."""
-    promises = {block.outputs[0].name: block.promise for block in solved}
     theta, reach = posterior.largest_ratio(spec), posterior.reach(spec)
-    white, half = promises["white"].total, promises["half"].total
+    white, half = (p.written(name).promise.total for name in ("white", "half"))
     error = arb(white.error) / reach
     proved = outward.above((2 + error) * error * reach * theta / 2)
-    inherited = Bound(proved, theta * white.rounding + reach * half.rounding)
     return product.own_token(
         "mean ⟨a_k, μ⟩",
         SOURCE,
-        left=stream["half"],
-        right=stream["white"],
-        to=stream["mean"],
-        position=stream["position"],
-        tokens=2 * spec.horizon,
+        left=p.stream["half"],
+        right=p.stream["white"],
+        to=p.stream["mean"],
+        position=p.position,
+        tokens=p.tokens,
         bound=2 * theta * 2 * reach,
-        inherited=inherited,
+        inherited=Bound(proved, theta * white.rounding + reach * half.rounding),
     )

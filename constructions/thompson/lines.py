@@ -41,6 +41,7 @@ from flint import arb
 from jaxtyping import Float, Int
 
 from constructions import checks, limits
+from constructions.language import Program
 from constructions.parts.block import (
     UNIT,
     Block,
@@ -225,22 +226,26 @@ def _levels(groups: int, count: int) -> list[int]:
     return sizes
 
 
-def stages(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) -> list[list[Block]]:
-    """The layers after those of posterior.py; `white` holds x̂_k and `mean` is ⟨a_k, μ̂⟩."""
-    lines, bound = _lines(spec, stream, chosen, white, mean), Bound(chosen.probability)
-    logits = interpolation.function(
-        "log P",
-        SOURCE,
-        chosen.logarithm,
-        of=lambda p: np.log(np.maximum(p, float(spec.truncation or 0))),
-        error=stored.deviation(chosen.logarithm, stored.LOGARITHM),
-        source=stream["probability"],
-        one=stream["position"].part(2, of=3),
-        to=stream["logits"],
-        inherited=above(1 / arb(float(spec.truncation or 1)))
-        * (bound + Bound(0.0, lines.promise.total.rounding)),
+def write(p: Program, spec: Spec, chosen: Plan) -> None:
+    """The layers after steps 1 to 3, which have written `white`."""
+    white = p.written("white")
+    p.then(_slopes(spec, p.stream, chosen, white))
+    [mean] = p.then(route(spec).mean_product(p, spec))
+    [lines] = p.then(_lines(spec, p.stream, chosen, white, mean))
+    least, found = float(spec.truncation or 0), Bound(chosen.probability, lines.promise.total.rounding)
+    p.then(
+        interpolation.function(
+            "log P",
+            SOURCE,
+            chosen.logarithm,
+            of=lambda probability: np.log(np.maximum(probability, least)),
+            error=stored.deviation(chosen.logarithm, stored.LOGARITHM),
+            source=p.stream["probability"],
+            one=p.position.part(2, of=3),
+            to=p.stream["logits"],
+            inherited=above(1 / arb(least)) * found,
+        )
     )
-    return [[_slopes(spec, stream, chosen, white)], [mean], [lines], [logits]]
 
 
 def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:

@@ -37,6 +37,7 @@ from jaxtyping import Float
 
 from constructions.inputs.bandits import admitted_norms, admitted_reward
 from constructions.inputs.ridge import largest_eigenvalue
+from constructions.language import Program
 from constructions.parts.block import UNIT, Block, Bound, Promise
 from constructions.parts.links import Values, grams
 from constructions.parts.stream import Stream
@@ -146,17 +147,18 @@ def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
     return {"estimate": spec.dim, "estimate_ahead": spec.dim} | dict.fromkeys(names, arms)
 
 
-def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
+def solve(p: Program, spec: Spec, chosen: Plan) -> None:
     """The blocks that fill the registers `estimate` and `white`."""
     poles = [
-        inverse(spec, stream, f"pole_{n}", chosen.depth, ridge=float(shift))
+        inverse(spec, p.stream, f"pole_{n}", chosen.depth, ridge=float(shift))
         for n, shift in enumerate(chosen.rule.shifts, 1)
     ]
-    solved = [estimate(spec, stream, chosen.depth), *poles]
+    p.then(estimate(spec, p.stream, chosen.depth), *poles)
     if spec.solver != "pade":
-        return [solved, [_combined(spec, stream, chosen, poles, "white", -0.5)]]
-    root = _combined(spec, stream, chosen, poles, "root", 0.5)
-    return [solved, [root], [_whitened_by_descent(spec, stream, chosen, root)]]
+        p.then(_combined(spec, p.stream, chosen, poles, "white", -0.5))
+        return
+    [root] = p.then(_combined(spec, p.stream, chosen, poles, "root", 0.5))
+    p.then(_whitened_by_descent(spec, p.stream, chosen, root))
 
 
 def estimate(spec: Spec, stream: Stream, depth: int) -> Block:
@@ -249,18 +251,17 @@ def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) 
     )
 
 
-def mean_product(spec: Spec, stream: Stream, solved: list[Block]) -> Block:
+def mean_product(p: Program, spec: Spec) -> Block:
     """⟨a_k, μ̂⟩."""
-    [promise] = [block.promise for block in solved if block.outputs[0].name == "estimate"]
     high, largest = admitted_norms(spec)[1], math.sqrt(spec.prior_variance) * largest_ratio(spec)
     return own_product.own_token(
         "mean ⟨a_k, μ⟩",
         SOURCE.format(3),
-        left=stream["estimate"],
-        right=stream["arms"],
-        to=stream["mean"],
-        position=stream["position"],
-        tokens=2 * spec.horizon,
+        left=p.stream["estimate"],
+        right=p.stream["arms"],
+        to=p.stream["mean"],
+        position=p.position,
+        tokens=p.tokens,
         bound=high * 2 * largest,
-        inherited=high * promise.total,
+        inherited=high * p.written("estimate").promise.total,
     )

@@ -9,8 +9,8 @@ error of a difference of two scores: the action differs from the true one only w
 import math
 
 from constructions.inputs.bandits import COVERED
-from constructions.parts.block import Block
-from constructions.parts.stream import Stream
+from constructions.language import Program
+from constructions.parts.block import Bound
 from constructions.primitives import copying, product
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
@@ -42,34 +42,28 @@ def registers(spec: Spec) -> dict[str, int]:
     return {"mean": spec.actions, "noise": spec.actions}
 
 
-def stages(spec: Spec, stream: Stream, solved: list[Block]) -> list[list[Block]]:
-    """The last two layers; `solved` are the blocks of steps 1 to 3."""
-    mean, noise = products(spec, stream, solved)
-    bound = mean.promise.magnitude + noise.promise.magnitude
-    logits = copying.combine(
-        "scores ⟨a_k, w̃⟩",
-        SOURCE,
-        terms=((1.0, stream["mean"]), (1.0, stream["noise"])),
-        to=stream["logits"],
-        bound=bound,
-        inherited=mean.promise.total + noise.promise.total,
-    )
-    return [[mean, noise], [logits]]
-
-
-def products(spec: Spec, stream: Stream, solved: list[Block]) -> tuple[Block, Block]:
-    """⟨a_k, μ̂⟩ and ⟨x_k, z⟩."""
-    by_output = {block.outputs[0].name: block.promise for block in solved}
-    common = {"position": stream["position"], "tokens": 2 * spec.horizon}
-    mean = route(spec).mean_product(spec, stream, solved)
+def write(p: Program, spec: Spec) -> Bound:
+    """The last two layers, after steps 1 to 3; what they promise of a score."""
     noise = product.own_token(
         "noise ⟨x_k, z⟩",
         SOURCE,
-        left=stream["draw"],
-        right=stream["white"],
-        to=stream["noise"],
+        left=p.stream["draw"],
+        right=p.stream["white"],
+        to=p.stream["noise"],
+        position=p.position,
+        tokens=p.tokens,
         bound=admitted_draw(spec) * 2 * posterior.reach(spec),
-        inherited=admitted_draw(spec) * by_output["white"].total,
-        **common,
+        inherited=admitted_draw(spec) * p.written("white").promise.total,
     )
-    return mean, noise
+    mean, noise = p.then(route(spec).mean_product(p, spec), noise)
+    [logits] = p.then(
+        copying.combine(
+            "scores ⟨a_k, w̃⟩",
+            SOURCE,
+            terms=((1.0, p.stream["mean"]), (1.0, p.stream["noise"])),
+            to=p.stream["logits"],
+            bound=mean.promise.magnitude + noise.promise.magnitude,
+            inherited=mean.promise.total + noise.promise.total,
+        )
+    )
+    return logits.promise.total

@@ -40,6 +40,7 @@ from scipy.special import log_ndtr
 from constructions import checks
 from constructions.inputs.bandits import admitted_norms, admitted_reward, admitted_separation
 from constructions.inputs.ridge import largest_eigenvalue
+from constructions.language import Program
 from constructions.parts.block import UNIT, Block, Bound
 from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, interpolation, product, stored
@@ -111,10 +112,9 @@ def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Moments:
-    """The blocks that compute m and q, and what is known of them.
+    """What is known of m and q, once they are computed.
 
     Attributes:
-        stages: the blocks, those of m and q last.
         noise: r, as far as q does not hold it.
         variance: bounds on q̂.
         gap: bound on |m̂|.
@@ -122,7 +122,6 @@ class Moments:
         gap_shake: rounding of m, relative to √(rq).
     """
 
-    stages: list[list[Block]]
     noise: float
     variance: tuple[float, float]
     gap: float
@@ -130,35 +129,33 @@ class Moments:
     gap_shake: float
 
 
-def stages(spec: Spec, stream: Stream, chosen: Plan) -> list[list[Block]]:
+def write(p: Program, spec: Spec, chosen: Plan) -> None:
     """All blocks of the construction for two arms."""
     theta = above(arb(posterior.largest_ratio(spec)) + chosen.ratio)
     curve = _log_normal_curve(chosen, theta)  # first: what it refuses is refused soon
-    moments = (_by_newton if spec.solver == "newton" else _by_descent)(spec, stream, chosen)
-    inverse_root = _inverse_root(stream, chosen, moments)
-    products = _products(spec, stream, chosen, moments, inverse_root.promise.own.rounding)
-    return [*moments.stages, [inverse_root], *products, [_logits(stream, curve, theta, products[-1][0])]]
+    moments = (_by_newton if spec.solver == "newton" else _by_descent)(p, spec, chosen)
+    [inverse_root] = p.then(_inverse_root(p.stream, chosen, moments))
+    ratio = _products(p, spec, chosen, moments, inverse_root.promise.own.rounding)
+    p.then(_logits(p.stream, curve, theta, ratio))
 
 
-def _own(
-    spec: Spec, stream: Stream, name: str, registers: tuple[str, str, str], bound: float, inherited: Bound
-) -> Block:
+def _own(p: Program, name: str, registers: tuple[str, str, str], bound: float, inherited: Bound) -> Block:
     """The product of two registers, in a third."""
-    left, right, to = (stream[register] for register in registers)
-    common = {"position": stream["position"], "tokens": 2 * spec.horizon}
+    left, right, to = (p.stream[register] for register in registers)
+    common = {"position": p.position, "tokens": p.tokens}
     return product.own_token(
         name, SOURCE, left=left, right=right, to=to, bound=bound, inherited=inherited, **common
     )
 
 
-def _by_descent(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
+def _by_descent(p: Program, spec: Spec, chosen: Plan) -> Moments:
     """M = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
-    at, high, depth = stream.registers, 2 * admitted_norms(spec)[1], chosen.depth
+    at, high, depth = p.stream.registers, 2 * admitted_norms(spec)[1], chosen.depth
     arms = [at["arms"].part(n, of=2) for n in range(2)]
     terms = ((1.0, arms[0]), (-1.0, arms[1]))
     difference = copying.combine("difference u", SOURCE, terms=terms, to=at["difference"], bound=high)
-    mean = posterior.estimate(spec, stream, depth)
-    solved = posterior.inverse(spec, stream, "solved", depth, vectors="difference", norm=high, source="4")
+    mean = posterior.estimate(spec, p.stream, depth)
+    solved = posterior.inverse(spec, p.stream, "solved", depth, vectors="difference", norm=high, source="4")
     largest, r, epsilon = largest_eigenvalue(spec), spec.noise_variance, chosen.residual
     apart = admitted_separation(spec)
     low = below(arb(apart) ** 2 / largest * (1 - arb(epsilon)))
@@ -166,12 +163,12 @@ def _by_descent(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     estimate = above(descent.largest_estimate(spec.ridge, spec.horizon, admitted_reward(spec)))
     estimate += mean.promise.total.error
     registers, carried = ("estimate", "difference", "gap"), high * mean.promise.total
-    gap = _own(spec, stream, "gap ⟨u, μ⟩", registers, high * estimate, carried)
+    gap = _own(p, "gap ⟨u, μ⟩", registers, high * estimate, carried)
     registers, carried = (
         ("solved", "difference", "variance"),
         Bound(epsilon * most, high * solved.promise.total.rounding),
     )
-    variance = _own(spec, stream, "variance uᵀΣ⁻¹u", registers, most, carried)
+    variance = _own(p, "variance uᵀΣ⁻¹u", registers, most, carried)
     steepness = math.sqrt(largest)  # of ‖u‖ in √q
     apart = difference.promise.total.rounding / apart  # rounding of u, relative
     shake = variance.promise.own.rounding / low + largest * solved.promise.total.rounding / high
@@ -179,14 +176,16 @@ def _by_descent(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     gap_shake = gap.promise.own.rounding * _longest(chosen, r * low) + steepness / math.sqrt(r) * (
         mean.promise.total.rounding + apart * estimate
     )
-    blocks = [[difference], [mean, solved], [gap, variance]]
-    return Moments(blocks, r, (low, most), high * estimate, shake, gap_shake)
+    p.then(difference)
+    p.then(mean, solved)
+    p.then(gap, variance)
+    return Moments(r, (low, most), high * estimate, shake, gap_shake)
 
 
-def _by_newton(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
+def _by_newton(p: Program, spec: Spec, chosen: Plan) -> Moments:
     """M = ⟨x, v⟩ and rq = ‖x‖²."""
-    solved = by_newton.stages(spec, stream, by_newton.chosen(spec, chosen.depth))
-    white, half = (block.promise.total for block in solved[-1])
+    by_newton.solve(p, spec, by_newton.chosen(spec, chosen.depth))
+    white, half = (p.written(name).promise.total for name in ("white", "half"))
     largest, epsilon = largest_eigenvalue(spec), chosen.residual
     theta, reach, high = posterior.largest_ratio(spec), 2 * posterior.reach(spec), admitted_norms(spec)[1]
     contraction, apart = spec.noise_variance / largest, admitted_separation(spec)
@@ -194,15 +193,16 @@ def _by_newton(spec: Spec, stream: Stream, chosen: Plan) -> Moments:
     most = above(arb(reach) ** 2 * (1 + arb(epsilon)))
     registers, whole = ("half", "white", "gap"), reach * theta * (1 + epsilon)
     carried = Bound(above(arb(reach) * theta * epsilon), theta * white.rounding + reach * half.rounding)
-    gap = _own(spec, stream, "gap ⟨u, μ⟩", registers, 2 * whole, carried)
+    gap = _own(p, "gap ⟨u, μ⟩", registers, 2 * whole, carried)
     registers, carried = ("white", "white", "variance"), Bound(epsilon * most, 2 * reach * white.rounding)
-    variance = _own(spec, stream, "variance r uᵀΣ⁻¹u", registers, 2 * most, carried)
+    variance = _own(p, "variance r uᵀΣ⁻¹u", registers, 2 * most, carried)
     relative = white.rounding / (2 * high * math.sqrt(contraction))  # of x, which is linear in u
     apart = UNIT * 32 * high / apart  # rounding of i·a_1 − i·a_2, relative
     relative += apart * math.sqrt(largest / spec.ridge)
     shake = variance.promise.own.rounding / low + 2 * relative
     gap_shake = gap.promise.own.rounding * _longest(chosen, low) + theta * relative + half.rounding
-    return Moments([*solved, [gap, variance]], 1.0, (low, most), whole, shake, gap_shake)
+    p.then(gap, variance)
+    return Moments(1.0, (low, most), whole, shake, gap_shake)
 
 
 def _longest(chosen: Plan, least: float) -> float:
@@ -239,53 +239,49 @@ def _inverse_root(stream: Stream, chosen: Plan, moments: Moments) -> Block:
     )
 
 
-def _products(
-    spec: Spec, stream: Stream, chosen: Plan, moments: Moments, rounding: float
-) -> list[list[Block]]:
+def _products(p: Program, spec: Spec, chosen: Plan, moments: Moments, rounding: float) -> Block:
     """From s to t; `rounding` is that of s."""
     (low, most), r, size = moments.variance, moments.noise, posterior.largest_ratio(spec)
     drift = (1 + chosen.spread) * (1 + _relative(chosen)) - 1
     across = 1.5 * _longest(chosen, r * low)  # also where there are no arms
     root_shake = rounding * math.sqrt(r * most)
     first = _own(
-        spec,
-        stream,
+        p,
         "uᵀΣ⁻¹u · 1/√",
         ("variance", "inverse_root", "first"),
         most * across,
         Bound(drift * math.sqrt(most / r), 2 * math.sqrt(most / r) * (moments.shake + root_shake)),
     )
     scaled = _own(
-        spec,
-        stream,
+        p,
         "ratio, first try",
         ("gap", "inverse_root", "scaled"),
         moments.gap * across,
         Bound(drift * size, 2 * (moments.gap_shake + size * (moments.shake + root_shake))),
     )
     square = _own(
-        spec,
-        stream,
+        p,
         "its square",
         ("first", "inverse_root", "square"),
         2 * math.sqrt(most / r) * across,
         Bound(3 * drift / r, 4 / r * (first.promise.own.rounding / math.sqrt(low / r) + root_shake)),
     )
-    terms = ((1.5, stream["position"].part(2, of=3)), (-r / 2, stream["square"]))
+    terms = ((1.5, p.position.part(2, of=3)), (-r / 2, p.stream["square"]))
     carried = (r / 2) * square.promise.total
     correction = copying.combine(
-        "Newton's correction", SOURCE, terms=terms, to=stream["correction"], bound=4.0, inherited=carried
+        "Newton's correction", SOURCE, terms=terms, to=p.stream["correction"], bound=4.0, inherited=carried
     )
     rounded = 2 * scaled.promise.total.rounding + 2 * (size + 1) * correction.promise.total.rounding
     ratio = _own(
-        spec,
-        stream,
+        p,
         "ratio t",
         ("scaled", "correction", "ratio"),
         4 * (size + chosen.ratio + 1),
         Bound(chosen.ratio, rounded),
     )
-    return [[first, scaled], [square], [correction], [ratio]]
+    for stage in ([first, scaled], [square], [correction], [ratio]):
+        p.then(*stage)
+    return ratio
 
 
 def _log_normal_curve(chosen: Plan, theta: float) -> tuple[interpolation.Interpolant, float]:

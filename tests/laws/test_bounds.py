@@ -15,8 +15,8 @@ from constructions.primitives import descent, envelope
 from constructions.primitives.interpolation import Interpolant
 from constructions.rounding import schedules
 from constructions.rounding.outward import balls
-from constructions.thompson import printed
 from constructions.thompson.nodes import chance
+from verify.errata import printed
 from verify.errata import thompson as errata_thompson
 
 numbers = st.floats(-10, 10, allow_subnormal=False)

@@ -15,10 +15,10 @@ from constructions import thompson
 from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import BanditTokens
 from constructions.primitives import counting, lookup, maximum
-from constructions.thompson import posterior, printed
+from constructions.thompson import posterior
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms, errata, theorems
-from verify.errata import regret, ucbvi
+from verify.errata import printed, regret, ucbvi
 from verify.errata import thompson as errata_thompson
 from verify.histories.linear import battery
 from verify.sweeps.records import fit_power

@@ -1,6 +1,6 @@
 """Errors believed to be in Theorem 10, linear Thompson sampling.
 
-Steps 2 and 3 are run as printed and with one change, by constructions/thompson/printed.py. The other claims are bounds:
+Steps 2 and 3 are run as printed and with one change, by printed.py. The other claims are bounds:
 there `wanted` is 0 and the two forms give by how much the bound is missed.
 """
 
@@ -17,10 +17,11 @@ from constructions.history import BanditHistory
 from constructions.inputs.bandits import BANDIT_INPUTS, bandit_stream
 from constructions.parts.assemble import assemble
 from constructions.parts.stream import Stream
-from constructions.thompson import posterior, printed, sampling
+from constructions.thompson import posterior, sampling
 from constructions.transformer import Transformer
 from verify import algorithms
 from verify.audit import ORDER_WINDOW
+from verify.errata import printed
 from verify.errata.entry import PAPER, Demonstration, Erratum
 from verify.sweeps.records import fit_power
 from verify.theorems import evaluate, symbols, thompson_whole
@@ -54,11 +55,12 @@ def plan(spec: thompson.Spec, error: float) -> posterior.Plan:
 def whitened(spec: thompson.Spec, chosen: posterior.Plan, *, own_steps: bool) -> Construction:
     """Steps 1 to 3; with form "sampling" the scores too."""
     drawn = {"draw": spec.dim} | sampling.registers(spec) if spec.form == "sampling" else {}
-    stream = bandit_stream(spec.dim, spec.actions, **drawn, **printed.registers(spec, chosen))
-    stages = printed.stages(spec, stream, chosen, own_steps=own_steps)
+    p = thompson.program(spec, drawn | printed.registers(spec, chosen))
+    for stage in printed.stages(spec, p.stream, chosen, own_steps=own_steps):
+        p.then(*stage)
     if drawn:
-        stages += sampling.stages(spec, stream, [block for stage in stages for block in stage])
-    return thompson.complete(spec, stream, stages, math.inf)
+        sampling.write(p, spec)
+    return thompson.complete(p, spec, math.inf)
 
 
 def opposite(spec: thompson.Spec, steps: int) -> BanditHistory:
