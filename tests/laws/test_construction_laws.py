@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from constructions import thompson
 from constructions.history import EpisodeHistory
 from verify.audit import impostors
-from verify.claims.thompson import line_policy
+from verify.catalog import line_policy
 
 FEW = settings.default.max_examples // 3
 

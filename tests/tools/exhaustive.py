@@ -30,7 +30,7 @@ from constructions.history import BanditHistory, EpisodeHistory
 from constructions.thompson import sampling
 from verify import algorithms, audit
 from verify.audit import exact
-from verify.claims.thompson import line_policy
+from verify.catalog import line_policy
 from verify.histories import episodes as episode_strategies
 from verify.histories import linear as strategies
 from verify.show import report

@@ -22,7 +22,7 @@ from verify import algorithms, audit
 from verify.audit import exact
 from verify.balls import TRUTHS as TRUE_BALLS
 from verify.balls import arrays, forward, heads, linear, neurons
-from verify.claims.thompson import line_policy
+from verify.catalog import line_policy
 from verify.histories import bernoulli as bernoulli_strategies
 from verify.histories import linear as strategies
 from verify.sweeps.thompson import FLOOR

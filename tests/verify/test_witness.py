@@ -14,7 +14,7 @@ from tiny_cases import CASES
 from constructions import linucb
 from verify import algorithms, audit
 from verify.audit import witness
-from verify.claims.thompson import line_policy
+from verify.catalog import line_policy
 from verify.histories import bernoulli as bernoulli_strategies
 from verify.histories import linear as strategies
 

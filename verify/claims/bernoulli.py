@@ -20,12 +20,13 @@ from constructions.history import BanditHistory
 from constructions.thompson.bernoulli_plan import Plan, plan
 from verify import algorithms
 from verify.audit import SEARCH, Findings, Recipe, Verdict, enclosed, kept, search, slack, words
+from verify.catalog import CATALOG
 from verify.environments import bernoulli_bandit
 from verify.histories import bernoulli as bernoulli_strategies
 from verify.play.rollout import SideBySide, rollouts
 from verify.sweeps.records import fit_power, side_by_side
 
-MAIN = thompson.BernoulliSpec(actions=5, horizon=200, error=0.01)
+MAIN = CATALOG["bernoulli"].main
 SMALL = thompson.BernoulliSpec(actions=3, horizon=40, error=0.01)
 SWEPT = MAIN
 """What exponents are fitted around."""

@@ -38,6 +38,7 @@ from verify.audit import (
 from verify.audit.mutation import Mutant, mutants
 from verify.balls import linear
 from verify.balls.enclosure import enclose_register
+from verify.catalog import CATALOG
 from verify.claims import depth
 from verify.histories.linear import battery
 from verify.sweeps import linucb as sweeps
@@ -45,7 +46,7 @@ from verify.sweeps.records import fit_power
 from verify.theorems import lemmas, symbols
 from verify.theorems import linucb as theorem
 
-MAIN = linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3)
+MAIN = CATALOG["linucb"].main
 STATED = replace(MAIN, horizon=200, depth="stated")
 HORIZONS: dict[Solver, list[int]] = {"agd": [10, 30, 100, 300, 1000, 3000], "gd": [10, 30, 100, 300, 1000]}
 SOLVERS: tuple[Solver, ...] = ("chebyshev", "agd")

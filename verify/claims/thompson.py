@@ -14,10 +14,8 @@ mutants     does the audit notice when one weight is wrong?
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from constructions import thompson
 from constructions.construction import Construction
@@ -26,6 +24,7 @@ from constructions.thompson import nodes, posterior
 from verify import algorithms
 from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search, slack
 from verify.audit.mutation import mutants
+from verify.catalog import CATALOG, line_policy
 from verify.claims import bernoulli, depth
 from verify.claims.linucb import caught
 from verify.histories.linear import battery
@@ -36,7 +35,7 @@ from verify.sweeps.thompson import FLOOR
 from verify.theorems import evaluate, symbols, thompson_whole
 from verify.theorems import thompson as theorem
 
-TWO = thompson.Spec(dim=5, actions=2, horizon=50, error=1e-3)
+TWO = CATALOG["thompson"].main
 SEARCHED = thompson.Spec(dim=3, actions=4, horizon=30, nodes=64)
 MAIN = thompson.Spec(dim=5, actions=10, horizon=200, nodes=4096)
 SAMPLED = replace(MAIN, form="sampling", error=1e-3)
@@ -103,14 +102,6 @@ def report(
         [asdict(mutant) for mutant in broken],
         records,
     )
-
-
-def line_policy(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
-    """Log of the mean over the spec's lines of the exact probabilities along them."""
-    values, rule = algorithms.thompson_values(spec, history), nodes.Rule.of(spec)
-    points = rule.nodes @ rule.basis.T
-    with np.errstate(divide="ignore"):
-        return np.log(algorithms.along_lines(values.whitened, values.mean, rule.direction, points))
 
 
 def _title(spec: thompson.Spec) -> str:

@@ -39,13 +39,14 @@ from verify.audit import (
     words,
 )
 from verify.audit.mutation import Mutant, mutants
+from verify.catalog import CATALOG
 from verify.histories import episodes as episode_strategies
 from verify.sweeps import ucbvi as episode_sweeps
 from verify.sweeps.records import fit_power
 from verify.theorems import evaluate, symbols
 from verify.theorems import ucbvi as theorem
 
-MAIN = ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03)
+MAIN = CATALOG["ucbvi"].main
 FORMS: tuple[ucbvi.Form, ...] = ("theorem", "slim", "narrow")
 MUTATED = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=12, exploration=0.03, form="narrow")
 LARGE = ucbvi.Spec(states=8, actions=4, horizon=20, episodes=20)
