@@ -100,8 +100,9 @@ def caught(broken: list[Mutant], what: str = "") -> Verdict:
     """How many wrong weights the audit notices, of those that change the policy; `what` was made wrong."""
     effective = [mutant for mutant in broken if mutant.effective]
     survivors = [mutant for mutant in effective if not mutant.caught]
+    tried = f"{len(effective)} of {len(broken)} that change the policy"
     return Verdict(
-        f"{what}audit fails when one weight is 10 % off, share of {len(effective)} that change the policy, of {len(broken)} tried",
+        f"{what}audit fails when one weight is 10 % off, share of {tried}",
         "this audit",
         "least",
         share(broken),
