@@ -1,6 +1,6 @@
 """Moving registers: from another token, or between registers of one token.
 
-**From a token or two back.** relu(i(j − i + c)) is a ramp in j that starts at j = i − c; differences of ramps with c = 3, 2, 1
+**From a token or two back.** relu(i(j − i + c)) is a ramp in j that starts at j = i − c; differences of ramps, c = 3, 2, 1,
 single out the two tokens before.
 
 **Within a token.** relu(z) − relu(−z) = z: two neurons an entry add any linear combination of registers.
