@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
+from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, entry_of
 from verify.cli import commands as cli
@@ -241,6 +242,19 @@ def test_the_command_writes_a_page_and_json(tmp_path):
     assert record["spec"]["actions"] == 2
     with pytest.raises(ValueError, match=r"linucb: wanted fields of dim, actions, .*, got states"):
         specs.made(CATALOG["linucb"], {"states": 3})
+
+
+def test_a_bound_that_was_proven_stands_beside_the_derived_one():
+    console = Console(width=200, record=True, file=io.StringIO())
+    built = of("newton")
+    [mean] = [block for block in built.blocks if block.name.startswith("mean")]
+    assert mean.promise.total.error < mean.promise.derived.error < np.inf
+    console.print(*tables(built, "LinUCB"))
+    text = " ".join(console.export_text().split())
+    assert f"from its inputs alone {number(mean.promise.derived.whole)}" in text
+    assert "‖E‖ ≤ e_k (newton.py)" in text
+    [shown] = [block for block in inspector.record(built, "")["blocks"] if block["name"] == mean.name]
+    assert (shown["derived"]["error"], shown["proof"]) == (mean.promise.derived.error, mean.promise.proof)
 
 
 def test_the_help_of_inspect_fits_a_small_screen():

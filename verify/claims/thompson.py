@@ -321,6 +321,7 @@ def _orders(sizes: dict[str, dict[str, list]]) -> Iterator[Verdict]:
         fit.exponent,
         1.0,
         note="at most linear in log T; a fit, not a proof",
+        fit=True,
     )
 
 

@@ -234,7 +234,7 @@ def _norms() -> Iterator[Verdict]:
         fit = fit_power(over, norms)
         note = f"95 % interval [{fit.low:.3f}, {fit.high:.3f}], {variable} = {over[0]} … {over[-1]}; a fit, not a proof"
         claim = f"theorem: exponent of the norm in {variable}"
-        yield Verdict(claim, "Theorem 12, an order", "size", fit.exponent, stated + 0.05, note=note)
+        yield Verdict(claim, "Theorem 12, an order", "size", fit.exponent, stated + 0.05, note=note, fit=True)
 
 
 ORDERS = {
@@ -258,7 +258,7 @@ def _orders(records: list[dict]) -> Iterator[Verdict]:
                 note += f"{record['variable']} = {over[0]} … {over[-1]}; a fit, not a proof"
                 claim = f"{form}: exponent of {name} in {record['variable']}"
                 source = "Theorem 12, an order" if form == "theorem" else "theorem ours, an order"
-                yield Verdict(claim, source, "size", fit["exponent"], stated + 0.05, note=note)
+                yield Verdict(claim, source, "size", fit["exponent"], stated + 0.05, note=note, fit=True)
 
 
 def _streams() -> list[dict]:

@@ -91,6 +91,8 @@ def tables(built: Construction, title: str) -> Iterator[Table]:
         text = (
             f"{escape(block.name)}\n[dim]{escape(f'{block.source}: {claim}' if claim else block.source)}[/]"
         )
+        if block.promise.derived:
+            text += f"\n[dim]from its inputs alone {number(block.promise.derived.whole)}; {escape(block.promise.proof)}[/]"
         blocks.add_row(_range(*span(views, index)), text, number(block.promise.total.whole))
     yield blocks
     yield _layers(built, views)
