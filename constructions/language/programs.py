@@ -107,8 +107,10 @@ class Program:
             terms = value.of(values) if by is None else by.of(values) * value.of(values)
             return np.cumsum(terms.reshape(len(terms), -1), axis=0)
 
+        weight = (1.0, EXACT) if by is None else (by.size, by.error)
+        inherited = steps * (weight[0] * value.error + value.size * weight[1])
         own = Bound(0.0, 4 * UNIT * size)
-        promise = Promise("norm bounds", own, own, math.sqrt(value.groups) * size)
+        promise = Promise("norm bounds", own, own + inherited, math.sqrt(value.groups) * size)
         [block] = self.put(
             Block(f"Σ {to}", self.source, (Step((head,)),), register, truth, promise, groups=value.groups)
         )
@@ -175,8 +177,12 @@ class Program:
     ) -> Value:
         """left_kᵀ · matrix · vector_k of the token itself: for each m the score ⟨row m, i·vector_k⟩, and entry m of left_k.
 
-        The vector may be one for all k. Vector and left are exact.
+        The vector may be one for all k, and has i times it beside.
         """
+        if vector.times is None:
+            raise ValueError(
+                f"{name}: wanted a vector with i times it beside, got {vector.register.name} alone"
+            )
         dim, arms, register = math.isqrt(matrix.register.size), left.groups, self.stream[to]
         gate = gate_size(matrix.size * self.tokens * vector.size)
         heads = []
@@ -186,7 +192,7 @@ class Program:
                 pick(left.register, np.arange(arms) * dim + m),
             )
             query = row if vector.groups == 1 else tile(row, arms)
-            key, role = read(vector.times or vector.register), f"{to} {m}"
+            key, role = read(vector.times), f"{to} {m}"
             heads += own_heads(
                 role, query, key, register, self.position, gate, value=entries, count=vector.groups
             )
@@ -202,6 +208,7 @@ class Program:
             Bound(0.0, UNIT * 64 * dim * self.tokens * size),
             vector.size * left.size * matrix.error,
         )
+        derived += matrix.size * left.size * vector.error + matrix.size * vector.size * left.error
         total = own + _carried(derived, proved)
         promise = Promise("norm bounds", own, total, 2 * math.sqrt(arms) * size)
         block = Block(name, self.source, (Step(tuple(heads)),), register, truth, promise, groups=arms)

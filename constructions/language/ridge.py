@@ -15,7 +15,11 @@ def normal_equations(
     """A = λI + Σ a aᵀ, with its spectrum in [λ, largest], b = Σ r a, and the arms, each with i times it beside.
 
     Registers: gram, gram_times, moment, moment_times, arms_times.
+
+    Raises:
+        ValueError: if a value is not exact, as what tokens bring is.
     """
+    _exact("normal equations", action, reward, arms)
     names = {name: p.stream[name] for name in ("gram", "gram_times", "moment", "moment_times")}
     horizon = p.tokens // 2
     equations = newton.normal_equations(
@@ -49,12 +53,19 @@ def normal_equations(
 
 
 def inverse(p: Program, to: str, matrix: Value, ridge: float, steps: int) -> Value:
-    """A⁻¹ by so many steps of Newton's iteration, for a spectrum in [ridge, size of the matrix]."""
+    """A⁻¹ by so many steps of Newton's iteration, for a spectrum in [ridge, size of the matrix].
+
+    Raises:
+        ValueError: if the matrix is not exact, or has not i times it beside.
+    """
+    _exact("inverse", matrix)
+    if matrix.times is None:
+        raise ValueError(f"inverse: wanted a matrix with i times it beside, got {matrix.register.name} alone")
     block = newton.inverse(
         "A⁻¹ by Newton",
         p.source,
         gram=matrix.register,
-        gram_times=matrix.times or matrix.register,
+        gram_times=matrix.times,
         position=p.position,
         to=p.stream[to],
         ridge=ridge,
@@ -65,3 +76,12 @@ def inverse(p: Program, to: str, matrix: Value, ridge: float, steps: int) -> Val
     )
     p.put(block)
     return Value(p.stream[to], 2 / ridge, 1, block.promise.total)
+
+
+def _exact(what: str, *values: Value) -> None:
+    """Hold values to an error of 0 in exact arithmetic."""
+    for value in values:
+        if value.error.error:
+            raise ValueError(
+                f"{what}: wanted exact values, got {value.register.name} within {value.error.error:g}"
+            )
