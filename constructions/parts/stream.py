@@ -75,6 +75,11 @@ class Stream:
         return self.registers[name]
 
     @property
+    def one(self) -> Register:
+        """The last entry of `position`, (i, i², 1): what neurons read for thresholds and constants."""
+        return self["position"].part(2, of=3)
+
+    @property
     def width(self) -> int:
         """The token dimension D."""
         return sum(register.size for register in self.registers.values())

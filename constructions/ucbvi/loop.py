@@ -62,7 +62,7 @@ def common_registers(spec: Spec) -> dict[str, int]:
 def prelude(spec: Spec, stream: Stream) -> list[list[Block]]:
     """Layers 1 and 2: the step before, and the stage one-hot beside it."""
     copy, back = previous_steps(spec, stream)
-    one = stream["position"].part(2, of=3)
+    one = stream.one
     clock = stream["clock"].part(1, of=3)
     return [
         [*copy, lookup.one_hot("stage one-hot", "theorem ours", of=clock, to=stream["stage"], one=one)],
@@ -79,7 +79,7 @@ def count_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     """Visits and rewards of a stage over all tokens so far, divided by i."""
     state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
     wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
-    moved = stream["position"].part(2, of=3), stream["previous_reward"]
+    moved = stream.one, stream["previous_reward"]
     to = stream["visits_raw"], stream["rewards_raw"]
     return heads_of(spec, stream, counting.Counters(wanted, np.full(spec.pairs, stage), moved, to))
 
@@ -107,7 +107,7 @@ def times_index(spec: Spec, stream: Stream, what: Sequence[str], to: Sequence[st
 
 def base_units(spec: Spec, stream: Stream) -> tuple[Units, Units]:
     """B + H·[N = 0] and r̂ of one stage, into `base`."""
-    one, every, base = stream["position"].part(2, of=3), np.arange(spec.pairs), stream["base"]
+    one, every, base = stream.one, np.arange(spec.pairs), stream["base"]
     visits, rewards, most = (stream["visits"], every), (stream["rewards"], every), spec.episodes
     return (
         lookup.table_units("bonus", visits, base, one, spec.hopes(most + 1)),

@@ -63,7 +63,7 @@ def build(spec: Spec) -> Construction:
 
 def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
     """Layer α: expected values, counts, selection of the stage after; then what the counts say."""
-    one, every = stream["position"].part(2, of=3), np.arange(spec.pairs)
+    one, every = stream.one, np.arange(spec.pairs)
     heads = list(loop.times_index(spec, stream, ("visits_raw", "rewards_raw"), ("visits", "rewards")))
     units = [
         *loop.base_units(spec, stream),

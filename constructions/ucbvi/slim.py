@@ -71,7 +71,7 @@ def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     state, action, after = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions, : spec.states])
     places = zip(("previous_state", "previous_action", "state"), (state, action, after), strict=True)
     wanted = tuple((stream[name], entries) for name, entries in places)
-    one, to = stream["position"].part(2, of=3), (stream["transitions_raw"],)
+    one, to = stream.one, (stream["transitions_raw"],)
     moves = counting.Counters(wanted, np.full(len(state), stage), (one,), to)
     return (*heads, *loop.heads_of(spec, stream, moves))
 
@@ -91,7 +91,7 @@ def _estimates(spec: Spec, stream: Stream, stage: int) -> list[Units]:
     if stage < spec.horizon:
         moves = stream["transitions"], np.arange(stream["transitions"].size)
         visits = stream["visits"], np.arange(spec.pairs)
-        one, most = stream["position"].part(2, of=3), spec.episodes
+        one, most = stream.one, spec.episodes
         units.append(lookup.quotient_units("P̂", moves, visits, stream["model"], one, float(most), most))
     return units
 
@@ -139,7 +139,7 @@ def _stage(spec: Spec, stream: Stream, stage: int) -> list[Step]:
         left, spent = read(target), [target]
     used = [*spent, stream["base"], *((stream["ahead"], stream["model"]) if later else ())]
     last = [
-        clipping.units("value", left, stream["value"], position.part(2, of=3), top),
+        clipping.units("value", left, stream["value"], stream.one, top),
         *_estimates(spec, stream, stage - 1),
         *loop.empty(*used),
         *_spent(spec, stream, stage - 1),

@@ -157,7 +157,7 @@ def _counts(spec: Spec, stream: Stream, literal: frozenset[str]) -> list[list[Bl
         (stream["previous_action"], action),
         (stream["state"], after),
     )
-    one = stream["position"].part(2, of=3)
+    one = stream.one
     moves = counting.Counters(wanted, stage + 1, (one,), (stream["transitions_raw"],))
     stage, state, action = (axis.ravel() for axis in np.mgrid[:stages, :states, :actions])
     wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
@@ -190,7 +190,7 @@ def _counts(spec: Spec, stream: Stream, literal: frozenset[str]) -> list[list[Bl
 
 def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[str]) -> list[list[Block]]:
     """Layer 5: squares, then P̂, r̂ and b; the squares' gate is printed as K and has to be above K²."""
-    source, most, one = SOURCE + "2", spec.episodes, stream["position"].part(2, of=3)
+    source, most, one = SOURCE + "2", spec.episodes, stream.one
     bound = float(most**2)
     gate = float(most) if "gate" in literal else gate_size(bound)
     squares = [
@@ -279,7 +279,7 @@ def _value_iteration(
     """
     top, found, (model, reward, bonus) = float(spec.horizon), [], looked_up
     ahead_error = Bound(outward.product(top, model.error), spec.states * top * model.rounding)
-    one, place = stream["position"].part(2, of=3), {"position": stream["position"], "tokens": spec.tokens}
+    one, place = stream.one, {"position": stream["position"], "tokens": spec.tokens}
     inherited = Bound(0.0)
     for stage in range(spec.horizon, 0, -1):
         terms = tuple(_of_stage(stream[name], stage, spec) for name in ("reward_estimate", "bonus"))
