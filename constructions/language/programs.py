@@ -216,7 +216,8 @@ class Program:
             made, own = [curve.make(register, weight, over) for weight, curve in curves], Bound(rounded)
             block = added(name or to, self.source, linear, made, register, own, carried, size)
         self.put(block, after=[term.register.name for _, term in values])
-        return self.value(to, size)
+        groups = register.size if curves else max(term.groups for _, term in values)
+        return replace(self.value(to, size), groups=groups)  # entry by entry as near as the terms' vectors
 
     def at(self, **names: str) -> dict[str, Any]:
         """Registers by the roles that they play in a primitive, role=name; `position` plays its own."""

@@ -31,7 +31,7 @@ rounding does to q and s cancels in p s, as p is computed from both.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from flint import arb
@@ -142,7 +142,7 @@ def write(p: Program, spec: Spec, chosen: Plan) -> Value:
 
 
 def _by_descent(p: Program, spec: Spec, chosen: Plan) -> Moments:
-    """M = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
+    """Of u = a_1 − a_2: m = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
     _, _, arms = bandits.tokens(p, spec)
     first, second = arms.vectors
     u, depth = p.total("difference", first - second, name="difference u"), chosen.depth
@@ -155,23 +155,23 @@ def _by_descent(p: Program, spec: Spec, chosen: Plan) -> Moments:
     low = below(arb(apart) ** 2 / largest * (1 - arb(epsilon)))
     most = above(arb(u.size) ** 2 / spec.ridge * (1 + arb(epsilon)))
     estimate = above(descent.largest_estimate(spec.ridge, spec.horizon, admitted_reward(spec)))
-    mean, solved = p.value("estimate"), p.value("solved", most / u.size)
-    mean = replace(mean, size=estimate + mean.error.error)
+    estimate += p.written("estimate").promise.total.error
+    mean, solved = p.value("estimate", estimate), p.value("solved", most / u.size)
     carried = u.size * mean.error, "the rounding of u is taken relatively"
     gap = p.product("gap", "gap ⟨u, μ⟩", mean, u, proved=carried)
     carried = Bound(epsilon * most, u.size * solved.error.rounding), "q̂ is within a factor 1 ± ε of q"
     variance = p.product("variance", "variance uᵀΣ⁻¹u", solved, u, size=most, across=most, proved=carried)
     steepness = math.sqrt(largest)  # of ‖u‖ in √q
-    apart = u.error.rounding / apart  # rounding of u, relative
+    tremor = u.error.rounding / apart  # rounding of u, relative
     shake = _own(p, "variance") / low + largest * solved.error.rounding / u.size
-    shake += 2 * apart * steepness / math.sqrt(spec.ridge)
+    shake += 2 * tremor * steepness / math.sqrt(spec.ridge)
     gap_shake = _own(p, "gap") * _longest(chosen, r * low)
-    gap_shake += steepness / math.sqrt(r) * (mean.error.rounding + apart * mean.size)
+    gap_shake += steepness / math.sqrt(r) * (mean.error.rounding + tremor * mean.size)
     return Moments(r, gap, variance, low, shake, gap_shake)
 
 
 def _by_newton(p: Program, spec: Spec, chosen: Plan) -> Moments:
-    """M = ⟨x, v⟩ and rq = ‖x‖²."""
+    """Of x = √r Σ⁻¹ᐟ²u and v: m = ⟨x, v⟩ and rq = ‖x‖²."""
     by_newton.solve(p, spec, by_newton.chosen(spec, chosen.depth))
     largest, epsilon = largest_eigenvalue(spec), chosen.residual
     theta, reach, high = posterior.largest_ratio(spec), 2 * posterior.reach(spec), admitted_norms(spec)[1]
@@ -207,7 +207,7 @@ def _relative(chosen: Plan) -> float:
 
 
 def _inverse_root(p: Program, chosen: Plan, moments: Moments) -> Value:
-    """S ≈ 1/√(rq)."""
+    """The interpolant s ≈ 1/√(rq)."""
     q, low, r = moments.variance, moments.least, moments.noise
     longest = _longest(chosen, r * low)
     with balls():
@@ -229,7 +229,7 @@ def _inverse_root(p: Program, chosen: Plan, moments: Moments) -> Value:
 
 
 def _ratio(p: Program, spec: Spec, chosen: Plan, moments: Moments, s: Value) -> Value:
-    """T = m s · (3 − r q s²)/2."""
+    """The ratio t = m s w for w = (3 − r q s²)/2, one step of Newton's iteration."""
     m, q, r, size = moments.gap, moments.variance, moments.noise, posterior.largest_ratio(spec)
     drift, why = (1 + chosen.spread) * (1 + _relative(chosen)) - 1, "errors relative to √q (two_arms.py)"
     root, shift = math.sqrt(q.size / r), _own(p, "inverse_root") * math.sqrt(r * q.size)
