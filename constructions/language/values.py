@@ -43,14 +43,19 @@ class Value:
     @property
     def vectors(self) -> tuple["Value", ...]:
         """Its vectors, one by one."""
+        return self.split(self.groups)
+
+    def split(self, count: int) -> tuple["Value", ...]:
+        """So many equal parts, each of as many vectors."""
         return tuple(
             Value(
-                self.register.part(n, of=self.groups),
+                self.register.part(n, of=count),
                 self.size,
-                error=self.error,
-                times=self.times and self.times.part(n, of=self.groups),
+                self.groups // count,
+                self.error,
+                self.times and self.times.part(n, of=count),
             )
-            for n in range(self.groups)
+            for n in range(count)
         )
 
     def of(self, values: Values) -> Float[np.ndarray, "tokens groups size"]:

@@ -178,3 +178,8 @@ def rows(link: Link, wanted: np.ndarray) -> Link:
 def entry(link: Link, index: int, *, of: int) -> Link:
     """The `index`-th entry of each vector, for a link that holds vectors of so many entries one after the other."""
     return rows(link, np.arange(index, link.height, of))
+
+
+def transposed(link: Link, of: int) -> Link:
+    """First entries first: the rows of a link that holds vectors of so many entries, entry by entry."""
+    return rows(link, np.arange(link.height).reshape(-1, of).T.ravel())

@@ -140,13 +140,11 @@ def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
 
 def _factor(spec: BernoulliSpec, plan: Plan, stream: Stream) -> Block:
     """log((n + 1)!/(s! b!)), from three tables."""
-    entries, to, one = np.arange(spec.actions), stream["factor"], stream.one
-    factorials = plan.factorials
+    to, factorials, units = stream["factor"], plan.factorials, []
     tables = {"plays": factorials[1:], "wins": -factorials[:-1], "losses": -factorials[:-1]}
-    units = []
     for name, x in tables.items():
-        of, values = (stream[name], entries), list(map(Fraction, x))
-        units.append(lookup.table_units(f"log factorial of {name}", of, to, one, values))
+        of, values = read(stream[name]), list(map(Fraction, x))
+        units.append(lookup.table_units(f"log factorial of {name}", of, to, stream.one, values))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return sum((x[np.rint(values[name]).astype(int)] for name, x in tables.items()), np.zeros(to.size))

@@ -272,21 +272,6 @@ def refinement_case(spread: float, steps: int, low: float, high: float) -> Case:
 FALLING = interpolation.walk(lambda x: math.exp(-x), lambda x: math.exp(-x), -2.0, 2.0, 1e-3)
 
 
-def shift_case(offset: int) -> Case:
-    stream = Stream.of(x=2, bystander=1, out=2, position=3)
-    registers = {"what": stream["x"], "to": stream["out"], "position": stream["position"]}
-    block = copying.shift("shift", "", offset=offset, bound=2.0, tokens=3 * offset + 6, **registers)
-    tokens = matrices(stream, offset + 6, x=vectors(2, 2.0))
-
-    def oracle(past):
-        return past[-1 - offset]["x"] if len(past) > offset else [Fraction(0)] * 2
-
-    angles = np.arange(3 * offset + 3)
-    turning = [{"x": [2 * math.cos(angle), 2 * math.sin(angle)]} for angle in angles]
-    cost = (1, 3 if offset else 1, 0)
-    return Case(f"copying.shift by {offset}", stream, block, tokens, cost, oracle, (matrix(stream, turning),))
-
-
 def combine_case() -> Case:
     stream = Stream.of(x=2, y=2, bystander=1, out=2)
     terms = ((10.0, stream["x"]), (-1 / 3, stream["y"]))
@@ -331,7 +316,6 @@ CASES = [
         1e-3 * 100 / 3,
     ),
     function_case("exp(∓x)", FALLING, lambda x: math.exp(-x), 1e-3, (1.0, -1.0)),
-    *(shift_case(offset) for offset in (0, 1, 3, 12)),
     combine_case(),
     refinement_case(0.1, 1, 0.01, 4.0),
     refinement_case(0.1, 1, 3.0, 4.0),
