@@ -7,6 +7,7 @@ in place of a derived one; it says why it holds, and the block's promise keeps b
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import Tokens
-from constructions.language.values import Curve, Sum, Value
+from constructions.language.values import Curve, Sum, Value, added
 from constructions.parts.assemble import assemble, clip_radius
 from constructions.parts.block import (
     EXACT,
@@ -26,19 +27,17 @@ from constructions.parts.block import (
     Position,
     Promise,
     Step,
-    Surrogate,
     gate_size,
     own_heads,
-    signed_units,
 )
-from constructions.parts.links import Values, pick, read, tile
-from constructions.parts.stream import Register, Stream
+from constructions.parts.links import Values, entry, read, tile
+from constructions.parts.stream import Stream
 from constructions.primitives import copying, interpolation, product
 from constructions.primitives.interpolation import Interpolant
 from constructions.rounding.outward import above
 
-Proved = tuple[float, str]
-"""A bound in exact arithmetic, and why it holds."""
+Proved = tuple[float | Bound, str]
+"""A bound in exact arithmetic, or one that speaks of rounding too, and why it holds."""
 
 
 class Program:
@@ -49,72 +48,43 @@ class Program:
         self.source, self.stream, self.inputs, self.tokens = source, stream, inputs, tokens
         self.stages: list[list[Block]] = []
         self.position = stream["position"]
+        self.one = Value(stream.one, 1.0)
+
+    def citing(self, source: str) -> "Program":
+        """The same program, its next steps proven elsewhere."""
+        other = copy(self)
+        other.source = source
+        return other
+
+    # ---- values ------------------------------------------------------------------------------------------------------
 
     def input(self, name: str, size: float, groups: int = 1) -> Value:
         """What tokens bring: `size` bounds each of its vectors."""
         return Value(self.stream[name], size, groups)
 
-    def put(self, *blocks: Block, after: Iterable[str] = ()) -> tuple[Block, ...]:
-        """Each into the first stage after all that it reads, and after these registers, beside blocks of as many layers."""
-        for block in blocks:
-            written = {name: n for n, stage in enumerate(self.stages) for one in stage for name in one.writes}
-            before = block.reads.union(after)
-            stage = 1 + max((written[name] for name in before if name in written), default=-1)
-            while stage < len(self.stages) and _kind(self.stages[stage][0]) != _kind(block):
-                stage += 1
-            self.stages[stage : stage + 1] = [
-                [*(self.stages[stage] if stage < len(self.stages) else ()), block]
-            ]
-        return blocks
-
-    def then(self, *blocks: Block) -> tuple[Block, ...]:
-        """All of them side by side, after all that has been put."""
-        self.stages.append([*blocks])
-        return blocks
-
-    def written(self, name: str) -> Block:
-        """The block that has written a register."""
-        return next(block for block in self.blocks if name in block.writes)
-
-    def held(self, block: Block, size: float) -> Value:
-        """The value that a block has written: `size` bounds each of its vectors."""
-        return Value(block.outputs[0], size, block.groups, block.promise.total)
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """All that has been put, in the order in which it runs."""
-        return tuple(block for stage in self.stages for block in stage)
-
-    def construction(
-        self, spec: Any, contract: Tokens, norms: Sequence[float], certificate: float, **more: Any
-    ) -> Construction:
-        """The transformer, sealed with its certificate; `norms` bound the registers that tokens fill."""
-        radius = clip_radius(norms, self.blocks)
-        transformer = assemble(self.stream, self.inputs, self.stages, radius)
-        return Construction(spec, contract, self.blocks, transformer, certificate, **more)
-
-    # ---- what values are made of -------------------------------------------------------------------------------------
+    def value(self, name: str, size: float | None = None) -> Value:
+        """What a block has written: `size` bounds each of its vectors; left out, all that the block writes."""
+        block = self.written(name)
+        size = block.promise.magnitude if size is None else size
+        return Value(self.stream[name], size, block.groups, block.promise.total)
 
     def sum(self, to: str, value: Value, by: Value | None = None) -> Value:
         """Σ_{j≤i} by_j value_j, in one head: the score i·by_j undoes the 1/i. `by` is a number ≥ 0, 1 if left out."""
         place, register, steps = Position.of(self.position), self.stream[to], self.tokens // 2
-        head = Head(
-            to, place.index, place.one if by is None else read(by.register), read(value.register), register
-        )
+        key = place.one if by is None else read(by.register)
+        head = Head(to, place.index, key, read(value.register), register)
         size = steps * value.size * (1.0 if by is None else by.size)
 
         def truth(values: Values) -> np.ndarray:
             terms = value.of(values) if by is None else by.of(values) * value.of(values)
             return np.cumsum(terms.reshape(len(terms), -1), axis=0)
 
-        weight = (1.0, EXACT) if by is None else (by.size, by.error)
-        inherited = steps * (weight[0] * value.error + value.size * weight[1])
-        own = Bound(0.0, 4 * UNIT * size)
-        promise = Promise("norm bounds", own, own + inherited, math.sqrt(value.groups) * size)
-        [block] = self.put(
-            Block(f"Σ {to}", self.source, (Step((head,)),), register, truth, promise, groups=value.groups)
-        )
-        return Value(register, size, value.groups, block.promise.total)
+        weight, off = (1.0, EXACT) if by is None else (by.size, by.error)
+        inherited = steps * (weight * value.error + value.size * off)
+        own, groups = Bound(0.0, 4 * UNIT * size), value.groups
+        promise = Promise("norm bounds", own, own + inherited, math.sqrt(groups) * size)
+        self.put(Block(f"Σ {to}", self.source, (Step((head,)),), register, truth, promise, groups=groups))
+        return self.value(to, size)
 
     def function(
         self,
@@ -124,8 +94,10 @@ class Program:
         truth: Callable[[np.ndarray], np.ndarray],
         shape: tuple[Interpolant, float],
         *,
-        size: float,
-        slope: float,
+        size: float | None = None,
+        slope: float | None = None,
+        proved: Proved | None = None,
+        signs: tuple[float, ...] = (1.0,),
     ) -> Value:
         """A function of each entry, by neurons.
 
@@ -135,29 +107,54 @@ class Program:
             of: the argument.
             truth: the function in NumPy.
             shape: an interpolant, and how near its neurons are.
-            size: bound on the function and the interpolant.
+            size: bound on the function and the interpolant; left out, all that the block writes.
             slope: bound on the function's derivative, which errors of the argument are multiplied by.
+            proved: what they cause, in place of that.
+            signs: of the argument: the function of sign · argument for each, one after the other.
         """
-        register, one = self.stream[to], self.position.part(2, of=3)
+        if slope is None and proved is None and of.error.whole:
+            raise ValueError(
+                f"{name}: wanted a slope or a proof, as {of.register.name} is off by {of.error.whole:g}"
+            )
+        derived = None if slope is None else slope * of.error
         block = interpolation.function(
             name,
             self.source,
             shape[0],
             of=truth,
             error=shape[1],
+            inherited=_carried(derived, proved),
+            signs=signs,
             source=of.register,
-            one=one,
-            to=register,
-            inherited=slope * of.error,
+            one=self.stream.one,
+            to=self.stream[to],
         )
-        self.put(block)
-        return Value(register, size, register.size, block.promise.total)
+        self.put(_beside(block, derived, proved))
+        return self.value(to, size)
 
     def product(
-        self, to: str, name: str, left: Value, right: Value, *, size: float, proved: Proved | None = None
+        self,
+        to: str,
+        name: str,
+        left: Value,
+        right: Value,
+        *,
+        size: float | None = None,
+        across: float | None = None,
+        proved: Proved | None = None,
     ) -> Value:
-        """⟨left_k, right_k⟩ of the token itself: two heads an entry. `size` bounds the product."""
-        derived = left.size * right.error + right.size * left.error
+        """⟨left_k, right_k⟩ of the token itself: two heads an entry. The left may be one vector for all k.
+
+        Args:
+            to: the register.
+            name: of the block.
+            left: of one token.
+            right: of the same token.
+            size: bound on each product; left out, the product of their sizes.
+            across: the same of ⟨left_k at i, right_k at j⟩ for all tokens j ≤ i.
+            proved: what errors of both cause, in place of what follows from their sizes.
+        """
+        most, derived = left.size * right.size, left.size * right.error + right.size * left.error
         block = product.own_token(
             name,
             self.source,
@@ -165,12 +162,12 @@ class Program:
             right=right.register,
             to=self.stream[to],
             position=self.position,
-            bound=left.size * right.size,
+            bound=most if across is None else across,
             tokens=self.tokens,
             inherited=_carried(derived, proved),
         )
-        [block] = self.put(_beside(block, derived, proved))
-        return Value(self.stream[to], size, right.groups, block.promise.total)
+        self.put(_beside(block, derived, proved))
+        return self.value(to, most if size is None else size)
 
     def form(
         self, to: str, name: str, matrix: Value, vector: Value, left: Value, proved: Proved | None = None
@@ -184,24 +181,17 @@ class Program:
                 f"{name}: wanted a vector with i times it beside, got {vector.register.name} alone"
             )
         dim, arms, register = math.isqrt(matrix.register.size), left.groups, self.stream[to]
-        gate = gate_size(matrix.size * self.tokens * vector.size)
-        heads = []
+        gate, heads = gate_size(matrix.size * self.tokens * vector.size), []
         for m in range(dim):
-            row, entries = (
-                read(matrix.register.part(m, of=dim)),
-                pick(left.register, np.arange(arms) * dim + m),
-            )
+            row = read(matrix.register.part(m, of=dim))
             query = row if vector.groups == 1 else tile(row, arms)
-            key, role = read(vector.times), f"{to} {m}"
-            heads += own_heads(
-                role, query, key, register, self.position, gate, value=entries, count=vector.groups
-            )
+            key, entries = read(vector.times), entry(read(left.register), m, of=dim)
+            more = {"value": entries, "count": vector.groups}
+            heads += own_heads(f"{to} {m}", query, key, register, self.position, gate, **more)
 
         def truth(values: Values) -> np.ndarray:
-            square = matrix.of(values).reshape(-1, dim, dim)
-            return np.einsum(
-                "tkm,tmn,tkn->tk", left.of(values), square, vector.of(values) + 0 * left.of(values)
-            )
+            square, each = matrix.of(values).reshape(-1, dim, dim), left.of(values)
+            return np.einsum("tkm,tmn,tkn->tk", each, square, vector.of(values) + 0 * each)
 
         size = matrix.size * vector.size * left.size
         own, derived = (
@@ -209,43 +199,86 @@ class Program:
             vector.size * left.size * matrix.error,
         )
         derived += matrix.size * left.size * vector.error + matrix.size * vector.size * left.error
-        total = own + _carried(derived, proved)
-        promise = Promise("norm bounds", own, total, 2 * math.sqrt(arms) * size)
+        promise = Promise("norm bounds", own, own + _carried(derived, proved), 2 * math.sqrt(arms) * size)
         block = Block(name, self.source, (Step(tuple(heads)),), register, truth, promise, groups=arms)
         self.put(_beside(block, derived, proved))
-        return Value(register, size, arms, total)
+        return self.value(to, size)
 
-    def total(self, to: str, terms: Sum, *, rounded: float | None = None) -> Value:
+    def total(self, to: str, terms: Sum, *, name: str = "", rounded: float | None = None) -> Value:
         """A sum of values and curves, in one MLP.
 
-        `rounded` bounds what weights being rounded adds: if left out, two roundings of each.
+        `rounded` bounds what it adds that weights are rounded: left out, two roundings of each, none without a divisor.
         """
         register, over = self.stream[to], terms.over
         values = [(weight, term) for weight, term in terms.terms if isinstance(term, Value)]
         curves = [(weight, term) for weight, term in terms.terms if isinstance(term, Curve)]
         size = sum(abs(weight) * term.size for weight, term in terms.terms) / over
         if rounded is None:
-            rounded = 2 * UNIT * size
+            rounded = 2 * UNIT * size if over != 1 else 0.0
         carried = EXACT
         for weight, term in values:
             carried = carried + (term.error if weight == 1 else abs(weight) * term.error)
         carried = above(1 / arb(over)) * carried
-        linear = [(weight / over, term.register) for weight, term in values]
+        linear = tuple((weight / over, term.register) for weight, term in values)
         if not curves and len(linear) > 1:
-            block = copying.combine(
-                to,
-                self.source,
-                terms=tuple(linear),
-                to=register,
-                bound=size,
-                inherited=carried,
-                error=rounded,
-            )
+            bounds = {"bound": size, "inherited": carried, "error": rounded}
+            block = copying.combine(name or to, self.source, terms=linear, to=register, **bounds)
         else:
-            made = [curve.make(register, weight, over) for weight, curve in curves]
-            block = _with_curves(to, self.source, linear, made, register, Bound(rounded), carried, size)
+            made, own = [curve.make(register, weight, over) for weight, curve in curves], Bound(rounded)
+            block = added(name or to, self.source, linear, made, register, own, carried, size)
         self.put(block, after=[term.register.name for _, term in values])
-        return Value(register, size, register.size, block.promise.total)
+        groups = register.size if curves else max(term.groups for _, term in values)
+        return replace(self.value(to, size), groups=groups)  # entry by entry as near as the terms' vectors
+
+    def at(self, **names: str) -> dict[str, Any]:
+        """Registers by the roles that they play in a primitive, role=name; `position` plays its own."""
+        return {"position": self.position} | {role: self.stream[name] for role, name in names.items()}
+
+    # ---- blocks ------------------------------------------------------------------------------------------------------
+
+    def put(self, *blocks: Block, after: Iterable[str] = ()) -> tuple[Block, ...]:
+        """Each into the first stage after all that it reads, and after these registers, beside blocks of as many layers."""
+        for block in blocks:
+            written = {name: n for n, stage in enumerate(self.stages) for one in stage for name in one.writes}
+            before = block.reads.union(after)
+            stage = 1 + max((written[name] for name in before if name in written), default=-1)
+            while stage < len(self.stages) and _kind(self.stages[stage][0]) != _kind(block):
+                stage += 1
+            beside = self.stages[stage] if stage < len(self.stages) else []
+            self.stages[stage : stage + 1] = [[*beside, block]]
+        return blocks
+
+    def then(self, *blocks: Block) -> tuple[Block, ...]:
+        """All of them side by side, after all that has been put."""
+        self.stages.append([*blocks])
+        return blocks
+
+    def written(self, name: str) -> Block:
+        """The block that has written a register."""
+        return next(block for block in self.blocks if name in block.writes)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All that has been put, in the order in which it runs."""
+        return tuple(block for stage in self.stages for block in stage)
+
+    def construction(
+        self,
+        spec: Any,
+        contract: Tokens,
+        norms: Sequence[float],
+        certificate: float,
+        *,
+        room: float = 2.0,
+        **more: Any,
+    ) -> Construction:
+        """The transformer, sealed with its certificate; `norms` bound the registers that tokens fill.
+
+        The clip radius is `room` times the least power of two above all that stands in a token.
+        """
+        radius = clip_radius(norms, self.blocks, room)
+        transformer = assemble(self.stream, self.inputs, self.stages, radius)
+        return Construction(spec, contract, self.blocks, transformer, certificate, **more)
 
 
 def _kind(block: Block) -> tuple[int, int, bool]:
@@ -253,50 +286,18 @@ def _kind(block: Block) -> tuple[int, int, bool]:
     return len(block.steps), block.repeat, bool(block.steps[0].heads)
 
 
-def _carried(derived: Bound, proved: Proved | None) -> Bound:
-    """What is inherited: the derived bound, or the proven one with the derived rounding."""
-    return derived if proved is None else Bound(proved[0], derived.rounding)
+def _carried(derived: Bound | None, proved: Proved | None) -> Bound:
+    """What is inherited: the derived bound, or the proven one, with the derived rounding if it does not speak of that."""
+    if proved is None:
+        return derived or EXACT
+    return (
+        proved[0] if isinstance(proved[0], Bound) else Bound(proved[0], derived.rounding if derived else 0.0)
+    )
 
 
-def _beside(block: Block, derived: Bound, proved: Proved | None) -> Block:
+def _beside(block: Block, derived: Bound | None, proved: Proved | None) -> Block:
     """A block whose promise keeps what was derived beside what was proven, and why that holds."""
     if proved is None:
         return block
-    whole = block.promise.own + derived
+    whole = derived and block.promise.own + derived
     return replace(block, promise=replace(block.promise, proof=proved[1], derived=whole))
-
-
-def _with_curves(
-    name: str,
-    source: str,
-    linear: Sequence[tuple[float, Register]],
-    curves: Sequence[Block],
-    to: Register,
-    own: Bound,
-    carried: Bound,
-    size: float,
-) -> Block:
-    """Σ weight · register + curves, each with its own neurons, in one MLP."""
-    units = [signed_units(register.name, read(register), (to, weight)) for weight, register in linear]
-    units += [group for block in curves for step in block.steps for group in step.units]
-    rounding = Bound(0.0, UNIT * 8 * size)
-    carried = own + carried
-
-    def summed(functions: Sequence[Callable[[Values], np.ndarray]]) -> Callable[[Values], np.ndarray]:
-        def made(values: Values) -> np.ndarray:
-            parts = [weight * values[register.name] for weight, register in linear]
-            return sum((function(values) for function in functions), np.add.reduce(parts))
-
-        return made
-
-    near = Bound(own.error) + rounding
-    for block in curves:
-        own, carried = own + block.promise.own, carried + block.promise.total
-        near = near + (block.surrogate.bound if block.surrogate else EXACT)
-    surrogates = [block.surrogate.function for block in curves if block.surrogate]
-    surrogate = Surrogate(summed(surrogates), near) if len(surrogates) == len(curves) else None
-    promise = Promise("norm bounds", own + rounding, carried + rounding, math.sqrt(to.size) * size)
-    truth = summed([block.truth for block in curves])
-    return Block(
-        name, source, (Step((), tuple(units)),), to, truth, promise, groups=to.size, surrogate=surrogate
-    )

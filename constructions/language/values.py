@@ -2,17 +2,18 @@
 
 Value    `groups` vectors in a register, with bounds on the norm of each and on its error
 Curve    a function of a value by neurons that has no register yet: a sum takes it into its own layer
-Sum      Σ weight · term over a common divisor, not yet in a register: w * x, x + y, x / t
+Sum      Σ weight · term over a common divisor, not yet in a register: w * x, x + y, x - y, x / t
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from constructions.parts.block import EXACT, Block, Bound
-from constructions.parts.links import Values, held
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, signed_units
+from constructions.parts.links import Values, held, read
 from constructions.parts.stream import Register
 
 
@@ -39,6 +40,24 @@ class Value:
         """The same register as so many numbers."""
         return replace(self, groups=self.register.size)
 
+    @property
+    def vectors(self) -> tuple["Value", ...]:
+        """Its vectors, one by one."""
+        return self.split(self.groups)
+
+    def split(self, count: int) -> tuple["Value", ...]:
+        """So many equal parts, each of as many vectors."""
+        return tuple(
+            Value(
+                self.register.part(n, of=count),
+                self.size,
+                self.groups // count,
+                self.error,
+                self.times and self.times.part(n, of=count),
+            )
+            for n in range(count)
+        )
+
     def of(self, values: Values) -> Float[np.ndarray, "tokens groups size"]:
         """Its vectors, from the contents of all registers."""
         rows = held(values, self.register)
@@ -49,6 +68,9 @@ class Value:
 
     def __add__(self, other: "Value | Curve | Sum") -> "Sum":
         return 1.0 * self + other
+
+    def __sub__(self, other: "Value | Curve | Sum") -> "Sum":
+        return 1.0 * self - other
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +102,45 @@ class Sum:
             raise ValueError(f"sum: wanted terms over one divisor, got {self.over:g} and {more.over:g}")
         return Sum(self.terms + more.terms, self.over)
 
+    def __sub__(self, other: "Value | Curve | Sum") -> "Sum":
+        return self + -1.0 * other
+
     def __rmul__(self, weight: float) -> "Sum":
         return Sum(tuple((weight * own, term) for own, term in self.terms), self.over)
 
     def __truediv__(self, divisor: float) -> "Sum":
         return Sum(self.terms, self.over * divisor)
+
+
+def added(
+    name: str,
+    source: str,
+    linear: Sequence[tuple[float, Register]],
+    curves: Sequence[Block],
+    to: Register,
+    own: Bound,
+    carried: Bound,
+    size: float,
+) -> Block:
+    """The block of Σ weight · register + curves, each with its own neurons, in one MLP."""
+    units = [signed_units(register.name, read(register), (to, weight)) for weight, register in linear]
+    units += [group for block in curves for step in block.steps for group in step.units]
+    rounding = Bound(0.0, UNIT * 8 * size)
+    carried = own + carried
+
+    def summed(functions: Sequence[Callable[[Values], np.ndarray]]) -> Callable[[Values], np.ndarray]:
+        def made(values: Values) -> np.ndarray:
+            parts = [weight * values[register.name] for weight, register in linear]
+            return sum((function(values) for function in functions), np.add.reduce(parts))
+
+        return made
+
+    near = Bound(own.error) + rounding
+    for block in curves:
+        own, carried = own + block.promise.own, carried + block.promise.total
+        near = near + (block.surrogate.bound if block.surrogate else EXACT)
+    surrogates = [block.surrogate.function for block in curves if block.surrogate]
+    surrogate = Surrogate(summed(surrogates), near) if len(surrogates) == len(curves) else None
+    promise = Promise("norm bounds", own + rounding, carried + rounding, math.sqrt(to.size) * size)
+    truth, steps = summed([block.truth for block in curves]), (Step((), tuple(units)),)
+    return Block(name, source, steps, to, truth, promise, groups=to.size, surrogate=surrogate)

@@ -8,36 +8,17 @@ widths.py       the square root of the confidence width, by interpolation or by 
 from constructions import checks
 from constructions.construction import Construction
 from constructions.linucb import by_newton
-from constructions.linucb.by_descent import (
-    Plan,
-    assemble_plan,
-    certified_plan,
-    descent_method,
-    estimator,
-    inherited_error,
-    plan,
-    stated_plan,
-)
-from constructions.linucb.spec import Solver, Spec
-from constructions.linucb.widths import SLACK, root_share, width_error
+from constructions.linucb.by_descent import Plan as Plan
+from constructions.linucb.by_descent import assemble_plan, plan
+from constructions.linucb.by_descent import descent_method as descent_method
+from constructions.linucb.by_descent import estimator as estimator
+from constructions.linucb.by_descent import inherited_error as inherited_error
+from constructions.linucb.spec import Solver as Solver
+from constructions.linucb.spec import Spec
+from constructions.linucb.widths import SLACK as SLACK
+from constructions.linucb.widths import root_share as root_share
+from constructions.linucb.widths import width_error as width_error
 from constructions.rounding import outward
-
-__all__ = [
-    "SLACK",
-    "Plan",
-    "Solver",
-    "Spec",
-    "assemble_plan",
-    "build",
-    "certified_plan",
-    "descent_method",
-    "estimator",
-    "inherited_error",
-    "plan",
-    "root_share",
-    "stated_plan",
-    "width_error",
-]
 
 
 @outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out

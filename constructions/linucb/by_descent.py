@@ -20,29 +20,18 @@ paper's proof: the ridge estimate first, A⁻¹a_k after it.
 import bisect
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from flint import arb
 
 from constructions import checks
 from constructions.construction import Construction
-from constructions.inputs.bandits import (
-    BANDIT_INPUTS,
-    BanditTokens,
-    admitted_norms,
-    admitted_reward,
-    bandit_stream,
-    reward_bound,
-)
-from constructions.inputs.ridge import largest_eigenvalue
-from constructions.language import Program, Value
+from constructions.inputs.bandits import admitted_norms, reward_bound
+from constructions.language import Program, Value, bandits
 from constructions.linucb import widths
-from constructions.linucb.spec import Spec, input_norms
-from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
-from constructions.parts.block import Block
-from constructions.parts.stream import Stream
+from constructions.linucb.spec import Spec
+from constructions.linucb.widths import SLACK, root_share
 from constructions.primitives import descent
-from constructions.rounding.outward import above, below, nearest
+from constructions.rounding.outward import above, nearest
 
 
 @dataclass(frozen=True)
@@ -73,10 +62,9 @@ def estimator(spec: Spec, depth: int) -> Construction:
     3
     """
     ahead = spec.dim * (spec.solver != "gd")
-    stream = bandit_stream(spec.dim, spec.actions, ridge=spec.dim, ridge_ahead=ahead)
-    p = Program("Lemma approx_ridge", stream, BANDIT_INPUTS, 2 * spec.horizon)
-    [block] = p.then(_solve(spec, descent_method(spec), stream, "ridge", depth))
-    return p.construction(spec, BanditTokens(stream, spec), input_norms(spec), block.promise.total.error)
+    p = bandits.program("Lemma approx_ridge", spec, ridge=spec.dim, ridge_ahead=ahead)
+    [w] = _solve(p, spec, depth, "ridge")
+    return bandits.complete(p, spec, w.error.error)
 
 
 def descent_method(spec: Spec) -> descent.Descent:
@@ -86,10 +74,7 @@ def descent_method(spec: Spec) -> descent.Descent:
 
 def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
     """What both solves, stopped at a depth, and rounded weights add to τ times a logit: all but the root."""
-    residual = method.reward_residual(depth)
-    rounded = spec.temperature * widths.rounded_weights(spec)
-    mean = above(residual * largest_mean(spec))
-    return mean + spec.exploration * width_error(spec, method.residual(depth)) + rounded
+    return widths.inherited(spec, method.reward_residual(depth), method.residual(depth))
 
 
 def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
@@ -143,42 +128,34 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
 
 def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
-    d, A, T, (low, high) = spec.dim, spec.actions, spec.horizon, admitted_norms(spec)
-    two, method = int(spec.solver != "gd"), descent_method(spec)  # accelerated: a register more
+    d, A, two = spec.dim, spec.actions, int(spec.solver != "gd")  # accelerated: a register more
     solved = {"ridge": d, "ridge_ahead": two * d, "inverse": d * A, "inverse_ahead": two * d * A}
     scratch = solved | dict.fromkeys(("mean", "square", "width"), A) | widths.registers(spec)
-    p = Program("Theorem approx_smooth_linucb, step 3", bandit_stream(d, A, **scratch), BANDIT_INPUTS, 2 * T)
-    promises = {}
-    for depth, *names in plan.loops:
-        for block in p.then(*(_solve(spec, method, p.stream, name, depth) for name in names)):
-            promises[block.outputs[0].name] = block.promise.total
-    [depth] = [depth for depth, *names in plan.loops if "inverse" in names]
-    spread = method.residual(depth)  # x̂ is within a factor 1 ± spread of x
-
-    arms, reward_max = p.input("arms", high, A), admitted_reward(spec)
-    estimate = above(descent.largest_estimate(spec.ridge, T, reward_max)) + promises["ridge"].error
-    w = Value(p.stream["ridge"], estimate, 1, promises["ridge"])
-    v = Value(p.stream["inverse"], high / spec.ridge * (1 + spread), A, promises["inverse"])
-    mean = p.product("mean", "mean ⟨a_k, w⟩", w, arms, size=high * estimate)
-    square = p.product("square", "square a_kᵀA⁻¹a_k", v, arms, size=high * high / spec.ridge * (1 + spread))
-    bounds = (
-        below(arb(low) ** 2 / largest_eigenvalue(spec) * (1 - arb(spread))),
-        above(arb(high) ** 2 / spec.ridge * (1 + arb(spread))),
-    )
-    width = widths.root(p, spec, square, bounds, spread, plan.root_error, changes=changes)
+    p = bandits.program("Theorem approx_smooth_linucb, step 3", spec, **scratch)
+    _, _, arms = bandits.tokens(p, spec)
+    w, inverse = (value for depth, *names in plan.loops for value in _solve(p, spec, depth, *names))
+    mean = p.product("mean", "mean ⟨a_k, w⟩", w, arms)
+    square = p.product("square", "square a_kᵀA⁻¹a_k", inverse, arms)
+    [residual] = [descent_method(spec).residual(depth) for depth, *names in plan.loops if "inverse" in names]
+    width = widths.root(p, spec, square, residual, plan.root_error, changes=changes)
     score = (mean + spec.exploration * width) / spec.temperature
     logits = p.total("logits", score, rounded=widths.rounded_weights(spec))
-    return p.construction(spec, BanditTokens(p.stream, spec), input_norms(spec), (2 * logits.error).error)
+    return bandits.complete(p, spec, (2 * logits.error).error)
 
 
-def _solve(spec: Spec, method: descent.Descent, stream: Stream, name: str, depth: int) -> Block:
-    registers: dict[str, Any] = {
-        "action": stream["action"],
-        "position": stream["position"],
-        "point": stream[name],
-    }
-    ahead = stream.registers.get(f"{name}_ahead")
-    if name == "inverse":
-        return descent.inverse(method, depth, vectors=stream["arms"], ahead=ahead, **registers)
-    rewards = admitted_reward(spec)
-    return descent.ridge(method, depth, reward=stream["reward"], reward_max=rewards, ahead=ahead, **registers)
+def _solve(p: Program, spec: Spec, depth: int, *names: str) -> list[Value]:
+    """So many steps of descent for each register, side by side: the ridge estimate, or A⁻¹a_k for every arm."""
+    (_, reward, arms), method, blocks, sizes = bandits.tokens(p, spec), descent_method(spec), [], {}
+    for name in names:
+        registers = p.at(action="action", point=name)
+        registers["ahead"] = p.stream.registers.get(f"{name}_ahead")
+        if name == "ridge":
+            registers["reward"] = reward.register
+            blocks.append(descent.ridge(method, depth, reward_max=reward.size, **registers))
+            largest = above(descent.largest_estimate(spec.ridge, spec.horizon, reward.size))
+            sizes[name] = largest + blocks[-1].promise.total.error
+        else:
+            blocks.append(descent.inverse(method, depth, vectors=arms.register, **registers))
+            sizes[name] = arms.size / spec.ridge * (1 + method.residual(depth))
+    p.then(*blocks)
+    return [p.value(name, sizes[name]) for name in names]

@@ -27,34 +27,15 @@ from flint import arb
 
 from constructions import checks, limits
 from constructions.construction import Construction
-from constructions.inputs.bandits import (
-    BANDIT_INPUTS,
-    BanditTokens,
-    admitted_norms,
-    admitted_reward,
-    bandit_stream,
-)
+from constructions.inputs.bandits import admitted_norms
 from constructions.inputs.ridge import largest_eigenvalue
-from constructions.language import Program
-from constructions.language.ridge import inverse, normal_equations
+from constructions.language import bandits
 from constructions.linucb import widths
-from constructions.linucb.spec import Spec, input_norms
-from constructions.linucb.widths import SLACK, largest_mean, root_share, width_error
+from constructions.linucb.spec import Spec
 from constructions.rounding import schedules
-from constructions.rounding.outward import above, below
+from constructions.rounding.outward import above
 
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb"
-
-
-def mean_error(spec: Spec, error: float) -> float:
-    """Bound on |⟨a, Xb⟩ − ⟨a, w⟩| where ‖E‖ ≤ error."""
-    return above(error * largest_mean(spec))
-
-
-def inherited(spec: Spec, error: float) -> float:
-    """What ‖E‖ ≤ error, and weights that are rounded, add to τ times a logit."""
-    rounded = spec.temperature * widths.rounded_weights(spec)
-    return mean_error(spec, error) + spec.exploration * width_error(spec, error) + rounded
 
 
 def plan(spec: Spec) -> tuple[int, float, float]:
@@ -63,11 +44,11 @@ def plan(spec: Spec) -> tuple[int, float, float]:
     Raises:
         ValueError: if weights of float64 do not lead so far.
     """
-    budget = spec.error * spec.temperature / 2 * (1 - SLACK)
-    share = (1 - root_share(spec)) * budget if spec.exploration else budget
+    budget = spec.error * spec.temperature / 2 * (1 - widths.SLACK)
+    share = (1 - widths.root_share(spec)) * budget if spec.exploration else budget
     reached = math.inf
     for chosen in schedules.inverses(spec.ridge, largest_eigenvalue(spec)):
-        error, reached = chosen.error, inherited(spec, chosen.error)
+        error, reached = chosen.error, widths.inherited(spec, chosen.error, chosen.error)
         if error <= 0.5 and reached <= share:
             root = (budget - reached) / spec.exploration if spec.exploration else math.inf
             return len(chosen.errors), error, root
@@ -75,35 +56,30 @@ def plan(spec: Spec) -> tuple[int, float, float]:
     raise ValueError(f"ridge: wanted a problem that weights of float64 can solve, got {spec.ridge!r}")
 
 
-def build(spec: Spec) -> Construction:
-    """The transformer for a spec, with its certificate."""
-    (steps, e, root_error), d, A, (low, high) = plan(spec), spec.dim, spec.actions, admitted_norms(spec)
-    limits.hold("linucb by Newton", weights=6.0 * d**2 * (d * steps + A))
-    matrices, vectors = (
-        dict.fromkeys(("gram", "gram_times", "inverse"), d * d),
-        {"moment": d, "moment_times": d},
-    )
-    width = {"width": A} | widths.registers(spec) if spec.exploration and spec.root == "products" else {}
-    scratch = {**matrices, **vectors, "arms_times": A * d, "mean": A, "square": A, **width}
-    p = Program(SOURCE, bandit_stream(d, A, **scratch), BANDIT_INPUTS, 2 * spec.horizon)
-    action, reward, arms = (
-        p.input("action", high),
-        p.input("reward", admitted_reward(spec)),
-        p.input("arms", high, A),
+def registers(spec: Spec) -> dict[str, int]:
+    """Scratch registers and their sizes."""
+    d, A = spec.dim, spec.actions
+    vectors = {"moment": d, "moment_times": d, "arms_times": A * d, "mean": A, "square": A}
+    products = spec.exploration and spec.root == "products"
+    return (
+        dict.fromkeys(("gram", "gram_times", "inverse"), d * d)
+        | vectors
+        | ({"width": A} | widths.registers(spec) if products else {})
     )
 
-    gram, b, arms = normal_equations(p, action, reward, arms, spec.ridge, largest_eigenvalue(spec))
-    X = inverse(p, "inverse", gram, spec.ridge, steps)
+
+def build(spec: Spec) -> Construction:
+    """The transformer for a spec, with its certificate."""
+    (steps, e, root_error), d, high = plan(spec), spec.dim, admitted_norms(spec)[1]
+    limits.hold("linucb by Newton", weights=6.0 * d**2 * (d * steps + spec.actions))
+    p = bandits.program(SOURCE, spec, **registers(spec))
+    A, b, arms = bandits.normal_equations(p, spec)
+    X = bandits.inverse(p, spec, "inverse", A, steps)
     E = "X = A^{-1/2}(I + E)A^{-1/2}, ‖E‖ ≤ e_k (newton.py)"
-    mean = p.form("mean", "mean ⟨a_k, w⟩", X, b, arms, (mean_error(spec, e), E))
+    mean = p.form("mean", "mean ⟨a_k, w⟩", X, b, arms, (above(e * widths.largest_mean(spec)), E))
     square = p.form("square", "square a_kᵀA⁻¹a_k", X, arms, arms, (above(e * arb(high) ** 2 / spec.ridge), E))
-    bounds = (
-        below(arb(low) ** 2 / largest_eigenvalue(spec) * (1 - arb(e))),
-        above(arb(high) ** 2 / spec.ridge * (1 + arb(e))),
-    )
     score = 1.0 * mean
     if spec.exploration:
-        score += spec.exploration * widths.root(p, spec, square, bounds, e, root_error, inline=True)
+        score += spec.exploration * widths.root(p, spec, square, e, root_error, inline=True)
     logits = p.total("logits", score / spec.temperature, rounded=widths.rounded_weights(spec))
-    certificate = (2 * logits.error).error
-    return p.construction(spec, BanditTokens(p.stream, spec), input_norms(spec), certificate)
+    return bandits.complete(p, spec, (2 * logits.error).error)

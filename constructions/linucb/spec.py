@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from constructions import checks
-from constructions.inputs.bandits import admitted_norms, admitted_reward, reward_bound
+from constructions.inputs.bandits import reward_bound
 from constructions.inputs.ridge import largest_eigenvalue
 
 Solver = Literal["gd", "agd", "chebyshev", "newton"]
@@ -81,9 +81,3 @@ class Spec:
             raise ValueError(
                 "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"
             )
-
-
-def input_norms(spec: Spec) -> list[float]:
-    """Bounds on the norms of what tokens bring: the parts of the position, vectors, rewards."""
-    tokens, high = 2 * spec.horizon, admitted_norms(spec)[1]
-    return [tokens, tokens**2, 1, math.sqrt(spec.actions + 1) * high, admitted_reward(spec)]

@@ -12,10 +12,11 @@ import numpy as np
 from flint import arb
 
 from constructions.inputs.bandits import admitted_norms, admitted_reward
+from constructions.inputs.ridge import largest_eigenvalue
 from constructions.language import Curve, Program, Value
 from constructions.linucb.spec import Spec
 from constructions.parts.block import UNIT, Block, Bound
-from constructions.parts.stream import Register, Stream
+from constructions.parts.stream import Register
 from constructions.primitives import descent, interpolation, refinement, stored
 from constructions.rounding.outward import above, balls, below
 
@@ -23,13 +24,8 @@ NAME = "width √(a_kᵀA⁻¹a_k)"
 SOURCE = "theorem ours, in place of Theorem approx_smooth_linucb, step 3"
 SPREAD = 1 / 16
 """How rough the first 1/√x is: its neurons grow as 1/√SPREAD, the steps as log log 1/SPREAD."""
-
-
 SLACK = 1e-6
 """Part of the error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
-
-
-ONE = arb(1)
 
 
 def longest(spec: Spec) -> arb:
@@ -43,11 +39,6 @@ def width_error(spec: Spec, residual: float) -> float:
     return above(longest(spec) * part / (1 + (1 - part).sqrt()))
 
 
-def carried(spec: Spec, rounding: float, low: float, residual: float) -> Bound:
-    """What errors of x̂ ≥ low, within a factor 1 ± residual of x and rounded by so much, make of √x̂."""
-    return Bound(width_error(spec, residual), rounding / (2 * math.sqrt(low)))
-
-
 def largest_mean(spec: Spec) -> arb:
     """B_a √(T−1) ρ/(2√λ): bound on |⟨a, w⟩|."""
     largest = descent.largest_estimate(spec.ridge, max(spec.horizon - 1, 1), admitted_reward(spec))
@@ -57,6 +48,12 @@ def largest_mean(spec: Spec) -> arb:
 def rounded_weights(spec: Spec) -> float:
     """What 1/τ and α/τ being rounded adds to a logit, its mean and its width at most twice as large as true ones."""
     return above(2 * UNIT * (largest_mean(spec) + spec.exploration * longest(spec)) / spec.temperature)
+
+
+def inherited(spec: Spec, mean: float, residual: float) -> float:
+    """What relative errors of means and of x̂, and rounded weights, add to τ times a logit: all but the root."""
+    rounded = spec.temperature * rounded_weights(spec)
+    return above(mean * largest_mean(spec)) + spec.exploration * width_error(spec, residual) + rounded
 
 
 def root_share(spec: Spec) -> float:
@@ -77,7 +74,6 @@ def root(
     p: Program,
     spec: Spec,
     square: Value,
-    bounds: tuple[float, float],
     residual: float,
     error: float,
     *,
@@ -90,102 +86,81 @@ def root(
         p: the program.
         spec: what is built.
         square: x̂.
-        bounds: on x̂.
         residual: x̂ is within a factor 1 ± residual of x.
         error: what is left to the square root.
         inline: whether an interpolant is left to the sum that it goes into, else it stands in the register `width`.
         changes: whether the coefficients of the interpolant are repaired.
     """
-    inherited = carried(spec, square.error.rounding, bounds[0], residual)
+    (least, most), part = admitted_norms(spec), arb(residual)
+    low = below(arb(least) ** 2 / largest_eigenvalue(spec) * (1 - part))
+    high = above(arb(most) ** 2 / spec.ridge * (1 + part))
+    carried = Bound(width_error(spec, residual), square.error.rounding / (2 * math.sqrt(low)))
     if spec.root == "products":
-        near = _near(spec, p.stream, *bounds, residual, inherited.rounding)
-        [_, width] = p.put(near, _refined(spec, p.stream, near, *bounds, error, inherited))
-        return p.held(width, math.sqrt(bounds[1]) + width.promise.total.error)
+        return _by_products(p.citing(SOURCE), square, (low, high), part, error, carried)
+    error = min(error, below(arb(high).sqrt() if inline else longest(spec)))
+
+    def made(to: Register, weight: float, over: float) -> Block:
+        """Weight/over · √x̂ by an interpolant."""
+        with balls():
+            times = arb(weight) / over
+        scale = float(times)
+        shape, reached = stored.within(
+            lambda aim: interpolation.scaled(
+                interpolation.square_root(low, high, aim / scale * (1 - SLACK)), scale
+            ),
+            stored.SQUARE_ROOT.scaled(times),
+            below(error * times),
+        )
+        return interpolation.function(
+            NAME,
+            p.source,
+            shape,
+            of=lambda x: scale * np.sqrt(np.maximum(x, 0.0)),
+            error=reached,
+            source=square.register,
+            one=p.stream.one,
+            to=to,
+            inherited=above(times) * carried,
+            changes=changes,
+        )
+
     if inline:
-        least = min(error, below(arb(bounds[1]).sqrt()))
-
-        def made(to: Register, weight: float, over: float) -> Block:
-            with balls():
-                times = arb(weight) / over
-            return interpolated(p, bounds, least, inherited, to, times=times)
-
-        return Curve(made, 2 * math.sqrt(bounds[1]))
-    least = min(error, below(longest(spec)))
-    [width] = p.put(interpolated(p, bounds, least, inherited, p.stream["width"], changes=changes))
-    return p.held(width, math.sqrt(bounds[1]) + width.promise.total.error)
+        return Curve(made, 2 * math.sqrt(high))
+    p.put(made(p.stream["width"], 1.0, 1.0))
+    return p.value("width", math.sqrt(high) + p.written("width").promise.total.error)
 
 
-def interpolated(
-    p: Program,
-    bounds: tuple[float, float],
-    error: float,
-    inherited: Bound,
-    to: Register,
-    *,
-    times: arb = ONE,
-    changes: bool = True,
-) -> Block:
-    """`times` √x̂ by an interpolant within `times` error, in a register; `inherited` is what errors of x̂ cause of √x̂."""
-    scale = float(times)
-    shape, reached = stored.within(
-        lambda aim: interpolation.scaled(
-            interpolation.square_root(*bounds, aim / scale * (1 - SLACK)), scale
-        ),
-        stored.SQUARE_ROOT.scaled(times),
-        below(error * times),
-    )
-    factor = float(times)
-    return interpolation.function(
-        NAME,
-        p.source,
-        shape,
-        of=lambda x: factor * np.sqrt(np.maximum(x, 0.0)),
-        error=reached,
-        source=p.stream["square"],
-        one=p.position.part(2, of=3),
-        to=to,
-        inherited=above(times) * inherited,
-        changes=changes,
-    )
-
-
-def _near(spec: Spec, stream: Stream, low: float, high: float, residual: float, rounding: float) -> Block:
+def _by_products(
+    p: Program, square: Value, bounds: tuple[float, float], residual: arb, error: float, carried: Bound
+) -> Value:
+    """A rough 1/√x by neurons, then Newton's iteration."""
+    low, high = bounds
     shape, _ = stored.within(
         lambda aim: interpolation.power(0.5, low, high, aim * (1 - SLACK)), stored.power(0.5), SPREAD
     )
-    least, part = arb(low).sqrt(), arb(residual)
+    least = arb(low).sqrt()
     rough = above((1 + arb(SPREAD)) / least)
-    inherited = Bound(above(rough * (1 / (1 - part).sqrt() - 1)), rough * rounding / math.sqrt(low))
-    return interpolation.function(
+    moved = Bound(above(rough * (1 / (1 - residual).sqrt() - 1)), rough * carried.rounding / math.sqrt(low))
+    p.function(
+        "near",
         "rough 1/√(a_kᵀA⁻¹a_k)",
-        SOURCE,
-        shape,
-        of=lambda x: 1 / np.sqrt(np.maximum(x, low)),
-        error=above(SPREAD / least),
-        source=stream["square"],
-        one=stream["position"].part(2, of=3),
-        to=stream["near"],
-        inherited=inherited,
+        square,
+        lambda x: 1 / np.sqrt(np.maximum(x, low)),
+        (shape, above(SPREAD / least)),
+        size=rough,
+        proved=(moved, "x̂ is within a factor of x"),
     )
-
-
-def _refined(
-    spec: Spec, stream: Stream, near: Block, low: float, high: float, error: float, inherited: Bound
-) -> Block:
     steps = refinement.least(SPREAD, below(error * (1 - SLACK) / arb(high).sqrt()), "error")
-    return refinement.root(
+    block = refinement.root(
         NAME,
-        SOURCE,
-        of=stream["square"],
-        near=stream["near"],
-        position=stream["position"],
-        to=stream["width"],
-        to_times=stream["width_times"],
-        partner=stream["near_again"],
+        p.source,
         spread=SPREAD,
         steps=steps,
         high=high,
-        nearest=near.promise.magnitude,
-        tokens=2 * spec.horizon,
-        inherited=inherited,
+        nearest=p.written("near").promise.magnitude,
+        tokens=p.tokens,
+        inherited=carried,
+        **p.at(of="square", near="near", to="width", to_times="width_times", partner="near_again"),
     )
+    p.put(block)
+    return p.value("width", math.sqrt(high) + p.written("width").promise.total.error)

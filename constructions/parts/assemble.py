@@ -47,10 +47,13 @@ def assemble(
     )
 
 
-def clip_radius(inputs: Sequence[float], blocks: Sequence[Block]) -> float:
-    """A power of two above the norm of every token at every layer: of the inputs' norms and of all that blocks write."""
+def clip_radius(inputs: Sequence[float], blocks: Sequence[Block], room: float = 2.0) -> float:
+    """A power of two above the norm of every token at every layer: of the inputs' norms and of all that blocks write.
+
+    It is `room` times the least there is.
+    """
     norm = math.hypot(*inputs, *(block.promise.magnitude for block in blocks))
-    return 2 * power_of_two(norm)
+    return room * power_of_two(norm)
 
 
 def check(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> None:

@@ -101,6 +101,17 @@ def signed_units(role: str, reads: Link, *targets: tuple[Register, float]) -> Un
     )
 
 
+def matrix_units(
+    role: str, of: Register, one: Register, to: Register, matrix: Float[np.ndarray, "m n"], lift: float
+) -> Units:
+    """Neurons that add a matrix times each vector of a register, of entries ≥ 0, to those of another, and a constant."""
+    height, width = matrix.shape
+    vector, row, column = (x.ravel() for x in np.indices((to.size // height, height, width)))
+    entries, last = np.arange(to.size), np.full(to.size, of.size)
+    writes = (to, vector * height + row, vector * width + column, matrix[row, column])
+    return Units(role, stack(read(of), read(one)), (writes, (to, entries, last, np.full(to.size, lift))))
+
+
 @dataclass(frozen=True)
 class Bound:
     """A bound on an error.

@@ -95,6 +95,11 @@ def pick(register: Register, entries: Int[np.ndarray, " entries"]) -> Link:
     return Link(rows, register.start + np.asarray(entries), np.ones(len(rows)), len(rows), names)
 
 
+def around(register: Register, start: int) -> Link:
+    """The link that reads a register from one entry on, and then what stands before it."""
+    return pick(register, (np.arange(register.size) + start) % register.size)
+
+
 def blank(height: int) -> Link:
     """A link of `height` rows that reads nothing: all zero."""
     return Link(np.empty(0, int), np.empty(0, int), np.empty(0), height, frozenset())
@@ -168,3 +173,13 @@ def rows(link: Link, wanted: np.ndarray) -> Link:
     place[wanted] = np.arange(len(wanted))
     keep = place[link.rows] >= 0
     return Link(place[link.rows[keep]], link.columns[keep], link.weights[keep], len(wanted), link.reads)
+
+
+def entry(link: Link, index: int, *, of: int) -> Link:
+    """The `index`-th entry of each vector, for a link that holds vectors of so many entries one after the other."""
+    return rows(link, np.arange(index, link.height, of))
+
+
+def transposed(link: Link, of: int) -> Link:
+    """First entries first: the rows of a link that holds vectors of so many entries, entry by entry."""
+    return rows(link, np.arange(link.height).reshape(-1, of).T.ravel())

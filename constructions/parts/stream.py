@@ -4,7 +4,7 @@ A token is a column of D numbers. A *register* is a named slice of it, a *stream
 construction in order. Only this file and assemble.py know at which index a register starts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from constructions.plain import listed, shown
@@ -73,6 +73,15 @@ class Stream:
         if not isinstance(name, str) or name not in self.registers:
             raise ValueError(f"register: wanted one of {listed(self.registers)}, got {shown(name)}")
         return self.registers[name]
+
+    def several(self, names: Iterable[str], suffix: str = "") -> tuple[Register, ...]:
+        """Registers by their names, all with the same ending."""
+        return tuple(self[name + suffix] for name in names)
+
+    @property
+    def one(self) -> Register:
+        """The last entry of `position`, (i, i², 1): what neurons read for thresholds and constants."""
+        return self["position"].part(2, of=3)
 
     @property
     def width(self) -> int:

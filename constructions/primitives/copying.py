@@ -1,7 +1,7 @@
 """Moving registers: from another token, or between registers of one token.
 
-**From a token or two back.** relu(i(j − i + c)) is a ramp in j that starts at j = i − c; differences of ramps, c = 3, 2, 1,
-single out the two tokens before.
+**From the step before.** relu(j − i + c) is a ramp in j that starts at j = i − c, and differences of ramps see one token, or
+two. **Times i.** A score that is i² at the token itself and ≤ 0 before undoes the attention's 1/i.
 
 **Within a token.** relu(z) − relu(−z) = z: two neurons an entry add any linear combination of registers.
 """

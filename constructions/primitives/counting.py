@@ -20,7 +20,7 @@ builds that form. The values of the five more are printed as V = −V, which onl
     (1/i) Σ_{j≤i} [match_j] value_j
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,19 @@ class Counters:
     stages: Int[np.ndarray, " counters"]
     moved: tuple[Register, ...]
     to: tuple[Register, ...]
+
+    @classmethod
+    def every(
+        cls,
+        stages: Sequence[int],
+        kinds: Sequence[Register],
+        moved: tuple[Register, ...],
+        to: tuple[Register, ...],
+    ) -> "Counters":
+        """A counter for each of some stages and, within it, all combinations of entries of one-hot registers."""
+        sizes = len(stages), *(kind.size for kind in kinds)
+        stage, *entries = (axis.ravel() for axis in np.indices(sizes))
+        return cls(tuple(zip(kinds, entries, strict=True)), np.array(stages)[stage], moved, to)
 
     @property
     def count(self) -> int:

@@ -19,15 +19,12 @@ from itertools import pairwise
 
 import numpy as np
 from flint import arb, fmpq
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Units
-from constructions.parts.links import Link, Values, held, pick, read, repeat_rows, stack, tile
+from constructions.parts.links import Link, Values, held, read, repeat_rows, stack, tile
 from constructions.parts.stream import Register
 from constructions.rounding.outward import above, balls, rational
-
-Entries = tuple[Register, Int[np.ndarray, "_"]]
-"""Some entries of a register."""
 
 
 def quotient_error(most: int) -> arb:
@@ -46,8 +43,8 @@ def quotients(
     name: str,
     source: str,
     *,
-    top: Entries,
-    bottom: Entries,
+    top: Register,
+    bottom: Register,
     to: Register,
     one: Register,
     largest: float,
@@ -65,37 +62,38 @@ def quotients(
 
     >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(x=4, n=2, one=1, out=4)
-    >>> pairs = {"top": (s["x"], np.arange(4)), "bottom": (s["n"], np.arange(2))}
-    >>> block = quotients("x/n", "", to=s["out"], one=s["one"], largest=1.0, most=5, **pairs)
+    >>> registers = {"top": s["x"], "bottom": s["n"], "to": s["out"], "one": s["one"]}
+    >>> block = quotients("x/n", "", largest=1.0, most=5, **registers)
     >>> block.steps[0].units[0].reads.height
     28
     """
-    units = quotient_units(name, top, bottom, to, one, largest, most)
-    group = len(top[1]) // len(bottom[1])
+    units, group = (
+        quotient_units(name, read(top), read(bottom), to, one, largest, most),
+        top.size // bottom.size,
+    )
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        x, n = (held(values, register)[:, entries] for register, entries in (top, bottom))
+        x, n = (held(values, register) for register in (top, bottom))
         return x / np.maximum(np.repeat(n, group, axis=1), 1)
 
     with balls():
         error = above(largest * quotient_error(most))
     own = Bound(error, UNIT * 8 * max(most, 2) * largest * max(most, 2))
     promise = Promise(
-        f"0 ≤ x ≤ {largest:g}, integers ≤ {most}", own, own + inherited, largest * len(top[1]) ** 0.5
+        f"0 ≤ x ≤ {largest:g}, integers ≤ {most}", own, own + inherited, largest * top.size**0.5
     )
     return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
 
 
 def quotient_units(
-    role: str, top: Entries, bottom: Entries, to: Register, one: Register, largest: float, most: int
+    role: str, x: Link, n: Link, to: Register, one: Register, largest: float, most: int
 ) -> Units:
-    """The neurons of `quotients`."""
-    size, counts, steps = len(top[1]), len(bottom[1]), max(most - 1, 0)
+    """The neurons of `quotients`, x_n/max(N_m, 1)."""
+    size, counts, steps = x.height, n.height, max(most - 1, 0)
     group = size // counts
     if group * counts != size or size != to.size:
         raise ValueError(f"{role}: wanted equal groups for {counts} counts, {to.size} in all, got {size}")
     levels = np.arange(2, steps + 2)
-    x, n = pick(*top), pick(*bottom)
     gate = largest * (repeat_rows(n, steps) - _thresholds(one, levels, counts))
     shifted = repeat_rows(x, steps) + largest * (
         repeat_rows(repeat_rows(n, group), steps) - _thresholds(one, levels, size)
@@ -149,11 +147,11 @@ def one_hot(name: str, source: str, *, of: Register, to: Register, one: Register
     )
 
 
-def table_units(role: str, of: Entries, to: Register, one: Register, values: Sequence[Fraction]) -> Units:
+def table_units(role: str, of: Link, to: Register, one: Register, values: Sequence[Fraction]) -> Units:
     """Neurons that add values[N_m] to entry m of `to`: one a value after the first, and one for all."""
-    size, weights = len(of[1]), np.array(_bends(values), dtype=object)
+    size, weights = of.height, np.array(_bends(values), dtype=object)
     steps, entries = len(weights), np.arange(size)
-    reads = repeat_rows(pick(*of), steps) - _thresholds(one, np.arange(steps), size)
+    reads = repeat_rows(of, steps) - _thresholds(one, np.arange(steps), size)
     return Units(
         role,
         stack(reads, read(one)),
@@ -183,7 +181,7 @@ def stored_values(values: Sequence[Fraction]) -> list[Fraction]:
 
 
 def table(
-    name: str, source: str, *, of: Entries, to: Register, one: Register, values: Sequence[Fraction]
+    name: str, source: str, *, of: Register, to: Register, one: Register, values: Sequence[Fraction]
 ) -> Block:
     """A function of counts.
 
@@ -195,14 +193,14 @@ def table(
 
     >>> from constructions.parts.stream import Stream
     >>> s = Stream.of(n=2, one=1, out=2)
-    >>> block = table("1/n", "", of=(s["n"], np.arange(2)), to=s["out"], one=s["one"], values=[Fraction(1, 3)] * 4)
+    >>> block = table("1/n", "", of=s["n"], to=s["out"], one=s["one"], values=[Fraction(1, 3)] * 4)
     >>> block.steps[0].units[0].reads.height
     7
     """
-    units, numbers = table_units(name, of, to, one, values), np.array(values, dtype=np.float64)
+    units, numbers = table_units(name, read(of), to, one, values), np.array(values, dtype=np.float64)
 
     def truth(counts: Values) -> Float[np.ndarray, "tokens size"]:
-        return numbers[np.rint(held(counts, of[0])[:, of[1]]).astype(int)]
+        return numbers[np.rint(held(counts, of)).astype(int)]
 
     largest = float(np.abs(numbers).max())
     with balls():
@@ -214,14 +212,14 @@ def table(
 
 def printed_quotient_units(
     role: str,
-    top: tuple[Entries, Entries],
-    bottom: tuple[Entries, Entries],
+    top: tuple[Link, Link],
+    bottom: tuple[Link, Link],
     to: Register,
     one: Register,
     most: int,
 ) -> Units:
     """The paper's f₁: (most + 1)² neurons a quotient; top and bottom are given with their squares."""
-    (x, x_squared), (n, n_squared) = ((pick(*entries) for entries in pair) for pair in (top, bottom))
+    (x, x_squared), (n, n_squared) = top, bottom
     size, group, side = x.height, x.height // n.height, most + 1
     first, second = (grid.ravel() for grid in np.mgrid[:side, :side])
     pairs = side**2
@@ -243,11 +241,11 @@ def printed_quotient_units(
 
 
 def printed_table_units(
-    role: str, of: tuple[Entries, Entries], to: Register, one: Register, values: Sequence[Fraction]
+    role: str, of: tuple[Link, Link], to: Register, one: Register, values: Sequence[Fraction]
 ) -> Units:
     """The paper's f₂: values[N] by relu(1 − (N − y)²), one neuron a value; N is given with its square."""
-    n, squared = (pick(*entries) for entries in of)
-    levels, size, steps = np.arange(len(values)), n.height, len(values)
+    levels, (n, squared) = np.arange(len(values)), of
+    size, steps = n.height, len(values)
     reads = tile_constants(one, 1.0 - levels**2, size) - repeat_rows(squared, steps)
     reads = reads + repeat_rows(n, steps).scale_rows(np.tile(2.0 * levels, size))
     weights = np.tile(np.array(values, dtype=object), size)
@@ -255,14 +253,14 @@ def printed_table_units(
 
 
 def squared_quotient_units(
-    role: str, top: Entries, bottom: tuple[Entries, Entries], to: Register, one: Register, most: int
+    role: str, x: Link, bottom: tuple[Link, Link], to: Register, one: Register, most: int
 ) -> Units:
     """The paper's f₃ for real x in [0, most]: Σ_y G relu(x/G − (N − y)²)/max(y, 1), N given with its square.
 
     G ≥ most is a power of two. So ‖W₁‖ = O(most^{5/2}) and ‖W₂‖ = O(most); with G inside, ‖W₁‖ would be O(most^{7/2}).
     """
-    x, (n, squared) = pick(*top), (pick(*entries) for entries in bottom)
-    levels, size, steps = np.arange(most + 1), x.height, most + 1
+    levels, (n, squared) = np.arange(most + 1), bottom
+    size, steps = x.height, most + 1
     gate = 1 << max(most - 1, 0).bit_length()
     reads = (
         (1.0 / gate) * repeat_rows(x, steps)

@@ -43,7 +43,7 @@ from constructions.parts.block import (
     own_heads,
     own_linear,
 )
-from constructions.parts.links import Link, Values, grams, held, pick, read, stack, tile
+from constructions.parts.links import Link, Values, entry, grams, held, read, stack, tile
 from constructions.parts.stream import Register
 from constructions.rounding import schedules
 from constructions.rounding.outward import above
@@ -241,7 +241,9 @@ def inverse_root(
     z0, z1, y0, y1 = schedules.root_start(chosen.steps, largest)
     start = (
         own_linear(f"{to.name} first", z0 * diagonal(one, dim) - z1 * read(gram), to, position),
-        *_squared(gram_times, one, partner, position, -y1, 2 * tokens * largest),
+        *times(
+            f"{gram_times.name}²", gram_times, read(gram_times), partner, position, -y1, 2 * tokens * largest
+        ),
         own_linear(f"{partner.name} first", y0 * read(gram_times), partner, position),
     )
     layers = [Step(start)]
@@ -267,14 +269,17 @@ def inverse_root(
     return Block(name, source, tuple(layers), to, truth, Promise("spectrum in [λ, S]", own, own, magnitude))
 
 
-def _squared(
-    matrix: Register, one: Link, to: Register, position: Register, scale: float, bound: float
+def times(
+    role: str, matrix: Register, vectors: Link, to: Register, position: Register, scale: float, bound: float
 ) -> tuple[Head, ...]:
-    """Heads that add scale · M²/i to a matrix: for each m, entry m of every row times row m."""
-    dim, heads = math.isqrt(to.size), []
+    """Heads that add scale · Mv/i for each of several vectors v: for each m, the m-th entry of v times row m of M.
+
+    M is symmetric; `bound` bounds the entries.
+    """
+    dim, heads = math.isqrt(matrix.size), []
+    count, one = vectors.height // dim, Position.of(position).one
     for m in range(dim):
-        entries = pick(matrix, np.arange(dim) * dim + m)
-        values = scale * tile(read(matrix.part(m, of=dim)), dim)
-        role, ones = f"{matrix.name}² {m}", tile(one, dim)
-        heads += own_heads(role, entries, ones, to, position, gate_size(bound), value=values, count=dim)
+        values, gate = scale * tile(read(matrix.part(m, of=dim)), count), gate_size(bound)
+        entries, ones = entry(vectors, m, of=dim), tile(one, count)
+        heads += own_heads(f"{role} {m}", entries, ones, to, position, gate, value=values, count=count)
     return tuple(heads)

@@ -19,19 +19,11 @@ with D₀ = 3d + 4 + A(d + 1) + (2m + 1)Ad, pade another 2Ad. m grows as T^{1/4}
 For "newton" with k steps: layers k + 6 (two arms), k + 3 (sampling), k + 6 + ⌈log₂(A − 1)⌉ (lines); k grows with log T.
 """
 
-import math
 from collections.abc import Mapping
 
 from constructions import checks
 from constructions.construction import Construction
-from constructions.inputs.bandits import (
-    BANDIT_INPUTS,
-    BanditTokens,
-    admitted_norms,
-    admitted_reward,
-    bandit_stream,
-)
-from constructions.language import Program
+from constructions.language import Program, bandits
 from constructions.rounding import outward
 from constructions.thompson import bernoulli, by_newton, lines, nodes, posterior, sampling, two_arms
 from constructions.thompson.algebra import route
@@ -95,16 +87,10 @@ def _lines(spec: Spec) -> Construction:
 
 def program(spec: Spec, scratch: Mapping[str, int]) -> Program:
     """An empty program with these registers; a register `draw` is filled by tokens."""
-    inputs = BANDIT_INPUTS | ({"draw"} if "draw" in scratch else set())
-    return Program(
-        by_newton.SOURCE, bandit_stream(spec.dim, spec.actions, **scratch), inputs, 2 * spec.horizon
-    )
+    return bandits.program(by_newton.SOURCE, spec, **scratch)
 
 
 def complete(p: Program, spec: Spec, certificate: float, chance: nodes.Chance | None = None) -> Construction:
     """The construction that a program has written."""
-    high, draw = admitted_norms(spec)[1], sampling.draw_norm(spec)
-    tokens = BanditTokens(p.stream, spec, spec.separation, draw)  # type: ignore[arg-type]  # None is filled in
-    vectors = math.sqrt(spec.actions + 1) * high
-    norms = [p.tokens, p.tokens**2, 1, vectors, admitted_reward(spec), sampling.admitted_draw(spec)]
-    return p.construction(spec, tokens, norms, certificate, chance=chance)
+    draw = sampling.draw_norm(spec)
+    return bandits.complete(p, spec, certificate, spec.separation, draw, chance=chance)

@@ -7,5 +7,5 @@ from constructions.thompson.spec import Spec
 
 
 def route(spec: Spec) -> ModuleType:
-    """The module that has plan, registers, stages and mean_product for a spec's solver."""
+    """The module that has plan, registers, solve and mean for a spec's solver."""
     return by_newton if spec.solver == "newton" else posterior

@@ -63,8 +63,8 @@ from jaxtyping import Float
 
 from constructions import checks
 from constructions.construction import Construction
-from constructions.inputs.bandits import BANDIT_INPUTS, BanditTokens, bandit_stream
-from constructions.parts.assemble import assemble
+from constructions.inputs.bandits import BanditTokens
+from constructions.language import bandits
 from constructions.parts.block import (
     UNIT,
     Block,
@@ -74,13 +74,13 @@ from constructions.parts.block import (
     Promise,
     Step,
     Surrogate,
-    Units,
+    matrix_units,
 )
-from constructions.parts.links import Link, Values, pick, read, repeat_rows, stack
-from constructions.parts.stream import Register, Stream
+from constructions.parts.links import Link, Values, around, read, repeat_rows
+from constructions.parts.stream import Stream
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
-from constructions.rounding.outward import above, power_of_two
+from constructions.rounding.outward import above
 from constructions.thompson.bernoulli_plan import BernoulliSpec, Plan, plan
 
 SOURCE = "theorem ours (constructions/thompson/bernoulli.py), for app-TS-bernoulli, step 2"
@@ -99,24 +99,21 @@ def build(spec: BernoulliSpec) -> Construction:
 
 
 def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
-    """The transformer for a plan."""
+    """The transformer for a plan, a block a layer: errors have one sign, which a value's bound on its size does not say."""
     arms, points = spec.actions, spec.actions * plan.rule.nodes.size
-    counts = {"plays": arms, "wins": arms, "losses": arms, "factor": arms}
-    values = {"density": points, "cdf": points, "log_cdf": points, "share": arms}
-    stream = bandit_stream(arms, arms, **counts, **values)
-    one, counted, factor = _one(stream), _counts(spec, stream), _factor(spec, plan, stream)
+    sizes = dict.fromkeys(("plays", "wins", "losses", "factor"), arms)
+    sizes |= dict.fromkeys(("density", "cdf", "log_cdf"), points) | {"share": arms}
+    p = bandits.program(SOURCE, spec, **sizes)
+    stream = p.stream
+    _, factor = p.put(_counts(spec, stream), _factor(spec, plan, stream))
     drift = factor.promise.total.rounding
-    density = _densities(spec, plan, stream, drift)
-    cdf = _cdf(plan, stream, 2 * (density.promise.own.rounding / spec.horizon + drift))
-    log_cdf = _logarithm("log F_k(u_g)", plan.log_cdf, cdf, stream["log_cdf"], one)
-    share = _shares(spec, plan, stream, cdf, log_cdf, drift)
-    logits = _logarithm("logits log p_k", plan.logits, share, stream["logits"], one)
-    blocks = (counted, factor, density, cdf, log_cdf, share, logits)
-    norm = math.hypot(4 * spec.horizon**2, arms + 1, *(block.promise.magnitude for block in blocks))
-    radius = 4 * power_of_two(norm)
-    transformer = assemble(stream, BANDIT_INPUTS, [[block] for block in blocks], radius)
-    tokens = BanditTokens(stream, spec, bernoulli=True)
-    return Construction(spec, tokens, blocks, transformer, plan.certificate)
+    [density] = p.put(_densities(spec, plan, stream, drift))
+    [cdf] = p.put(_cdf(plan, stream, 2 * (density.promise.own.rounding / spec.horizon + drift)))
+    [log_cdf] = p.put(_logarithm("log F_k(u_g)", plan.log_cdf, stream, cdf, "log_cdf"))
+    [share] = p.put(_shares(spec, plan, stream, cdf, log_cdf, drift))
+    p.put(_logarithm("logits log p_k", plan.logits, stream, share, "logits"))
+    tokens, norms = BanditTokens(stream, spec, bernoulli=True), [4 * spec.horizon**2, arms + 1]
+    return p.construction(spec, tokens, norms, plan.certificate, room=4.0)
 
 
 def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
@@ -143,15 +140,11 @@ def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
 
 def _factor(spec: BernoulliSpec, plan: Plan, stream: Stream) -> Block:
     """log((n + 1)!/(s! b!)), from three tables."""
-    entries, to, one = np.arange(spec.actions), stream["factor"], _one(stream)
-    factorials = plan.factorials
+    to, factorials, units = stream["factor"], plan.factorials, []
     tables = {"plays": factorials[1:], "wins": -factorials[:-1], "losses": -factorials[:-1]}
-    units = tuple(
-        lookup.table_units(
-            f"log factorial of {name}", (stream[name], entries), to, one, list(map(Fraction, x))
-        )
-        for name, x in tables.items()
-    )
+    for name, x in tables.items():
+        of, values = read(stream[name]), list(map(Fraction, x))
+        units.append(lookup.table_units(f"log factorial of {name}", of, to, stream.one, values))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return sum((x[np.rint(values[name]).astype(int)] for name, x in tables.items()), np.zeros(to.size))
@@ -159,26 +152,18 @@ def _factor(spec: BernoulliSpec, plan: Plan, stream: Stream) -> Block:
     largest = float(factorials[-1])  # a table's bends all have one sign: its terms sum up to no more
     own = Bound(plan.drift, UNIT * 8 * (spec.horizon + 16) * (1 + largest))
     promise = Promise("integers", own, own, 3 * math.sqrt(to.size) * (1 + largest))
-    return Block("log (n+1)!/(s! b!)", SOURCE, (Step((), units),), to, truth, promise, groups=to.size)
+    return Block("log (n+1)!/(s! b!)", SOURCE, (Step((), tuple(units)),), to, truth, promise, groups=to.size)
 
 
 def _densities(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> Block:
     """Layer 2; `drift` is the rounding of the factors."""
     moved = (1 + arb(plan.density.relative)) * arb(plan.drift).expm1()
-    return envelope.exponentials(
-        "densities f_k(u_g)",
-        SOURCE,
-        plan.density,
-        of=_log_densities(plan, stream),
-        exponents=lambda values: _exponents(plan, values),
-        weights=np.ones(1),
-        lift=0.0,
-        one=_one(stream),
-        to=stream["density"],
-        size=_largest_terms(spec, plan),
-        largest=float(spec.horizon),
-        inherited=Bound(above(spec.horizon * moved), 2 * spec.horizon * drift),
-    )
+    inherited = Bound(above(spec.horizon * moved), 2 * spec.horizon * drift)
+    form = {"of": _log_densities(plan, stream), "exponents": lambda values: _exponents(plan, values)}
+    sums = {"weights": np.ones(1), "lift": 0.0, "largest": float(spec.horizon)}
+    size, name, to = _largest_terms(spec, plan), "densities f_k(u_g)", stream["density"]
+    places = {"one": stream.one, "to": to, "size": size, "inherited": inherited}
+    return envelope.exponentials(name, SOURCE, plan.density, **form, **sums, **places)
 
 
 def _shares(
@@ -186,38 +171,29 @@ def _shares(
 ) -> Block:
     """Layer 5: the exponents of layer 2, and log F of all other arms."""
     arms, curve, register = spec.actions, plan.log_cdf, stream["log_cdf"]
-    places, count = np.arange(register.size), register.size // arms
-    others = [pick(register, (places + n * count) % register.size) for n in range(1, arms)]
+    others = [around(register, n * (register.size // arms)) for n in range(1, arms)]
 
     def exponents(values: Values) -> Float[np.ndarray, "tokens rows"]:
-        logs = values[register.name].reshape(-1, arms, count)
+        logs = values[register.name].reshape(len(values[register.name]), arms, -1)
         return _exponents(plan, values) + (logs.sum(1, keepdims=True) - logs).reshape(len(logs), -1)
 
     reach = curve.knots + curve.absolute  # rounding F by x moves exp(log F) by at most `gain` times as much
     gain = float((reach[1:] / reach[:-1]).max())
     rounding = 2 * drift + 2 * (arms - 1) * (gain * cdf.promise.total.rounding + log_cdf.promise.own.rounding)
-    return envelope.exponentials(
-        "probabilities p_k",
-        SOURCE,
-        plan.share,
-        of=sum(others, _log_densities(plan, stream)),
-        exponents=exponents,
-        weights=plan.rule.weights,
-        lift=plan.rule.whole_error,
-        one=_one(stream),
-        to=stream["share"],
-        size=_largest_terms(spec, plan) + arms * float(np.abs(curve.values).max()),
-        largest=plan.largest,
-        inherited=Bound(plan.overshoot, rounding),
-    )
+    form = {"of": sum(others, _log_densities(plan, stream)), "exponents": exponents}
+    sums = {"weights": plan.rule.weights, "lift": plan.rule.whole_error, "largest": plan.largest}
+    size = _largest_terms(spec, plan) + arms * float(np.abs(curve.values).max())
+    places = {"one": stream.one, "to": stream["share"], "size": size}
+    places["inherited"] = Bound(plan.overshoot, rounding)
+    return envelope.exponentials("probabilities p_k", SOURCE, plan.share, **form, **sums, **places)
 
 
-def _logarithm(name: str, curve: Envelope, of: Block, to: Register, one: Register) -> Block:
+def _logarithm(name: str, curve: Envelope, stream: Stream, of: Block, to: str) -> Block:
     """Logarithms of what a block computes: numbers of at least a are moved by at most a factor 1 + its error/a."""
     total, [register] = of.promise.total, of.outputs
-    moved = (arb(total.error) / curve.absolute).log1p()
-    inherited = Bound(above(moved), total.rounding / curve.absolute)
-    return envelope.logarithms(name, SOURCE, curve, of=register, one=one, to=to, inherited=inherited)
+    inherited = Bound(above((arb(total.error) / curve.absolute).log1p()), total.rounding / curve.absolute)
+    places = {"of": register, "one": stream.one, "to": stream[to]}
+    return envelope.logarithms(name, SOURCE, curve, inherited=inherited, **places)
 
 
 def _log_densities(plan: Plan, stream: Stream) -> Link:
@@ -244,33 +220,16 @@ def _largest_terms(spec: BernoulliSpec, plan: Plan) -> float:
 
 def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
     """F_k(u_g) = Σ_h D_gh f_k(u_h) and the lift, a neuron for every f ≥ 0; `drift` is what rounding of f adds."""
-    partial, to, one = plan.rule.partial, stream["cdf"], _one(stream)
-    count = len(partial)
-    arm, row, column = (x.ravel() for x in np.indices((to.size // count, count, count)))
-    entries = np.arange(to.size)
-    units = Units(
-        "integrals of densities",
-        stack(read(stream["density"]), read(one)),
-        (
-            (to, arm * count + row, arm * count + column, partial[row, column]),
-            (to, entries, np.full(to.size, to.size), np.full(to.size, plan.lift)),
-        ),
-    )
+    partial, to, name = plan.rule.partial, stream["cdf"], "distribution functions F_k(u_g)"
+    units = matrix_units("integrals of densities", stream["density"], stream.one, to, partial, plan.lift)
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        density = values["density"].reshape(-1, to.size // count, count)
+        density = values["density"].reshape(len(values["density"]), -1, len(partial))
         return (density @ partial.T).reshape(len(density), -1)
 
-    rounding = UNIT * 4 * (count + 4) * float((np.abs(partial) / plan.rule.weights).max())
-    own = Bound(plan.lift, rounding)
-    error = above(sum(map(arb, plan.cdf_error), arb(0)))
-    total = Bound(error, rounding + drift)
-    highest = math.sqrt(to.size) * (2 + error)
+    rounding = UNIT * 4 * (len(partial) + 4) * float((np.abs(partial) / plan.rule.weights).max())
+    own, error = Bound(plan.lift, rounding), above(sum(map(arb, plan.cdf_error), arb(0)))
+    total, highest = Bound(error, rounding + drift), math.sqrt(to.size) * (2 + error)
     promise = Promise("densities of posteriors", own, total, highest)
     lifted = Surrogate(lambda values: truth(values) + plan.lift, Bound(0.0, 2 * rounding))
-    steps, name = (Step((), (units,)),), "distribution functions F_k(u_g)"
-    return Block(name, SOURCE, steps, to, truth, promise, groups=to.size, surrogate=lifted)
-
-
-def _one(stream: Stream) -> Register:
-    return stream["position"].part(2, of=3)
+    return Block(name, SOURCE, (Step((), (units,)),), to, truth, promise, groups=to.size, surrogate=lifted)

@@ -27,24 +27,11 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions import limits
-from constructions.inputs.bandits import admitted_norms, admitted_reward
 from constructions.inputs.ridge import largest_eigenvalue
-from constructions.language import Program
-from constructions.language.ridge import normal_equations
-from constructions.parts.block import (
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Position,
-    Promise,
-    Step,
-    gate_size,
-    own_heads,
-)
-from constructions.parts.links import Link, Values, grams, held, pick, read, tile
-from constructions.parts.stream import Register, Stream
-from constructions.primitives import newton, product
+from constructions.language import Program, Value, bandits
+from constructions.parts.block import UNIT, Block, Bound, Promise, Step
+from constructions.parts.links import Values, grams, read
+from constructions.primitives import newton
 from constructions.rounding import outward, schedules
 from constructions.thompson import posterior
 from constructions.thompson.spec import Spec
@@ -119,128 +106,75 @@ def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) 
 
 
 def solve(p: Program, spec: Spec, chosen: Plan) -> None:
-    """The blocks that fill the registers `white`, with all arms or the difference of two, and `half`."""
-    at, largest, high = p.stream.registers, largest_eigenvalue(spec), admitted_norms(spec)[1]
+    """The blocks that fill the registers `white`, with all arms or the difference of two, and `half`.
+
+    Blocks, not products of the language: that their errors are one and the same E, no bound on each could say.
+    """
     limits.hold("thompson by Newton", weights=12.0 * spec.dim**2 * (spec.dim * chosen.steps + spec.actions))
-    action, reward = p.input("action", high), p.input("reward", admitted_reward(spec))
-    normal_equations(p, action, reward, p.input("arms", high, spec.actions), spec.ridge, largest)
+    p, largest = p.citing(SOURCE), largest_eigenvalue(spec)
+    _, b, arms = bandits.normal_equations(p, spec)
     root = newton.inverse_root(
         "Σ⁻¹ᐟ² by Newton",
         SOURCE,
-        gram=at["gram"],
-        gram_times=at["gram_times"],
-        position=p.position,
-        to=at["root"],
-        partner=at["partner"],
         ridge=spec.ridge,
         largest=largest,
         steps=chosen.steps,
         tokens=p.tokens,
-        action=at["action"],
+        **p.at(gram="gram", gram_times="gram_times", to="root", partner="partner", action="action"),
     )
-    middle = schedules.inverse_root(spec.ridge, largest, chosen.steps).middle
-    ours, theirs = scales(spec, middle)
-    p.then(root)
-    p.then(_white(spec, p.stream, chosen, ours), _half(spec, p.stream, chosen, theirs))
+    p.put(root)
+    ours, theirs = scales(spec, schedules.inverse_root(spec.ridge, largest, chosen.steps).middle)
+    p.put(_white(p, spec, chosen, arms, ours), _half(p, spec, chosen, b, theirs))
 
 
-def _times_root(
-    to: Register,
-    factors: list[Link],
-    root: Register,
-    position: Register,
-    scale: float,
-    bound: float,
-    count: int,
-) -> tuple[Head, ...]:
-    """Heads that add scale · Z v for `count` vectors v: for each m, the m-th entry of i·v times row m of Z."""
-    dim, heads = math.isqrt(root.size), []
-    one = Position.of(position).one
-    for m, entries in enumerate(factors):
-        values = scale * tile(read(root.part(m, of=dim)), count)
-        role, ones, gate = f"{to.name} {m}", tile(one, count), gate_size(bound)
-        heads += own_heads(role, entries, ones, to, position, gate, value=values, count=count)
-    return tuple(heads)
-
-
-def _white(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
+def _white(p: Program, spec: Spec, chosen: Plan, arms: Value, scale: float) -> Block:
     """x_k, or x_1 − x_2 for two arms whose register has room for no more."""
-    at, dim, arms, high = stream.registers, spec.dim, spec.actions, admitted_norms(spec)[1]
-    alone = at["white"].size == dim
-    count, norm = (1, 2 * high) if alone else (arms, high)
-
-    def entries(m: int) -> Link:
-        times = at["arms_times"]
-        first, second = (pick(times, np.array([n * dim + m])) for n in (0, 1))
-        return first - second if alone else pick(times, np.arange(arms) * dim + m)
+    to, dim = p.stream["white"], spec.dim
+    alone = to.size == dim
+    count, norm, name = (1, 2 * arms.size, "(a_1 − a_2)") if alone else (arms.groups, arms.size, "a_k")
+    vectors = read(p.stream["arms_times"])
+    if alone:
+        first, second = (read(arm.times) for arm in arms.vectors if arm.times)
+        vectors = first - second
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        vectors = held(values, at["arms"])
-        return posterior.powers(spec, values, -0.5, vectors[:, :dim] - vectors[:, dim:] if alone else vectors)
+        each = arms.of(values)
+        vectors = each[:, 0] - each[:, 1] if alone else each.reshape(len(each), -1)
+        return posterior.powers(spec, values, -0.5, vectors)
 
-    factors, bound = [entries(m) for m in range(dim)], 2 * spec.horizon * norm
-    heads = _times_root(at["white"], factors, at["root"], at["position"], scale, bound, count)
+    heads = newton.times("white", p.stream["root"], vectors, to, p.position, scale, p.tokens * norm)
     reach = outward.above(arb(spec.prior_variance).sqrt() * norm)
     condition = largest_eigenvalue(spec) / spec.ridge
-    bound = Bound(
-        outward.product(chosen.relative, reach), UNIT * 256 * dim * condition * reach * math.sqrt(dim)
-    )
+    rounding = UNIT * 256 * dim * condition * reach * math.sqrt(dim)
+    bound = Bound(outward.product(chosen.relative, reach), rounding)
     promise = Promise("norm bounds", bound, bound, 2 * math.sqrt(count) * reach)
-    name = f"√r Σ^-0.5 {'(a_1 − a_2)' if alone else 'a_k'}"
-    return Block(name, SOURCE, (Step(heads),), at["white"], truth, promise, groups=count)
+    return Block(f"√r Σ^-0.5 {name}", SOURCE, (Step(heads),), to, truth, promise, groups=count)
 
 
-def _half(spec: Spec, stream: Stream, chosen: Plan, scale: float) -> Block:
+def _half(p: Program, spec: Spec, chosen: Plan, b: Value, scale: float) -> Block:
     """Σ⁻¹ᐟ² b/√r."""
-    at, dim = stream.registers, spec.dim
-    largest = largest_eigenvalue(spec)
-    factors = [pick(at["moment_times"], np.array([m])) for m in range(dim)]
-    size = math.sqrt(spec.horizon * largest) * admitted_reward(spec)
-    heads = _times_root(
-        at["half"],
-        factors,
-        at["root"],
-        at["position"],
-        scale,
-        2 * spec.horizon * size,
-        1,
-    )
+    to, times, largest = p.stream["half"], read(p.stream["moment_times"]), largest_eigenvalue(spec)
+    heads = newton.times("half", p.stream["root"], times, to, p.position, scale, p.tokens * b.size)
 
     def truth(values: Values) -> Float[np.ndarray, "tokens dim"]:
-        a = held(values, at["action"])
+        a = values["action"]
         eigenvalues, basis = np.linalg.eigh(grams(a, spec.ridge))
-        b = np.cumsum(a * held(values, at["reward"]), axis=0)
+        b = np.cumsum(a * values["reward"], axis=0)
         turned = np.einsum("tde,td->te", basis, b) / np.sqrt(spec.noise_variance * eigenvalues)
         return np.einsum("tde,te->td", basis, turned)
 
-    theta = posterior.largest_ratio(spec)
-    condition = largest / spec.ridge
-    rounding = UNIT * 64 * dim * (condition + 2 * spec.horizon) * math.sqrt(condition) * theta
+    theta, condition = posterior.largest_ratio(spec), largest / spec.ridge
+    rounding = UNIT * 64 * spec.dim * (condition + 2 * spec.horizon) * math.sqrt(condition) * theta
     bound = Bound(outward.product(chosen.relative, theta), rounding)
-    return Block(
-        "Σ^-0.5 b/√r",
-        SOURCE,
-        (Step(heads),),
-        at["half"],
-        truth,
-        Promise("norm bounds", bound, bound, 2 * theta),
-    )
+    promise = Promise("norm bounds", bound, bound, 2 * theta)
+    return Block("Σ^-0.5 b/√r", SOURCE, (Step(heads),), to, truth, promise)
 
 
-def mean_product(p: Program, spec: Spec) -> Block:
+def mean(p: Program, spec: Spec) -> Value:
     """y_k = ⟨x_k, v⟩."""
     theta, reach = posterior.largest_ratio(spec), posterior.reach(spec)
-    white, half = (p.written(name).promise.total for name in ("white", "half"))
-    error = arb(white.error) / reach
-    proved = outward.above((2 + error) * error * reach * theta / 2)
-    return product.own_token(
-        "mean ⟨a_k, μ⟩",
-        SOURCE,
-        left=p.stream["half"],
-        right=p.stream["white"],
-        to=p.stream["mean"],
-        position=p.position,
-        tokens=p.tokens,
-        bound=2 * theta * 2 * reach,
-        inherited=Bound(proved, theta * white.rounding + reach * half.rounding),
-    )
+    v, white = p.value("half", 2 * theta), p.value("white", 2 * reach)
+    relative = arb(white.error.error) / reach
+    error = outward.above((2 + relative) * relative * reach * theta / 2)
+    proved = Bound(error, theta * white.error.rounding + reach * v.error.rounding), "one E for both"
+    return p.citing(SOURCE).product("mean", "mean ⟨a_k, μ⟩", v, white, proved=proved)

@@ -230,7 +230,8 @@ def write(p: Program, spec: Spec, chosen: Plan) -> None:
     """The layers after steps 1 to 3, which have written `white`."""
     white = p.written("white")
     p.then(_slopes(spec, p.stream, chosen, white))
-    [mean] = p.then(route(spec).mean_product(p, spec))
+    route(spec).mean(p, spec)
+    mean = p.written("mean")
     [lines] = p.then(_lines(spec, p.stream, chosen, white, mean))
     least, found = float(spec.truncation or 0), Bound(chosen.probability, lines.promise.total.rounding)
     p.then(
@@ -241,7 +242,7 @@ def write(p: Program, spec: Spec, chosen: Plan) -> None:
             of=lambda probability: np.log(np.maximum(probability, least)),
             error=stored.deviation(chosen.logarithm, stored.LOGARITHM),
             source=p.stream["probability"],
-            one=p.position.part(2, of=3),
+            one=p.stream.one,
             to=p.stream["logits"],
             inherited=above(1 / arb(least)) * found,
         )
@@ -250,7 +251,7 @@ def write(p: Program, spec: Spec, chosen: Plan) -> None:
 
 def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
     """Of every pair, how much steeper one arm is along e than the other, and the same cut off at δ."""
-    at, delta, one = stream.registers, resolution(spec), stream["position"].part(2, of=3)
+    at, delta, one = stream.registers, resolution(spec), stream.one
     first, second = _pairs(spec.actions)
     ahead = _differences(at["white"], second, first, chosen.rule.direction[:, None])  # β_k − β_j
     units = (
@@ -278,7 +279,7 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
     farthest = reach * (longest + theta) * (1 + 1e-3)
     beyond = gate_size(4 * farthest / delta + 4 * chosen.cut)  # M
     gate = gate_size(4 / delta * 2 * spec.horizon)
-    one = read(at["position"].part(2, of=3))
+    one = read(stream.one)
     first, second = _pairs(spec.actions)
     moves, levels = _moves(stream, rule, first, second, gate), _tree(spec, stream, chosen, one)
     steps = [
@@ -352,7 +353,7 @@ def _inverse(spec: Spec, stream: Stream, chosen: Plan) -> Units:
         "1/slope",
         chosen.inverse,
         source=read(stream["ahead"]),
-        one=stream["position"].part(2, of=3),
+        one=stream.one,
         to=stream["inverse"],
     )
 
@@ -434,7 +435,7 @@ def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:
 
 def _mean(stream: Stream, chosen: Plan, arms: int, nodes: int) -> tuple[Units, Units]:
     """p̂_k += (1/N) Σ over nodes of Φ(hi_k) − Φ(lo_k)."""
-    one, to = stream["position"].part(2, of=3), stream["probability"]
+    one, to = stream.one, stream["probability"]
     entries = np.tile(np.arange(arms), nodes)
 
     def part(name: str, sign: float) -> Units:

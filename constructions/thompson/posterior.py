@@ -37,12 +37,11 @@ from jaxtyping import Float
 
 from constructions.inputs.bandits import admitted_norms, admitted_reward
 from constructions.inputs.ridge import largest_eigenvalue
-from constructions.language import Program
+from constructions.language import Program, Value, bandits
 from constructions.parts.block import UNIT, Block, Bound, Promise
 from constructions.parts.links import Values, grams
 from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, rational
-from constructions.primitives import product as own_product
 from constructions.rounding.outward import above, balls, product
 from constructions.thompson.spec import Spec
 
@@ -148,17 +147,20 @@ def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
 
 
 def solve(p: Program, spec: Spec, chosen: Plan) -> None:
-    """The blocks that fill the registers `estimate` and `white`."""
+    """The blocks that fill the registers `estimate` and `white`.
+
+    Blocks, not sums of the language: what they claim is a power of Σ, relative to which errors stay small.
+    """
     poles = [
         inverse(spec, p.stream, f"pole_{n}", chosen.depth, ridge=float(shift))
         for n, shift in enumerate(chosen.rule.shifts, 1)
     ]
-    p.then(estimate(spec, p.stream, chosen.depth), *poles)
+    p.put(estimate(spec, p.stream, chosen.depth), *poles)
     if spec.solver != "pade":
-        p.then(_combined(spec, p.stream, chosen, poles, "white", -0.5))
+        p.put(_combined(spec, p.stream, chosen, poles, "white", -0.5))
         return
-    [root] = p.then(_combined(spec, p.stream, chosen, poles, "root", 0.5))
-    p.then(_whitened_by_descent(spec, p.stream, chosen, root))
+    [root] = p.put(_combined(spec, p.stream, chosen, poles, "root", 0.5))
+    p.put(_whitened_by_descent(spec, p.stream, chosen, root))
 
 
 def estimate(spec: Spec, stream: Stream, depth: int) -> Block:
@@ -251,17 +253,8 @@ def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) 
     )
 
 
-def mean_product(p: Program, spec: Spec) -> Block:
+def mean(p: Program, spec: Spec) -> Value:
     """⟨a_k, μ̂⟩."""
-    high, largest = admitted_norms(spec)[1], math.sqrt(spec.prior_variance) * largest_ratio(spec)
-    return own_product.own_token(
-        "mean ⟨a_k, μ⟩",
-        SOURCE.format(3),
-        left=p.stream["estimate"],
-        right=p.stream["arms"],
-        to=p.stream["mean"],
-        position=p.position,
-        tokens=p.tokens,
-        bound=high * 2 * largest,
-        inherited=high * p.written("estimate").promise.total,
-    )
+    largest = math.sqrt(spec.prior_variance) * largest_ratio(spec)
+    (_, _, arms), estimate = bandits.tokens(p, spec), p.value("estimate", 2 * largest)
+    return p.citing(SOURCE.format(3)).product("mean", "mean ⟨a_k, μ⟩", estimate, arms)

@@ -11,7 +11,6 @@ import math
 from constructions.inputs.bandits import COVERED
 from constructions.language import Program
 from constructions.parts.block import Bound
-from constructions.primitives import copying, product
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
 from constructions.thompson.spec import Spec
@@ -44,26 +43,8 @@ def registers(spec: Spec) -> dict[str, int]:
 
 def write(p: Program, spec: Spec) -> Bound:
     """The last two layers, after steps 1 to 3; what they promise of a score."""
-    noise = product.own_token(
-        "noise ⟨x_k, z⟩",
-        SOURCE,
-        left=p.stream["draw"],
-        right=p.stream["white"],
-        to=p.stream["noise"],
-        position=p.position,
-        tokens=p.tokens,
-        bound=admitted_draw(spec) * 2 * posterior.reach(spec),
-        inherited=admitted_draw(spec) * p.written("white").promise.total,
-    )
-    mean, noise = p.then(route(spec).mean_product(p, spec), noise)
-    [logits] = p.then(
-        copying.combine(
-            "scores ⟨a_k, w̃⟩",
-            SOURCE,
-            terms=((1.0, p.stream["mean"]), (1.0, p.stream["noise"])),
-            to=p.stream["logits"],
-            bound=mean.promise.magnitude + noise.promise.magnitude,
-            inherited=mean.promise.total + noise.promise.total,
-        )
-    )
-    return logits.promise.total
+    p = p.citing(SOURCE)
+    route(spec).mean(p, spec)
+    draw, white = p.input("draw", admitted_draw(spec)), p.value("white", 2 * posterior.reach(spec))
+    p.product("noise", "noise ⟨x_k, z⟩", draw, white)
+    return p.total("logits", p.value("mean") + p.value("noise"), name="scores ⟨a_k, w̃⟩").error

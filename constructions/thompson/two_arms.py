@@ -40,10 +40,9 @@ from scipy.special import log_ndtr
 from constructions import checks
 from constructions.inputs.bandits import admitted_norms, admitted_reward, admitted_separation
 from constructions.inputs.ridge import largest_eigenvalue
-from constructions.language import Program
-from constructions.parts.block import UNIT, Block, Bound
-from constructions.parts.stream import Stream
-from constructions.primitives import copying, descent, interpolation, product, stored
+from constructions.language import Program, Value, bandits
+from constructions.parts.block import UNIT, Bound
+from constructions.primitives import descent, interpolation, stored
 from constructions.rounding.outward import above, balls, below, nearest
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.spec import Spec
@@ -116,93 +115,85 @@ class Moments:
 
     Attributes:
         noise: r, as far as q does not hold it.
-        variance: bounds on q̂.
-        gap: bound on |m̂|.
+        gap: m̂.
+        variance: q̂.
+        least: bound on q̂ from below.
         shake: rounding of q, relative.
         gap_shake: rounding of m, relative to √(rq).
     """
 
     noise: float
-    variance: tuple[float, float]
-    gap: float
+    gap: Value
+    variance: Value
+    least: float
     shake: float
     gap_shake: float
 
 
-def write(p: Program, spec: Spec, chosen: Plan) -> None:
-    """All blocks of the construction for two arms."""
+def write(p: Program, spec: Spec, chosen: Plan) -> Value:
+    """All of the construction for two arms: the two log-probabilities, log Φ(±t)."""
     theta = above(arb(posterior.largest_ratio(spec)) + chosen.ratio)
     curve = _log_normal_curve(chosen, theta)  # first: what it refuses is refused soon
+    p = p.citing(SOURCE)
     moments = (_by_newton if spec.solver == "newton" else _by_descent)(p, spec, chosen)
-    [inverse_root] = p.then(_inverse_root(p.stream, chosen, moments))
-    ratio = _products(p, spec, chosen, moments, inverse_root.promise.own.rounding)
-    p.then(_logits(p.stream, curve, theta, ratio))
-
-
-def _own(p: Program, name: str, registers: tuple[str, str, str], bound: float, inherited: Bound) -> Block:
-    """The product of two registers, in a third."""
-    left, right, to = (p.stream[register] for register in registers)
-    common = {"position": p.position, "tokens": p.tokens}
-    return product.own_token(
-        name, SOURCE, left=left, right=right, to=to, bound=bound, inherited=inherited, **common
-    )
+    t = _ratio(p, spec, chosen, moments, _inverse_root(p, chosen, moments))
+    slope = theta + math.sqrt(2 / math.pi)
+    return p.function("logits", "log Φ(±t)", t, log_ndtr, curve, slope=slope, signs=(1.0, -1.0))
 
 
 def _by_descent(p: Program, spec: Spec, chosen: Plan) -> Moments:
-    """M = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
-    at, high, depth = p.stream.registers, 2 * admitted_norms(spec)[1], chosen.depth
-    arms = [at["arms"].part(n, of=2) for n in range(2)]
-    terms = ((1.0, arms[0]), (-1.0, arms[1]))
-    difference = copying.combine("difference u", SOURCE, terms=terms, to=at["difference"], bound=high)
-    mean = posterior.estimate(spec, p.stream, depth)
-    solved = posterior.inverse(spec, p.stream, "solved", depth, vectors="difference", norm=high, source="4")
+    """Of u = a_1 − a_2: m = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
+    _, _, arms = bandits.tokens(p, spec)
+    first, second = arms.vectors
+    u, depth = p.total("difference", first - second, name="difference u"), chosen.depth
+    p.put(
+        posterior.estimate(spec, p.stream, depth),
+        posterior.inverse(spec, p.stream, "solved", depth, vectors="difference", norm=u.size, source="4"),
+    )
     largest, r, epsilon = largest_eigenvalue(spec), spec.noise_variance, chosen.residual
     apart = admitted_separation(spec)
     low = below(arb(apart) ** 2 / largest * (1 - arb(epsilon)))
-    most = above(arb(high) ** 2 / spec.ridge * (1 + arb(epsilon)))
+    most = above(arb(u.size) ** 2 / spec.ridge * (1 + arb(epsilon)))
     estimate = above(descent.largest_estimate(spec.ridge, spec.horizon, admitted_reward(spec)))
-    estimate += mean.promise.total.error
-    registers, carried = ("estimate", "difference", "gap"), high * mean.promise.total
-    gap = _own(p, "gap ⟨u, μ⟩", registers, high * estimate, carried)
-    registers, carried = (
-        ("solved", "difference", "variance"),
-        Bound(epsilon * most, high * solved.promise.total.rounding),
-    )
-    variance = _own(p, "variance uᵀΣ⁻¹u", registers, most, carried)
+    estimate += p.written("estimate").promise.total.error
+    mean, solved = p.value("estimate", estimate), p.value("solved", most / u.size)
+    carried = u.size * mean.error, "the rounding of u is taken relatively"
+    gap = p.product("gap", "gap ⟨u, μ⟩", mean, u, proved=carried)
+    carried = Bound(epsilon * most, u.size * solved.error.rounding), "q̂ is within a factor 1 ± ε of q"
+    variance = p.product("variance", "variance uᵀΣ⁻¹u", solved, u, size=most, across=most, proved=carried)
     steepness = math.sqrt(largest)  # of ‖u‖ in √q
-    apart = difference.promise.total.rounding / apart  # rounding of u, relative
-    shake = variance.promise.own.rounding / low + largest * solved.promise.total.rounding / high
-    shake += 2 * apart * steepness / math.sqrt(spec.ridge)
-    gap_shake = gap.promise.own.rounding * _longest(chosen, r * low) + steepness / math.sqrt(r) * (
-        mean.promise.total.rounding + apart * estimate
-    )
-    p.then(difference)
-    p.then(mean, solved)
-    p.then(gap, variance)
-    return Moments(r, (low, most), high * estimate, shake, gap_shake)
+    tremor = u.error.rounding / apart  # rounding of u, relative
+    shake = _own(p, "variance") / low + largest * solved.error.rounding / u.size
+    shake += 2 * tremor * steepness / math.sqrt(spec.ridge)
+    gap_shake = _own(p, "gap") * _longest(chosen, r * low)
+    gap_shake += steepness / math.sqrt(r) * (mean.error.rounding + tremor * mean.size)
+    return Moments(r, gap, variance, low, shake, gap_shake)
 
 
 def _by_newton(p: Program, spec: Spec, chosen: Plan) -> Moments:
-    """M = ⟨x, v⟩ and rq = ‖x‖²."""
+    """Of x = √r Σ⁻¹ᐟ²u and v: m = ⟨x, v⟩ and rq = ‖x‖²."""
     by_newton.solve(p, spec, by_newton.chosen(spec, chosen.depth))
-    white, half = (p.written(name).promise.total for name in ("white", "half"))
     largest, epsilon = largest_eigenvalue(spec), chosen.residual
     theta, reach, high = posterior.largest_ratio(spec), 2 * posterior.reach(spec), admitted_norms(spec)[1]
+    x, v = p.value("white", reach * (1 + epsilon)), p.value("half", theta * (1 + epsilon))
     contraction, apart = spec.noise_variance / largest, admitted_separation(spec)
     low = below(arb(apart) ** 2 * spec.noise_variance / largest * (1 - arb(epsilon)))
-    most = above(arb(reach) ** 2 * (1 + arb(epsilon)))
-    registers, whole = ("half", "white", "gap"), reach * theta * (1 + epsilon)
-    carried = Bound(above(arb(reach) * theta * epsilon), theta * white.rounding + reach * half.rounding)
-    gap = _own(p, "gap ⟨u, μ⟩", registers, 2 * whole, carried)
-    registers, carried = ("white", "white", "variance"), Bound(epsilon * most, 2 * reach * white.rounding)
-    variance = _own(p, "variance r uᵀΣ⁻¹u", registers, 2 * most, carried)
-    relative = white.rounding / (2 * high * math.sqrt(contraction))  # of x, which is linear in u
-    apart = UNIT * 32 * high / apart  # rounding of i·a_1 − i·a_2, relative
-    relative += apart * math.sqrt(largest / spec.ridge)
-    shake = variance.promise.own.rounding / low + 2 * relative
-    gap_shake = gap.promise.own.rounding * _longest(chosen, low) + theta * relative + half.rounding
-    p.then(gap, variance)
-    return Moments(1.0, (low, most), whole, shake, gap_shake)
+    most, whole = above(arb(reach) ** 2 * (1 + arb(epsilon))), reach * theta * (1 + epsilon)
+    off, rounding = above(arb(reach) * theta * epsilon), theta * x.error.rounding + reach * v.error.rounding
+    E = "one E for both"
+    gap = p.product("gap", "gap ⟨u, μ⟩", v, x, size=whole, across=2 * whole, proved=(Bound(off, rounding), E))
+    carried = Bound(epsilon * most, 2 * reach * x.error.rounding), E
+    variance = p.product("variance", "variance r uᵀΣ⁻¹u", x, x, size=most, across=2 * most, proved=carried)
+    relative = x.error.rounding / (2 * high * math.sqrt(contraction))  # of x, which is linear in u
+    relative += UNIT * 32 * high / apart * math.sqrt(largest / spec.ridge)  # i·a_1 − i·a_2 is rounded
+    shake = _own(p, "variance") / low + 2 * relative
+    gap_shake = _own(p, "gap") * _longest(chosen, low) + theta * relative + v.error.rounding
+    return Moments(1.0, gap, variance, low, shake, gap_shake)
+
+
+def _own(p: Program, name: str) -> float:
+    """What the block of a register rounds itself."""
+    return p.written(name).promise.own.rounding
 
 
 def _longest(chosen: Plan, least: float) -> float:
@@ -215,73 +206,46 @@ def _relative(chosen: Plan) -> float:
     return (1 + chosen.residual) / math.sqrt(1 - chosen.residual) - 1
 
 
-def _inverse_root(stream: Stream, chosen: Plan, moments: Moments) -> Block:
-    """S ≈ 1/√(rq)."""
-    (low, most), r = moments.variance, moments.noise
+def _inverse_root(p: Program, chosen: Plan, moments: Moments) -> Value:
+    """The interpolant s ≈ 1/√(rq)."""
+    q, low, r = moments.variance, moments.least, moments.noise
     longest = _longest(chosen, r * low)
     with balls():
         meant = stored.power(0.5).scaled(1 / arb(r).sqrt())
     curve, _ = stored.within(
-        lambda aim: interpolation.scaled(interpolation.power(0.5, low, most, aim), 1 / math.sqrt(r)),
+        lambda aim: interpolation.scaled(interpolation.power(0.5, low, q.size, aim), 1 / math.sqrt(r)),
         meant,
         chosen.spread,
     )
-    return interpolation.function(
+    return p.function(
+        "inverse_root",
         "1/√(r uᵀΣ⁻¹u)",
-        SOURCE,
-        curve,
-        of=lambda x: 1 / np.sqrt(r * np.maximum(x, low)),
-        error=chosen.spread * longest,
-        source=stream["variance"],
-        one=stream["position"].part(2, of=3),
-        to=stream["inverse_root"],
-        inherited=Bound(_relative(chosen) * longest, longest * moments.shake),
+        q,
+        lambda x: 1 / np.sqrt(r * np.maximum(x, low)),
+        (curve, chosen.spread * longest),
+        size=1.5 * longest,  # also where there are no arms
+        proved=(Bound(_relative(chosen) * longest, longest * moments.shake), "q̂ is within 1 ± ε of q"),
     )
 
 
-def _products(p: Program, spec: Spec, chosen: Plan, moments: Moments, rounding: float) -> Block:
-    """From s to t; `rounding` is that of s."""
-    (low, most), r, size = moments.variance, moments.noise, posterior.largest_ratio(spec)
-    drift = (1 + chosen.spread) * (1 + _relative(chosen)) - 1
-    across = 1.5 * _longest(chosen, r * low)  # also where there are no arms
-    root_shake = rounding * math.sqrt(r * most)
-    first = _own(
-        p,
-        "uᵀΣ⁻¹u · 1/√",
-        ("variance", "inverse_root", "first"),
-        most * across,
-        Bound(drift * math.sqrt(most / r), 2 * math.sqrt(most / r) * (moments.shake + root_shake)),
-    )
-    scaled = _own(
-        p,
-        "ratio, first try",
-        ("gap", "inverse_root", "scaled"),
-        moments.gap * across,
-        Bound(drift * size, 2 * (moments.gap_shake + size * (moments.shake + root_shake))),
-    )
-    square = _own(
-        p,
-        "its square",
-        ("first", "inverse_root", "square"),
-        2 * math.sqrt(most / r) * across,
-        Bound(3 * drift / r, 4 / r * (first.promise.own.rounding / math.sqrt(low / r) + root_shake)),
-    )
-    terms = ((1.5, p.position.part(2, of=3)), (-r / 2, p.stream["square"]))
-    carried = (r / 2) * square.promise.total
-    correction = copying.combine(
-        "Newton's correction", SOURCE, terms=terms, to=p.stream["correction"], bound=4.0, inherited=carried
-    )
-    rounded = 2 * scaled.promise.total.rounding + 2 * (size + 1) * correction.promise.total.rounding
-    ratio = _own(
-        p,
-        "ratio t",
-        ("scaled", "correction", "ratio"),
-        4 * (size + chosen.ratio + 1),
-        Bound(chosen.ratio, rounded),
-    )
-    for stage in ([first, scaled], [square], [correction], [ratio]):
-        p.then(*stage)
-    return ratio
+def _ratio(p: Program, spec: Spec, chosen: Plan, moments: Moments, s: Value) -> Value:
+    """The ratio t = m s w for w = (3 − r q s²)/2, one step of Newton's iteration."""
+    m, q, r, size = moments.gap, moments.variance, moments.noise, posterior.largest_ratio(spec)
+    drift, why = (1 + chosen.spread) * (1 + _relative(chosen)) - 1, "errors relative to √q (two_arms.py)"
+    root, shift = math.sqrt(q.size / r), _own(p, "inverse_root") * math.sqrt(r * q.size)
+    shake = moments.shake + shift
+
+    def product(to: str, name: str, left: Value, right: Value, size: float, off: float, rounding: float):
+        return p.product(to, name, left, right, size=size, proved=(Bound(off, rounding), why))
+
+    first = product("first", "uᵀΣ⁻¹u · 1/√", q, s, 2 * root, drift * root, 2 * root * shake)
+    rounding = 2 * (moments.gap_shake + size * shake)
+    scaled = product("scaled", "ratio, first try", m, s, size + chosen.ratio + 1, drift * size, rounding)
+    rounding = 4 / r * (_own(p, "first") / math.sqrt(moments.least / r) + shift)
+    square = product("square", "its square", first, s, 5 / r, 3 * drift / r, rounding)
+    correction = p.total("correction", 1.5 * p.one - (r / 2) * square, name="Newton's correction")
+    rounding = 2 * scaled.error.rounding + 2 * (size + 1) * correction.error.rounding
+    return product("ratio", "ratio t", scaled, correction, size + chosen.ratio, chosen.ratio, rounding)
 
 
 def _log_normal_curve(chosen: Plan, theta: float) -> tuple[interpolation.Interpolant, float]:
@@ -290,25 +254,6 @@ def _log_normal_curve(chosen: Plan, theta: float) -> tuple[interpolation.Interpo
         lambda aim: interpolation.walk(lambda x: nearest(_log_normal, x), curvature, -theta, theta, aim),
         LOG_NORMAL,
         chosen.tail,
-    )
-
-
-def _logits(
-    stream: Stream, chosen: tuple[interpolation.Interpolant, float], theta: float, ratio: Block
-) -> Block:
-    """The two log-probabilities, log Φ(±t)."""
-    (curve, reached), slope = chosen, theta + math.sqrt(2 / math.pi)
-    return interpolation.function(
-        "log Φ(±t)",
-        SOURCE,
-        curve,
-        of=log_ndtr,
-        error=reached,
-        source=stream["ratio"],
-        one=stream["position"].part(2, of=3),
-        to=stream["logits"],
-        inherited=slope * ratio.promise.total,
-        signs=(1.0, -1.0),
     )
 
 

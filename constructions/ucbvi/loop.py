@@ -28,6 +28,8 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
+from constructions.construction import Construction
+from constructions.language import Program
 from constructions.parts.block import (
     UNIT,
     Block,
@@ -41,12 +43,12 @@ from constructions.parts.block import (
     own_heads,
     signed_units,
 )
-from constructions.parts.links import Values, pick, read, rows, side_by_side, stack, tile
+from constructions.parts.links import Values, pick, read, side_by_side, stack, tile, transposed
 from constructions.parts.stream import Register, Stream
 from constructions.primitives import copying, counting, lookup
 from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
-from constructions.ucbvi.theorem import previous_registers, previous_steps
+from constructions.ucbvi.theorem import complete, previous_registers, previous_steps
 
 
 def common_registers(spec: Spec) -> dict[str, int]:
@@ -59,15 +61,11 @@ def common_registers(spec: Spec) -> dict[str, int]:
     return sizes | {"base": spec.pairs, "ahead": spec.pairs * several, "value": spec.states * several}
 
 
-def prelude(spec: Spec, stream: Stream) -> list[list[Block]]:
+def prelude(p: Program, spec: Spec) -> None:
     """Layers 1 and 2: the step before, and the stage one-hot beside it."""
-    copy, back = previous_steps(spec, stream)
-    one = stream["position"].part(2, of=3)
-    clock = stream["clock"].part(1, of=3)
-    return [
-        [*copy, lookup.one_hot("stage one-hot", "theorem ours", of=clock, to=stream["stage"], one=one)],
-        back,
-    ]
+    _, clock, _ = p.input("clock", spec.horizon + 1.0).split(3)
+    registers = {"of": clock.register, "to": p.stream["stage"], "one": p.stream.one}
+    previous_steps(p, spec, lookup.one_hot("stage one-hot", "theorem ours", **registers))
 
 
 def empty(*registers: Register) -> tuple[Units, ...]:
@@ -77,11 +75,9 @@ def empty(*registers: Register) -> tuple[Units, ...]:
 
 def count_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     """Visits and rewards of a stage over all tokens so far, divided by i."""
-    state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
-    wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
-    moved = stream["position"].part(2, of=3), stream["previous_reward"]
-    to = stream["visits_raw"], stream["rewards_raw"]
-    return heads_of(spec, stream, counting.Counters(wanted, np.full(spec.pairs, stage), moved, to))
+    kinds = stream["previous_state"], stream["previous_action"]
+    moved, to = (stream.one, stream["previous_reward"]), (stream["visits_raw"], stream["rewards_raw"])
+    return heads_of(spec, stream, counting.Counters.every([stage], kinds, moved, to))
 
 
 def heads_of(spec: Spec, stream: Stream, counters: counting.Counters) -> tuple[Head, ...]:
@@ -93,22 +89,15 @@ def heads_of(spec: Spec, stream: Stream, counters: counting.Counters) -> tuple[H
 
 def times_index(spec: Spec, stream: Stream, what: Sequence[str], to: Sequence[str]) -> tuple[Head, ...]:
     """Registers times i, into others."""
-    block = copying.times_index(
-        "times i",
-        "theorem ours",
-        what=tuple(stream[name] for name in what),
-        to=tuple(stream[name] for name in to),
-        position=stream["position"],
-        bound=1.0,
-        tokens=spec.tokens,
-    )
+    registers = {"what": stream.several(what), "to": stream.several(to), "position": stream["position"]}
+    block = copying.times_index("times i", "theorem ours", bound=1.0, tokens=spec.tokens, **registers)
     return block.steps[0].heads
 
 
 def base_units(spec: Spec, stream: Stream) -> tuple[Units, Units]:
     """B + H·[N = 0] and r̂ of one stage, into `base`."""
-    one, every, base = stream["position"].part(2, of=3), np.arange(spec.pairs), stream["base"]
-    visits, rewards, most = (stream["visits"], every), (stream["rewards"], every), spec.episodes
+    one, base, most = stream.one, stream["base"], spec.episodes
+    visits, rewards = read(stream["visits"]), read(stream["rewards"])
     return (
         lookup.table_units("bonus", visits, base, one, spec.hopes(most + 1)),
         lookup.quotient_units("reward", rewards, visits, base, one, float(most), most),
@@ -117,18 +106,17 @@ def base_units(spec: Spec, stream: Stream) -> tuple[Units, Units]:
 
 def selection_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     """Q̂_h(s, ·)/τ into the logits of tokens of this stage, cut off at H: relu(x) − relu(x − H) for x = base + ahead."""
-    states, actions, top = spec.states, spec.actions, float(spec.horizon)
+    actions, top = spec.actions, float(spec.horizon)
     place, numbers = Position.of(stream["position"]), read(stream["base"])
     if stage < spec.horizon:
         numbers = numbers + read(stream["ahead"])
-    columns = np.concatenate([np.arange(states) * actions + action for action in range(actions)])
     closed = gate_size(spec.largest)
     now = closed * (pick(stream["stage"], np.array([stage - 1])) - place.one)
     gate = gate_size(2 * max(spec.largest, closed + top))
     key = tile(stack(read(stream["state"]), place.one), actions)
     heads = []
     for cut, sign in ((0.0, 1.0), (top, -1.0)):
-        query = side_by_side(actions, rows(numbers, columns), tile(now - cut * place.one, actions))
+        query = side_by_side(actions, transposed(numbers, actions), tile(now - cut * place.one, actions))
         heads += own_heads(
             f"stage {stage}",
             query,
@@ -140,6 +128,16 @@ def selection_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
             scale=sign / spec.tau,
         )
     return tuple(heads)
+
+
+def construct(p: Program, spec: Spec, name: str, steps: list[Step]) -> Construction:
+    """The construction whose steps work through all stages in one block, after the step before.
+
+    The language has one writer for a register; here registers are used again from stage to stage.
+    """
+    prelude(p, spec)
+    p.then(loop_block(spec, p.stream, name, steps))
+    return complete(p, spec)
 
 
 def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Block:

@@ -29,17 +29,14 @@ but the first takes its share. ∎
 The theorem's own construction needs D, M = O(HS²A) and D' = O(K²HS²A) at 2H + 8 layers.
 """
 
-import numpy as np
-
 from constructions.construction import Construction
-from constructions.inputs.episodes import episode_stream
 from constructions.parts.block import Head, Position, Step, Units, gate_size
 from constructions.parts.links import blank, pick, read, side_by_side, tile
 from constructions.parts.stream import Stream
-from constructions.primitives import lookup, maximum
+from constructions.primitives import counting, lookup, maximum
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
-from constructions.ucbvi.theorem import construct
+from constructions.ucbvi.theorem import program
 
 
 def registers(spec: Spec) -> dict[str, int]:
@@ -52,18 +49,17 @@ def registers(spec: Spec) -> dict[str, int]:
 
 def build(spec: Spec) -> Construction:
     """The narrow transformer."""
-    stream = episode_stream(spec, **registers(spec))
+    p = program(spec, registers(spec))
+    stream = p.stream
     steps = [Step(loop.count_heads(spec, stream, spec.horizon))]
     for stage in range(spec.horizon, 0, -1):
         steps += [_expect(spec, stream, stage), *_maximise(spec, stream, stage)]
     steps.append(Step(loop.selection_heads(spec, stream, 1)))
-    block = loop.loop_block(spec, stream, "value iteration from the context", steps)
-    return construct(spec, stream, [*loop.prelude(spec, stream), [block]])
+    return loop.construct(p, spec, "value iteration from the context", steps)
 
 
 def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
     """Layer α: expected values, counts, selection of the stage after; then what the counts say."""
-    one, every = stream["position"].part(2, of=3), np.arange(spec.pairs)
     heads = list(loop.times_index(spec, stream, ("visits_raw", "rewards_raw"), ("visits", "rewards")))
     units = [
         *loop.base_units(spec, stream),
@@ -71,10 +67,9 @@ def _expect(spec: Spec, stream: Stream, stage: int) -> Step:
     ]
     if stage < spec.horizon:
         heads += [*_ahead_heads(spec, stream, stage), *loop.selection_heads(spec, stream, stage + 1)]
-        top, bottom = (stream["ahead_raw"], every), (stream["visits"], every)
-        share = lookup.quotient_units(
-            "share", top, bottom, stream["share"], one, float(spec.horizon), spec.episodes
-        )
+        top, bottom, largest = read(stream["ahead_raw"]), read(stream["visits"]), float(spec.horizon)
+        to = stream["share"], stream.one
+        share = lookup.quotient_units("share", top, bottom, *to, largest, spec.episodes)
         units += [share, *loop.empty(*(stream[n] for n in ("ahead_raw", "base", "value")))]
         units += loop.empty(stream["ahead"]) if stage < spec.horizon - 1 else ()
     return Step(tuple(heads), tuple(units))
@@ -84,11 +79,11 @@ def _ahead_heads(spec: Spec, stream: Stream, stage: int) -> list[Head]:
     """(1/i) Σ over visits to (stage, s, a) of min(V, H) at the state that followed: two heads a pair."""
     pairs, gate = spec.pairs, gate_size(spec.largest)
     one = tile(Position.of(stream["position"]).one, pairs)
-    state, action = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions])
-    match = pick(stream["previous_state"], state) + pick(stream["previous_action"], action)
-    match = match + pick(
-        stream["stage"], np.full(pairs, stage)
-    )  # entry h − 1 is stage h: that of the step before is h − 1
+    kinds = stream.several(("previous_state", "previous_action"))
+    counters = counting.Counters.every([stage], kinds, (stream.one,), (stream["ahead_raw"],))
+    match = counters.matches() + pick(
+        stream["stage"], counters.stages
+    )  # entry h − 1 is stage h: the step before's is h − 1
     query = side_by_side(pairs, tile(read(stream["value"]), pairs), one)
     heads = []
     for cut, sign in ((0.0, 1.0), (float(spec.horizon), -1.0)):

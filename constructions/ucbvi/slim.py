@@ -16,17 +16,14 @@ register is emptied by the layer that used it last, before anything is written t
 
 import math
 
-import numpy as np
-
 from constructions.construction import Construction
-from constructions.inputs.episodes import episode_stream
 from constructions.parts.block import Head, Step, Units, gate_size, own_heads
 from constructions.parts.links import blank, read, tile
 from constructions.parts.stream import Stream
 from constructions.primitives import clipping, counting, lookup, maximum
 from constructions.ucbvi import loop
 from constructions.ucbvi.spec import Spec
-from constructions.ucbvi.theorem import construct
+from constructions.ucbvi.theorem import program
 
 
 def level_sizes(spec: Spec) -> list[int]:
@@ -49,7 +46,8 @@ def registers(spec: Spec) -> dict[str, int]:
 
 def build(spec: Spec) -> Construction:
     """The slim transformer."""
-    stream = episode_stream(spec, **registers(spec))
+    p = program(spec, registers(spec))
+    stream = p.stream
     steps = [
         Step(_counts(spec, stream, spec.horizon)),
         Step(
@@ -59,8 +57,7 @@ def build(spec: Spec) -> Construction:
     ]
     for stage in range(spec.horizon, 0, -1):
         steps += _stage(spec, stream, stage)
-    block = loop.loop_block(spec, stream, "value iteration, stage by stage", steps)
-    return construct(spec, stream, [*loop.prelude(spec, stream), [block]])
+    return loop.construct(p, spec, "value iteration, stage by stage", steps)
 
 
 def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
@@ -68,11 +65,8 @@ def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     heads = loop.count_heads(spec, stream, stage)
     if stage == spec.horizon:
         return heads
-    state, action, after = (axis.ravel() for axis in np.mgrid[: spec.states, : spec.actions, : spec.states])
-    places = zip(("previous_state", "previous_action", "state"), (state, action, after), strict=True)
-    wanted = tuple((stream[name], entries) for name, entries in places)
-    one, to = stream["position"].part(2, of=3), (stream["transitions_raw"],)
-    moves = counting.Counters(wanted, np.full(len(state), stage), (one,), to)
+    kinds, to = stream.several(("previous_state", "previous_action", "state")), (stream["transitions_raw"],)
+    moves = counting.Counters.every([stage], kinds, (stream.one,), to)
     return (*heads, *loop.heads_of(spec, stream, moves))
 
 
@@ -89,10 +83,10 @@ def _estimates(spec: Spec, stream: Stream, stage: int) -> list[Units]:
     """What the counts of a stage say: r̂ + b and P̂."""
     units = list(loop.base_units(spec, stream))
     if stage < spec.horizon:
-        moves = stream["transitions"], np.arange(stream["transitions"].size)
-        visits = stream["visits"], np.arange(spec.pairs)
-        one, most = stream["position"].part(2, of=3), spec.episodes
-        units.append(lookup.quotient_units("P̂", moves, visits, stream["model"], one, float(most), most))
+        moves, visits, most = read(stream["transitions"]), read(stream["visits"]), spec.episodes
+        units.append(
+            lookup.quotient_units("P̂", moves, visits, stream["model"], stream.one, float(most), most)
+        )
     return units
 
 
@@ -139,7 +133,7 @@ def _stage(spec: Spec, stream: Stream, stage: int) -> list[Step]:
         left, spent = read(target), [target]
     used = [*spent, stream["base"], *((stream["ahead"], stream["model"]) if later else ())]
     last = [
-        clipping.units("value", left, stream["value"], position.part(2, of=3), top),
+        clipping.units("value", left, stream["value"], stream.one, top),
         *_estimates(spec, stream, stage - 1),
         *loop.empty(*used),
         *_spent(spec, stream, stage - 1),

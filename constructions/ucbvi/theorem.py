@@ -15,7 +15,9 @@ rounding them to float64 leaves (spec.rounded), the bonus being the algorithm's 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from flint import arb
@@ -23,21 +25,11 @@ from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream
-from constructions.parts.assemble import assemble, clip_radius
-from constructions.parts.block import (
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Position,
-    Promise,
-    Step,
-    gate_size,
-    own_heads,
-)
-from constructions.parts.links import Values, pick, read, stack, tile
-from constructions.parts.stream import Register, Stream
-from constructions.primitives import clipping, copying, counting, lookup, maximum, product
+from constructions.language import Program
+from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
+from constructions.parts.links import Values, entry, read, stack, tile
+from constructions.parts.stream import Stream
+from constructions.primitives import clipping, copying, counting, lookup, maximum
 from constructions.rounding import outward
 from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
@@ -59,6 +51,9 @@ def previous_registers(spec: Spec) -> dict[str, int]:
             f"previous_reward{suffix}": 1,
         }
     return sizes
+
+
+COUNTS = "transitions", "visits", "rewards"
 
 
 def registers(spec: Spec) -> dict[str, int]:
@@ -104,120 +99,83 @@ def build(spec: Spec, literal: frozenset[str] = frozenset()) -> Construction:
     if unknown := literal - LITERAL:
         raise ValueError(f"literal: wanted some of {sorted(LITERAL)}, got {sorted(unknown)}")
     more = {"rewards_squared": spec.horizon * spec.pairs} if "reward" in literal else {}
-    stream = episode_stream(spec, **registers(spec), **more)
-    counts = _counts(spec, stream, literal)
-    lookups = _lookups(spec, stream, counts[-1][0].promise.total, literal)
-    values = _value_iteration(spec, stream, [block.promise.total for block in lookups[-1]], literal)
-    stages = [*counts, *lookups, *values, *_selection(spec, stream, values[-1][0].promise.total)]
-    return construct(spec, stream, stages)
+    p = program(spec, registers(spec) | more)
+    _counts(p, spec, literal)
+    _lookups(p, spec, literal)
+    _value_iteration(p, spec, literal)
+    _selection(p, spec)
+    return complete(p, spec)
 
 
-def construct(spec: Spec, stream: Stream, stages: list[list[Block]]) -> Construction:
-    """Assemble, with a clip radius above the norm of every token at every layer."""
-    blocks = tuple(block for stage in stages for block in stage)
-    inputs = [spec.tokens, spec.tokens**2, spec.episodes, spec.horizon + 1, 2]
-    transformer = assemble(stream, EPISODE_INPUTS, stages, clip_radius(inputs, blocks))
-    certificate = (2 * blocks[-1].promise.total).error
-    return Construction(spec, EpisodeTokens(stream, spec), blocks, transformer, certificate)
+def program(spec: Spec, scratch: Mapping[str, int]) -> Program:
+    """An empty program with these registers."""
+    return Program(SOURCE, episode_stream(spec, **scratch), EPISODE_INPUTS, spec.tokens)
 
 
-def previous_steps(spec: Spec, stream: Stream) -> list[list[Block]]:
-    """Layers 1 and 2: state, action and reward of the step before."""
+def complete(p: Program, spec: Spec) -> Construction:
+    """The construction that a program has written, its last block the logits."""
+    norms = [spec.tokens, spec.tokens**2, spec.episodes, spec.horizon + 1, 2]
+    certificate = (2 * p.blocks[-1].promise.total).error
+    return p.construction(spec, EpisodeTokens(p.stream, spec), norms, certificate)
+
+
+def previous_steps(p: Program, spec: Spec, *beside: Block) -> None:
+    """Layers 1 and 2: state, action and reward of the step before; other blocks beside the first."""
     parts = ("state", "action", "reward")
-    raw, held = (tuple(stream[f"previous_{part}{suffix}"] for part in parts) for suffix in ("_raw", ""))
-    what = tuple(stream[part] for part in parts)
-    copy = copying.previous_step(
-        "previous step over i",
-        SOURCE + "1a",
-        what=what,
-        to=raw,
-        clock=stream["clock"],
-        position=stream["position"],
-    )
-    back = copying.times_index(
-        "previous step",
-        SOURCE + "1a",
-        what=raw,
-        to=held,
-        bound=1.0,
-        tokens=spec.tokens,
-        inherited=spec.tokens * copy.promise.own,
-        position=stream["position"],
-    )
-    return [[copy], [back]]
+    raw, held = (p.stream.several((f"previous_{part}" for part in parts), suffix) for suffix in ("_raw", ""))
+    what, source = p.stream.several(parts), SOURCE + "1a"
+    copy = copying.previous_step("previous step over i", source, what=what, to=raw, **p.at(clock="clock"))
+    bounds: dict[str, Any] = p.at() | {
+        "bound": 1.0,
+        "tokens": spec.tokens,
+        "inherited": spec.tokens * copy.promise.own,
+    }
+    p.then(copy, *beside)
+    p.put(copying.times_index("previous step", source, what=raw, to=held, **bounds))
 
 
-def _counts(spec: Spec, stream: Stream, literal: frozenset[str]) -> list[list[Block]]:
+def _counts(p: Program, spec: Spec, literal: frozenset[str]) -> None:
     """Layers 1 to 4."""
-    stages, states, actions = spec.horizon, spec.states, spec.actions
-    place = {"clock": stream["clock"], "position": stream["position"]}
-    stage, state, action, after = (axis.ravel() for axis in np.mgrid[:stages, :states, :actions, :states])
-    wanted = (
-        (stream["previous_state"], state),
-        (stream["previous_action"], action),
-        (stream["state"], after),
-    )
-    one = stream["position"].part(2, of=3)
-    moves = counting.Counters(wanted, stage + 1, (one,), (stream["transitions_raw"],))
-    stage, state, action = (axis.ravel() for axis in np.mgrid[:stages, :states, :actions])
-    wanted = ((stream["previous_state"], state), (stream["previous_action"], action))
-    targets = stream["visits_raw"], stream["rewards_raw"]
-    visits = counting.Counters(wanted, stage + 1, (one, stream["previous_reward"]), targets)
+    previous_steps(p, spec)
+    at, stages = p.stream, range(1, spec.horizon + 1)
+    kinds = at["previous_state"], at["previous_action"]
+    moves = counting.Counters.every(stages, (*kinds, at["state"]), (at.one,), (at["transitions_raw"],))
+    moved, to = (at.one, at["previous_reward"]), (at["visits_raw"], at["rewards_raw"])
+    visits = counting.Counters.every(stages, kinds, moved, to)
     printed = {"changes": "constant" not in literal, "negated": "values" not in literal}
-    ramps = {"horizon": stages, "tokens": spec.tokens, **printed, **place}
+    ramps: dict[str, Any] = p.at(clock="clock") | {"horizon": spec.horizon, "tokens": spec.tokens} | printed
     counts = [
         counting.by_ramps(f"{what} over i", SOURCE + "1b", counters, **ramps)
         for what, counters in (("transitions", moves), ("visits and rewards", visits))
     ]
-    previous, gain = (
-        previous_steps(spec, stream),
-        30.0 * spec.horizon,
-    )  # five heads, three entries, gates of 2H
-    names = ("transitions", "visits", "rewards")
-    raw, held = (tuple(stream[name + suffix] for name in names) for suffix in ("_raw", ""))
-    back = copying.times_index(
-        "counts",
-        SOURCE + "1b",
-        what=raw,
-        to=held,
-        position=stream["position"],
-        bound=float(max(spec.most, 1)),
-        tokens=spec.tokens,
-        inherited=spec.tokens * (counts[-1].promise.own + gain * previous[-1][0].promise.total),
-    )
-    return [*previous, counts, [back]]
-
-
-def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[str]) -> list[list[Block]]:
-    """Layer 5: squares, then P̂, r̂ and b; the squares' gate is printed as K and has to be above K²."""
-    source, most, one = SOURCE + "2", spec.episodes, stream["position"].part(2, of=3)
-    bound = float(most**2)
-    gate = float(most) if "gate" in literal else gate_size(bound)
-    squares = [
-        _squares(spec, stream, name, f"{name}_squared", bound, gate)
-        for name in ("transitions", "visits", "rewards")
-        if f"{name}_squared" in stream.registers
-    ]
-    every = {name: np.arange(stream[name].size) for name in ("transitions", "visits", "rewards", "bonus")}
-
-    def entries(name: str, like: str) -> lookup.Entries:
-        return stream[name], every[like]
-
-    top = entries("transitions", "transitions"), entries("transitions_squared", "transitions")
-    bottom = entries("visits", "visits"), entries("visits_squared", "visits")
-    gains, hopes = entries("rewards", "rewards"), spec.hopes(most + 1)
-    units = {
-        "model": lookup.printed_quotient_units("P̂", top, bottom, stream["model"], one, most),
-        "reward_estimate": lookup.squared_quotient_units(
-            "r̂", gains, bottom, stream["reward_estimate"], one, most
-        ),
-        "bonus": lookup.printed_table_units("b", bottom, stream["bonus"], one, hopes),
+    gain = 30.0 * spec.horizon  # five heads, three entries, gates of 2H
+    inherited = counts[-1].promise.own + gain * p.written("previous_state").promise.total
+    raw, held = (at.several(COUNTS, suffix) for suffix in ("_raw", ""))
+    bounds: dict[str, Any] = p.at() | {
+        "bound": float(max(spec.most, 1)),
+        "inherited": spec.tokens * inherited,
     }
+    back = copying.times_index("counts", SOURCE + "1b", what=raw, to=held, tokens=spec.tokens, **bounds)
+    p.put(*counts, back)
+
+
+def _lookups(p: Program, spec: Spec, literal: frozenset[str]) -> None:
+    """Layer 5: squares, then P̂, r̂ and b; the squares' gate is printed as K and has to be above K²."""
+    at, one, most, bound = p.stream, p.stream.one, spec.episodes, float(spec.episodes**2)
+    gate = float(most) if "gate" in literal else gate_size(bound)
+    squared = [name for name in COUNTS if f"{name}_squared" in at.registers]
+    p.put(*(_squares(spec, at, name, f"{name}_squared", bound, gate) for name in squared))
+    moves, visits = ((read(at[name]), read(at[f"{name}_squared"])) for name in ("transitions", "visits"))
+    hopes, gains, hoped = spec.hopes(most + 1), read(at["rewards"]), at["reward_estimate"]
+    rewards = lookup.squared_quotient_units("r̂", gains, visits, hoped, one, most)
     if "reward" in literal:
-        top = gains, entries("rewards_squared", "rewards")
-        units["reward_estimate"] = lookup.printed_quotient_units(
-            "r̂", top, bottom, stream["reward_estimate"], one, most
-        )
+        both = gains, read(at["rewards_squared"])
+        rewards = lookup.printed_quotient_units("r̂", both, visits, hoped, one, most)
+    units = {
+        "model": lookup.printed_quotient_units("P̂", moves, visits, at["model"], one, most),
+        "reward_estimate": rewards,
+        "bonus": lookup.printed_table_units("b", visits, at["bonus"], one, hopes),
+    }
     numbers = np.array(hopes, dtype=float)
 
     def truth(name: str):
@@ -233,25 +191,14 @@ def _lookups(spec: Spec, stream: Stream, inherited: Bound, literal: frozenset[st
         return found
 
     table, part = spec.look_ups
-    rounding, blocks = UNIT * 16 * (most + 1) ** 2 * float(numbers.max()), []
+    rounding = UNIT * 16 * (most + 1) ** 2 * float(numbers.max())
+    inherited = p.written("visits").promise.total
     for name, group in units.items():
         own = Bound(table if name == "bonus" else part, rounding)
-        size, largest = stream[name].size, float(numbers.max()) if name == "bonus" else 1.0
-        promise = Promise(
-            f"counts ≤ {most}", own, own + 8.0 * (most + 1) * inherited, largest * math.sqrt(size)
-        )
-        blocks.append(
-            Block(
-                name.replace("_", " "),
-                source,
-                (Step((), (group,)),),
-                stream[name],
-                truth(name),
-                promise,
-                groups=size,
-            )
-        )
-    return [squares, blocks]
+        to, largest = at[name], float(numbers.max()) if name == "bonus" else 1.0
+        total, size = own + 8.0 * (most + 1) * inherited, largest * math.sqrt(to.size)
+        promise, steps = Promise(f"counts ≤ {most}", own, total, size), (Step((), (group,)),)
+        p.put(Block(name.replace("_", " "), SOURCE + "2", steps, to, truth(name), promise, groups=to.size))
 
 
 def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate: float) -> Block:
@@ -269,129 +216,81 @@ def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate:
     )
 
 
-def _value_iteration(
-    spec: Spec, stream: Stream, looked_up: list[Bound], literal: frozenset[str]
-) -> list[list[Block]]:
+def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
     """Layers 6 and on: for each stage, last first, expected values, action values, values.
 
     P̂ is off relatively, by no more than it is where it is 1, and Σ P̂V ≤ H. b(n) is a number of float64 but for b(0) + H,
     which rounds to no less than H and is cut off at H: in exact arithmetic nothing comes of what the bonus table is off by.
     """
-    top, found, (model, reward, bonus) = float(spec.horizon), [], looked_up
-    ahead_error = Bound(outward.product(top, model.error), spec.states * top * model.rounding)
-    one, place = stream["position"].part(2, of=3), {"position": stream["position"], "tokens": spec.tokens}
-    inherited = Bound(0.0)
+    p, top, states = p.citing(SOURCE + "3"), float(spec.horizon), spec.states
+    model, reward, bonus = (p.value(name) for name in ("model", "reward_estimate", "bonus"))
+    ahead_error = Bound(outward.product(top, model.error.error), states * top * model.error.rounding)
+    models, rewards, bonuses = (value.split(spec.horizon) for value in (model, reward, bonus))
     for stage in range(spec.horizon, 0, -1):
-        terms = tuple(_of_stage(stream[name], stage, spec) for name in ("reward_estimate", "bonus"))
-        total = reward + Bound(0.0, bonus.rounding)
+        terms = rewards[stage - 1].register, bonuses[stage - 1].register
+        total = reward.error + Bound(0.0, bonus.error.rounding)
         if stage < spec.horizon:
-            ahead = product.own_token(
-                f"ahead_{stage}",
-                SOURCE + "3",
-                left=stream[f"v_{stage + 1}"],
-                right=_of_stage(stream["model"], stage + ("model" in literal), spec),
-                to=stream[f"ahead_{stage}"],
-                bound=3 * top,
-                inherited=inherited + ahead_error,
-                **place,
-            )
-            found.append([ahead])
-            terms, total = (*terms, stream[f"ahead_{stage}"]), total + ahead.promise.total
-        clip = clipping.between(
-            f"q_{stage}",
-            SOURCE + "3",
-            terms=terms,
-            to=stream[f"q_{stage}"],
-            one=one,
-            high=top,
-            bound=spec.largest,
-            inherited=total,
-        )
-        levels = tuple(
-            register for name, register in stream.registers.items() if name.startswith(f"level_{stage}_")
-        )
-        best = maximum.over_groups(
-            f"v_{stage}",
-            SOURCE + "3",
-            numbers=stream[f"q_{stage}"],
-            to=stream[f"v_{stage}"],
-            scratch=levels,
-            bound=top,
-            inherited=clip.promise.total,
-            **place,
-        )
+            after, q = p.value(f"v_{stage + 1}", top), f"ahead_{stage}"
+            expected = models[stage - ("model" not in literal)]
+            proved = after.error + ahead_error, "Σ P̂ ≤ 1, and V ≤ H"
+            ahead = p.product(q, q, after, expected, size=top, across=3 * top, proved=proved)
+            terms, total = (*terms, ahead.register), total + ahead.error
+        q, v, one = f"q_{stage}", f"v_{stage}", p.stream.one
+        bounds = {"high": top, "bound": spec.largest}
+        p.put(clipping.between(q, p.source, terms=terms, to=p.stream[q], one=one, inherited=total, **bounds))
+        levels = p.stream.several(name for name in p.stream.registers if name.startswith(f"level_{stage}_"))
+        to: dict[str, Any] = p.at(numbers=q, to=v) | {"inherited": p.written(q).promise.total}
+        best = maximum.over_groups(v, p.source, scratch=levels, bound=top, tokens=spec.tokens, **to)
         if "maximum" in literal:
-            printed = maximum.printed_units(
-                best.name, read(stream[f"q_{stage}"]), spec.states, stream[f"v_{stage}"]
-            )
+            printed = maximum.printed_units(best.name, read(p.stream[q]), states, p.stream[v])
             best = replace(best, steps=(Step((), (printed,)),))
-        found += [[clip], [best]]
-        inherited = best.promise.total
-    return found
+        p.then(best)
 
 
-def _of_stage(register: Register, stage: int, spec: Spec) -> Register:
-    return register.part(stage - 1, of=spec.horizon)
-
-
-def _selection(spec: Spec, stream: Stream, inherited: Bound) -> list[list[Block]]:
+def _selection(p: Program, spec: Spec) -> None:
     """The last three layers."""
     stages, states, actions, top = spec.horizon, spec.states, spec.actions, float(spec.horizon)
-    position, chosen = stream["position"], stream["chosen"]
-    columns = [np.arange(states) * actions + action for action in range(actions)]
-    stored = stack(
-        *(pick(stream[f"q_{stage}"], column) for stage in range(1, stages + 1) for column in columns)
-    )
-    gate = 2.0 * top
-    state = tile(read(stream["state"]), stages * actions)
-    heads = own_heads("chosen", state, stored, chosen, position, gate_size(gate))
+    chosen, inherited = p.stream["chosen"], p.written("v_1").promise.total
     names = [f"q_{stage}" for stage in range(1, stages + 1)]
+    numbers = [read(q) for q in p.stream.several(names)]
+    stored = stack(*(entry(link, action, of=actions) for link in numbers for action in range(actions)))
+    gate, state = 2.0 * top, tile(read(p.stream["state"]), stages * actions)
+    heads = own_heads("chosen", state, stored, chosen, p.position, gate_size(gate))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         stored = np.stack([values[name].reshape(-1, states, actions) for name in names], axis=1)
         return np.einsum("ts,thsa->tha", values["state"], stored).reshape(-1, stages * actions)
 
-    own = Bound(0.0, UNIT * 8 * (top + 4 * gate * spec.tokens))
-    total = own + inherited
-    promise = Promise("one-hot state", own, total, top * math.sqrt(chosen.size))
-    first = Block(
-        "Q̂_h(s, ·) of every stage", SOURCE + "4", (Step(heads),), chosen, truth, promise, groups=chosen.size
+    own, source, steps = Bound(0.0, UNIT * 8 * (top + 4 * gate * spec.tokens)), SOURCE + "4", (Step(heads),)
+    promise = Promise("one-hot state", own, own + inherited, top * math.sqrt(chosen.size))
+    p.then(Block("Q̂_h(s, ·) of every stage", source, steps, chosen, truth, promise, groups=chosen.size))
+    second = _present(p, spec, own, own + inherited)
+    scaled = Bound(
+        above(arb(inherited.error) * (1 + UNIT) / spec.tau + spec.rounded_scale),
+        spec.tokens / spec.tau * second.promise.total.rounding,
     )
-    second = _present(spec, stream, own, total)
-    third = copying.times_index(
-        "logits",
-        SOURCE + "4",
-        what=(stream["chosen_raw"],),
-        to=(stream["logits"],),
-        position=position,
-        bound=top / spec.tau,
-        tokens=spec.tokens,
-        scale=1 / spec.tau,
-        inherited=Bound(
-            above(arb(inherited.error) * (1 + UNIT) / spec.tau + spec.rounded_scale),
-            spec.tokens / spec.tau * second.promise.total.rounding,
-        ),
-    )
-    return [[first], [second], [third]]
+    bounds: dict[str, Any] = p.at() | {"bound": top / spec.tau, "scale": 1 / spec.tau, "inherited": scaled}
+    what, to = (p.stream["chosen_raw"],), (p.stream["logits"],)
+    p.put(second, copying.times_index("logits", source, what=what, to=to, tokens=spec.tokens, **bounds))
 
 
-def _present(spec: Spec, stream: Stream, own: Bound, inherited: Bound) -> Block:
+def _present(p: Program, spec: Spec, own: Bound, inherited: Bound) -> Block:
     """The action values of the present stage, by ramps in h, divided by i."""
-    place, actions, top = Position.of(stream["position"]), spec.actions, float(spec.horizon)
-    gate, now, heads = gate_size(2 * top), read(stream["clock"].part(1, of=3)), []
+    place, actions, top = Position.of(p.position), spec.actions, float(spec.horizon)
+    (_, clock, _), to = p.input("clock", 1.0).split(3), p.stream["chosen_raw"]
+    gate, now, heads = gate_size(2 * top), read(clock.register), []
     key = tile(stack(place.one, -gate * place.one, gate * place.index), actions)
-    for stage in range(1, spec.horizon + 1):
-        goal = float(stage) * place.one
+    for stage, held in enumerate(p.value("chosen").split(spec.horizon), 1):
+        goal, stored = float(stage) * place.one, read(held.register)
         ramps = (
             (goal - now, -1.0),
             (goal - place.one - now, 1.0),
             (now - goal, -1.0),
             (now - place.one - goal, 1.0),
         )
-        stored = read(stream["chosen"].part(stage - 1, of=spec.horizon))
         for score, sign in (*ramps, (place.one, 1.0)):
             query = tile(stack(score, place.index, place.one), actions)
-            heads.append(Head(f"stage {stage}", query, key, sign * stored, stream["chosen_raw"], actions))
+            heads.append(Head(f"stage {stage}", query, key, sign * stored, to, actions))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         stages = values["clock"][:, 1].astype(int) - 1
@@ -400,14 +299,6 @@ def _present(spec: Spec, stream: Stream, own: Bound, inherited: Bound) -> Block:
         picked = stored[np.arange(len(stages)), np.minimum(stages, spec.horizon - 1)]
         return picked * inside[:, None] / values["position"][:, :1]
 
-    share = Bound(0.0, own.rounding)
+    share, steps = Bound(0.0, own.rounding), (Step(tuple(heads)),)
     promise = Promise("stages ≤ H + 1", share, share + inherited, 2 * top * top * math.sqrt(actions))
-    return Block(
-        "Q̂_h(s, ·) over i",
-        SOURCE + "4",
-        (Step(tuple(heads)),),
-        stream["chosen_raw"],
-        truth,
-        promise,
-        groups=actions,
-    )
+    return Block("Q̂_h(s, ·) over i", SOURCE + "4", steps, to, truth, promise, groups=actions)

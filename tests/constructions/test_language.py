@@ -7,7 +7,6 @@ import pytest
 
 from constructions.inputs.bandits import BANDIT_INPUTS, bandit_stream
 from constructions.language import Program, Sum, Value
-from constructions.language.ridge import inverse, normal_equations
 from constructions.parts.block import EXACT, Bound
 from constructions.primitives import stored
 
@@ -88,16 +87,10 @@ def test_weights_being_rounded_count_where_nothing_is_said():
 
 
 def test_what_a_bound_would_not_cover_is_refused():
-    squares = dict.fromkeys(("gram", "gram_times", "arms_times", "inverse"), 9)
-    p = program(**squares, moment=3, moment_times=3, form=ARMS)
-    action, reward, arms = p.input("action", 1.0), p.input("reward", 1.0), p.input("arms", 1.0, ARMS)
-    with pytest.raises(ValueError, match=r"normal equations: wanted exact values, got reward within 0.5"):
-        normal_equations(p, action, off(reward, 0.5), arms, 1.0, 5.0)
-    gram, b, arms = normal_equations(p, action, reward, arms, 1.0, 5.0)
-    with pytest.raises(ValueError, match=r"inverse: wanted exact values, got gram within 0.5"):
-        inverse(p, "inverse", off(gram, 0.5), 1.0, 4)
-    with pytest.raises(ValueError, match="inverse: wanted a matrix with i times it beside, got gram alone"):
-        inverse(p, "inverse", replace(gram, times=None), 1.0, 4)
-    solved = inverse(p, "inverse", gram, 1.0, 4)
+    p = program(gram=9, moment=3, form=ARMS, inverse=ARMS)
+    matrix, vector = Value(p.stream["gram"], 2.0), Value(p.stream["moment"], 3.0)
     with pytest.raises(ValueError, match="form: wanted a vector with i times it beside, got moment alone"):
-        p.form("form", "form", solved, replace(b, times=None), arms)
+        p.form("form", "form", matrix, vector, p.input("arms", 1.0, ARMS))
+    shape = stored.power_of_counts(1.0, STEPS, 1e-2)
+    with pytest.raises(ValueError, match=r"1/n: wanted a slope or a proof, as action is off by 0.5"):
+        p.function("inverse", "1/n", off(p.input("action", 1.0), 0.5), lambda n: n, shape)

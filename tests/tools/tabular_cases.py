@@ -135,10 +135,8 @@ def quotients_case(largest: float, most: int, group: int) -> Case:
     counts = 2
     size = counts * group
     stream = Stream.of(x=size, n=counts, one=1, bystander=1, out=size)
-    top, bottom = (stream["x"], np.arange(size)), (stream["n"], np.arange(counts))
-    block = lookup.quotients(
-        "x/n", "", top=top, bottom=bottom, to=stream["out"], one=stream["one"], largest=largest, most=most
-    )
+    registers = {"top": stream["x"], "bottom": stream["n"], "to": stream["out"], "one": stream["one"]}
+    block = lookup.quotients("x/n", "", largest=largest, most=most, **registers)
 
     def oracle(past: list[Token]) -> list:
         pairs = zip(chunks(past[-1]["x"], group), past[-1]["n"], strict=True)
@@ -163,11 +161,10 @@ def quotients_case(largest: float, most: int, group: int) -> Case:
 def table_case(values: list[Fraction]) -> Case:
     most = len(values) - 1
     stream = Stream.of(n=2, one=1, bystander=1, out=2)
-    of = stream["n"], np.array([1, 0])  # the entries may be taken in any order
-    block = lookup.table("f(n)", "", of=of, to=stream["out"], one=stream["one"], values=values)
+    block = lookup.table("f(n)", "", of=stream["n"], to=stream["out"], one=stream["one"], values=values)
 
     def oracle(past: list[Token]) -> list:
-        return [values[int(n)] for n in reversed(past[-1]["n"])]
+        return [values[int(n)] for n in past[-1]["n"]]
 
     number = st.lists(st.integers(0, most), min_size=2, max_size=2)
     tokens = matrices(stream, 3, n=number, one=st.just([1.0]))

@@ -1,0 +1,96 @@
+"""Linear bandits in the language: what tokens bring, the normal equations of all past rewards, and Newton's inverse."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from constructions.construction import Construction
+from constructions.inputs.bandits import (
+    BANDIT_INPUTS,
+    COVERED,
+    BanditTokens,
+    admitted_norms,
+    admitted_reward,
+    bandit_stream,
+)
+from constructions.inputs.ridge import largest_eigenvalue
+from constructions.language.programs import Program
+from constructions.language.values import Value
+from constructions.parts.block import EXACT
+from constructions.primitives import copying, newton
+
+
+def program(source: str, spec: Any, **scratch: int) -> Program:
+    """An empty program with scratch registers of these sizes; a register `draw` is filled by tokens."""
+    inputs = BANDIT_INPUTS | ({"draw"} & scratch.keys())
+    return Program(source, bandit_stream(spec.dim, spec.actions, **scratch), inputs, 2 * spec.horizon)
+
+
+def tokens(p: Program, spec: Any) -> tuple[Value, Value, Value]:
+    """The action of a step, its reward, and the arms on offer, as large as the door lets in."""
+    high = admitted_norms(spec)[1]
+    reward = p.input("reward", admitted_reward(spec))
+    return p.input("action", high), reward, p.input("arms", high, spec.actions)
+
+
+def complete(
+    p: Program, spec: Any, certificate: float, separation: float = 0.0, draw: float | None = None, **more: Any
+) -> Construction:
+    """The construction that a program has written; `separation` and `draw` are as in BanditTokens."""
+    action, reward, _ = tokens(p, spec)
+    norms = [p.tokens, p.tokens**2, 1, math.sqrt(spec.actions + 1) * action.size, reward.size]
+    norms += [] if draw is None else [draw * (1 + COVERED)]
+    contract = BanditTokens(p.stream, spec, separation, math.inf if draw is None else draw)
+    return p.construction(spec, contract, norms, certificate, **more)
+
+
+def normal_equations(p: Program, spec: Any) -> tuple[Value, Value, Value]:
+    """A = λI + Σ a aᵀ, with its spectrum in [λ, S], b = Σ r a, and the arms, each with i times it beside.
+
+    Registers: gram, gram_times, moment, moment_times, arms_times.
+    """
+    to = p.at(gram="gram", gram_times="gram_times", moment="moment", moment_times="moment_times")
+    (action, reward, arms), largest, horizon = tokens(p, spec), largest_eigenvalue(spec), p.tokens // 2
+    equations = newton.normal_equations(
+        "normal equations",
+        p.source,
+        action=action.register,
+        reward=reward.register,
+        ridge=spec.ridge,
+        action_max=action.size,
+        reward_max=reward.size,
+        horizon=horizon,
+        **to,
+    )
+    times = copying.times_index(
+        "arms × i",
+        p.source,
+        what=(arms.register,),
+        to=(p.stream["arms_times"],),
+        position=p.position,
+        bound=p.tokens * arms.size,
+        tokens=p.tokens,
+    )
+    p.put(equations, times)
+    right = math.sqrt(horizon * largest) * reward.size
+    return (
+        Value(to["gram"], largest, 1, EXACT, to["gram_times"]),
+        Value(to["moment"], right, 1, EXACT, to["moment_times"]),
+        replace(arms, times=p.stream["arms_times"]),
+    )
+
+
+def inverse(p: Program, spec: Any, to: str, matrix: Value, steps: int) -> Value:
+    """A⁻¹ by so many steps of Newton's iteration."""
+    registers = p.at(gram="gram", gram_times="gram_times", to=to, action="action")
+    block = newton.inverse(
+        "A⁻¹ by Newton",
+        p.source,
+        ridge=spec.ridge,
+        largest=matrix.size,
+        steps=steps,
+        tokens=p.tokens,
+        **registers,
+    )
+    p.put(block)
+    return p.value(to, 2 / spec.ridge)
