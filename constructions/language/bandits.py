@@ -81,7 +81,14 @@ def normal_equations(p: Program, spec: Any) -> tuple[Value, Value, Value]:
 
 
 def inverse(p: Program, spec: Any, to: str, matrix: Value, steps: int) -> Value:
-    """A⁻¹ by so many steps of Newton's iteration."""
+    """A⁻¹ by so many steps of Newton's iteration, A being what `normal_equations` gives.
+
+    Raises:
+        ValueError: if the matrix is not exact.
+    """
+    if matrix.error.error:
+        got = f"{matrix.register.name} within {matrix.error.error:g}"
+        raise ValueError(f"inverse: wanted an exact matrix, got {got}")
     registers = p.at(gram="gram", gram_times="gram_times", to=to, action="action")
     block = newton.inverse(
         "A⁻¹ by Newton",

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from constructions import linucb
 from constructions.inputs.bandits import BANDIT_INPUTS, bandit_stream
-from constructions.language import Program, Sum, Value
+from constructions.language import Program, Sum, Value, bandits
 from constructions.parts.block import EXACT, Bound
 from constructions.primitives import stored
 
@@ -94,3 +95,13 @@ def test_what_a_bound_would_not_cover_is_refused():
     shape = stored.power_of_counts(1.0, STEPS, 1e-2)
     with pytest.raises(ValueError, match=r"1/n: wanted a slope or a proof, as action is off by 0.5"):
         p.function("inverse", "1/n", off(p.input("action", 1.0), 0.5), lambda n: n, shape)
+
+
+def test_the_inverse_of_what_is_not_exact_is_refused():
+    spec = linucb.Spec(dim=2, actions=2, horizon=3)
+    squares = dict.fromkeys(("gram", "gram_times", "inverse"), 4)
+    p = bandits.program("here", spec, **squares, moment=2, moment_times=2, arms_times=4)
+    gram, _, _ = bandits.normal_equations(p, spec)
+    with pytest.raises(ValueError, match=r"inverse: wanted an exact matrix, got gram within 0.5"):
+        bandits.inverse(p, spec, "inverse", off(gram, 0.5), 4)
+    assert bandits.inverse(p, spec, "inverse", gram, 4).error.error > 0
