@@ -20,7 +20,12 @@ def main() -> None:
         received.append(number)
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, signal.SIG_DFL)  # a second one does not wait
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, 1, 1)
         raise KeyboardInterrupt
+
+    def again(number: int, frame: object) -> None:
+        raise KeyboardInterrupt  # the first may have been raised in a destructor, where Python ignores it
 
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, stop)
@@ -29,6 +34,7 @@ def main() -> None:
 
         app()
     except BaseException as error:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if received:  # whatever libraries made of it on its way here
             print("weightwright: interrupted; files that were written are whole", file=sys.stderr)
             sys.stdout.flush()

@@ -66,7 +66,10 @@ def test_a_command_that_is_told_to_end_says_one_line(how, status, tmp_path):
         assert run.poll() is None
         time.sleep(0.05)
     run.send_signal(how)
-    said = run.communicate(timeout=30)[1]
+    try:
+        said = run.communicate(timeout=30)[1]
+    finally:
+        run.kill()
     assert run.returncode == status
     assert "Traceback" not in said
     assert said.count("weightwright: interrupted; files that were written are whole\n") == 1
@@ -85,6 +88,43 @@ def test_a_command_that_is_told_to_end_while_it_starts_says_one_line():
     run.send_signal(signal.SIGINT)
     said = run.communicate(timeout=30)[1]
     assert (run.returncode, said) == (130, "weightwright: interrupted; files that were written are whole\n")
+
+
+SWALLOWED = """
+import time
+from verify import __main__ as started
+from verify.cli import commands
+
+class Slow:
+    def __del__(self):
+        print(flush=True)
+        time.sleep(5)
+
+def app():
+    Slow()
+    while True:
+        time.sleep(0.05)
+
+commands.app = app
+started.main()
+"""
+
+
+def test_an_interruption_that_comes_in_a_destructor_is_not_lost():
+    """Python tells of what is raised there, and goes on."""
+    command = [sys.executable, "-c", SWALLOWED]
+    run = subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert run.stdout.readline() == "\n"
+        run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=30)[1]
+    finally:
+        run.kill()
+    assert "Exception ignored in" in said
+    assert run.returncode == 130
+    assert said.endswith("weightwright: interrupted; files that were written are whole\n")
 
 
 @pytest.fixture(params=range(2, 9) if PROFILE == "nightly" else [4])
