@@ -15,7 +15,7 @@ rounding them to float64 leaves (spec.rounded), the bonus being the algorithm's 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream
-from constructions.language import Program
+from constructions.language import Program, Value
 from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.parts.links import Values, entry, read, stack, tile
 from constructions.parts.stream import Stream
@@ -231,7 +231,7 @@ def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
         total = reward.error + Bound(0.0, bonus.error.rounding)
         if stage < spec.horizon:
             after, q = p.value(f"v_{stage + 1}", top), f"ahead_{stage}"
-            expected = models[stage - ("model" not in literal)]
+            expected = _model(models, stage, literal)
             proved = after.error + ahead_error, "Σ P̂ ≤ 1, and V ≤ H"
             ahead = p.product(q, q, after, expected, size=top, across=3 * top, proved=proved)
             terms, total = (*terms, ahead.register), total + ahead.error
@@ -245,6 +245,11 @@ def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
             printed = maximum.printed_units(best.name, read(p.stream[q]), states, p.stream[v])
             best = replace(best, steps=(Step((), (printed,)),))
         p.then(best)
+
+
+def _model(models: Sequence[Value], stage: int, literal: frozenset[str]) -> Value:
+    """P̂_h; as printed, P̂_{h+1}."""
+    return models[stage if "model" in literal else stage - 1]
 
 
 def _selection(p: Program, spec: Spec) -> None:

@@ -264,7 +264,7 @@ def _maximum(patch):
 
 
 def _model(patch):
-    patch.setattr(theorem, "_of_stage", lambda register, stage, spec: register.part(1, of=spec.horizon))
+    patch.setattr(theorem, "_model", lambda models, stage, literal: models[1])
 
 
 def _steps(patch):
