@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, signed_units
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate
 from constructions.parts.links import Values, held, read
 from constructions.parts.stream import Register
+from constructions.parts.units import signed_units
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,10 +41,10 @@ from constructions.parts.block import (
     Units,
     gate_size,
     own_heads,
-    signed_units,
 )
 from constructions.parts.links import Values, pick, read, side_by_side, stack, tile, transposed
 from constructions.parts.stream import Register, Stream
+from constructions.parts.units import signed_units
 from constructions.primitives import copying, counting, lookup
 from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
