@@ -126,7 +126,7 @@ class Construction:
         return tuple(
             replace(
                 block,
-                promise=replace(block.promise, own=none, total=none),
+                promise=replace(block.promise, own=none, total=none, derived=None),
                 surrogate=block.surrogate and replace(block.surrogate, bound=none),
             )
             for block in self.sealed_blocks

@@ -79,8 +79,10 @@ class Program:
             terms = value.of(values) if by is None else by.of(values) * value.of(values)
             return np.cumsum(terms.reshape(len(terms), -1), axis=0)
 
+        weight, off = (1.0, EXACT) if by is None else (by.size, by.error)
+        inherited = steps * (weight * value.error + value.size * off)
         own, groups = Bound(0.0, 4 * UNIT * size), value.groups
-        promise = Promise("norm bounds", own, own, math.sqrt(groups) * size)
+        promise = Promise("norm bounds", own, own + inherited, math.sqrt(groups) * size)
         self.put(Block(f"Σ {to}", self.source, (Step((head,)),), register, truth, promise, groups=groups))
         return self.value(to, size)
 
@@ -110,6 +112,10 @@ class Program:
             proved: what they cause, in place of that.
             signs: of the argument: the function of sign · argument for each, one after the other.
         """
+        if slope is None and proved is None and of.error.whole:
+            raise ValueError(
+                f"{name}: wanted a slope or a proof, as {of.register.name} is off by {of.error.whole:g}"
+            )
         derived = None if slope is None else slope * of.error
         block = interpolation.function(
             name,
@@ -168,14 +174,18 @@ class Program:
     ) -> Value:
         """left_kᵀ · matrix · vector_k of the token itself: for each m the score ⟨row m, i·vector_k⟩, and entry m of left_k.
 
-        The vector may be one for all k. Vector and left are exact.
+        The vector may be one for all k, and has i times it beside.
         """
+        if vector.times is None:
+            raise ValueError(
+                f"{name}: wanted a vector with i times it beside, got {vector.register.name} alone"
+            )
         dim, arms, register = math.isqrt(matrix.register.size), left.groups, self.stream[to]
         gate, heads = gate_size(matrix.size * self.tokens * vector.size), []
         for m in range(dim):
             row = read(matrix.register.part(m, of=dim))
             query = row if vector.groups == 1 else tile(row, arms)
-            key, entries = read(vector.times or vector.register), entry(read(left.register), m, of=dim)
+            key, entries = read(vector.times), entry(read(left.register), m, of=dim)
             more = {"value": entries, "count": vector.groups}
             heads += own_heads(f"{to} {m}", query, key, register, self.position, gate, **more)
 
@@ -188,6 +198,7 @@ class Program:
             Bound(0.0, UNIT * 64 * dim * self.tokens * size),
             vector.size * left.size * matrix.error,
         )
+        derived += matrix.size * left.size * vector.error + matrix.size * vector.size * left.error
         promise = Promise("norm bounds", own, own + _carried(derived, proved), 2 * math.sqrt(arms) * size)
         block = Block(name, self.source, (Step(tuple(heads)),), register, truth, promise, groups=arms)
         self.put(_beside(block, derived, proved))

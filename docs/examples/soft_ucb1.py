@@ -92,7 +92,7 @@ def build(spec: Spec) -> Construction:
     inverse = p.function("inverse", "1/n", n, lambda n: 1 / np.maximum(n, 1), one, size=1.0, slope=1.0)
     width = p.function("width", "1/√n", n, lambda n: np.maximum(n, 1) ** -0.5, half, size=1.0, slope=1.0)
     near = inverse.error.error, "s_k ≤ n_k"
-    mean = p.product("mean", "s/n", s, inverse, size=1 + d, proved=near)
+    mean = p.product("mean", "mean s/n", s, inverse, size=1 + d, proved=near)
     logits = p.total("logits", (mean + c * width) / tau)
     checks.carried(spec.error, certificate := 2 * logits.error.error)
     tokens, norms = BanditTokens(p.stream, spec, bernoulli=True), [2 * T, 4 * T**2, 1, math.sqrt(A), 1]

@@ -31,6 +31,7 @@ def promises(built) -> set[float]:
     """Every certificate and every promise that is shown."""
     shown = {built.certificate, built.allowed, built.record()["certificate"]}
     shown |= {bound.error for block in built.blocks for bound in (block.promise.own, block.promise.total)}
+    shown |= {block.promise.derived.error for block in built.blocks if block.promise.derived}
     return shown | {bound for probe in built.probe(HISTORY) for bound in (probe.promise, probe.own_promise)}
 
 

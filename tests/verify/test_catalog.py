@@ -1,5 +1,7 @@
 """The catalog: every row is whole, and a row of one's own is found by file, module or installed package."""
 
+import json
+import re
 import subprocess
 import sys
 import types
@@ -131,3 +133,66 @@ def test_the_module_weightwright_has_what_it_says_and_brings_no_torch():
     )
     assert shown.stdout.startswith("weightwright ")
     assert np.isfinite(CATALOG["linucb"].main.error)
+
+
+def test_any_specification_is_audited_from_the_command_line(tmp_path):
+    (tmp_path / "spec.toml").write_text('dim = 2\nactions = 3\nhorizon = 4\nsolver = "gd"\n')
+    words = ["verify", "linucb", "--spec", str(tmp_path / "spec.toml"), "--set", "solver=newton"]
+    words += [
+        "--set",
+        "error=0.1",
+        "--histories",
+        "40",
+        "--mutants",
+        "2",
+        "--json",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    shown = CliRunner().invoke(cli.app, words)
+    assert shown.exit_code == 0, shown.output
+    [record] = json.loads(shown.stdout).values()
+    assert (record["spec"]["solver"], record["spec"]["horizon"], record["spec"]["error"]) == (
+        "newton",
+        4,
+        0.1,
+    )
+    [main, *_] = record["verdicts"]
+    assert 0 < main["measured"] <= main["certified"] <= main["stated"] == 0.1
+    assert 0 < main["enclosed"] <= main["certified"]
+    objected = [
+        one for one in record["verdicts"] if one["claim"].endswith("worst error over what is allowed")
+    ]
+    assert len(objected) >= 4
+    assert {block["block"] for block in record["blocks"]} >= {"A⁻¹ by Newton", "logits"}
+    assert "--set solver=newton" in record["made"]["command"]
+    assert "Soft LinUCB" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_stranger_s_row_is_audited_from_the_command_line_and_a_wrong_one_fails(tmp_path):
+    (tmp_path / "right.py").write_text(ROW)
+    (tmp_path / "wrong.py").write_text(
+        ROW + "from dataclasses import replace\n"
+        "def backwards(spec, history):\n    return soft_ucb1.true_log_probabilities(spec, history)[:, ::-1]\n"
+        "ENTRY = replace(ENTRY, truth=backwards)\n"
+    )
+    words = ["--set", "horizon=8", "--histories", "20", "--mutants", "0"]
+    assert CliRunner().invoke(cli.app, ["verify", str(tmp_path / "right.py"), *words]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["verify", str(tmp_path / "wrong.py"), *words]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "colour=3"], "linucb: wanted fields of dim, actions, .*, got colour"),
+        (["--set", "colour"], "--set: wanted FIELD=VALUE, got colour"),
+        (["--set", "dim=0"], "dim: wanted an integer >= 1, got 0"),
+        (["--set", "solver=adam"], "solver: wanted 'gd' or .*, got 'adam'"),
+        (["--spec", "nowhere.toml"], "nowhere.toml: wanted a specification in TOML"),
+    ],
+)
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+def test_what_is_no_specification_is_refused_in_a_line(command, words, message):
+    shown = CliRunner().invoke(cli.app, [command, "linucb", *words])
+    assert shown.exit_code
+    assert re.search(message, str(shown.exception))

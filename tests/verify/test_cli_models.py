@@ -144,7 +144,7 @@ def test_help_of_commands_on_models_fits_a_small_screen(command):
     ("command", "wanted"),
     [
         ("train", "Folder for checkpoints, model and curves."),
-        ("verify", "Folder for the report: page, JSON, figures."),
+        ("verify", "Folder for page, JSON, figures."),
         ("plot", "Folder for the page or the figures."),
         ("errata", "Folder for JSON."),
         ("sweep", "Folder for results, JSON and figures."),

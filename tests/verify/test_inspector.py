@@ -13,10 +13,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
+from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, entry_of
 from verify.cli import commands as cli
-from verify.cli.inspection import build, tables
+from verify.cli import specs
+from verify.cli.inspection import tables
 from verify.inspector import anatomy, formulas
 from verify.inspector.page import page, read
 from verify.inspector.replay import MOST
@@ -48,7 +50,7 @@ def replayed(built):
 @cache
 def usual(solver):
     """The record of LinUCB at its usual size."""
-    built = build(CATALOG["linucb"], {"solver": solver})
+    built = CATALOG["linucb"].build(specs.made(CATALOG["linucb"], {"solver": solver}))
     return inspector.record(built, "LinUCB", replayed(built))
 
 
@@ -238,8 +240,21 @@ def test_the_command_writes_a_page_and_json(tmp_path):
     record = read((tmp_path / "linucb.html").read_text(encoding="utf-8"))
     assert record == json.loads(shown.stdout)
     assert record["spec"]["actions"] == 2
-    with pytest.raises(ValueError, match=r"--dim, --actions, .*, got --states"):
-        build(CATALOG["linucb"], {"states": 3})
+    with pytest.raises(ValueError, match=r"linucb: wanted fields of dim, actions, .*, got states"):
+        specs.made(CATALOG["linucb"], {"states": 3})
+
+
+def test_a_bound_that_was_proven_stands_beside_the_derived_one():
+    console = Console(width=200, record=True, file=io.StringIO())
+    built = of("newton")
+    [mean] = [block for block in built.blocks if block.name.startswith("mean")]
+    assert mean.promise.total.error < mean.promise.derived.error < np.inf
+    console.print(*tables(built, "LinUCB"))
+    text = " ".join(console.export_text().split())
+    assert f"from its inputs alone {number(mean.promise.derived.whole)}" in text
+    assert "‖E‖ ≤ e_k (newton.py)" in text
+    [shown] = [block for block in inspector.record(built, "")["blocks"] if block["name"] == mean.name]
+    assert (shown["derived"]["error"], shown["proof"]) == (mean.promise.derived.error, mean.promise.proof)
 
 
 def test_the_help_of_inspect_fits_a_small_screen():

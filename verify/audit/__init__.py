@@ -12,7 +12,6 @@ from verify.audit.search import measure as measure
 from verify.audit.search import over as over
 from verify.audit.search import search as search
 from verify.audit.search import shrink as shrink
-from verify.audit.verdicts import FIT as FIT
 from verify.audit.verdicts import FLOAT64 as FLOAT64
 from verify.audit.verdicts import ORDER_WINDOW as ORDER_WINDOW
 from verify.audit.verdicts import Report as Report

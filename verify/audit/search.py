@@ -113,7 +113,9 @@ def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) ->
     return Verdict(claim, block.source, "bound", worst.error, stated, error, rounding, **found)
 
 
-def enclosed(built: Construction, truth: Truth, history: History | Recipe | None, step: int) -> float | None:
+def enclosed(
+    built: Construction, truth: Callable[..., Any], history: History | Recipe | None, step: int
+) -> float | None:
     """Upper end of an enclosure of the policy's error at one decision, in exact arithmetic; infinite where none can be had.
 
     Args:

@@ -13,9 +13,6 @@ import numpy as np
 ORDER_WINDOW = 0.05
 """How far a fitted exponent may lie from the stated one."""
 
-FIT = "a fit, not a proof"
-"""What the note of a fitted exponent says."""
-
 FLOAT64 = "this project, of float64"
 """The source of what is claimed of rounding."""
 
@@ -38,6 +35,7 @@ class Verdict:
         witness: the history at which `measured` was found, as a recipe.
         main: whether a reader in a hurry should see it.
         replay: Python that measures it again on the witness alone.
+        fit: whether `measured` is a fitted exponent that is held to a bound.
     """
 
     claim: str
@@ -53,11 +51,12 @@ class Verdict:
     main: bool = False
     replay: str = ""
     enclosed: float | None = None
+    fit: bool = False
 
     @property
     def fitted(self) -> bool:
         """Whether an exponent was fitted, which is evidence; all else is held to a number."""
-        return self.kind == "order" or FIT in self.note
+        return self.kind == "order" or self.fit
 
     @property
     def holds(self) -> bool:

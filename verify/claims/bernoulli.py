@@ -241,7 +241,7 @@ def _orders() -> Iterator[Verdict]:
         )
     fit = fit_power(np.log(HORIZONS), [_knots(chosen) for chosen in long])
     note = f"at most linear; {_fitted(fit, HORIZONS)}"
-    yield Verdict("Bernoulli arms: knots in log T", SOURCE, "size", fit.exponent, 1.0, note=note)
+    yield Verdict("Bernoulli arms: knots in log T", SOURCE, "size", fit.exponent, 1.0, note=note, fit=True)
 
 
 def _knots(chosen: Plan) -> int:

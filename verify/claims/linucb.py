@@ -35,11 +35,12 @@ from verify.audit import (
     slack,
     words,
 )
-from verify.audit.mutation import Mutant, mutants
+from verify.audit.mutation import mutants
 from verify.balls import linear
 from verify.balls.enclosure import enclose_register
 from verify.catalog import CATALOG
 from verify.claims import depth
+from verify.claims.general import caught
 from verify.histories.linear import battery
 from verify.sweeps import linucb as sweeps
 from verify.sweeps.records import fit_power
@@ -324,18 +325,4 @@ def _stream(name: str, record: dict) -> Verdict:
         note=f"final regret {record['built'][-1]:.2f}, true LinUCB {record['true'][-1]:.2f}; "
         f"{differing} of {record['decisions']} decisions differ",
         main=name == "paper",
-    )
-
-
-def caught(broken: list[Mutant]) -> Verdict:
-    """How many wrong weights the audit notices."""
-    survivors = [mutant for mutant in broken if not mutant.caught]
-    return Verdict(
-        f"audit fails when one weight is 10 % off, share of {len(broken)} random trials",
-        "this audit",
-        "least",
-        1 - len(survivors) / max(len(broken), 1),
-        0.9,
-        note="; ".join(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors),
-        main=True,
     )

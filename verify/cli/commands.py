@@ -5,6 +5,7 @@ weightwright verify | certify | inspect | plot | errata | sweep | train | ship |
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,10 +24,12 @@ from constructions import __version__, files
 from constructions.showing import number
 from verify import errata as errata_module
 from verify.audit import Report
-from verify.catalog import CATALOG
+from verify.catalog import CATALOG, named
+from verify.claims import general
 from verify.cli import certification as cli_certify
 from verify.cli import inspection as cli_inspect
 from verify.cli import models as cli_models
+from verify.cli import specs
 from verify.cli.models import COLUMNS, MOST, Json, out_folder
 from verify.show import plots
 from verify.show.report import figures, made, publish, save
@@ -73,29 +76,40 @@ def _begin(
 @app.command(epilog="Example: weightwright verify linucb --out reports")
 def verify(
     construction: Annotated[
-        str, typer.Argument(metavar="|".join((*AUDITED, "all")), help="What to audit.")
+        str, typer.Argument(metavar="NAME", help="Of the catalog, FILE.py, module:ENTRY.")
     ] = "all",
+    sets: specs.Set = None,
+    spec: specs.Spec = None,
     as_json: Json = False,
-    out: Annotated[Path | None, out_folder("the report: page, JSON, figures")] = None,
+    out: Annotated[Path | None, out_folder("page, JSON, figures")] = None,
     histories: Annotated[
-        int, typer.Option(min=1, max=MOST, metavar="N", help="Histories that the main search tries.")
+        int, typer.Option(min=1, max=MOST, metavar="N", help="Histories of the main search.")
     ] = 2000,
-    mutants: Annotated[
-        int, typer.Option(min=0, max=MOST, metavar="N", help="Single-weight mutants to audit.")
-    ] = 100,
+    mutants: Annotated[int, typer.Option(min=0, max=MOST, metavar="N", help="Wrong weights to audit.")] = 100,
 ) -> None:
     """Audit: measured ≤ certified ≤ stated, claim by claim.
 
     A table here, one page in --out; exit status 1 if any claim fails.
     """
     console, progress = Console(), Console(stderr=True)
-    chosen = among("construction", construction, AUDITED)
+    given = specs.asked(sets, spec)
+    rows = (
+        [CATALOG[name] for name in AUDITED] if construction == "all" and not given else [named(construction)]
+    )
     reports = {}
     with progress.status("starting") as status:
-        for name in chosen:
-            start, claims = time.perf_counter(), CATALOG[name].found("claims")
-            report = claims(histories, mutants, lambda what, name=name: status.update(f"{name}: {what}"))
-            command = f"weightwright verify {name} --histories {histories} --mutants {mutants} --out reports"
+        for entry in rows:
+            name, start = entry.name, time.perf_counter()
+            tell = lambda what, name=name: status.update(f"{name}: {what}")  # noqa: E731
+            if entry.claims is None or given:
+                report = general.report(entry, specs.made(entry, given), histories, mutants, tell)
+            else:
+                report = entry.found("claims")(histories, mutants, tell)
+            words = [f"--set {shlex.quote(word)}" for word in sets or ()] + (
+                [f"--spec {spec}"] if spec else []
+            )
+            words += [f"--histories {histories} --mutants {mutants} --out reports"]
+            command = " ".join(["weightwright verify", construction if len(rows) == 1 else name, *words])
             reports[name] = replace(report, made=made(time.perf_counter() - start, command))
             if out is not None:
                 save(reports[name], out / name)

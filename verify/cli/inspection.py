@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,10 +17,11 @@ from constructions.construction import Construction
 from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, Entry, named
+from verify.cli import specs
 from verify.inspector.anatomy import Family, View, lemma, span
 
-OPTIONS = ("dim", "actions", "horizon", "error", "solver", "states", "episodes", "form", "exploration")
-"""Fields of specifications that have an option."""
+OPTIONS = ("dim", "actions", "horizon", "error", "solver", "form")
+"""Fields of specifications that have an option of their own."""
 
 LARGEST = 1_000_000
 """So many stored weights at most go into a page: some ten megabytes."""
@@ -34,10 +34,9 @@ def inspect(
     horizon: Annotated[int | None, typer.Option(help="T (200; bernoulli 50); ucbvi: H (3).")] = None,
     error: Annotated[float | None, typer.Option(help="ε (0.001; bernoulli 0.01).")] = None,
     solver: Annotated[str | None, typer.Option(help="agd, newton, …; thompson: pade, …")] = None,
-    states: Annotated[int | None, typer.Option(help="S, ucbvi (3).")] = None,
-    episodes: Annotated[int | None, typer.Option(help="K, ucbvi (8).")] = None,
     form: Annotated[str | None, typer.Option(help="theorem, slim, narrow; policy, sampling.")] = None,
-    exploration: Annotated[float | None, typer.Option(help="Times the bonus (ucbvi 0.03).")] = None,
+    sets: specs.Set = None,
+    spec: specs.Spec = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     out: Annotated[
@@ -45,15 +44,16 @@ def inspect(
     ] = None,
 ) -> None:
     """Layers, heads, registers and weights, and what each is for."""
-    values = (dim, actions, horizon, error, solver, states, episodes, form, exploration)
-    asked = {option: value for option, value in zip(OPTIONS, values, strict=True) if value is not None}
+    values = (dim, actions, horizon, error, solver, form)
+    asked = specs.asked(sets, spec)
+    asked |= {option: value for option, value in zip(OPTIONS, values, strict=True) if value is not None}
     entry, console = named(construction), Console(stderr=True)
     name = entry.name
     page = _file(out or Path("reports/inspect"), name)
     if html or out is not None:
         files.placed(page)
     with console.status(f"{name}: building"):
-        built = build(entry, asked)
+        built = entry.build(specs.made(entry, asked))
         wanted = html or as_json or out is not None
         found = _record(built, entry) if wanted else {}
     if html or out is not None:
@@ -70,20 +70,6 @@ def _record(built: Construction, entry: Entry) -> dict[str, Any]:
     if (stored := built.size().stored) > LARGEST:
         raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
     return inspector.record(built, entry.title, inspector.replay(built, entry))
-
-
-def build(entry: Entry, asked: dict[str, Any]) -> Construction:
-    """The construction of a row, by its example where nothing else is asked for.
-
-    Raises:
-        ValueError: for an option that this construction does not have, or a value that it cannot be built for.
-    """
-    known = [field.name for field in fields(entry.spec)]
-    for option in asked:
-        if option not in known:
-            wanted = ", ".join(f"--{one}" for one in OPTIONS if one in known)
-            raise ValueError(f"{entry.name}: wanted options of {wanted}, got --{option}")
-    return entry.build(entry.spec(**{**entry.example, **asked}))
 
 
 def _file(out: Path, name: str) -> Path:
@@ -105,6 +91,8 @@ def tables(built: Construction, title: str) -> Iterator[Table]:
         text = (
             f"{escape(block.name)}\n[dim]{escape(f'{block.source}: {claim}' if claim else block.source)}[/]"
         )
+        if block.promise.derived:
+            text += f"\n[dim]from its inputs alone {number(block.promise.derived.whole)}; {escape(block.promise.proof)}[/]"
         blocks.add_row(_range(*span(views, index)), text, number(block.promise.total.whole))
     yield blocks
     yield _layers(built, views)

@@ -93,6 +93,8 @@ def _block(built: Construction, views: list[View], number: int, block: Block) ->
         "domain": block.promise.domain,
         "own": _bound(block.promise.own),
         "total": _bound(block.promise.total),
+        "derived": block.promise.derived and _bound(block.promise.derived),
+        "proof": block.promise.proof,
         "magnitude": plain(block.promise.magnitude),
         "first": first,
         "last": last,

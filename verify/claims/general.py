@@ -1,0 +1,112 @@
+"""What can be held against any construction of the catalog, or of one's own, at any specification.
+
+main        searched histories: the policy against its certificate and what was asked for, the worst enclosed; every block
+impostors   algorithms that are nearly the right one: does the audit object?
+mutants     does it notice when one weight is wrong?
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from constructions.construction import Construction
+from constructions.showing import number, settings
+from verify.audit import Findings, Report, Verdict, enclosed, kept, replayed, search, slack
+from verify.audit.impostors import unmasked
+from verify.audit.mutation import Mutant, mutants, share
+from verify.balls import TRUTHS
+from verify.catalog import Entry
+
+
+def report(
+    entry: Entry,
+    spec: Any,
+    histories: int = 2000,
+    trials: int = 100,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Audit one specification of a catalog's row.
+
+    Args:
+        entry: the row.
+        spec: what is built.
+        histories: how many histories the search tries at least.
+        trials: how many single-weight mutants are audited.
+        progress: told what is being done.
+    """
+    progress("building")
+    built = entry.build(spec)
+    progress(f"searching {histories} histories for the worst error")
+    findings = search(built, entry.truth, histories, source=entry.histories)
+    verdicts = list(_main(entry, built, findings))
+    progress("wrong algorithms")
+    verdicts += _impostors(entry, built)
+    progress(f"auditing {trials} mutants")
+    broken = mutants(built, entry.truth, trials, seed=0, source=entry.histories) if trials else []
+    verdicts += [caught(broken)] if broken else []
+    rows = slack.rows(built, findings)
+    return Report(
+        entry.title,
+        asdict(spec),
+        asdict(built.size()),
+        verdicts,
+        rows,
+        [asdict(mutant) for mutant in broken],
+        {"slack": [{"kind": "slack", "rows": rows}]},
+    )
+
+
+def title(entry: Entry, spec: Any) -> str:
+    """The row's name, and what the specification does not leave to its defaults."""
+    told = (f"{name}={number(x) if isinstance(x, int | float) else x}" for name, x in settings(spec).items())
+    return f"{entry.name}, {', '.join(told)}"
+
+
+def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Verdict]:
+    """The policy and every block over the searched histories."""
+    balls = entry.balls or TRUTHS.get(entry.truth)
+    try:
+        replay = replayed(built, entry.truth, findings.recipe)
+    except ValueError:  # a truth that cannot be imported
+        replay = ""
+    yield Verdict(
+        f"{title(entry, built.spec)}: error of {built.guarantee.of}, {findings.histories} histories",
+        "this row of the catalog",
+        "bound",
+        findings.error,
+        getattr(built.spec, "error", None),
+        built.certificate,
+        rounding=built.rounding,
+        witness=findings.witness,
+        main=True,
+        replay=replay,
+        enclosed=balls and enclosed(built, balls, findings.recipe, findings.step),
+    )
+    for block in built.blocks:
+        yield kept(block.name, block, findings.blocks[block.name])
+
+
+def _impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:
+    """Each wrong algorithm that differs by more than the certificate allows: its score is to be above 1."""
+    for found in unmasked(built, entry.truth, source=entry.histories)[1:]:
+        if found.outcome in ("caught", "missed"):
+            claim = f"{found.impostor}: worst error over what is allowed"
+            yield Verdict(
+                claim, "this audit", "least", found.score, 1.0, note="a wrong algorithm, to be objected to"
+            )
+
+
+def caught(broken: list[Mutant], what: str = "") -> Verdict:
+    """How many wrong weights the audit notices, of those that change the policy; `what` was made wrong."""
+    effective = [mutant for mutant in broken if mutant.effective]
+    survivors = [mutant for mutant in effective if not mutant.caught]
+    tried = f"{len(effective)} of {len(broken)} that change the policy"
+    return Verdict(
+        f"{what}audit fails when one weight is 10 % off, share of {tried}",
+        "this audit",
+        "least",
+        share(broken),
+        0.9,
+        note="; ".join(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors),
+        main=True,
+    )
