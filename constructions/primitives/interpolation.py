@@ -197,10 +197,7 @@ def neurons(
     to: Register,
     changes: bool = True,
 ) -> Units:
-    """MLP neurons that add f̃ of row k of `source` to entry k of `to`, from its end on again to the first: one a piece.
-
-    And one for constants.
-    """
+    """MLP neurons that add f̃ of row k of `source` to entry k of `to`, counted round: one a piece, one for constants."""
     pieces, count = len(interpolant.slopes), source.height
     weights = interpolant.weights if changes else interpolant.slopes
     arguments = repeat_rows(source, pieces)  # rows entry by entry, knot by knot
