@@ -20,7 +20,8 @@ from constructions.thompson import nodes, posterior, sampling
 from constructions.thompson.spec import Solver
 from verify import algorithms, environments, theorems
 from verify.play.rollout import SideBySide, rollouts
-from verify.sweeps.records import Grid, Record, curve, panel, side_by_side
+from verify.sweeps import records
+from verify.sweeps.records import Grid, Record, curve, panel
 from verify.theorems import symbols, thompson_whole
 from verify.theorems import thompson as stated
 
@@ -266,27 +267,19 @@ def size_panels(horizons: Sequence[int], found: dict[str, dict[str, list]]) -> l
 def regret(spec: thompson.Spec, seeds: Sequence[int], label: str) -> Record:
     """Cumulative regret of the sampling form and of true Thompson sampling, with the same draws.
 
-    Fields as in sweeps.regret; bound: Theorem 11's, with the constants of its proof.
+    Fields of `records.regret`; bound: Theorem 11's, with the constants of its proof.
     """
     built = thompson.build(spec)
     stages = [_bandit(np.random.default_rng([17, seed]), spec, fixed=False) for seed in seeds]
     acting = Acting(built, [np.random.default_rng([17, seed, 1]) for seed in seeds])
-    true = SideBySide(
-        [algorithms.thompson_decoder(spec, np.random.default_rng([17, seed, 1])) for seed in seeds]
-    )
-    played = [
+    draws = [np.random.default_rng([17, seed, 1]) for seed in seeds]
+    true = SideBySide([algorithms.thompson_decoder(spec, each) for each in draws])
+    own, other = (
         rollouts(stages, each, [np.random.default_rng([17, seed, 2]) for seed in seeds])
         for each in (acting, true)
-    ]
-    return {
-        "kind": "regret",
-        "spec": asdict(spec) | {"name": "Thompson sampling"},
-        "label": label,
-        **side_by_side(*played),
-        "seeds": list(map(int, seeds)),
-        "layers": built.size().layers,
-        "bound": theorems.evaluate(thompson_whole.REGRET, **symbols(spec)),
-    }
+    )
+    bound = theorems.evaluate(thompson_whole.REGRET, **symbols(spec))
+    return records.regret(built, (own, other), seeds, label, {"name": "Thompson sampling"}, bound=bound)
 
 
 @dataclass(frozen=True, eq=False)
