@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 PAPER = "arXiv 2310.08566, May 2024"
 KINDS = {"error": "Mathematical errors", "misprint": "Misprints"}
@@ -35,6 +35,24 @@ class Demonstration:
         return bool(abs(self.literal - self.wanted) > self.tolerance >= abs(self.repaired - self.wanted))
 
 
+class Record(TypedDict):
+    """What an erratum says and what its demonstration gave, as JSON."""
+
+    name: str
+    kind: Literal["error", "misprint"]
+    where: str
+    printed: str
+    repair: str
+    effect: str
+    proof: str
+    witness: str
+    wanted: float
+    literal: float
+    repaired: float
+    context: str
+    confirmed: bool
+
+
 @dataclass(frozen=True)
 class Erratum:
     """One candidate error.
@@ -60,10 +78,9 @@ class Erratum:
     proof: str
     demonstrate: Callable[[], Demonstration]
 
-    def record(self) -> dict:
+    def record(self) -> Record:
         """For JSON, the demonstration included."""
         shown = self.demonstrate()
-        texts = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name != "demonstrate"
-        }
-        return texts | asdict(shown) | {"confirmed": shown.confirmed}
+        said: Any = {field.name: getattr(self, field.name) for field in fields(self)}
+        del said["demonstrate"]
+        return said | asdict(shown) | {"confirmed": shown.confirmed}
