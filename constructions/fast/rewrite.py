@@ -1,4 +1,7 @@
-"""The rewriting itself: which identity each head and neuron provably satisfies. identities.py says what they are."""
+"""The rewriting itself: which identity each head and neuron provably satisfies.
+
+heads.py, own_token.py and neurons.py say what the identities are.
+"""
 
 import hashlib
 from collections import defaultdict

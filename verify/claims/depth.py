@@ -16,8 +16,8 @@ import numpy as np
 
 from constructions import linucb, thompson
 from constructions.construction import Construction
+from constructions.sizes import Size
 from constructions.thompson import nodes, sampling
-from constructions.transformer import Size
 from verify import algorithms
 from verify.audit import Findings, Verdict, measure
 from verify.claims.general import certified

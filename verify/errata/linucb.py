@@ -10,7 +10,8 @@ from constructions.parts.assemble import assemble
 from constructions.parts.block import Step
 from constructions.parts.stream import Stream
 from constructions.primitives import interpolation
-from constructions.transformer import Layer, Transformer, operator_norm
+from constructions.sizes import operator_norm
+from constructions.transformer import Layer, Transformer
 from verify import algorithms
 from verify.audit import ORDER_WINDOW, measure
 from verify.errata.entry import PAPER, Demonstration, Erratum

@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.history import EpisodeHistory
-from constructions.transformer import MLP, SparseMap, Transformer, operator_norm
+from constructions.sizes import operator_norm
+from constructions.transformer import MLP, SparseMap, Transformer
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms
 from verify.audit import ORDER_WINDOW
