@@ -29,9 +29,10 @@ from verify.claims import bernoulli, depth
 from verify.claims.general import caught, certified, exponent, reported
 from verify.histories.linear import battery
 from verify.play.rollout import rollouts
+from verify.sweeps import posteriors
 from verify.sweeps import thompson as posterior_sweeps
+from verify.sweeps.posteriors import FLOOR
 from verify.sweeps.records import fit_power
-from verify.sweeps.thompson import FLOOR
 from verify.theorems import evaluate, symbols, thompson_whole
 from verify.theorems import thompson as theorem
 
@@ -128,11 +129,11 @@ def _two_arms(spec: thompson.Spec) -> Verdict:
 
 def _policy() -> Iterator[Verdict]:
     """The transformer against the oracle, along runs of true Thompson sampling."""
-    histories = posterior_sweeps.runs(MAIN, 5) + posterior_sweeps.runs(MAIN, 5, seed=1, fixed=True)
+    histories = posteriors.runs(MAIN, 5) + posteriors.runs(MAIN, 5, seed=1, fixed=True)
     steps = np.linspace(0, MAIN.horizon - 1, 20).astype(int)
-    truth = posterior_sweeps.Posteriors.along(MAIN, histories, steps)
+    truth = posteriors.Posteriors.along(MAIN, histories, steps)
     built = thompson.build(MAIN)
-    found = posterior_sweeps.evaluated(built, histories, steps)
+    found = posteriors.evaluated(built, histories, steps)
     distance, bar = truth.distance(found), truth.bars[0]
     shortfall = truth.shortfall(found)
     worst = np.argsort(shortfall)[-5:]
@@ -170,14 +171,14 @@ def _policy() -> Iterator[Verdict]:
 
 def _chance(spec: thompson.Spec, runs: int = 8) -> Iterator[Verdict]:
     """|P̄ − P| of every arm and decision, on histories of others, of which the chance bound speaks, and on its own."""
-    built, stages = thompson.build(spec), posterior_sweeps.bandits(spec, runs)
+    built, stages = thompson.build(spec), posteriors.bandits(spec, runs)
     own = rollouts(stages, built.decoder(runs), [np.random.default_rng([18, n]) for n in range(runs)])
     decisions = runs * spec.horizon * spec.actions
     for whose, histories, source in (
-        ("others, fixed beforehand", posterior_sweeps.runs(spec, runs), "nodes.py, Hoeffding"),
+        ("others, fixed beforehand", posteriors.runs(spec, runs), "nodes.py, Hoeffding"),
         ("its own, which its lines have shaped", [run.history for run in own], "not proven: the same number"),
     ):
-        truth = posterior_sweeps.Posteriors.along(spec, histories, np.arange(spec.horizon))
+        truth = posteriors.Posteriors.along(spec, histories, np.arange(spec.horizon))
         lines = np.exp(np.concatenate([line_policy(spec, history) for history in histories]))
         apart = np.abs(lines - truth.true.probabilities)
         yield Verdict(
@@ -196,7 +197,7 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
     built, generator = thompson.build(SAMPLED), np.random.default_rng(3)
     worst, where, same, steps, margins = -1.0, (None, 0), 0, 0, []
     for batch in range(batches):
-        plain = posterior_sweeps.runs(SAMPLED, size, seed=20 + batch, fixed=batch % 2 == 0)
+        plain = posteriors.runs(SAMPLED, size, seed=20 + batch, fixed=batch % 2 == 0)
         draws = [generator.normal(size=(one.steps, SAMPLED.dim)) for one in plain]
         drawn = [
             BanditHistory(one.contexts, one.actions, one.rewards, each)
@@ -233,16 +234,16 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
 
 def _sweeps() -> tuple[dict[str, list[dict]], dict[str, dict[str, list]]]:
     """Records for figures, and sizes by horizon."""
-    histories = posterior_sweeps.runs(MAIN, 3) + posterior_sweeps.runs(MAIN, 3, seed=1, fixed=True)
+    histories = posteriors.runs(MAIN, 3) + posteriors.runs(MAIN, 3, seed=1, fixed=True)
     steps = np.unique(np.geomspace(1, MAIN.horizon, 10).astype(int)) - 1
-    truth = posterior_sweeps.Posteriors.along(MAIN, histories, steps)
+    truth = posteriors.Posteriors.along(MAIN, histories, steps)
     shallow = thompson.Spec(dim=5, actions=3, horizon=50)
     plane = thompson.Spec(dim=2, actions=5, horizon=50, nodes=16, separation=0.3)
     sizes = posterior_sweeps.sizes(MAIN, HORIZONS)
     records = {
         "nodes": posterior_sweeps.error_against_nodes(MAIN, NODES, truth),
         "poles": [posterior_sweeps.error_against_poles(MAIN, POLES)],
-        "depth": [posterior_sweeps.error_against_depth(shallow, DEPTHS, posterior_sweeps.runs(shallow, 3))],
+        "depth": [posterior_sweeps.error_against_depth(shallow, DEPTHS, posteriors.runs(shallow, 3))],
         "sizes": posterior_sweeps.size_panels(HORIZONS, sizes),
         "posterior": posterior_sweeps.picture(plane, [1, 6, 40]),
     }
