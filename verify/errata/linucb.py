@@ -142,7 +142,6 @@ ERRATA = (
         "p < q of neighbours, lifted by ε",
         effect="the theorem stands; the √ needs l₂^{1/4}/(2√ε) + 1 neurons an arm, without the factor √T of the printed "
         "knots",
-        proof="errata.md#square-root-interpolant",
         demonstrate=_root_witness,
     ),
     Erratum(
@@ -152,7 +151,6 @@ ERRATA = (
         printed="‖W₁‖ = O(√N) for A square roots of N knots; their neurons read one constant 1, which makes it O(√(AN))",
         repair="a constant 1 for each arm, written by an earlier layer with a matrix of norm √A",
         effect="the theorem stands: √A is within its norm, O(A + …), and A registers are within D = O(dA)",
-        proof="errata.md#norm-of-the-square-roots",
         demonstrate=_constant_witness,
     ),
     Erratum(
@@ -162,7 +160,6 @@ ERRATA = (
         printed="D' = Õ(d + A√(Td/(τε))), without the 4dA neurons of step 2 of the proof",
         repair="D' = Õ(dA + A√(Td/(τε)))",
         effect="none where d ≤ T/(τε): then dA is below the second term",
-        proof="errata.md#hidden-width",
         demonstrate=_hidden_witness,
     ),
 )

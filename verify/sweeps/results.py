@@ -1,6 +1,6 @@
 """A file of results: a line of JSON for each task, with a checksum of the line, "sha256".
 
-    {"key": …, "status": "done", "record": …}       or       {"key": …, "status": "failed", "reason": …}
+{"key": …, "status": "done", "record": …}       or       {"key": …, "status": "failed", "reason": …}
 """
 
 import fcntl

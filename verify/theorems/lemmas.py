@@ -106,11 +106,7 @@ RIDGE_GD_DEPTH = Statement(
     size={"layers": depth, **_GD_SIZE},
 )
 
-_AGD_SIZE = {
-    "heads": sympy.Integer(4),
-    "hidden": 4 * dim,
-    "norm": 10 + (ridge + 2) / (action_max**2 + ridge),
-}
+_AGD_SIZE = {"heads": sympy.Integer(4), "hidden": 4 * dim, "norm": 10 + (ridge + 2) / (action_max**2 + ridge)}
 
 RIDGE_AGD = Statement(
     name="ridge lemma, accelerated gradient descent",

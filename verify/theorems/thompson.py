@@ -137,9 +137,7 @@ PADE_CONDITION = _remainder(
 
 _GROWTH = 1 + 2 / CONDITION**_QUARTER
 PADE_LAST = _remainder(
-    "last form",
-    "third line",
-    2 * Max(sqrt(LARGEST) * _GROWTH**-_POWER, sqrt(RIDGE) / (_GROWTH**_POWER - 1)),
+    "last form", "third line", 2 * Max(sqrt(LARGEST) * _GROWTH**-_POWER, sqrt(RIDGE) / (_GROWTH**_POWER - 1))
 )
 
 # The m printed for a remainder of at most error_2 < 1: a whole number times one that is none.
@@ -153,12 +151,7 @@ STEP_2A = Statement(
     kind="explicit",
     assumptions=BOUNDED,
     error=sympy.Integer(0),
-    size={
-        "layers": sympy.Integer(2),
-        "heads": 3 * actions,
-        "hidden": _NONE,
-        "norm": horizon + 2 + CENTER,
-    },
+    size={"layers": sympy.Integer(2), "heads": 3 * actions, "hidden": _NONE, "norm": horizon + 2 + CENTER},
 )
 
 STEP_2B = Statement(
@@ -239,10 +232,7 @@ STEP_3_THRESHOLD: sympy.Expr = (
     / RIDGE
 )
 
-_STEP_3_ASSUMPTIONS = (
-    *EVENT,
-    "error_1 < error_3 / action_max and error_2 < error_3 · (r/λ) / √(4r)",
-)
+_STEP_3_ASSUMPTIONS = (*EVENT, "error_1 < error_3 / action_max and error_2 < error_3 · (r/λ) / √(4r)")
 
 STEP_3 = Statement(
     name="Thompson sampling, step 3: the arguments, explicit part",
