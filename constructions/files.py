@@ -1,11 +1,7 @@
 """Files: written whole or not at all, and read only where they are what was written.
 
-write(path, data)               beside the final name, down to the disk, then moved there
-sealed, unsealed                an object with its own checksum, and without it where it fits
-write_json, read_json           a sealed object, held to a type when it is read
-packed, unpacked                arrays by name as .npz, which may hold nothing but numbers and words
-writable(path), placed(path)    whether a folder or a file can be written, asked before any long work
-refusal(path, wanted, got)      one line that names the file, what was wanted and what was got
+JSON carries its own checksum, and arrays lie in .npz files of numbers and words alone. Whether a folder or a file can be
+written is asked before any long work. A refusal is one line that names the file, what was wanted and what was got.
 """
 
 import fcntl
@@ -30,12 +26,11 @@ NAME, WHOLE = 255, 3800
 """Bytes of a name and of a path at most; Linux takes 4096, and files have names inside their folder."""
 SUM = "sha256"
 """The field, entry or array that holds a checksum."""
-
 CHANGED = "another checksum than its content has: it is damaged or was changed"
 
 
 def refusal(path: object, wanted: str, got: object) -> ValueError:
-    """One line: the place, its end if it is long, what was wanted there and what was got, as far as there is room.
+    """The place, its end if it is long, what was wanted there and what was got, as far as there is room in one line.
 
     >>> print(refusal("a.json", "a report", KeyError("title")))
     a.json: wanted a report, got KeyError: 'title'
@@ -91,14 +86,13 @@ def _found(path: Path) -> int | None:
 
 def _free(folder: Path, path: Path, wanted: str) -> None:
     """Hold a folder to be there and open, or to come into being in one that is; `path` is what was asked for."""
-    whole = path.absolute()
     if "\0" in str(path):
         raise refusal(path, wanted, "a name with a zero byte")
+    whole, there = path.absolute(), folder.absolute()
     longest = max(len(os.fsencode(part)) for part in whole.parts)
     for what, size, most in (("name", longest, NAME), ("path", len(os.fsencode(whole)), WHOLE)):
         if size > most:
             raise refusal(path, wanted, f"a {what} of {size:,} bytes, more than {most:,}")
-    there = folder.absolute()
     while (kind := _found(there)) is None and there != there.parent:
         there = there.parent
     if kind != stat.S_IFDIR:

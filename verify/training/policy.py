@@ -131,8 +131,8 @@ class Decoder:
         """
         if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
-        if self._decisions >= self._tokens.decisions:
-            raise ValueError(f"decoder: wanted at most {self._tokens.decisions} decisions, got one more")
+        if self._decisions >= (most := self._tokens.decisions):
+            raise ValueError(f"decoder: wanted at most {most} decisions, got one more")
         contexts = self._tokens.observed(context if self._batch else [context])
         if self._batch not in (None, got := len(contexts)):
             raise ValueError(f"decoder: wanted one context for each of {self._batch} histories, got {got}")
@@ -165,9 +165,8 @@ class Player:
         greedy: bool = False,
     ):
         self._tokens, self._model = trained.recipe.tokens, trained.model
-        self._memories = trained.model.memories()
-        self._uniforms, self._contexts, self._greedy = uniforms, arms, greedy
-        self._decision, self._recorded = 0, None
+        self._memories, self._uniforms, self._greedy = trained.model.memories(), uniforms, greedy
+        self._decision, self._contexts, self._recorded = 0, arms, None
 
     def choose(self, step: int, states: Int[np.ndarray, " batch"] | None = None) -> Int[np.ndarray, " batch"]:
         """One action for each problem."""
@@ -241,15 +240,14 @@ def true_algorithm(recipe: Recipe) -> str:
 
 def held_out(recipe: Recipe, generator: np.random.Generator, size: int) -> Problems:
     """Fresh problems of a recipe, bandits or decision processes."""
-    draw: Any = draw_mdps if isinstance(recipe, EpisodeRecipe) else draw_tasks
-    return draw(recipe, generator, size)
+    episodes = isinstance(recipe, EpisodeRecipe)
+    return draw_mdps(recipe, generator, size) if episodes else draw_tasks(recipe, generator, size)
 
 
 def first(problems: Problems, count: int) -> Problems:
     """The first of them, with their random numbers."""
     values = {field.name: getattr(problems, field.name) for field in fields(problems)}
-    kept = {name: value[:count] for name, value in values.items() if isinstance(value, np.ndarray)}
-    return replace(problems, **kept)
+    return replace(problems, **{name: x[:count] for name, x in values.items() if isinstance(x, np.ndarray)})
 
 
 def played(problems: Problems, one: Any) -> Any:
