@@ -15,7 +15,6 @@ from jaxtyping import Real
 from scipy import stats
 
 from constructions.construction import Construction
-from verify.play.episodes import EpisodeRollout
 from verify.play.rollout import Rollout
 
 Record = dict[str, Any]
@@ -65,7 +64,7 @@ def fit_power(x: Real[np.ndarray, " points"] | Sequence, y: Real[np.ndarray, " p
     return Fit(*map(float, numbers))
 
 
-Runs = Sequence[Rollout] | Sequence[EpisodeRollout]
+Runs = Sequence[Rollout]
 
 
 def regret(
@@ -88,13 +87,10 @@ def regret(
     (own, other), (spread, other_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
     differ = [one.actions != two.actions for one, two in zip(*runs, strict=True)]
     curves = {"built": own, "true": other, "built_deviation": spread, "true_deviation": other_spread}
-    counts = {
-        "differing": int(np.sum(differ)),
-        "decisions": int(np.size(differ)),
-        "layers": built.size().layers,
-    }
-    played = {"label": label, "steps": list(range(1, len(own) + 1)), "seeds": list(map(int, seeds))}
-    return {"kind": "regret", "spec": plain(built.spec) | spec, **played, **curves, **counts, **more}
+    counts = {"differing": int(np.sum(differ)), "decisions": int(np.size(differ))}
+    played = {"steps": list(range(1, len(own) + 1)), "seeds": list(map(int, seeds)), **curves, **counts}
+    what = {"kind": "regret", "spec": plain(built.spec) | spec, "label": label, "layers": built.size().layers}
+    return what | played | more
 
 
 def plain(spec: Any) -> Record:
