@@ -83,7 +83,6 @@ def at_event(expression: sympy.Expr) -> sympy.Expr:
 STEP_1 = Statement(
     name="Thompson sampling, step 1: the posterior mean",
     source=f"{_PROOF}, step 1",
-    kind="explicit",
     assumptions=(*EVENT, _SMALL),
     error=error_1,
     size={
@@ -113,10 +112,8 @@ def _remainder(name: str, line: str, bound: sympy.Expr) -> Statement:
     return Statement(
         name=f"Thompson sampling, step 2: remainder of the square root, {name}",
         source=f"{_PROOF}, proof of step 2, {line} of the display on the remainder",
-        kind="explicit",
         assumptions=BOUNDED,
         error=bound,
-        size={},
     )
 
 
@@ -148,7 +145,6 @@ POLES: sympy.Expr = (CONDITION**_QUARTER / 4 + 1) * Max(
 STEP_2A = Statement(
     name="Thompson sampling, step 2a: the vectors (Σ_t − μI) a_{t,k}",
     source=f"{_PROOF}, step 2a (attention only: hidden 0)",
-    kind="explicit",
     assumptions=BOUNDED,
     error=sympy.Integer(0),
     size={"layers": sympy.Integer(2), "heads": 3 * actions, "hidden": _NONE, "norm": horizon + 2 + CENTER},
@@ -157,7 +153,6 @@ STEP_2A = Statement(
 STEP_2B = Statement(
     name="Thompson sampling, step 2b: one linear system for each pole and arm",
     source=f"{_PROOF}, step 2b (the upper brackets of the layers as in its proof)",
-    kind="explicit",
     assumptions=(*BOUNDED, _SMALL),
     error=error,
     size={
@@ -185,7 +180,6 @@ STEP_2B_ORDER = Statement(
 STEP_2C = Statement(
     name="Thompson sampling, step 2c: the sum over the poles",
     source=f"{_PROOF}, step 2c (MLP only: heads 0; norm √2 of W₁ and the rest of W₂)",
-    kind="explicit",
     assumptions=BOUNDED,
     error=sympy.Integer(0),
     size={
@@ -237,7 +231,6 @@ _STEP_3_ASSUMPTIONS = (*EVENT, "error_1 < error_3 / action_max and error_2 < err
 STEP_3 = Statement(
     name="Thompson sampling, step 3: the arguments, explicit part",
     source=f"{_PROOF}, step 3",
-    kind="explicit",
     assumptions=(*_STEP_3_ASSUMPTIONS, _SMALL),
     error=error_3,
     size={
@@ -272,7 +265,6 @@ STEP_3_ORDER = Statement(
 STEP_4 = Statement(
     name="Thompson sampling, step 4: the truncated log-probabilities",
     source=f"{_PROOF}, step 4 (MLP only: heads 0; norm of W₁ and of W₂)",
-    kind="explicit",
     assumptions=(
         *EVENT,
         APPROXIMABLE,
