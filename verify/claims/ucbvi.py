@@ -119,7 +119,7 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
         steps = int(generator.integers(1, episode_strategies.decisions(spec) + 1))
         recipe = replace(kinds[number % len(kinds)], steps=steps, seed=int(generator.integers(2**32)))
         history = recipe.history(spec)
-        true = algorithms.ucbvi_exact(spec, history, bonus)  # type: ignore[arg-type]
+        true = algorithms.ucbvi_exact(spec, history, bonus)
         for row, wanted in zip(exact.logits(built, history), true, strict=True):
             difference = max(abs(x - scale * q) for x, q in zip(row, wanted, strict=True))
             decisions, uneven = decisions + 1, uneven + (len(set(wanted)) > 1)

@@ -94,7 +94,7 @@ def compare(
 def in_place(literal: str, case: Case) -> str:
     """The policy of the whole construction with either form."""
     spec, seen = case
-    true = algorithms.ucbvi(spec, seen)  # type: ignore[arg-type]  # a temperature left out is filled in
+    true = algorithms.ucbvi(spec, seen)
     errors = [
         np.abs(theorem.build(spec, pieces).log_probabilities(seen) - true).max()
         for pieces in (frozenset({literal}), frozenset[str]())

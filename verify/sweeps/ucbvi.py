@@ -71,10 +71,10 @@ def regret(
         mdp = environment(np.random.default_rng(seed))
         own, true = (
             play(mdp, decoder, np.random.default_rng([seed, 1]), spec.episodes)
-            for decoder in (built.decoder(), algorithms.ucbvi_decoder(spec))  # type: ignore[arg-type]
+            for decoder in (built.decoder(), algorithms.ucbvi_decoder(spec))
         )
         runs.append((own, true))
-        wanted = algorithms.ucbvi(spec, own.history)  # type: ignore[arg-type]
+        wanted = algorithms.ucbvi(spec, own.history)
         errors.append(float(np.abs(own.log_probabilities - wanted).max()))
         uniform.append(float((np.ptp(wanted, axis=1) < 1e-9).mean()))
     told = {"setting": f"S = {spec.states}, H = {spec.horizon}", "name": "UCB-VI"}

@@ -244,8 +244,7 @@ def draw_mdps(recipe: EpisodeRecipe, generator: np.random.Generator, size: int) 
 
 def expert(recipe: EpisodeRecipe, processes: MDPs) -> mdps.UCBVI:
     """Soft UCB-VI."""
-    spec: Any = recipe.spec  # its temperature is a number once it is made
-    return mdps.UCBVI(processes, ucbvi_bonus(spec), spec.tau)
+    return mdps.UCBVI(processes, ucbvi_bonus(recipe.spec), recipe.spec.tau)
 
 
 def encode_episodes(recipe: EpisodeRecipe, seen: Visits) -> Float[np.ndarray, "batch tokens entries"]:
