@@ -17,7 +17,7 @@ from constructions.inputs.ridge import largest_eigenvalue
 from constructions.language.programs import Program
 from constructions.language.values import Value
 from constructions.parts.block import EXACT
-from constructions.primitives import copying, newton
+from constructions.primitives import newton
 
 
 def program(source: str, spec: Any, **scratch: int) -> Program:
@@ -62,16 +62,7 @@ def normal_equations(p: Program, spec: Any) -> tuple[Value, Value, Value]:
         horizon=horizon,
         **to,
     )
-    times = copying.times_index(
-        "arms × i",
-        p.source,
-        what=(arms.register,),
-        to=(p.stream["arms_times"],),
-        position=p.position,
-        bound=p.tokens * arms.size,
-        tokens=p.tokens,
-    )
-    p.put(equations, times)
+    p.put(equations, p.times_index("arms × i", ["arms"], ["arms_times"], p.tokens * arms.size))
     right = math.sqrt(horizon * largest) * reward.size
     return (
         Value(to["gram"], largest, 1, EXACT, to["gram_times"]),
@@ -81,23 +72,24 @@ def normal_equations(p: Program, spec: Any) -> tuple[Value, Value, Value]:
 
 
 def inverse(p: Program, spec: Any, to: str, matrix: Value, steps: int) -> Value:
-    """A⁻¹ by so many steps of Newton's iteration, A being what `normal_equations` gives.
+    """A⁻¹ by so many steps of Newton's iteration, for a spectrum in [λ, size of the matrix].
 
     Raises:
-        ValueError: if the matrix is not exact.
+        ValueError: if the matrix is not exact, or has not i times it beside.
     """
-    if matrix.error.error:
-        got = f"{matrix.register.name} within {matrix.error.error:g}"
-        raise ValueError(f"inverse: wanted an exact matrix, got {got}")
-    registers = p.at(gram="gram", gram_times="gram_times", to=to, action="action")
+    if matrix.error.error or matrix.times is None:
+        held = f"{matrix.register.name} within {matrix.error.error:g}"
+        raise ValueError(f"inverse: wanted an exact matrix with i times it beside, got {held}")
     block = newton.inverse(
         "A⁻¹ by Newton",
         p.source,
+        gram=matrix.register,
+        gram_times=matrix.times,
         ridge=spec.ridge,
         largest=matrix.size,
         steps=steps,
         tokens=p.tokens,
-        **registers,
+        **p.at(to=to, action="action"),
     )
     p.put(block)
     return p.value(to, 2 / spec.ridge)

@@ -16,7 +16,7 @@ from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import Tokens
-from constructions.language.values import Curve, Sum, Value, added
+from constructions.language.values import Curve, Proved, Sum, Value, added, beside, inherited
 from constructions.parts.assemble import assemble, clip_radius
 from constructions.parts.block import (
     EXACT,
@@ -35,9 +35,6 @@ from constructions.parts.stream import Stream
 from constructions.primitives import copying, interpolation, product
 from constructions.primitives.interpolation import Interpolant
 from constructions.rounding.outward import above
-
-Proved = tuple[float | Bound, str]
-"""A bound in exact arithmetic, or one that speaks of rounding too, and why it holds."""
 
 
 class Program:
@@ -80,9 +77,9 @@ class Program:
             return np.cumsum(terms.reshape(len(terms), -1), axis=0)
 
         weight, off = (1.0, EXACT) if by is None else (by.size, by.error)
-        inherited = steps * (weight * value.error + value.size * off)
+        moved = steps * (weight * value.error + value.size * off)
         own, groups = Bound(0.0, 4 * UNIT * size), value.groups
-        promise = Promise("norm bounds", own, own + inherited, math.sqrt(groups) * size)
+        promise = Promise("norm bounds", own, own + moved, math.sqrt(groups) * size)
         self.put(Block(f"Σ {to}", self.source, (Step((head,)),), register, truth, promise, groups=groups))
         return self.value(to, size)
 
@@ -123,13 +120,13 @@ class Program:
             shape[0],
             of=truth,
             error=shape[1],
-            inherited=_carried(derived, proved),
+            inherited=inherited(derived, proved),
             signs=signs,
             source=of.register,
             one=self.stream.one,
             to=self.stream[to],
         )
-        self.put(_beside(block, derived, proved))
+        self.put(beside(block, derived, proved))
         return self.value(to, size)
 
     def product(
@@ -164,9 +161,9 @@ class Program:
             position=self.position,
             bound=most if across is None else across,
             tokens=self.tokens,
-            inherited=_carried(derived, proved),
+            inherited=inherited(derived, proved),
         )
-        self.put(_beside(block, derived, proved))
+        self.put(beside(block, derived, proved))
         return self.value(to, most if size is None else size)
 
     def form(
@@ -199,9 +196,9 @@ class Program:
             vector.size * left.size * matrix.error,
         )
         derived += matrix.size * left.size * vector.error + matrix.size * vector.size * left.error
-        promise = Promise("norm bounds", own, own + _carried(derived, proved), 2 * math.sqrt(arms) * size)
+        promise = Promise("norm bounds", own, own + inherited(derived, proved), 2 * math.sqrt(arms) * size)
         block = Block(name, self.source, (Step(tuple(heads)),), register, truth, promise, groups=arms)
-        self.put(_beside(block, derived, proved))
+        self.put(beside(block, derived, proved))
         return self.value(to, size)
 
     def total(self, to: str, terms: Sum, *, name: str = "", rounded: float | None = None) -> Value:
@@ -236,6 +233,21 @@ class Program:
 
     # ---- blocks ------------------------------------------------------------------------------------------------------
 
+    def times_index(
+        self,
+        name: str,
+        what: Iterable[str],
+        to: Iterable[str],
+        bound: float,
+        *,
+        scale: float = 1.0,
+        inherited: Bound = EXACT,
+    ) -> Block:
+        """The block that has scale · i times some registers in others, of entries up to the bound, to be put."""
+        sources, targets = self.stream.several(what), self.stream.several(to)
+        places = {"what": sources, "to": targets, "position": self.position, "tokens": self.tokens}
+        return copying.times_index(name, self.source, bound=bound, scale=scale, inherited=inherited, **places)
+
     def put(self, *blocks: Block, after: Iterable[str] = ()) -> tuple[Block, ...]:
         """Each into the first stage after all that it reads, and after these registers, beside blocks of as many layers."""
         for block in blocks:
@@ -244,8 +256,8 @@ class Program:
             stage = 1 + max((written[name] for name in before if name in written), default=-1)
             while stage < len(self.stages) and _kind(self.stages[stage][0]) != _kind(block):
                 stage += 1
-            beside = self.stages[stage] if stage < len(self.stages) else []
-            self.stages[stage : stage + 1] = [[*beside, block]]
+            there = self.stages[stage] if stage < len(self.stages) else []
+            self.stages[stage : stage + 1] = [[*there, block]]
         return blocks
 
     def then(self, *blocks: Block) -> tuple[Block, ...]:
@@ -284,20 +296,3 @@ class Program:
 def _kind(block: Block) -> tuple[int, int, bool]:
     """What blocks of one stage have in common: layers, turns, and whether they begin with heads."""
     return len(block.steps), block.repeat, bool(block.steps[0].heads)
-
-
-def _carried(derived: Bound | None, proved: Proved | None) -> Bound:
-    """What is inherited: the derived bound, or the proven one, with the derived rounding if it does not speak of that."""
-    if proved is None:
-        return derived or EXACT
-    return (
-        proved[0] if isinstance(proved[0], Bound) else Bound(proved[0], derived.rounding if derived else 0.0)
-    )
-
-
-def _beside(block: Block, derived: Bound | None, proved: Proved | None) -> Block:
-    """A block whose promise keeps what was derived beside what was proven, and why that holds."""
-    if proved is None:
-        return block
-    whole = derived and block.promise.own + derived
-    return replace(block, promise=replace(block.promise, proof=proved[1], derived=whole))

@@ -12,9 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, signed_units
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate
 from constructions.parts.links import Values, held, read
 from constructions.parts.stream import Register
+from constructions.parts.units import signed_units
+
+Proved = tuple[float | Bound, str]
+"""A bound in exact arithmetic, or one that speaks of rounding too, and why it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,3 +148,20 @@ def added(
     promise = Promise("norm bounds", own + rounding, carried + rounding, math.sqrt(to.size) * size)
     truth, steps = summed([block.truth for block in curves]), (Step((), tuple(units)),)
     return Block(name, source, steps, to, truth, promise, groups=to.size, surrogate=surrogate)
+
+
+def inherited(derived: Bound | None, proved: Proved | None) -> Bound:
+    """What is inherited: the derived bound, or the proven one, with the derived rounding if it does not speak of that."""
+    if proved is None:
+        return derived or EXACT
+    return (
+        proved[0] if isinstance(proved[0], Bound) else Bound(proved[0], derived.rounding if derived else 0.0)
+    )
+
+
+def beside(block: Block, derived: Bound | None, proved: Proved | None) -> Block:
+    """A block whose promise keeps what was derived beside what was proven, and why that holds."""
+    if proved is None:
+        return block
+    whole = derived and block.promise.own + derived
+    return replace(block, promise=replace(block.promise, proof=proved[1], derived=whole))

@@ -19,13 +19,14 @@ paper's proof: the ridge estimate first, A⁻¹a_k after it.
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flint import arb
 
 from constructions import checks
 from constructions.construction import Construction
-from constructions.inputs.bandits import admitted_norms, reward_bound
+from constructions.inputs.bandits import admitted_norms, admitted_reward, reward_bound
 from constructions.language import Program, Value, bandits
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec
@@ -46,6 +47,11 @@ class Plan:
     loops: tuple[tuple[int, *tuple[str, ...]], ...]
     root_error: float
 
+    @property
+    def depths(self) -> dict[str, int]:
+        """The depth of each register."""
+        return {name: depth for depth, *names in self.loops for name in names}
+
 
 def plan(spec: Spec) -> "Plan":
     """The depths and the error of the square root that a spec asks for."""
@@ -63,8 +69,7 @@ def estimator(spec: Spec, depth: int) -> Construction:
     """
     ahead = spec.dim * (spec.solver != "gd")
     p = bandits.program("Lemma approx_ridge", spec, ridge=spec.dim, ridge_ahead=ahead)
-    [w] = _solve(p, spec, depth, "ridge")
-    return bandits.complete(p, spec, w.error.error)
+    return bandits.complete(p, spec, _ridge(p, spec, depth).error.error)
 
 
 def descent_method(spec: Spec) -> descent.Descent:
@@ -102,28 +107,21 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
     ridge_error = spec.error * spec.temperature / (12 * high)
     inverse_error = low * low / (2 * smooth * horizon * high)
     if spec.exploration:
-        split = (
-            low * spec.temperature * spec.error / (12 * math.sqrt(horizon * smooth) * spec.exploration * high)
-        )
-        inverse_error = min(inverse_error, split)
+        share = 12 * math.sqrt(horizon * smooth) * spec.exploration * high
+        inverse_error = min(inverse_error, low * spec.temperature * spec.error / share)
 
     def depth(start: float, error: float) -> int:
-        if spec.solver == "gd":
-            return max(1, math.ceil(2 * method.condition * nearest(arb.log, start / error)))
-        return max(
-            1,
-            math.ceil(
-                2 * math.sqrt(method.condition) * nearest(arb.log, (1 + method.condition) * start / error)
-            ),
-        )
+        rate, gain = method.condition, 1.0
+        if spec.solver == "agd":
+            rate, gain = math.sqrt(method.condition), 1 + method.condition
+        return max(1, math.ceil(2 * rate * nearest(arb.log, gain * start / error)))
 
     loops = (
         (depth(horizon * high * reward_bound(spec) / ridge, ridge_error), "ridge"),
         (depth(high / ridge, inverse_error), "inverse"),
     )
-    return Plan(
-        loops, spec.error * spec.temperature / (12 * spec.exploration) if spec.exploration else math.inf
-    )
+    share = spec.error * spec.temperature
+    return Plan(loops, share / (12 * spec.exploration) if spec.exploration else math.inf)
 
 
 def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
@@ -132,30 +130,30 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     solved = {"ridge": d, "ridge_ahead": two * d, "inverse": d * A, "inverse_ahead": two * d * A}
     scratch = solved | dict.fromkeys(("mean", "square", "width"), A) | widths.registers(spec)
     p = bandits.program("Theorem approx_smooth_linucb, step 3", spec, **scratch)
-    _, _, arms = bandits.tokens(p, spec)
-    w, inverse = (value for depth, *names in plan.loops for value in _solve(p, spec, depth, *names))
+    depths, (_, _, arms) = plan.depths, bandits.tokens(p, spec)
+    w = _ridge(p, spec, depths["ridge"])
+    inverse = _inverse(p, spec, depths["inverse"], after=["ridge"][: len(plan.loops) - 1])
     mean = p.product("mean", "mean ⟨a_k, w⟩", w, arms)
     square = p.product("square", "square a_kᵀA⁻¹a_k", inverse, arms)
-    [residual] = [descent_method(spec).residual(depth) for depth, *names in plan.loops if "inverse" in names]
+    residual = descent_method(spec).residual(depths["inverse"])
     width = widths.root(p, spec, square, residual, plan.root_error, changes=changes)
     score = (mean + spec.exploration * width) / spec.temperature
     logits = p.total("logits", score, rounded=widths.rounded_weights(spec))
     return bandits.complete(p, spec, (2 * logits.error).error)
 
 
-def _solve(p: Program, spec: Spec, depth: int, *names: str) -> list[Value]:
-    """So many steps of descent for each register, side by side: the ridge estimate, or A⁻¹a_k for every arm."""
-    (_, reward, arms), method, blocks, sizes = bandits.tokens(p, spec), descent_method(spec), [], {}
-    for name in names:
-        registers = p.at(action="action", point=name)
-        registers["ahead"] = p.stream.registers.get(f"{name}_ahead")
-        if name == "ridge":
-            registers["reward"] = reward.register
-            blocks.append(descent.ridge(method, depth, reward_max=reward.size, **registers))
-            largest = above(descent.largest_estimate(spec.ridge, spec.horizon, reward.size))
-            sizes[name] = largest + blocks[-1].promise.total.error
-        else:
-            blocks.append(descent.inverse(method, depth, vectors=arms.register, **registers))
-            sizes[name] = arms.size / spec.ridge * (1 + method.residual(depth))
-    p.then(*blocks)
-    return [p.value(name, sizes[name]) for name in names]
+def _ridge(p: Program, spec: Spec, depth: int) -> Value:
+    """The ridge estimate by so many steps of descent."""
+    registers = p.at(action="action", reward="reward", point="ridge")
+    registers["ahead"], reward_max = p.stream.registers.get("ridge_ahead"), admitted_reward(spec)
+    p.put(descent.ridge(descent_method(spec), depth, reward_max=reward_max, **registers))
+    largest = above(descent.largest_estimate(spec.ridge, spec.horizon, reward_max))
+    return p.value("ridge", largest + p.written("ridge").promise.total.error)
+
+
+def _inverse(p: Program, spec: Spec, depth: int, after: Sequence[str] = ()) -> Value:
+    """A⁻¹a_k for every arm by so many steps of descent, after what other registers hold."""
+    registers, method = p.at(action="action", vectors="arms", point="inverse"), descent_method(spec)
+    registers["ahead"] = p.stream.registers.get("inverse_ahead")
+    p.put(descent.inverse(method, depth, **registers), after=after)
+    return p.value("inverse", method.action_max / spec.ridge * (1 + method.residual(depth)))

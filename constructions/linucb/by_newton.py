@@ -59,13 +59,10 @@ def plan(spec: Spec) -> tuple[int, float, float]:
 def registers(spec: Spec) -> dict[str, int]:
     """Scratch registers and their sizes."""
     d, A = spec.dim, spec.actions
-    vectors = {"moment": d, "moment_times": d, "arms_times": A * d, "mean": A, "square": A}
+    sizes = dict.fromkeys(("gram", "gram_times", "inverse"), d * d)
+    sizes |= {"moment": d, "moment_times": d, "arms_times": A * d, "mean": A, "square": A}
     products = spec.exploration and spec.root == "products"
-    return (
-        dict.fromkeys(("gram", "gram_times", "inverse"), d * d)
-        | vectors
-        | ({"width": A} | widths.registers(spec) if products else {})
-    )
+    return sizes | ({"width": A} | widths.registers(spec) if products else {})
 
 
 def build(spec: Spec) -> Construction:

@@ -1,7 +1,7 @@
 """What constructions are made of: heads, units, and blocks that carry a promise.
 
     Head    a score ⟨query, key⟩ between two tokens and a value that is moved from one to the other
-    Units   MLP neurons: relu of a link, written to registers
+    Units   MLP neurons: relu of a link, written to registers (units.py)
     Block   heads and units that together carry out one lemma, with a Promise about the result
 
 Queries, keys and values are links (links.py): everything here names registers, never stream indices.
@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from constructions.checks import UNIT as UNIT
 from constructions.parts.links import Link, Values, read, side_by_side, stack, tile
 from constructions.parts.stream import Register
+from constructions.parts.units import Units as Units
 from constructions.rounding import outward
 
 
@@ -66,50 +67,6 @@ def signed(role: str, query: Link, key: Link, value: Link, to: Register, count: 
     """Two heads whose sum is linear in the score, since relu(z) − relu(−z) = z."""
     plus = Head(f"{role} +", query, key, value, to, count)
     return plus, Head(f"{role} −", -query, key, -value, to, count)
-
-
-@dataclass(frozen=True, eq=False)
-class Units:
-    """MLP neurons relu(reads · h); `writes` says with which weights each is added to which register.
-
-    Attributes:
-        reads: one row a neuron.
-        writes: (register, entry of the register, neuron, weight), the three last as arrays of equal length.
-    """
-
-    role: str
-    reads: Link
-    writes: tuple[tuple[Register, np.ndarray, np.ndarray, np.ndarray], ...]
-
-    def __post_init__(self):
-        for register, entries, neurons, weights in self.writes:
-            if not len(entries) == len(neurons) == len(weights):
-                raise ValueError(f"units {self.role}: wanted arrays of equal length for {register.name}")
-            if len(entries) and (max(entries) >= register.size or max(neurons) >= self.reads.height):
-                raise ValueError(f"units {self.role}: an index lies outside {register.name} or the neurons")
-
-
-def signed_units(role: str, reads: Link, *targets: tuple[Register, float]) -> Units:
-    """2n neurons that add `scale · reads` (n rows) to each target register of n entries."""
-    entries = np.tile(np.arange(reads.height), 2)
-    neurons = np.arange(2 * reads.height)
-    signs = np.repeat([1.0, -1.0], reads.height)
-    return Units(
-        role,
-        stack(reads, -reads),
-        tuple((register, entries, neurons, scale * signs) for register, scale in targets),
-    )
-
-
-def matrix_units(
-    role: str, of: Register, one: Register, to: Register, matrix: Float[np.ndarray, "m n"], lift: float
-) -> Units:
-    """Neurons that add a matrix times each vector of a register, of entries ≥ 0, to those of another, and a constant."""
-    height, width = matrix.shape
-    vector, row, column = (x.ravel() for x in np.indices((to.size // height, height, width)))
-    entries, last = np.arange(to.size), np.full(to.size, of.size)
-    writes = (to, vector * height + row, vector * width + column, matrix[row, column])
-    return Units(role, stack(read(of), read(one)), (writes, (to, entries, last, np.full(to.size, lift))))
 
 
 @dataclass(frozen=True)

@@ -183,3 +183,27 @@ def entry(link: Link, index: int, *, of: int) -> Link:
 def transposed(link: Link, of: int) -> Link:
     """First entries first: the rows of a link that holds vectors of so many entries, entry by entry."""
     return rows(link, np.arange(link.height).reshape(-1, of).T.ravel())
+
+
+def split(link: Link, count: int) -> tuple[Link, ...]:
+    """So many equal parts of a link's rows, in order."""
+    size = link.height // count
+    return tuple(rows(link, np.arange(size) + n * size) for n in range(count))
+
+
+def some(register: Register, wanted: Int[np.ndarray, " vectors"], *, of: int) -> Link:
+    """The link that reads some of the vectors that a register holds, of so many entries each."""
+    return pick(register, (np.asarray(wanted)[:, None] * of + np.arange(of)).ravel())
+
+
+def mapped(link: Link, matrix: Float[np.ndarray, "m n"]) -> Link:
+    """A matrix times each vector of n entries that a link holds."""
+    height, width = matrix.shape
+    vector, column = np.divmod(link.rows, width)
+    return Link(
+        (vector[:, None] * height + np.arange(height)).ravel(),
+        np.repeat(link.columns, height),
+        (link.weights[:, None] * matrix.T[column]).ravel(),
+        link.height // width * height,
+        link.reads,
+    )

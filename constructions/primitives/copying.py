@@ -20,10 +20,10 @@ from constructions.parts.block import (
     Position,
     Promise,
     Step,
-    signed_units,
 )
 from constructions.parts.links import Values, held, read, stack
 from constructions.parts.stream import Register
+from constructions.parts.units import signed_units
 from constructions.rounding.outward import power_of_two
 
 

@@ -70,10 +70,10 @@ from constructions.parts.block import (
     Surrogate,
     Units,
     signed,
-    signed_units,
 )
 from constructions.parts.links import Link, Values, blank, grams, held, read, stack
 from constructions.parts.stream import Register
+from constructions.parts.units import signed_units
 from constructions.rounding.outward import above, balls, below, nearest
 
 Solver = Literal["gd", "agd", "chebyshev"]

@@ -24,7 +24,7 @@ from itertools import pairwise
 
 import numpy as np
 from flint import arb
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate, Units
 from constructions.parts.links import Link, Values, held, read, repeat_rows, stack
@@ -196,14 +196,13 @@ def neurons(
     one: Register,
     to: Register,
     changes: bool = True,
-    entries: Int[np.ndarray, " rows"] | None = None,
 ) -> Units:
-    """MLP neurons that add f̃ of row k of `source` to entry k of `to`, or to entries[k]: one a piece, one for constants."""
+    """MLP neurons that add f̃ of row k of `source` to entry k of `to`, counted round: one a piece, one for constants."""
     pieces, count = len(interpolant.slopes), source.height
     weights = interpolant.weights if changes else interpolant.slopes
     arguments = repeat_rows(source, pieces)  # rows entry by entry, knot by knot
     thresholds = repeat_rows(read(one), count * pieces).scale_rows(np.tile(interpolant.thresholds, count))
-    entries = np.arange(count) if entries is None else entries
+    entries = np.arange(count) % to.size
     facing = -1.0 if interpolant.left else 1.0
     return Units(
         role,

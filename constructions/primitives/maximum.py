@@ -53,6 +53,12 @@ def halves(groups: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return first, first + 1, lonely
 
 
+def differences(numbers: Link, groups: int) -> Link:
+    """P − q of every pair."""
+    first, second, _ = halves(groups, numbers.height // groups)
+    return rows(numbers, first) - rows(numbers, second)
+
+
 def attention_level(
     role: str,
     numbers: Link,
@@ -63,14 +69,12 @@ def attention_level(
     factor: Link | None = None,
 ) -> tuple[Head, ...]:
     """Heads that add relu(p − q) of every pair to `to`; the numbers are `numbers` + i · `factor`."""
-    count = numbers.height // groups
-    first, second, _ = halves(groups, count)
-    if not len(first):
+    place, pairs = Position.of(position), groups * (numbers.height // groups // 2)
+    if not pairs:
         return ()
-    place, pairs = Position.of(position), len(first)
-    left, right = [rows(numbers, first) - rows(numbers, second)], [tile(place.one, pairs)]
+    left, right = [differences(numbers, groups)], [tile(place.one, pairs)]
     if factor is not None:
-        left.append(rows(factor, first) - rows(factor, second))
+        left.append(differences(factor, groups))
         right.append(tile(place.index, pairs))
     left, right = side_by_side(pairs, *left), side_by_side(pairs, *right)
     return own_heads(role, left, right, to, position, gate_size(bound), signs=(1.0,))
@@ -87,11 +91,11 @@ def after_attention(numbers: Link, groups: int, excess: Link) -> Link:
 def neuron_level(role: str, numbers: Link, groups: int, to: Register) -> Units:
     """Neurons that add max(p, q) = relu(q) + relu(p − q) of every pair to `to`, for numbers ≥ 0."""
     count = numbers.height // groups
-    first, second, lonely = halves(groups, count)
+    _, second, lonely = halves(groups, count)
     left = math.ceil(count / 2)
     place = (np.arange(groups)[:, None] * left + np.arange(count // 2)).ravel()
     ends = np.arange(groups) * left + left - 1 if len(lonely) else np.empty(0, int)
-    reads = stack(rows(numbers, second), rows(numbers, first) - rows(numbers, second), rows(numbers, lonely))
+    reads = stack(rows(numbers, second), differences(numbers, groups), rows(numbers, lonely))
     entries = np.concatenate([place, place, ends])
     return Units(role, reads, ((to, entries, np.arange(len(entries)), np.ones(len(entries))),))
 

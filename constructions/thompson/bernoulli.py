@@ -74,10 +74,10 @@ from constructions.parts.block import (
     Promise,
     Step,
     Surrogate,
-    matrix_units,
 )
 from constructions.parts.links import Link, Values, around, read, repeat_rows
 from constructions.parts.stream import Stream
+from constructions.parts.units import matrix_units
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.rounding.outward import above

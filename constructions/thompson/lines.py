@@ -41,20 +41,23 @@ from flint import arb
 from jaxtyping import Float, Int
 
 from constructions import checks, limits
-from constructions.language import Program
-from constructions.parts.block import (
-    UNIT,
-    Block,
-    Bound,
-    Head,
-    Position,
-    Promise,
-    Step,
-    Units,
-    gate_size,
+from constructions.language import Program, Value
+from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size
+from constructions.parts.links import (
+    Link,
+    Values,
+    mapped,
+    read,
+    repeat_rows,
+    side_by_side,
+    some,
+    split,
+    stack,
+    tile,
+    transposed,
 )
-from constructions.parts.links import Link, Values, read, repeat_rows, side_by_side, stack, tile
 from constructions.parts.stream import Register, Stream
+from constructions.parts.units import Units, constant_units, joined, relu_units
 from constructions.primitives import clipping, interpolation, maximum, stored
 from constructions.rounding.outward import above, balls, below, nearest, power_of_two
 from constructions.thompson import by_newton, posterior
@@ -226,37 +229,33 @@ def _levels(groups: int, count: int) -> list[int]:
     return sizes
 
 
-def write(p: Program, spec: Spec, chosen: Plan) -> None:
-    """The layers after steps 1 to 3, which have written `white`."""
-    white = p.written("white")
-    p.then(_slopes(spec, p.stream, chosen, white))
+def write(p: Program, spec: Spec, chosen: Plan) -> Value:
+    """The layers after steps 1 to 3, which have written `white`.
+
+    The middle is one block: that errors of slopes and heights move an end of an interval relatively is a lemma about all of
+    it, and its registers mean nothing to a token whose arms the direction does not tell apart.
+    """
+    p = p.citing(SOURCE)
+    p.put(_slopes(spec, p.stream, chosen, p.written("white")))
     route(spec).mean(p, spec)
-    mean = p.written("mean")
-    [lines] = p.then(_lines(spec, p.stream, chosen, white, mean))
-    least, found = float(spec.truncation or 0), Bound(chosen.probability, lines.promise.total.rounding)
-    p.then(
-        interpolation.function(
-            "log P",
-            SOURCE,
-            chosen.logarithm,
-            of=lambda probability: np.log(np.maximum(probability, least)),
-            error=stored.deviation(chosen.logarithm, stored.LOGARITHM),
-            source=p.stream["probability"],
-            one=p.stream.one,
-            to=p.stream["logits"],
-            inherited=above(1 / arb(least)) * found,
-        )
-    )
+    p.put(_lines(spec, p.stream, chosen, p.written("white"), p.written("mean")))
+    least, shape = float(spec.truncation or 0), chosen.logarithm
+
+    def truth(probability: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(probability, least))
+
+    curve, found = (shape, stored.deviation(shape, stored.LOGARITHM)), p.value("probability")
+    return p.function("logits", "log P", found, truth, curve, slope=above(1 / arb(least)))
 
 
 def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
     """Of every pair, how much steeper one arm is along e than the other, and the same cut off at δ."""
-    at, delta, one = stream.registers, resolution(spec), stream.one
+    at, delta = stream.registers, resolution(spec)
     first, second = _pairs(spec.actions)
     ahead = _differences(at["white"], second, first, chosen.rule.direction[:, None])  # β_k − β_j
     units = (
-        _relu("slope ahead", ahead, at["ahead"]),
-        clipping.units("slope near 0", ahead, at["near"], one, delta),
+        relu_units("slope ahead", ahead, (at["ahead"], 1.0)),
+        clipping.units("slope near 0", ahead, at["near"], stream.one, delta),
     )
 
     def truth(values: Values) -> Float[np.ndarray, "tokens ends"]:
@@ -279,11 +278,12 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
     farthest = reach * (longest + theta) * (1 + 1e-3)
     beyond = gate_size(4 * farthest / delta + 4 * chosen.cut)  # M
     gate = gate_size(4 / delta * 2 * spec.horizon)
-    one = read(stream.one)
     first, second = _pairs(spec.actions)
-    moves, levels = _moves(stream, rule, first, second, gate), _tree(spec, stream, chosen, one)
+    moves, levels = _moves(stream, rule, first, second, gate), _tree(spec, stream, chosen)
+    slopes, to = read(at["ahead"]), at["inverse"]
+    inverse = interpolation.neurons("1/slope", chosen.inverse, source=slopes, one=stream.one, to=to)
     steps = [
-        Step((), (_inverse(spec, stream, chosen), _offsets(stream, one, beyond, zone(spec)))),
+        Step((), (inverse, _offsets(stream, beyond, zone(spec)))),
         Step((moves,), levels[0].units),
         *levels[1:],
     ]
@@ -327,49 +327,24 @@ def _pairs(arms: int) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pair
     return first[keep], second[keep]
 
 
-def _differences(register: Register, minus: np.ndarray, plus: np.ndarray, directions: np.ndarray) -> Link:
+def _differences(
+    register: Register, minus: np.ndarray, plus: np.ndarray, directions: Float[np.ndarray, "dim count"]
+) -> Link:
     """The coordinates of v_plus − v_minus along directions, pair by pair."""
-    dim, count = directions.shape
-    rows = (np.arange(len(plus) * count)[:, None] + np.zeros(dim, int)).ravel()
-    weights = np.tile(directions.T.ravel(), len(plus))
-
-    def columns(vectors: np.ndarray) -> np.ndarray:
-        return (np.repeat(vectors * dim, count)[:, None] + np.arange(dim)).ravel() + register.start
-
-    names, height = frozenset({register.name}), len(plus) * count
-    return Link(rows, columns(plus), weights, height, names) - Link(
-        rows, columns(minus), weights, height, names
-    )
+    dim = len(directions)
+    return mapped(some(register, plus, of=dim) - some(register, minus, of=dim), directions.T)
 
 
-def _relu(role: str, reads: Link, to: Register) -> Units:
-    """Add relu(reads) to a register."""
-    entries = np.arange(reads.height)
-    return Units(role, reads, ((to, entries, entries, np.ones(len(entries))),))
-
-
-def _inverse(spec: Spec, stream: Stream, chosen: Plan) -> Units:
-    return interpolation.neurons(
-        "1/slope",
-        chosen.inverse,
-        source=read(stream["ahead"]),
-        one=stream.one,
-        to=stream["inverse"],
-    )
-
-
-def _offsets(stream: Stream, one: Link, beyond: float, zone: float) -> Units:
+def _offsets(stream: Stream, beyond: float, zone: float) -> Units:
     """−M(1 − g) on lower ends and M(1 − g) on upper ends."""
     near, low, high = stream["near"], stream["low_offset"], stream["high_offset"]
-    size = near.size
-    reads = stack(read(near), read(near) - zone * repeat_rows(one, size), one)
-    entries = np.tile(np.arange(size), 3)
-    neurons = np.concatenate([np.arange(2 * size), np.full(size, 2 * size)])
-    weights = np.repeat([beyond / zone, -beyond / zone, -beyond], size)
-    return Units(
-        "ends that do not apply",
-        reads,
-        ((low, entries, neurons, weights), (high, entries, neurons, -weights)),
+    inside = read(near) - zone * repeat_rows(read(stream.one), near.size)
+    role, steep = "ends that do not apply", beyond / zone
+    return joined(
+        role,
+        relu_units(role, read(near), (low, steep), (high, -steep)),
+        relu_units(role, inside, (low, -steep), (high, steep)),
+        constant_units(role, stream.one, (low, -beyond), (high, beyond)),
     )
 
 
@@ -392,24 +367,22 @@ def _moves(stream: Stream, rule: Rule, first: np.ndarray, second: np.ndarray, ga
     )
 
 
-def _tree(spec: Spec, stream: Stream, chosen: Plan, one: Link) -> list[Step]:
+def _tree(spec: Spec, stream: Stream, chosen: Plan) -> list[Step]:
     """From the ends of intervals to p̂."""
-    arms, nodes = spec.actions, len(chosen.rule.nodes)
-    groups, number, steps = 2 * arms * nodes, 0, []
-    numbers = _candidates(stream, chosen.rule, arms)
-    while numbers.height > groups:
-        left, right, _ = maximum.halves(groups, numbers.height // groups)
-        excess = stream[f"level_{number}"]
-        difference = maximum.rows(numbers, left) - maximum.rows(numbers, right)
-        steps.append(Step((), (_relu(f"level {number}", difference, excess),)))
-        numbers, number = maximum.after_attention(numbers, groups, read(excess)), number + 1
-    low, high, lines = stream["low"], stream["high"], arms * nodes
-    ones = chosen.cut * repeat_rows(one, lines)
-    lower, upper = (maximum.rows(numbers, np.arange(lines) + side * lines) for side in (0, 1))
-    entries = np.arange(lines)
-    empty = Units("empty intervals", lower + upper, ((low, entries, entries, -np.ones(lines)),))
-    ends = (_relu("lower ends", lower + ones, low), empty, _relu("upper ends", ones - upper, high))
-    return [*steps, Step((), ends), Step((), _mean(stream, chosen, arms, nodes))]
+    lines, number, steps = spec.actions * len(chosen.rule.nodes), 0, []
+    numbers = _candidates(stream, chosen.rule, spec.actions)
+    while numbers.height > 2 * lines:
+        excess, difference = stream[f"level_{number}"], maximum.differences(numbers, 2 * lines)
+        steps.append(Step((), (relu_units(f"level {number}", difference, (excess, 1.0)),)))
+        numbers, number = maximum.after_attention(numbers, 2 * lines, read(excess)), number + 1
+    low, high = stream["low"], stream["high"]
+    (lower, upper), ones = split(numbers, 2), chosen.cut * repeat_rows(read(stream.one), lines)
+    ends = (
+        relu_units("lower ends", lower + ones, (low, 1.0)),
+        relu_units("empty intervals", lower + upper, (low, -1.0)),
+        relu_units("upper ends", ones - upper, (high, 1.0)),
+    )
+    return [*steps, Step((), ends), Step((), _mean(stream, chosen))]
 
 
 def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:
@@ -419,27 +392,18 @@ def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:
     mirrored = np.lexsort((first, second))  # pairs (j, k) in the order of k, then j
     sides = []
     for sign, order, name in ((1.0, np.arange(len(first)), "low_offset"), (-1.0, mirrored, "high_offset")):
-        pair = np.tile(order, nodes)
-        height = len(pair)
-        offset = Link(
-            np.arange(height), stream[name].start + pair, np.full(height, sign), height, frozenset({name})
-        )
+        ends = tile(some(stream[name], order, of=1), nodes)
         if rest:
-            columns = stream["slopes"].start + pair[:, None] * rest + np.arange(rest)
-            weights = sign * np.repeat(rule.nodes, len(order), axis=0)
-            rows = np.repeat(np.arange(height), rest)
-            offset += Link(rows, columns.ravel(), weights.ravel(), height, frozenset({"slopes"}))
-        sides.append(offset)
+            ends += transposed(mapped(some(stream["slopes"], order, of=rest), rule.nodes), nodes)
+        sides.append(sign * ends)
     return stack(*sides)
 
 
-def _mean(stream: Stream, chosen: Plan, arms: int, nodes: int) -> tuple[Units, Units]:
+def _mean(stream: Stream, chosen: Plan) -> tuple[Units, Units]:
     """p̂_k += (1/N) Σ over nodes of Φ(hi_k) − Φ(lo_k)."""
-    one, to = stream.one, stream["probability"]
-    entries = np.tile(np.arange(arms), nodes)
 
     def part(name: str, sign: float) -> Units:
-        normal, source = interpolation.scaled(chosen.normal, sign), read(stream[name])
-        return interpolation.neurons(f"Φ of {name}", normal, source=source, one=one, to=to, entries=entries)
+        places = {"source": read(stream[name]), "one": stream.one, "to": stream["probability"]}
+        return interpolation.neurons(f"Φ of {name}", interpolation.scaled(chosen.normal, sign), **places)
 
     return part("high", 1.0), part("low", -1.0)

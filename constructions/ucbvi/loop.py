@@ -41,10 +41,10 @@ from constructions.parts.block import (
     Units,
     gate_size,
     own_heads,
-    signed_units,
 )
 from constructions.parts.links import Values, pick, read, side_by_side, stack, tile, transposed
 from constructions.parts.stream import Register, Stream
+from constructions.parts.units import signed_units
 from constructions.primitives import copying, counting, lookup
 from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
@@ -65,7 +65,7 @@ def prelude(p: Program, spec: Spec) -> None:
     """Layers 1 and 2: the step before, and the stage one-hot beside it."""
     _, clock, _ = p.input("clock", spec.horizon + 1.0).split(3)
     registers = {"of": clock.register, "to": p.stream["stage"], "one": p.stream.one}
-    previous_steps(p, spec, lookup.one_hot("stage one-hot", "theorem ours", **registers))
+    previous_steps(p, lookup.one_hot("stage one-hot", "theorem ours", **registers))
 
 
 def empty(*registers: Register) -> tuple[Units, ...]:

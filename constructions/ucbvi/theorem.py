@@ -12,10 +12,13 @@ stage are needed: L = H(1 + ⌈log₄ A⌉) + 8, which is 2H + 8 for 2 ≤ A ≤
 
 Exact: with look-up values in exact arithmetic every register equals what the algorithm defines. The certificate is what
 rounding them to float64 leaves (spec.rounded), the bonus being the algorithm's as float64 holds it.
+
+Counts, look-ups, maxima and the selection are blocks of the program, not values made by it: they are exact because their
+arguments are integers or one-hot, which a bound on sizes does not say.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +28,7 @@ from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream
-from constructions.language import Program
+from constructions.language import Program, Value
 from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.parts.links import Values, entry, read, stack, tile
 from constructions.parts.stream import Stream
@@ -39,21 +42,13 @@ SOURCE = "Theorem approx_ucbvi, step "
 LITERAL = frozenset({"constant", "values", "gate", "reward", "model", "maximum"})
 """Pieces that can be built as printed, for verify/errata/: head 5's constant, the values V = −V of heads 6 to 10, the
 gate of the squares, the look-up for r̂, P̂_{h+1}, the maximum."""
+COUNTS = "transitions", "visits", "rewards"
 
 
 def previous_registers(spec: Spec) -> dict[str, int]:
     """The step before, divided by i and as it is, and their sizes."""
-    sizes = {}
-    for suffix in ("_raw", ""):
-        sizes |= {
-            f"previous_state{suffix}": spec.states,
-            f"previous_action{suffix}": spec.actions,
-            f"previous_reward{suffix}": 1,
-        }
-    return sizes
-
-
-COUNTS = "transitions", "visits", "rewards"
+    sizes = {"state": spec.states, "action": spec.actions, "reward": 1}
+    return {f"previous_{part}{suffix}": size for suffix in ("_raw", "") for part, size in sizes.items()}
 
 
 def registers(spec: Spec) -> dict[str, int]:
@@ -119,24 +114,19 @@ def complete(p: Program, spec: Spec) -> Construction:
     return p.construction(spec, EpisodeTokens(p.stream, spec), norms, certificate)
 
 
-def previous_steps(p: Program, spec: Spec, *beside: Block) -> None:
+def previous_steps(p: Program, *beside: Block) -> None:
     """Layers 1 and 2: state, action and reward of the step before; other blocks beside the first."""
-    parts = ("state", "action", "reward")
-    raw, held = (p.stream.several((f"previous_{part}" for part in parts), suffix) for suffix in ("_raw", ""))
-    what, source = p.stream.several(parts), SOURCE + "1a"
-    copy = copying.previous_step("previous step over i", source, what=what, to=raw, **p.at(clock="clock"))
-    bounds: dict[str, Any] = p.at() | {
-        "bound": 1.0,
-        "tokens": spec.tokens,
-        "inherited": spec.tokens * copy.promise.own,
-    }
+    p, parts = p.citing(SOURCE + "1a"), ("state", "action", "reward")
+    raw, held = ([f"previous_{part}{suffix}" for part in parts] for suffix in ("_raw", ""))
+    what, to = p.stream.several(parts), p.stream.several(raw)
+    copy = copying.previous_step("previous step over i", p.source, what=what, to=to, **p.at(clock="clock"))
     p.then(copy, *beside)
-    p.put(copying.times_index("previous step", source, what=raw, to=held, **bounds))
+    p.put(p.times_index("previous step", raw, held, 1.0, inherited=p.tokens * copy.promise.own))
 
 
 def _counts(p: Program, spec: Spec, literal: frozenset[str]) -> None:
     """Layers 1 to 4."""
-    previous_steps(p, spec)
+    previous_steps(p)
     at, stages = p.stream, range(1, spec.horizon + 1)
     kinds = at["previous_state"], at["previous_action"]
     moves = counting.Counters.every(stages, (*kinds, at["state"]), (at.one,), (at["transitions_raw"],))
@@ -150,13 +140,9 @@ def _counts(p: Program, spec: Spec, literal: frozenset[str]) -> None:
     ]
     gain = 30.0 * spec.horizon  # five heads, three entries, gates of 2H
     inherited = counts[-1].promise.own + gain * p.written("previous_state").promise.total
-    raw, held = (at.several(COUNTS, suffix) for suffix in ("_raw", ""))
-    bounds: dict[str, Any] = p.at() | {
-        "bound": float(max(spec.most, 1)),
-        "inherited": spec.tokens * inherited,
-    }
-    back = copying.times_index("counts", SOURCE + "1b", what=raw, to=held, tokens=spec.tokens, **bounds)
-    p.put(*counts, back)
+    raw, most = (f"{name}_raw" for name in COUNTS), float(max(spec.most, 1))
+    p.put(*counts)
+    p.put(p.citing(SOURCE + "1b").times_index("counts", raw, COUNTS, most, inherited=p.tokens * inherited))
 
 
 def _lookups(p: Program, spec: Spec, literal: frozenset[str]) -> None:
@@ -211,9 +197,8 @@ def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate:
 
     own = Bound(0.0, UNIT * 8 * (bound + 2 * gate * spec.tokens))
     promise = Promise(f"counts ≤ {math.sqrt(bound):g}", own, own, bound * math.sqrt(squared.size))
-    return Block(
-        f"{what} squared", SOURCE + "2", (Step(heads),), squared, truth, promise, groups=squared.size
-    )
+    name, steps = f"{what} squared", (Step(heads),)
+    return Block(name, SOURCE + "2", steps, squared, truth, promise, groups=squared.size)
 
 
 def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
@@ -231,7 +216,7 @@ def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
         total = reward.error + Bound(0.0, bonus.error.rounding)
         if stage < spec.horizon:
             after, q = p.value(f"v_{stage + 1}", top), f"ahead_{stage}"
-            expected = models[stage - ("model" not in literal)]
+            expected = _model(models, stage, literal)
             proved = after.error + ahead_error, "Σ P̂ ≤ 1, and V ≤ H"
             ahead = p.product(q, q, after, expected, size=top, across=3 * top, proved=proved)
             terms, total = (*terms, ahead.register), total + ahead.error
@@ -245,6 +230,11 @@ def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
             printed = maximum.printed_units(best.name, read(p.stream[q]), states, p.stream[v])
             best = replace(best, steps=(Step((), (printed,)),))
         p.then(best)
+
+
+def _model(models: Sequence[Value], stage: int, literal: frozenset[str]) -> Value:
+    """P̂_h; as printed, P̂_{h+1}."""
+    return models[stage if "model" in literal else stage - 1]
 
 
 def _selection(p: Program, spec: Spec) -> None:
@@ -269,9 +259,8 @@ def _selection(p: Program, spec: Spec) -> None:
         above(arb(inherited.error) * (1 + UNIT) / spec.tau + spec.rounded_scale),
         spec.tokens / spec.tau * second.promise.total.rounding,
     )
-    bounds: dict[str, Any] = p.at() | {"bound": top / spec.tau, "scale": 1 / spec.tau, "inherited": scaled}
-    what, to = (p.stream["chosen_raw"],), (p.stream["logits"],)
-    p.put(second, copying.times_index("logits", source, what=what, to=to, tokens=spec.tokens, **bounds))
+    scales = {"bound": top / spec.tau, "scale": 1 / spec.tau, "inherited": scaled}
+    p.put(second, p.citing(source).times_index("logits", ["chosen_raw"], ["logits"], **scales))
 
 
 def _present(p: Program, spec: Spec, own: Bound, inherited: Bound) -> Block:

@@ -22,8 +22,8 @@ import numpy as np
 from constructions import checks
 from constructions.construction import Construction
 from constructions.history import BanditHistory
-from constructions.inputs.bandits import BANDIT_INPUTS, BanditTokens, bandit_stream
-from constructions.language import Program
+from constructions.inputs.bandits import BanditTokens
+from constructions.language import bandits
 from constructions.primitives import stored
 from constructions.rounding.outward import balls
 
@@ -85,8 +85,7 @@ def build(spec: Spec) -> Construction:
     (2, True)
     """
     A, T, tau, c, d = spec.actions, spec.horizon, spec.temperature, spec.exploration, spec.spread
-    stream = bandit_stream(A, A, plays=A, wins=A, inverse=A, width=A, mean=A)
-    p = Program("soft UCB1", stream, BANDIT_INPUTS, tokens=2 * T)
+    p = bandits.program("soft UCB1", spec, plays=A, wins=A, inverse=A, width=A, mean=A)
     arm, reward = p.input("action", 1.0).entries, p.input("reward", 1.0)
     n, s = p.sum("plays", arm), p.sum("wins", arm, by=reward)
     one, half = (stored.power_of_counts(power, T, d) for power in (1.0, 0.5))
@@ -96,5 +95,5 @@ def build(spec: Spec) -> Construction:
     mean = p.product("mean", "mean s/n", s, inverse, size=1 + d, proved=near)
     logits = p.total("logits", (mean + c * width) / tau)
     checks.carried(spec.error, certificate := 2 * logits.error.error)
-    tokens, norms = BanditTokens(stream, spec, bernoulli=True), [2 * T, 4 * T**2, 1, math.sqrt(A), 1]
+    tokens, norms = BanditTokens(p.stream, spec, bernoulli=True), [2 * T, 4 * T**2, 1, math.sqrt(A), 1]
     return p.construction(spec, tokens, norms, certificate)

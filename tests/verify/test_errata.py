@@ -14,7 +14,6 @@ from scipy.stats import chi2
 from constructions import thompson
 from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import BanditTokens
-from constructions.language import Value
 from constructions.primitives import counting, lookup, maximum
 from constructions.thompson import posterior
 from constructions.ucbvi import Spec, theorem
@@ -265,14 +264,7 @@ def _maximum(patch):
 
 
 def _model(patch):
-    right, staged = Value.split, ("model", "reward_estimate", "bonus")
-
-    def second(value, count):
-        """Every stage's part is that of the second."""
-        parts = right(value, count)
-        return (parts[1],) * count if value.register.name in staged else parts
-
-    patch.setattr(Value, "split", second)
+    patch.setattr(theorem, "_model", lambda models, stage, literal: models[1])
 
 
 def _steps(patch):
