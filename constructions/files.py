@@ -1,11 +1,7 @@
 """Files: written whole or not at all, and read only where they are what was written.
 
-write(path, data)               beside the final name, down to the disk, then moved there
-sealed, unsealed                an object with its own checksum, and without it where it fits
-write_json, read_json           a sealed object, held to a type when it is read
-packed, unpacked                arrays by name as .npz, which may hold nothing but numbers and words
-writable(path), placed(path)    whether a folder or a file can be written, asked before any long work
-refusal(path, wanted, got)      one line that names the file, what was wanted and what was got
+JSON carries its own checksum, and arrays lie in .npz files of numbers and words alone. Whether a folder or a file can be
+written is asked before any long work. A refusal is one line that names the file, what was wanted and what was got.
 """
 
 import fcntl
@@ -17,26 +13,24 @@ import os
 import stat
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
 
-LINE = 300
-"""Characters of an error at most."""
-MOST = 2**32
-"""Bytes of a file, and of what is unpacked from one, at most."""
+LINE, MOST = 300, 2**32
+"""Characters of an error, and bytes of a file or of what is unpacked from one, at most."""
 NAME, WHOLE = 255, 3800
 """Bytes of a name and of a path at most; Linux takes 4096, and files have names inside their folder."""
 SUM = "sha256"
 """The field, entry or array that holds a checksum."""
-
 CHANGED = "another checksum than its content has: it is damaged or was changed"
 
 
 def refusal(path: object, wanted: str, got: object) -> ValueError:
-    """One line: the place, its end if it is long, what was wanted there and what was got, as far as there is room.
+    """The place, its end if it is long, what was wanted there and what was got, as far as there is room in one line.
 
     >>> print(refusal("a.json", "a report", KeyError("title")))
     a.json: wanted a report, got KeyError: 'title'
@@ -45,12 +39,10 @@ def refusal(path: object, wanted: str, got: object) -> ValueError:
 
 
 def _line(path: object, wanted: str, got: object) -> str:
-    place = str(path)
-    place = place if len(place) <= 100 else f"…{place[-99:]}"
-    if isinstance(got, OSError) and got.strerror:
-        got = f"{type(got).__name__}: {got.strerror}"
-    elif isinstance(got, Exception):
-        got = f"{type(got).__name__}: {str(got)[:LINE]}"
+    place = whole if len(whole := str(path)) <= 100 else f"…{whole[-99:]}"
+    if isinstance(got, Exception):
+        reason = isinstance(got, OSError) and got.strerror
+        got = f"{type(got).__name__}: {reason or str(got)[:LINE]}"
     text = " ".join(f"{place}: wanted {wanted}, got {str(got)[:LINE]}".split())
     text = "".join(letter if letter.isprintable() else "�" for letter in text)
     return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
@@ -78,40 +70,33 @@ def placed(path: str | Path) -> Path:
     """
     path, wanted = Path(path), "a file that can be written"
     _free(path.parent, path, wanted)
-    kind = _found(path)
-    if kind == stat.S_IFDIR:
-        raise refusal(path, wanted, "a folder")
-    if kind not in (None, stat.S_IFREG):
-        raise refusal(path, wanted, "a link to nothing" if kind == stat.S_IFLNK else "no regular file")
+    if (kind := _found(path)) not in (None, stat.S_IFREG):
+        others = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link to nothing"}
+        raise refusal(path, wanted, others.get(kind, "no regular file"))
     return Path(os.path.realpath(path))
 
 
 def _found(path: Path) -> int | None:
     """The kind of what is at a path, links followed: that of a link if it leads nowhere, None if there is nothing."""
     for look in (os.stat, os.lstat):
-        try:
+        with suppress(OSError, ValueError):
             return stat.S_IFMT(look(path).st_mode)
-        except (OSError, ValueError):
-            pass
     return None
 
 
 def _free(folder: Path, path: Path, wanted: str) -> None:
     """Hold a folder to be there and open, or to come into being in one that is; `path` is what was asked for."""
-    whole = path.absolute()
     if "\0" in str(path):
         raise refusal(path, wanted, "a name with a zero byte")
-    if (longest := max(len(os.fsencode(part)) for part in whole.parts)) > NAME:
-        raise refusal(path, wanted, f"a name of {longest:,} bytes, more than {NAME}")
-    if (length := len(os.fsencode(whole))) > WHOLE:
-        raise refusal(path, wanted, f"a path of {length:,} bytes, more than {WHOLE:,}")
-    there = folder.absolute()
+    whole, there = path.absolute(), folder.absolute()
+    longest = max(len(os.fsencode(part)) for part in whole.parts)
+    for what, size, most in (("name", longest, NAME), ("path", len(os.fsencode(whole)), WHOLE)):
+        if size > most:
+            raise refusal(path, wanted, f"a {what} of {size:,} bytes, more than {most:,}")
     while (kind := _found(there)) is None and there != there.parent:
         there = there.parent
-    if kind == stat.S_IFLNK:
-        raise refusal(path, wanted, f"a link to nothing, {there}")
     if kind != stat.S_IFDIR:
-        raise refusal(path, wanted, f"a file, {there}")
+        raise refusal(path, wanted, f"{'a link to nothing' if kind == stat.S_IFLNK else 'a file'}, {there}")
     if not os.access(there, os.W_OK | os.X_OK):
         raise refusal(path, wanted, f"one that is not to be written to, {there}")
 
@@ -142,10 +127,9 @@ def _written(path: Path, data: bytes) -> bool:
     scratch = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
     with open(os.open(scratch, os.O_CREAT | os.O_WRONLY, 0o666), "wb") as file:  # less the user's mask
         fcntl.flock(file, fcntl.LOCK_EX)
-        try:
+        own = False
+        with suppress(FileNotFoundError):
             own = os.path.samestat(os.stat(scratch), os.fstat(file.fileno()))
-        except FileNotFoundError:
-            own = False
         if not own:
             return False
         try:
@@ -184,9 +168,8 @@ def read(path: str | Path, wanted: str) -> bytes:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise (
-                IsADirectoryError("a folder") if stat.S_ISDIR(status.st_mode) else OSError("no regular file")
-            )
+            folder = stat.S_ISDIR(status.st_mode)
+            raise IsADirectoryError("a folder") if folder else OSError("no regular file")
         if status.st_size > MOST:
             raise OSError(f"{status.st_size:,} bytes, more than {MOST:,}")
         return Path(path).read_bytes()
@@ -232,8 +215,8 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
     >>> unsealed(sealed({"a": 1.5}))
     {'a': 1.5}
     """
-    record = {name: value for name, value in record.items() if name != SUM}
-    return record | {SUM: _digest(record)}
+    rest = {name: value for name, value in record.items() if name != SUM}
+    return rest | {SUM: _digest(rest)}
 
 
 def unsealed(record: Any) -> dict[str, Any]:
@@ -277,8 +260,7 @@ def read_json(path: Path, kind: Any, wanted: str) -> Any:
 
 def packed(arrays: Mapping[str, Any], compressed: bool = False) -> bytes:
     """Arrays by name as the bytes of an .npz file, which are the same for the same arrays."""
-    buffer = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    (np.savez_compressed if compressed else np.savez)(buffer := io.BytesIO(), **arrays)
     return buffer.getvalue()
 
 

@@ -10,42 +10,15 @@ out as the paper's literal D×D matrices. Layers that repeat are stored once and
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
-from scipy.sparse.linalg import svds
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Size:
-    """Sizes of a transformer in the paper's terms; heads and hidden are the maxima over layers.
-
-    Attributes:
-        layers: L, tied layers counted as often as they run.
-        heads: M.
-        width: D, the token dimension.
-        hidden: D', the number of MLP neurons.
-        norm: |||θ||| = max_ℓ {max_m max(‖Q_m‖, ‖K_m‖) + Σ_m ‖V_m‖ + ‖W1‖ + ‖W2‖}, operator norms (eq. tf-norm).
-        stored: number of weights kept in memory.
-        dense: number of weights of the literal dense form, every layer written out.
-    """
-
-    layers: int
-    heads: int
-    width: int
-    hidden: int
-    norm: float
-    stored: int
-    dense: int
-
-    def record(self) -> dict[str, int | float]:
-        """As plain numbers."""
-        return asdict(self)
+from constructions.sizes import Size, head_norms, operator_norm
 
 
 class SparseMap(nn.Module):
@@ -232,11 +205,9 @@ class Transformer(nn.Module):
 
     def dense_weights(self) -> int:
         """Number of weights of the literal dense form, every layer written out."""
-        per_layer = (
-            layer.repeat * (3 * layer.attention.heads * self.width + 2 * layer.mlp.first.outputs)
-            for layer in self.stored_layers
-        )
-        return self.width * sum(per_layer)
+        square, rows = 3 * self.width, 2  # Q, K and V of a head, W1 and W2
+        layers = ((one.repeat, one.attention.heads, one.mlp.first.outputs) for one in self.stored_layers)
+        return self.width * sum(repeat * (square * heads + rows * hidden) for repeat, heads, hidden in layers)
 
     def counts(self) -> dict[str, int]:
         """L, M, D and D' by the names that they have in Size: those sizes that cost nothing to know."""
@@ -293,82 +264,22 @@ class DenseTransformer(nn.Module):
         return attended + torch.relu(attended @ first.T) @ second.T
 
 
-HeadMatrices = tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array, Int[np.ndarray, " span"]]
-
-
-def head_matrices(group: Heads) -> Iterator[HeadMatrices]:
-    """Each head's Q and K (rank, D) and V (span, D) as sparse matrices, and the stream entry of each row of V."""
-    parts = (group.query, group.key, group.value)
-    maps = [part.matrix() for part in parts]
-    heights = [part.outputs // group.count for part in parts]
-    targets = group.targets.numpy(force=True)
-    for head in range(group.count):
-        rows = [slice(head * height, (head + 1) * height) for height in heights]
-        query, key, value = (part[row] for part, row in zip(maps, rows, strict=True))
-        yield query, key, value, targets[rows[2]]
-
-
-def _dense_matrices(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _dense_matrices(layer: Layer) -> tuple[Tensor, ...]:
     """Write a layer's weights out as the literal Q, K, V, W1, W2."""
-    width = layer.mlp.first.inputs
+    width, head = layer.mlp.first.inputs, 0
     query, key, value = np.zeros((3, layer.attention.heads, width, width))
-    heads = (head for group in layer.attention.stored_groups for head in head_matrices(group))
-    for head, (q, k, v, targets) in enumerate(heads):
-        rows = q.toarray(), k.toarray()
-        if len(rows[0]) > width:
-            raise ValueError(f"dense form: wanted heads of rank at most D = {width}, got {len(rows[0])}")
-        query[head, : len(rows[0])], key[head, : len(rows[1])] = rows
-        np.add.at(value[head], targets, v.toarray())
+    for group in layer.attention.stored_groups:
+        heads = np.arange(head, head := head + group.count)[:, None]
+        parts = (part.matrix().toarray() for part in (group.query, group.key, group.value))
+        q, k, v = (part.reshape(group.count, -1, width) for part in parts)
+        rank = np.arange(q.shape[1])
+        if len(rank) > width:
+            raise ValueError(f"dense form: wanted heads of rank at most D = {width}, got {len(rank)}")
+        query[heads, rank], key[heads, rank] = q, k
+        np.add.at(value, (heads, group.targets.numpy(force=True).reshape(group.count, -1)), v)
     first, second = (part.matrix().toarray() for part in (layer.mlp.first, layer.mlp.second))
     dtype = layer.mlp.first.weight.dtype
-    query, key, value, first, second = (
-        torch.as_tensor(x, dtype=dtype) for x in (query, key, value, first, second)
-    )
-    return query, key, value, first, second
-
-
-LARGE = 1000
-"""From so many rows and columns on, operator norms are found by Lanczos iteration, to about ten digits."""
-
-
-def operator_norm(matrix: sparse.csr_array) -> float:
-    """Largest singular value; empty rows and columns are dropped first."""
-    if not matrix.nnz:
-        return 0.0
-    coo = matrix.tocoo()
-    rows, columns = np.unique(coo.row, return_inverse=True)[1], np.unique(coo.col, return_inverse=True)[1]
-    shape = (int(rows.max()) + 1, int(columns.max()) + 1)
-    compact = sparse.csr_array((coo.data, (rows, columns)), shape=shape)
-    if min(shape) > LARGE:
-        start = np.cos(np.arange(min(shape)))  # of no symmetry that could annul it
-        largest = svds(compact, k=1, v0=start, return_singular_vectors=False, solver="arpack")
-        return float(np.asarray(largest)[0])
-    gram = compact @ compact.T if shape[0] <= shape[1] else compact.T @ compact
-    return float(np.sqrt(max(np.linalg.eigvalsh(gram.toarray())[-1], 0.0)))
-
-
-def _head_norms(part: SparseMap, heads: int) -> Float[np.ndarray, " heads"]:
-    """Operator norm of each head's matrix. Heads that differ in the names of their columns only are computed once."""
-    matrix = part.matrix().tocoo()
-    height = part.outputs // heads
-    head, row = matrix.row // height, matrix.row % height
-    order = np.lexsort((matrix.col, head))
-    new = np.diff(matrix.col[order], prepend=-1) != 0
-    new |= np.diff(head[order], prepend=-1) != 0
-    column = np.empty(len(order), np.int64)
-    column[order] = np.cumsum(new)
-    edges = np.searchsorted(head, np.arange(heads + 1))
-    known, norms = {}, np.zeros(heads)
-    for number, (start, stop) in enumerate(pairwise(edges)):
-        if start == stop:
-            continue
-        names = column[start:stop] - column[start:stop].min()
-        entries = matrix.data[start:stop], (row[start:stop], names)
-        print_ = b"|".join(array.tobytes() for array in (entries[0], *entries[1]))
-        if print_ not in known:
-            known[print_] = operator_norm(sparse.csr_array(entries, shape=(height, names.max() + 1)))
-        norms[number] = known[print_]
-    return norms
+    return tuple(torch.as_tensor(x, dtype=dtype) for x in (query, key, value, first, second))
 
 
 def layer_norms(layer: Layer) -> tuple[float, float, float, float]:
@@ -378,7 +289,7 @@ def layer_norms(layer: Layer) -> tuple[float, float, float, float]:
     """
     scores, values = [0.0], 0.0
     for group in layer.attention.stored_groups:
-        scores += [_head_norms(part, group.count).max() for part in (group.query, group.key)]
-        values += _head_norms(group.value, group.count).sum()
+        scores += [head_norms(part.matrix(), group.count).max() for part in (group.query, group.key)]
+        values += head_norms(group.value.matrix(), group.count).sum()
     first, second = (operator_norm(part.matrix()) for part in (layer.mlp.first, layer.mlp.second))
     return float(max(scores)), float(values), first, second

@@ -1,4 +1,4 @@
-"""The tokens at hand and what earlier ones left behind: what the identities of identities.py compute on."""
+"""The tokens at hand and what earlier ones left behind: what the identities of heads.py compute on."""
 
 import math
 from collections.abc import Callable, Hashable

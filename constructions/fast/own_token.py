@@ -1,4 +1,4 @@
-"""Heads that see their own token only; identities.py says what each identity is."""
+"""Heads that see their own token only; heads.py says what each identity is."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,7 @@
 """Fast evaluation by exact rewriting of the weights.
 
-rewrite.py files every head under the first identity of identities.py that it provably satisfies, every neuron under one of
-neurons.py. A `Program` runs the result.
+rewrite.py files every head under the first identity of heads.py or own_token.py that it provably satisfies, every neuron
+under one of neurons.py. A `Program` runs the result.
 
 From some layer on, no key and no value may read a register that a layer from there on writes: tokens no longer see each
 other's results, what one token computes is invisible to all others, and only the tokens that are asked for are computed.

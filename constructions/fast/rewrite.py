@@ -1,4 +1,7 @@
-"""The rewriting itself: which identity each head and neuron provably satisfies. identities.py says what they are."""
+"""The rewriting itself: which identity each head and neuron provably satisfies.
+
+heads.py, own_token.py and neurons.py say what the identities are.
+"""
 
 import hashlib
 from collections import defaultdict
@@ -103,10 +106,7 @@ class _Filing:
 
     def __init__(self, heads: HeadWeights, place: _Place):
         self.heads, self.place = heads, place
-        self.rank, self.span = (
-            shape(heads.query)[0] // heads.count,
-            shape(heads.value)[0] // heads.count,
-        )
+        self.rank, self.span = (shape(heads.query)[0] // heads.count, shape(heads.value)[0] // heads.count)
         at = slice(place.position.start, place.position.stop)
         inside = np.zeros(shape(heads.query)[1])
         inside[at] = 1.0

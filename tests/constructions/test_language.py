@@ -102,6 +102,8 @@ def test_the_inverse_of_what_is_not_exact_is_refused():
     squares = dict.fromkeys(("gram", "gram_times", "inverse"), 4)
     p = bandits.program("here", spec, **squares, moment=2, moment_times=2, arms_times=4)
     gram, _, _ = bandits.normal_equations(p, spec)
-    with pytest.raises(ValueError, match=r"inverse: wanted an exact matrix, got gram within 0.5"):
+    with pytest.raises(
+        ValueError, match=r"inverse: wanted an exact matrix with i times it beside, got gram within 0.5"
+    ):
         bandits.inverse(p, spec, "inverse", off(gram, 0.5), 4)
     assert bandits.inverse(p, spec, "inverse", gram, 4).error.error > 0

@@ -17,7 +17,6 @@ from constructions.rounding import schedules
 from constructions.rounding.outward import balls
 from constructions.thompson.nodes import chance
 from verify.errata import printed
-from verify.errata import thompson as errata_thompson
 
 numbers = st.floats(-10, 10, allow_subnormal=False)
 
@@ -73,7 +72,7 @@ def test_step_2a_is_held_to_its_definition():
     """(Σ − μI) a_k, token by token."""
     spec = thompson.Spec(dim=2, actions=3, horizon=6, form="sampling", error=0.05)
     generator = np.random.default_rng(0)
-    stream, _ = errata_thompson.arguments(spec, together=False)
+    stream, _ = printed.arguments(spec, together=False)
     block = printed.shifted(spec, stream)
     actions = generator.normal(size=(6, spec.dim))
     arms = generator.normal(size=(6, spec.actions, spec.dim))

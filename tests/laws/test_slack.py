@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sharpness
 from construction_cases import CASES
 from effort import PROFILE
 from slack_table import EXPLAINED, HIGH, LARGE, SMALL, median, unexplained
 
 from constructions import linucb
-from verify.audit import slack
 
 PAGE = Path(__file__).parents[2] / "docs" / "slack.md"
 FEWER = 120 if PROFILE == "nightly" else 50
@@ -24,7 +24,7 @@ FEW = (
 
 
 @pytest.fixture(scope="module")
-def few() -> dict[str, list[slack.Row]]:
+def few() -> dict[str, list[sharpness.Row]]:
     return {entry.name: replace(entry, histories=FEWER).rows() for entry in SMALL if entry.name in FEW}
 
 
@@ -45,19 +45,19 @@ def test_every_kind_of_promise_is_told_apart(few):
     kinds = {row.block: row.kind for row in few["thompson bernoulli"]}
     assert kinds["counts n, s, b"] == "exact"
     assert kinds["log (n+1)!/(s! b!)"] == "rounding"
-    assert kinds["probabilities p_k"] == kinds[slack.POLICY] == "measured"
-    exact = slack.Row("x", "exact", 0.0, 1e-16, 1e-16)
+    assert kinds["probabilities p_k"] == kinds[sharpness.POLICY] == "measured"
+    exact = sharpness.Row("x", "exact", 0.0, 1e-16, 1e-16)
     assert exact.slack is None
-    assert slack.Row("x", "measured", 1.0, 0.1, 0.5).slack == 2
-    assert slack.Row("x", "measured", 1.0, 0.1, 0.5).slack_by_history == 10
-    assert slack.Row("x", "measured", 1.0, 0.0, 0.0).slack == np.inf
+    assert sharpness.Row("x", "measured", 1.0, 0.1, 0.5).slack == 2
+    assert sharpness.Row("x", "measured", 1.0, 0.1, 0.5).slack_by_history == 10
+    assert sharpness.Row("x", "measured", 1.0, 0.0, 0.0).slack == np.inf
 
 
 def test_a_decision_one_token_later_is_at_an_even_token():
     [case] = [case for case in CASES if case.name == "linucb gd"]
     history = case.source.battery(case.spec)[0].history(case.spec)
     tokens = case.built.tokens.encode(history)
-    late, place = slack.later(case.built, tokens), case.built.tokens.stream["position"].slice
+    late, place = sharpness.later(case.built, tokens), case.built.tokens.stream["position"].slice
     assert len(late) == len(tokens) + 1 == 2 * case.spec.horizon
     assert late[-1, place].tolist() == [4, 16, 1]
     inputs = np.delete(np.arange(tokens.shape[1]), np.arange(tokens.shape[1])[place])
@@ -72,7 +72,7 @@ def test_a_promise_too_large_is_seen():
         replace(block, promise=replace(block.promise, total=20 * block.promise.total))
         for block in built.sealed_blocks
     )
-    few = {"wide": slack.table(replace(built, sealed_blocks=wide), None, 30)}
+    few = {"wide": sharpness.table(replace(built, sealed_blocks=wide), None, 30)}
     assert {block for _, block, _ in unexplained(few)} == {
         row.block for row in few["wide"] if row.slack is not None
     }

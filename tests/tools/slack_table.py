@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+import sharpness
 from construction_cases import CASES
 
 from constructions import files, linucb, thompson, ucbvi
 from constructions.construction import Construction
 from verify import algorithms
-from verify.audit import slack
 from verify.claims import bernoulli
 from verify.claims import linucb as linucb_claims
 from verify.claims import thompson as thompson_claims
@@ -33,9 +33,9 @@ class Entry:
     histories: int = 400
     held: Mapping[str, Any] = field(default_factory=dict)
 
-    def rows(self) -> list[slack.Row]:
+    def rows(self) -> list[sharpness.Row]:
         """Measured."""
-        return slack.table(self.build(), self.truth, self.histories, **self.held)
+        return sharpness.table(self.build(), self.truth, self.histories, **self.held)
 
 
 SMALL = [
@@ -90,24 +90,24 @@ LARGE = [
 
 UNPLAYED = "nothing has been played where T = 1, and s ≤ n is all that the bound knows; the block at T = 20 uses all of it"
 EXPLAINED = {
-    ("soft UCB1 2 arms 1 steps", slack.POLICY): UNPLAYED,
+    ("soft UCB1 2 arms 1 steps", sharpness.POLICY): UNPLAYED,
     ("soft UCB1 2 arms 1 steps", "mean s/n"): UNPLAYED,
     ("soft UCB1 2 arms 1 steps", "logits"): UNPLAYED,
     (
         "ucbvi theorem",
-        slack.POLICY,
+        sharpness.POLICY,
     ): "with K = 3 all quotients are halves, which float64 holds, and what is left is 1/τ; "
     "the bound holds for every n, see K = 12",
 }
 """Where neither histories nor other inputs come near, and why."""
 
 
-def measured(table: Mapping[str, list[slack.Row]]) -> list[tuple[str, slack.Row, float]]:
+def measured(table: Mapping[str, list[sharpness.Row]]) -> list[tuple[str, sharpness.Row, float]]:
     """Construction, row and slack, of all rows that have one."""
     return [(name, row, row.slack) for name, rows in table.items() for row in rows if row.slack is not None]
 
 
-def unexplained(table: Mapping[str, list[slack.Row]]) -> list[tuple[str, str, float]]:
+def unexplained(table: Mapping[str, list[sharpness.Row]]) -> list[tuple[str, str, float]]:
     """Rows of a slack above HIGH without an explanation."""
     return [
         (name, row.block, over)
@@ -116,12 +116,12 @@ def unexplained(table: Mapping[str, list[slack.Row]]) -> list[tuple[str, str, fl
     ]
 
 
-def median(table: Mapping[str, list[slack.Row]], by_history: bool = False) -> float:
+def median(table: Mapping[str, list[sharpness.Row]], by_history: bool = False) -> float:
     """Of all slacks."""
     return statistics.median(row.slack_by_history if by_history else over for _, row, over in measured(table))
 
 
-def page(table: Mapping[str, list[slack.Row]]) -> str:
+def page(table: Mapping[str, list[sharpness.Row]]) -> str:
     """The page, with its date."""
     high = [(name, row) for name, row, _ in measured(table) if not row.slack_by_history <= HIGH]
     counts = {kind: sum(row.kind == kind for rows in table.values() for row in rows) for kind in KINDS}

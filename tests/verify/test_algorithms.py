@@ -6,13 +6,14 @@ from functools import partial
 import numpy as np
 import pytest
 from coba.learners import LinUCBLearner
+from fixed_play import history_from
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from constructions.history import BanditHistory
 from verify import algorithms, environments
-from verify.play.rollout import history_from, rollout
+from verify.play.rollout import rollout
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fixed_play import history_from
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi, kstest, truncnorm
@@ -20,7 +21,7 @@ from verify.environments import (
     paper_linear_bandit,
 )
 from verify.environments.sampling import pick
-from verify.play.rollout import Environment, history_from, rollout
+from verify.play.rollout import Environment, rollout
 
 SPEC = SimpleNamespace(ridge=1.0, exploration=0.5, temperature=0.1)
 NORMS = (0.8, 1.3)

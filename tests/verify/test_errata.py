@@ -410,8 +410,8 @@ PLANE = thompson.Spec(dim=2, actions=3, horizon=6, form="sampling", error=0.05)
 
 def test_the_printed_route_with_own_steps_is_right():
     """Histories of the battery, with the layers and poles that the paper prints: what its step 3 promises."""
-    chosen = errata_thompson.plan(PLANE, 0.1)
-    built = errata_thompson.whitened(replace(PLANE, form="policy"), chosen, own_steps=True)
+    chosen = printed.stated(PLANE, 0.1)
+    built = printed.whitened(replace(PLANE, form="policy"), chosen, own_steps=True)
     together = ("duplicates", "collinear", "weak direction")  # families with arms that are the same
     histories = [recipe.history(PLANE) for recipe in battery(PLANE) if recipe.family not in together]
     true = np.stack([algorithms.thompson_values(PLANE, history).whitened for history in histories])
@@ -443,7 +443,7 @@ def test_scores_are_wrong_with_the_printed_steps():
     true = np.array([algorithms.thompson_scores(errata_thompson.LONG, one)[-1] for one in drawn])
     for steps in (False, True):
         chosen = printed.plan(errata_thompson.LONG, own.depth, len(own.rule.shifts))
-        built = errata_thompson.whitened(errata_thompson.LONG, chosen, own_steps=steps)
+        built = printed.whitened(errata_thompson.LONG, chosen, own_steps=steps)
         found = built.outputs(drawn)[:, -1, built.tokens.stream["logits"].slice]
         errors[steps] = np.abs(found - true).max()
     assert errors[True] <= errata_thompson.LONG.error < 1e6 < errors[False]
@@ -451,7 +451,7 @@ def test_scores_are_wrong_with_the_printed_steps():
 
 @pytest.mark.parametrize("together", [False, True])
 def test_step_2a_gives_the_same_with_one_head_for_all_arms(together):
-    stream, transformer = errata_thompson.arguments(PLANE, together=together)
+    stream, transformer = printed.arguments(PLANE, together=together)
     tokens = BanditTokens(stream, PLANE)
     for recipe in battery(PLANE)[::7]:
         history = recipe.history(PLANE)

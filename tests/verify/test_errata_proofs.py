@@ -12,7 +12,7 @@ from scipy.stats import chi2, norm
 from typer.testing import CliRunner
 
 from constructions.primitives import interpolation
-from constructions.transformer import operator_norm
+from constructions.sizes import operator_norm
 from constructions.ucbvi import Spec
 from verify import errata
 from verify.cli import commands as cli

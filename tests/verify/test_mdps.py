@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from verify import algorithms
 from verify.environments import TabularMDP, gymnasium_mdp, random_mdp
-from verify.play.episodes import EpisodeDecoder, EpisodicEnvironment, play
+from verify.play.episodes import EpisodicEnvironment, play
+from verify.play.rollout import Decoder
 
 LEFT, DOWN, RIGHT, UP = range(4)  # FrozenLake
 seeds = st.integers(0, 2**32 - 1)
@@ -193,7 +194,7 @@ def test_the_protocols_are_spoken():
     sizes = {"states": 3, "actions": 2, "horizon": 2}
     spec = SimpleNamespace(**sizes, episodes=3, temperature=0.1)
     assert isinstance(random_mdp(rng(), **sizes), EpisodicEnvironment)
-    assert isinstance(algorithms.ucbvi_decoder(spec), EpisodeDecoder)
+    assert isinstance(algorithms.ucbvi_decoder(spec), Decoder)
 
 
 def ucbvi_run(seed, episodes=300, mdp_seed=0):

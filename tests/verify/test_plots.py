@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from constructions import linucb
-from verify.show import plots
+from verify.show import panels, plots
 from verify.sweeps import linucb as sweeps
 
 SPEC = {"dim": 2, "actions": 3, "horizon": 8, "error": 0.01, "solver": "agd"}
@@ -264,7 +264,7 @@ def test_letters_are_large_enough_and_inside_the_figure(kind):
 
 
 def test_curves_differ_without_their_colour():
-    looks = [(look.linestyle, look.marker) for look in plots.LOOKS.values()]
+    looks = [(look.linestyle, look.marker) for look in panels.LOOKS.values()]
     assert len({line for line, _ in looks}) == len({marker for _, marker in looks}) == len(looks)
 
 

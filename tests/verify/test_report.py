@@ -17,7 +17,7 @@ from verify.audit import Report, Verdict
 from verify.catalog import CATALOG
 from verify.cli import commands as cli
 from verify.show import gallery, report
-from verify.show.bars import bar
+from verify.show.cards import bar
 
 ROOT = Path(__file__).parents[2]
 HOLDING = (

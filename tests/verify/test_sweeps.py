@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sympy
+from fixed_play import history_from
 
 from constructions import linucb
 from verify import algorithms, environments, theorems
-from verify.play.rollout import history_from, rollout
+from verify.play.rollout import rollout
 from verify.sweeps import linucb as sweeps
 from verify.sweeps import records
 from verify.theorems import linucb as stated

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from fixed_play import history_from
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
@@ -15,7 +16,7 @@ from constructions.history import BanditHistory
 from verify import algorithms, environments
 from verify.algorithms import choice_probabilities
 from verify.environments.sampling import checked, pick
-from verify.play.rollout import history_from, rollout
+from verify.play.rollout import rollout
 
 
 @dataclass(frozen=True)

@@ -3,72 +3,29 @@
 Nothing here knows how a transformer computes; the formulas are those of the definitions, solved directly.
 """
 
-from verify.algorithms.beta_bernoulli import (
-    BernoulliThompsonDecoder,
-    BernoulliThompsonParameters,
-    bernoulli_thompson,
-    bernoulli_thompson_accuracy,
-    bernoulli_thompson_at,
-    bernoulli_thompson_decoder,
-)
-from verify.algorithms.choice import ChoiceProbabilities, along_lines, choice_probabilities
-from verify.algorithms.linear_bandits import (
-    LinUCBDecoder,
-    LinUCBParameters,
-    LinUCBValues,
-    decoder,
-    linucb,
-    linucb_values,
-)
-from verify.algorithms.tabular import (
-    UCBVIDecoder,
-    UCBVIParameters,
-    UCBVIValues,
-    ucbvi,
-    ucbvi_bonus,
-    ucbvi_decoder,
-    ucbvi_values,
-)
-from verify.algorithms.tabular_exact import ucbvi_exact
-from verify.algorithms.thompson import (
-    ThompsonDecoder,
-    ThompsonParameters,
-    ThompsonValues,
-    thompson,
-    thompson_decoder,
-    thompson_scores,
-    thompson_values,
-)
-
-__all__ = [
-    "BernoulliThompsonDecoder",
-    "BernoulliThompsonParameters",
-    "ChoiceProbabilities",
-    "LinUCBDecoder",
-    "LinUCBParameters",
-    "LinUCBValues",
-    "ThompsonDecoder",
-    "ThompsonParameters",
-    "ThompsonValues",
-    "UCBVIDecoder",
-    "UCBVIParameters",
-    "UCBVIValues",
-    "along_lines",
-    "bernoulli_thompson",
-    "bernoulli_thompson_accuracy",
-    "bernoulli_thompson_at",
-    "bernoulli_thompson_decoder",
-    "choice_probabilities",
-    "decoder",
-    "linucb",
-    "linucb_values",
-    "thompson",
-    "thompson_decoder",
-    "thompson_scores",
-    "thompson_values",
-    "ucbvi",
-    "ucbvi_bonus",
-    "ucbvi_decoder",
-    "ucbvi_exact",
-    "ucbvi_values",
-]
+from verify.algorithms.beta_bernoulli import BernoulliThompsonDecoder as BernoulliThompsonDecoder
+from verify.algorithms.beta_bernoulli import bernoulli_thompson as bernoulli_thompson
+from verify.algorithms.beta_bernoulli import bernoulli_thompson_accuracy as bernoulli_thompson_accuracy
+from verify.algorithms.beta_bernoulli import bernoulli_thompson_at as bernoulli_thompson_at
+from verify.algorithms.beta_bernoulli import bernoulli_thompson_decoder as bernoulli_thompson_decoder
+from verify.algorithms.choice import ChoiceProbabilities as ChoiceProbabilities
+from verify.algorithms.choice import along_lines as along_lines
+from verify.algorithms.choice import choice_probabilities as choice_probabilities
+from verify.algorithms.linear_bandits import LinUCBDecoder as LinUCBDecoder
+from verify.algorithms.linear_bandits import LinUCBValues as LinUCBValues
+from verify.algorithms.linear_bandits import decoder as decoder
+from verify.algorithms.linear_bandits import linucb as linucb
+from verify.algorithms.linear_bandits import linucb_values as linucb_values
+from verify.algorithms.tabular import UCBVIDecoder as UCBVIDecoder
+from verify.algorithms.tabular import UCBVIValues as UCBVIValues
+from verify.algorithms.tabular import ucbvi as ucbvi
+from verify.algorithms.tabular import ucbvi_bonus as ucbvi_bonus
+from verify.algorithms.tabular import ucbvi_decoder as ucbvi_decoder
+from verify.algorithms.tabular import ucbvi_values as ucbvi_values
+from verify.algorithms.tabular_exact import ucbvi_exact as ucbvi_exact
+from verify.algorithms.thompson import ThompsonDecoder as ThompsonDecoder
+from verify.algorithms.thompson import ThompsonValues as ThompsonValues
+from verify.algorithms.thompson import thompson as thompson
+from verify.algorithms.thompson import thompson_decoder as thompson_decoder
+from verify.algorithms.thompson import thompson_scores as thompson_scores
+from verify.algorithms.thompson import thompson_values as thompson_values

@@ -1,5 +1,7 @@
 """True Thompson sampling for Bernoulli bandits with uniform priors: its probabilities, and its draws.
 
+A spec is anything with `actions`, the number of arms.
+
 After s successes and b failures the mean of an arm has distribution Beta(s + 1, b + 1). The probability that arm k has the
 largest draw, ∫₀¹ f_k Π_{j≠k} F_j, is summed up by the double-exponential rule u = 1/(1 + exp(−π sinh t)) with equal steps
 in t. All terms are positive, so that small probabilities are as accurate as large ones.
@@ -10,7 +12,7 @@ the step. By Poisson summation the relative error is about exp(−2(π · width/
 finer rule errs by, which is the fourth power of it. Probabilities below 10⁻²⁹⁰ may come out as 0.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -24,19 +26,7 @@ REACH = 4.0
 """The rule covers |t| ≤ REACH, all but 10⁻³⁷ of [0, 1] at either end."""
 
 
-@runtime_checkable
-class BernoulliThompsonParameters(Protocol):
-    """What Thompson sampling for Bernoulli bandits depends on: the number of arms."""
-
-    @property
-    def actions(self) -> int:
-        """Number of arms."""
-        ...
-
-
-def bernoulli_thompson(
-    spec: BernoulliThompsonParameters, history: BanditHistory
-) -> Float[np.ndarray, "steps arms"]:
+def bernoulli_thompson(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     """Log-probabilities of Thompson sampling at every step of a history, natural logarithm.
 
     Raises:
@@ -63,9 +53,7 @@ def bernoulli_thompson_at(
     return np.logaddexp.reduce(_integrands(counts, int(counts.sum(axis=(1, 2)).max()) + 1), axis=-1)
 
 
-def bernoulli_thompson_accuracy(
-    spec: BernoulliThompsonParameters, history: BanditHistory
-) -> Float[np.ndarray, "steps arms"]:
+def bernoulli_thompson_accuracy(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     """An error bar for each log-probability: how far the rule of twice the step is from it."""
     terms = _terms(spec, history)
     coarse = np.logaddexp.reduce(terms[..., 1::2], axis=-1) + np.log(2)
@@ -78,7 +66,7 @@ class BernoulliThompsonDecoder:
     By drawing, what it returns being certain of the arm whose draw is largest; without a generator, the log-probabilities.
     """
 
-    def __init__(self, spec: BernoulliThompsonParameters, generator: np.random.Generator | None = None):
+    def __init__(self, spec: Any, generator: np.random.Generator | None = None):
         whole("actions", parameter(spec, "actions"))
         if generator is not None:
             checks.instance("generator", generator, np.random.Generator)
@@ -119,7 +107,7 @@ class BernoulliThompsonDecoder:
 
 
 def bernoulli_thompson_decoder(
-    spec: BernoulliThompsonParameters, generator: np.random.Generator | None = None
+    spec: Any, generator: np.random.Generator | None = None
 ) -> BernoulliThompsonDecoder:
     """Thompson sampling that draws: `.observe(context)` → log-probabilities 0 and −∞, `.record(action, reward)`.
 
@@ -150,9 +138,7 @@ def _counts(
     return wins, losses
 
 
-def _terms(
-    spec: BernoulliThompsonParameters, history: BanditHistory
-) -> Float[np.ndarray, "steps arms nodes"]:
+def _terms(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms nodes"]:
     """Logarithms of the terms of the sum that is ∫ f_k Π_{j≠k} F_j, at every step of a history."""
     whole("actions", parameter(spec, "actions"))
     checks.instance("history", history, BanditHistory)

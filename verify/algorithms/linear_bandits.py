@@ -1,33 +1,17 @@
-"""True soft LinUCB: ridge regression and confidence widths, solved directly."""
+"""True soft LinUCB: ridge regression and confidence widths, solved directly.
+
+A spec is anything with `ridge` λ > 0, in squared units of an action vector, the weight `exploration` α ≥ 0 of the confidence
+width, and the `temperature` τ > 0 of the softmax over scores, both in units of reward.
+"""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from constructions.history import BanditHistory
 from verify.algorithms.common import RunningSums, finite, log_softmax, parameter, sums
-
-
-@runtime_checkable
-class LinUCBParameters(Protocol):
-    """What soft LinUCB depends on: ridge λ > 0, exploration α ≥ 0, temperature τ > 0."""
-
-    @property
-    def ridge(self) -> float:
-        """Regularisation λ of the least squares, in squared units of an action vector."""
-        ...
-
-    @property
-    def exploration(self) -> float:
-        """Weight α of the confidence width, in units of reward."""
-        ...
-
-    @property
-    def temperature(self) -> float:
-        """Temperature τ of the softmax over scores, in units of reward."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +35,7 @@ class LinUCBValues:
     log_probabilities: Float[np.ndarray, "steps arms"]
 
 
-def linucb(spec: LinUCBParameters, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
+def linucb(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     """Log-probabilities of soft LinUCB at every step of a history.
 
     The policy at decision t (row t−1) has seen the contexts 1..t and the first t−1 actions and rewards.
@@ -71,7 +55,7 @@ def linucb(spec: LinUCBParameters, history: BanditHistory) -> Float[np.ndarray, 
     return linucb_values(spec, history).log_probabilities
 
 
-def linucb_values(spec: LinUCBParameters, history: BanditHistory) -> LinUCBValues:
+def linucb_values(spec: Any, history: BanditHistory) -> LinUCBValues:
     """The values of soft LinUCB on the way to its log-probabilities, at every step of a history.
 
     Cost: one Cholesky factorisation a step, all steps at once; memory O(steps·dim·(dim + arms)).
@@ -91,7 +75,7 @@ class LinUCBDecoder:
     It keeps running sums; calls must alternate, and it agrees with `linucb` on the same history.
     """
 
-    def __init__(self, spec: LinUCBParameters):
+    def __init__(self, spec: Any):
         _check(spec)
         self._past = RunningSums()
         self._spec = spec
@@ -112,7 +96,7 @@ class LinUCBDecoder:
         self._past.record(action, reward)
 
 
-def decoder(spec: LinUCBParameters) -> LinUCBDecoder:
+def decoder(spec: Any) -> LinUCBDecoder:
     """A fresh incremental soft LinUCB: `.observe(context)` → log-probabilities, `.record(action, reward)`.
 
     Raises:
@@ -128,7 +112,7 @@ def decoder(spec: LinUCBParameters) -> LinUCBDecoder:
 
 
 def _values(
-    spec: LinUCBParameters,
+    spec: Any,
     gram: Float[np.ndarray, "steps dim dim"],
     moment: Float[np.ndarray, "steps dim"],
     contexts: Float[np.ndarray, "steps arms dim"],
@@ -163,6 +147,6 @@ def _cholesky(
     return factor
 
 
-def _check(spec: LinUCBParameters) -> None:
+def _check(spec: Any) -> None:
     for name in ("ridge", "exploration", "temperature"):
         finite(name, parameter(spec, name), positive=name != "exploration")

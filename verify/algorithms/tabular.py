@@ -1,13 +1,16 @@
 """True soft UCB-VI for tabular episodes: counts, optimism, backward induction.
 
-Letters: H stages, S states, A actions, K episodes; (h, s, a, s') a stage, a state, an action, the next state.
+Letters: H stages, S states, A actions, K episodes; (h, s, a, s') a stage, a state, an action, the next state. A spec is
+anything with the numbers of `states`, `actions`, `horizon` (H) and `episodes`, on which the bonus depends, all ≥ 1, and the
+`temperature` τ > 0 of the softmax, in units of reward. It may also have `exploration` ≥ 0, a factor on the bonus; it is 1 in
+the paper and where it is left out.
 
 Source: arXiv 2310.08566, section 4.3 (soft UCB-VI), after Azar, Osband and Munos (2017).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,39 +18,6 @@ from jaxtyping import Float, Int
 from constructions import checks, limits
 from constructions.history import EpisodeHistory, within
 from verify.algorithms.common import finite, log_softmax, parameter, whole
-
-
-@runtime_checkable
-class UCBVIParameters(Protocol):
-    """What soft UCB-VI depends on: the sizes S, A, H, K, all ≥ 1, and the temperature τ > 0.
-
-    A specification may also have `exploration` ≥ 0, a factor on the bonus; it is 1 in the paper and where it is left out.
-    """
-
-    @property
-    def states(self) -> int:
-        """Number S of states."""
-        ...
-
-    @property
-    def actions(self) -> int:
-        """Number A of actions."""
-        ...
-
-    @property
-    def horizon(self) -> int:
-        """Number H of steps in an episode."""
-        ...
-
-    @property
-    def episodes(self) -> int:
-        """Number K of episodes that will be played; the bonus depends on it."""
-        ...
-
-    @property
-    def temperature(self) -> float:
-        """Temperature τ of the softmax over action values, in units of reward."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +51,7 @@ class _Plan:
     state_values: Float[np.ndarray, "stages states"]
 
 
-def ucbvi(spec: UCBVIParameters, history: EpisodeHistory) -> Float[np.ndarray, "steps actions"]:
+def ucbvi(spec: Any, history: EpisodeHistory) -> Float[np.ndarray, "steps actions"]:
     """Log-probabilities of soft UCB-VI at every step of a history.
 
     The policy of episode k depends on episodes 1..k−1 only, and on the present stage and state.
@@ -101,7 +71,7 @@ def ucbvi(spec: UCBVIParameters, history: EpisodeHistory) -> Float[np.ndarray, "
     return log_softmax(np.concatenate(score), spec.temperature)
 
 
-def ucbvi_bonus(spec: UCBVIParameters) -> Float[np.ndarray, " visits"]:
+def ucbvi_bonus(spec: Any) -> Float[np.ndarray, " visits"]:
     """The bonus b(n) = 2H√(log(S·A·T/δ)/max(n, 1)) after n = 0..K visits, with T = KH and δ = 1/(KH).
 
     It is multiplied by the specification's `exploration`, if it has one.
@@ -127,7 +97,7 @@ def ucbvi_bonus(spec: UCBVIParameters) -> Float[np.ndarray, " visits"]:
 
 
 def ucbvi_values(
-    spec: UCBVIParameters, history: EpisodeHistory, bonus: Float[np.ndarray, " visits"] | None = None
+    spec: Any, history: EpisodeHistory, bonus: Float[np.ndarray, " visits"] | None = None
 ) -> UCBVIValues:
     """The values of soft UCB-VI on the way to its log-probabilities, for every episode begun.
 
@@ -165,7 +135,7 @@ class UCBVIDecoder:
     Calls must alternate; it plans when an episode begins, and agrees with `ucbvi` on the same history.
     """
 
-    def __init__(self, spec: UCBVIParameters):
+    def __init__(self, spec: Any):
         self._bonus = ucbvi_bonus(spec)
         self._spec = spec
         self._states, self._actions, self._rewards = [], [], []
@@ -206,7 +176,7 @@ class UCBVIDecoder:
         self._rewards.append(float(pair.rewards[0]))
 
 
-def ucbvi_decoder(spec: UCBVIParameters) -> UCBVIDecoder:
+def ucbvi_decoder(spec: Any) -> UCBVIDecoder:
     """A fresh incremental soft UCB-VI: `.observe(state)` → log-probabilities, `.record(action, reward)`.
 
     Raises:
@@ -221,7 +191,7 @@ def ucbvi_decoder(spec: UCBVIParameters) -> UCBVIDecoder:
     return UCBVIDecoder(spec)
 
 
-def check_tabular(spec: UCBVIParameters, history: EpisodeHistory | None = None) -> None:
+def check_tabular(spec: Any, history: EpisodeHistory | None = None) -> None:
     """Wanted: sizes ≥ 1, a temperature > 0, and a history that lies within the sizes."""
     for name in ("states", "actions", "horizon", "episodes"):
         whole(name, parameter(spec, name))
@@ -237,7 +207,7 @@ def check_tabular(spec: UCBVIParameters, history: EpisodeHistory | None = None) 
 
 
 def _plans(
-    spec: UCBVIParameters, history: EpisodeHistory, bonus: Float[np.ndarray, " visits"]
+    spec: Any, history: EpisodeHistory, bonus: Float[np.ndarray, " visits"]
 ) -> Iterator[tuple[_Plan, Int[np.ndarray, " visited"]]]:
     """For each episode begun, what it is played by and the states it has visited so far."""
     check_tabular(spec, checks.instance("history", history, EpisodeHistory))
@@ -249,7 +219,7 @@ def _plans(
 
 
 def _plan(
-    spec: UCBVIParameters,
+    spec: Any,
     bonus: Float[np.ndarray, " visits"],
     states: Int[np.ndarray, "past horizon"],
     actions: Int[np.ndarray, "past horizon"],

@@ -3,17 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from constructions import checks
 from constructions.history import EpisodeHistory
-from verify.algorithms.tabular import UCBVIParameters, check_tabular
+from verify.algorithms.tabular import check_tabular
 
 Step = tuple[int, int, Fraction]  # state, action, reward
 
 
-def ucbvi_exact(
-    spec: UCBVIParameters, history: EpisodeHistory, bonus: Sequence[Fraction | int]
-) -> list[list[Fraction]]:
+def ucbvi_exact(spec: Any, history: EpisodeHistory, bonus: Sequence[Fraction | int]) -> list[list[Fraction]]:
     """The action values Q_h(s_t,·) of UCB-VI at every step t, exactly; an entry for each action.
 
     Rewards are taken as the rationals that float64 holds. Cost: O(HS²A) fractions an episode.
@@ -49,7 +48,7 @@ def ucbvi_exact(
 
 
 def _action_values(
-    spec: UCBVIParameters, past: list[Step], bonus: list[Fraction]
+    spec: Any, past: list[Step], bonus: list[Fraction]
 ) -> dict[tuple[int, int, int], Fraction]:
     """Q_h(s,a) for all (h−1, s, a), from whole episodes one after another."""
     top = spec.horizon

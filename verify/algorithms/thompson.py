@@ -1,7 +1,11 @@
-"""True linear Thompson sampling: the Gaussian posterior, how likely each arm is to be drawn, and the drawing."""
+"""True linear Thompson sampling: the Gaussian posterior, how likely each arm is to be drawn, and the drawing.
+
+A spec is anything with `prior_variance` λ > 0 and `noise_variance` r > 0, in squared units of reward: w* ~ N(0, λI), rewards
+⟨a, w*⟩ + N(0, r).
+"""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,21 +16,6 @@ from verify.algorithms.choice import choice_probabilities
 from verify.algorithms.common import RunningSums, finite, parameter, sums
 
 _EPSILON = np.finfo(np.float64).eps
-
-
-@runtime_checkable
-class ThompsonParameters(Protocol):
-    """What linear Thompson sampling depends on: w* ~ N(0, λI), rewards ⟨a, w*⟩ + N(0, r)."""
-
-    @property
-    def prior_variance(self) -> float:
-        """Variance λ > 0 of every entry of the unknown weights."""
-        ...
-
-    @property
-    def noise_variance(self) -> float:
-        """Variance r > 0 of the noise, in squared units of reward."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +36,7 @@ class ThompsonValues:
     mean: Float[np.ndarray, "steps arms"]
 
 
-def thompson(spec: ThompsonParameters, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
+def thompson(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     """Log-probabilities of linear Thompson sampling at every step of a history; its draws play no part.
 
     The policy at decision t (row t−1) has seen the contexts 1..t and the first t−1 actions and rewards. With two
@@ -70,7 +59,7 @@ def thompson(spec: ThompsonParameters, history: BanditHistory) -> Float[np.ndarr
     return choice_probabilities(values.whitened, values.mean).log_probabilities
 
 
-def thompson_values(spec: ThompsonParameters, history: BanditHistory) -> ThompsonValues:
+def thompson_values(spec: Any, history: BanditHistory) -> ThompsonValues:
     """The posterior at every step of a history, through the eigenvectors of Σ_t.
 
     Raises:
@@ -80,7 +69,7 @@ def thompson_values(spec: ThompsonParameters, history: BanditHistory) -> Thompso
     return _values(spec, *sums(history), history.contexts)
 
 
-def thompson_scores(spec: ThompsonParameters, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
+def thompson_scores(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     """⟨a_{t,k}, μ_t + √r Σ_t⁻¹ᐟ² z_t⟩ with z_t the draw of step t: the action of that draw is the argmax.
 
     Raises:
@@ -105,7 +94,7 @@ class ThompsonDecoder:
     alternate, and the arm chosen is the argmax of `thompson_scores` on the same history and draws.
     """
 
-    def __init__(self, spec: ThompsonParameters, generator: np.random.Generator):
+    def __init__(self, spec: Any, generator: np.random.Generator):
         _check(spec)
         checks.instance("generator", generator, np.random.Generator)
         self._spec, self._generator, self._past = spec, generator, RunningSums()
@@ -128,7 +117,7 @@ class ThompsonDecoder:
         self._past.record(action, reward)
 
 
-def thompson_decoder(spec: ThompsonParameters, generator: np.random.Generator) -> ThompsonDecoder:
+def thompson_decoder(spec: Any, generator: np.random.Generator) -> ThompsonDecoder:
     """A fresh incremental Thompson sampler: `.observe(context)` → the sampled arm, `.record(action, reward)`.
 
     Raises:
@@ -145,7 +134,7 @@ def thompson_decoder(spec: ThompsonParameters, generator: np.random.Generator) -
 
 
 def _values(
-    spec: ThompsonParameters,
+    spec: Any,
     gram: Float[np.ndarray, "steps dim dim"],
     moment: Float[np.ndarray, "steps dim"],
     contexts: Float[np.ndarray, "steps arms dim"],
@@ -170,6 +159,6 @@ def _scores(values: ThompsonValues, draws: Float[np.ndarray, "steps dim"]) -> Fl
     return values.mean + np.einsum("tkd,td->tk", values.whitened, draws)
 
 
-def _check(spec: ThompsonParameters) -> None:
+def _check(spec: Any) -> None:
     for name in ("prior_variance", "noise_variance"):
         finite(name, parameter(spec, name), positive=True)

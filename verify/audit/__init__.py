@@ -6,6 +6,7 @@ from verify.audit.search import Recipe as Recipe
 from verify.audit.search import Strategies as Strategies
 from verify.audit.search import Truth as Truth
 from verify.audit.search import Worst as Worst
+from verify.audit.search import climb as climb
 from verify.audit.search import enclosed as enclosed
 from verify.audit.search import kept as kept
 from verify.audit.search import measure as measure

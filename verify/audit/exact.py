@@ -134,9 +134,8 @@ def forward(built: Construction, history: History) -> Numbers:
             _neurons(stream, layer)
             norm = np.sqrt(np.square(stream.floats()).sum(0)).max()
             if not norm <= radius * (1 - ROOM):
-                raise ValueError(
-                    f"exact evaluation: wanted norms below the clip radius {radius:g}, got {norm:g}"
-                )
+                wanted = f"norms below the clip radius {radius:g}"
+                raise ValueError(f"exact evaluation: wanted {wanted}, got {norm:g}")
     return stream
 
 
@@ -167,11 +166,8 @@ def _count(stream: Numbers) -> int:
 
 def _own(score: PositionScore, tokens: int) -> list[fmpq]:
     """p(i, i) for every token."""
-    terms = [
-        (rational(float(c)), int(n))
-        for c, n in zip(score.coefficients.ravel(), POWERS.ravel(), strict=True)
-        if c
-    ]
+    entries = zip(score.coefficients.ravel(), POWERS.ravel(), strict=True)
+    terms = [(rational(float(c)), int(n)) for c, n in entries if c]
     return [sum((c * i**n for c, n in terms), fmpq(0)) for i in range(1, tokens + 1)]
 
 
@@ -199,16 +195,12 @@ def _own_product(group: OwnProduct, stream: Numbers):
     gate = group.score.before(torch.arange(1, tokens + 1, dtype=torch.float64)).numpy()
     if (reach * (1 + ROOM) + gate > 0).any():
         raise ValueError("exact evaluation: wanted gates that outweigh all products, got a weaker one")
-    own, rank, span = (
-        np.array(_own(group.score, tokens), dtype=object),
-        x.shape[1],
-        len(value.integers) // heads,
-    )
+    own = np.array(_own(group.score, tokens), dtype=object)
+    rank, span = x.shape[1], len(value.integers) // heads
     for head in range(heads):
         rows = range(head * rank, (head + 1) * rank)
-        score = sum(
-            (query.row(n) * key.row(n) for n in rows if query.integers[n].any() or n in query.rationals), own
-        )
+        some = (n for n in rows if query.integers[n].any() or n in query.rationals)
+        score = sum((query.row(n) * key.row(n) for n in some), own)
         factor = _share(list(score))
         for n in range(head * span, (head + 1) * span):
             yield int(group.targets.entries[n]), value.row(n) * factor

@@ -136,11 +136,7 @@ class Unmasked:
 
 
 def unmasked(
-    built: Construction,
-    truth: Truth,
-    histories: int = 10,
-    source: Strategies = strategies,
-    **held: Any,
+    built: Construction, truth: Truth, histories: int = 10, source: Strategies = strategies, **held: Any
 ) -> list[Unmasked]:
     """The true algorithm and every impostor, each audited on so many histories and as many again.
 
@@ -160,11 +156,7 @@ def unmasked(
 
 
 def _unmask(
-    built: Construction,
-    truth: Truth,
-    name: str,
-    wrong: Impostor,
-    audited: Callable[..., Findings],
+    built: Construction, truth: Truth, name: str, wrong: Impostor, audited: Callable[..., Findings]
 ) -> Unmasked:
     """One of them."""
     distance = 0.0

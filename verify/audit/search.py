@@ -222,25 +222,51 @@ def search(
 
     Further arguments are those of `measure`.
     """
-    findings, spec = Findings(), built.spec
+
+    def measured(tried: Sequence[Recipe]) -> Findings:
+        return measure(built, truth, tried, **held)
+
+    return climb(Findings(), measured, lambda found: found.score, built.spec, histories, batch, source)
+
+
+def climb(
+    found: Any,
+    measure: Callable[[Sequence[Recipe]], Any],
+    score: Callable[[Any], float],
+    spec: Any,
+    histories: int,
+    batch: int = 20,
+    source: Strategies = strategies,
+) -> Any:
+    """What is found in at least so many histories: a fixed battery, then Hypothesis, climbing a score.
+
+    Args:
+        found: what is known before, as a record with `histories` and `merge`.
+        measure: what some recipes of equal length show.
+        score: what is climbed.
+        spec: for what the histories are.
+        histories: so many at least.
+        batch: so many at a time.
+        source: where they come from.
+    """
     fixed = source.battery(spec)
     for start in range(0, min(len(fixed), histories), batch):
-        findings = findings.merge(measure(built, truth, fixed[start : start + batch], **held))
+        found = found.merge(measure(fixed[start : start + batch]))
 
     @hypothesis.settings(
         SEARCH,
-        max_examples=max(1, math.ceil((histories - findings.histories) / batch)),
+        max_examples=max(1, math.ceil((histories - found.histories) / batch)),
         phases=(Phase.generate, Phase.target),
     )
     @hypothesis.given(source.batches(spec, batch))
-    def climb(tried: list[Recipe]) -> None:
-        nonlocal findings
-        found = measure(built, truth, tried, **held)
-        hypothesis.target(min(found.score, 1e300))
-        findings = findings.merge(found)
+    def ascend(tried: list[Recipe]) -> None:
+        nonlocal found
+        new = measure(tried)
+        hypothesis.target(min(score(new), 1e300))
+        found = found.merge(new)
 
-    climb()
-    return findings
+    ascend()
+    return found
 
 
 def shrink(

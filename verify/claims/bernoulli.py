@@ -8,23 +8,23 @@ regret      the transformer acts, beside true Thompson sampling with the same ra
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-import hypothesis
 import numpy as np
-from hypothesis import Phase
 
 from constructions import thompson
 from constructions.construction import Construction
-from constructions.history import BanditHistory
 from constructions.thompson.bernoulli_plan import Plan, plan
 from verify import algorithms
-from verify.audit import SEARCH, Findings, Recipe, Verdict, enclosed, kept, search, slack, words
+from verify.audit import Recipe, Verdict, climb, enclosed, kept, search, slack, words
 from verify.catalog import CATALOG
+from verify.claims.general import exponent
 from verify.environments import bernoulli_bandit
 from verify.histories import bernoulli as bernoulli_strategies
 from verify.play.rollout import SideBySide, rollouts
-from verify.sweeps.records import fit_power, side_by_side
+from verify.sweeps import records
+from verify.sweeps.records import fit_power
 
 MAIN = CATALOG["bernoulli"].main
 SMALL = thompson.BernoulliSpec(actions=3, horizon=40, error=0.01)
@@ -83,7 +83,7 @@ def verdicts(
     for spec, count in ((SMALL, histories), (MAIN, max(1, histories // 4))):
         progress(f"Bernoulli arms: searching {count} histories, {_title(spec)}")
         built = thompson.build(spec)
-        found += _policy(built, climb(built, count))
+        found += _policy(built, _searched(built, count))
     few = max(1, histories // 20)
     progress(f"Bernoulli arms: {few} histories, block by block")
     findings = search(built, None, few, source=bernoulli_strategies)
@@ -92,21 +92,17 @@ def verdicts(
     progress("Bernoulli arms: the transformer acts")
     record, played = regret(built, RUNS)
     found += _regret(built, record, played)
-    return found, _slack(built, findings), {"regret": [record]}
-
-
-def _slack(built: Construction, findings: Findings) -> list[dict]:
-    """Rows of slack; where a promise is far off it is rounding that is measured."""
-    return [
+    rows = [  # where a promise is far off it is rounding that is measured
         row | {"note": slack.NOTES["rounding"] if row["note"] else ""} for row in slack.rows(built, findings)
     ]
+    return found, rows, {"regret": [record]}
 
 
 def _title(spec: thompson.BernoulliSpec) -> str:
     return f"A={spec.actions}, T={spec.horizon}, ε={spec.error:g}"
 
 
-def excess(built: Construction, tried: Sequence[BanditHistory], recipes: Sequence[Recipe | None]) -> Excess:
+def excess(built: Construction, tried: Sequence[Any], recipes: Sequence[Recipe | None]) -> Excess:
     """Hold the policy against the true one on histories of equal length."""
     ours, whole = built.policy(built.outputs(tried, logits_only=True)), Excess()
     for recipe, history, log_found in zip(recipes, tried, ours, strict=True):
@@ -114,43 +110,24 @@ def excess(built: Construction, tried: Sequence[BanditHistory], recipes: Sequenc
         true, found = np.exp(log_true), np.exp(log_found)
         ratio = np.nan_to_num(log_true - log_found, nan=np.inf)
         others = np.maximum(1 - true, LEAST)
-        one = Excess(
-            1,
-            float(ratio.max()),
-            float((true * ratio).sum(-1).max()),
-            float(np.abs(true - found).sum(-1).max() / 2),
-            float(((found - true) / others).max()),
-            recipe,
-            int(ratio.max(-1).argmax()),
-        )
-        whole = whole.merge(one)
+        apart, surplus = np.abs(true - found).sum(-1) / 2, (found - true) / others
+        each = (ratio, (true * ratio).sum(-1), apart, surplus)
+        worst, divergence, distance, largest = (float(values.max()) for values in each)
+        step = int(ratio.max(-1).argmax())
+        whole = whole.merge(Excess(1, worst, divergence, distance, largest, recipe, step))
     return whole
 
 
-def climb(built: Construction, histories: int, batch: int = 20) -> Excess:
-    """Look for the worst over at least so many histories: the battery, then Hypothesis, climbing log TS − log TF."""
-    spec, fixed, whole = built.spec, bernoulli_strategies.battery(built.spec), Excess()
+def _searched(built: Construction, histories: int) -> Excess:
+    """The worst over at least so many histories, climbing log TS − log TF."""
 
-    def measure(recipes: list[bernoulli_strategies.BernoulliRecipe]) -> Excess:
-        return excess(built, [recipe.history(spec) for recipe in recipes], recipes)
+    def measure(recipes: Sequence[Recipe]) -> Excess:
+        return excess(built, [recipe.history(built.spec) for recipe in recipes], recipes)
 
-    for start in range(0, min(len(fixed), histories), batch):
-        whole = whole.merge(measure(fixed[start : start + batch]))
+    def score(found: Excess) -> float:
+        return found.ratio / built.certificate
 
-    @hypothesis.settings(
-        SEARCH,
-        max_examples=max(1, math.ceil((histories - whole.histories) / batch)),
-        phases=(Phase.generate, Phase.target),
-    )
-    @hypothesis.given(bernoulli_strategies.batches(spec, batch))
-    def ascend(recipes: list[bernoulli_strategies.BernoulliRecipe]) -> None:
-        nonlocal whole
-        found = measure(recipes)
-        hypothesis.target(min(found.ratio / built.certificate, 1e300))
-        whole = whole.merge(found)
-
-    ascend()
-    return whole
+    return climb(Excess(), measure, score, built.spec, histories, source=bernoulli_strategies)
 
 
 def _rounding(built: Construction) -> float:
@@ -174,28 +151,12 @@ def _policy(built: Construction, found: Excess) -> Iterator[Verdict]:
         enclosed=enclosed(built, algorithms.bernoulli_thompson, found.recipe, found.step),
         **both,
     )
-    yield Verdict(
-        f"{title}: KL(TS ‖ TF)",
-        SOURCE,
-        "bound",
-        found.divergence,
-        spec.error,
-        built.certificate,
-        rounding=rounding,
-    )
-    yield Verdict(
-        f"{title}: total variation", SOURCE, "bound", found.distance, stated, distance, rounding=rounding
-    )
-    yield Verdict(
-        f"{title}: (TF_k − TS_k)/(1 − TS_k)",
-        SOURCE,
-        "bound",
-        found.surplus,
-        stated,
-        distance,
-        rounding=rounding,
-        note=f"where 1 − TS_k ≥ {LEAST:g}",
-    )
+    for what, worst, bound, promised, note in (
+        ("KL(TS ‖ TF)", found.divergence, spec.error, built.certificate, ""),
+        ("total variation", found.distance, stated, distance, ""),
+        ("(TF_k − TS_k)/(1 − TS_k)", found.surplus, stated, distance, f"where 1 − TS_k ≥ {LEAST:g}"),
+    ):
+        yield Verdict(f"{title}: {what}", SOURCE, "bound", worst, bound, promised, rounding, note=note)
 
 
 def _sizes(built: Construction) -> Iterator[Verdict]:
@@ -209,14 +170,8 @@ def _sizes(built: Construction) -> Iterator[Verdict]:
         ("registers", size.width, arms**2 + 7 * arms + 3 * arms * count + 4, "A² + 7A + 3AG + 4"),
         ("neurons", size.hidden, neurons, "AG(2√(A/ε) log T + 20) + 1"),
     ):
-        yield Verdict(
-            f"Bernoulli arms, {_title(spec)}: {what}",
-            SOURCE,
-            "size",
-            found,
-            stated,
-            note=f"{formula}; G = {count} nodes",
-        )
+        claim, note = f"Bernoulli arms, {_title(spec)}: {what}", f"{formula}; G = {count} nodes"
+        yield Verdict(claim, SOURCE, "size", found, stated, note=note)
 
 
 def _orders() -> Iterator[Verdict]:
@@ -224,24 +179,18 @@ def _orders() -> Iterator[Verdict]:
     logs = [math.sqrt(SWEPT.actions * math.log(horizon) + math.log(1 / SWEPT.error)) for horizon in HORIZONS]
     long = [plan(replace(SWEPT, horizon=horizon)) for horizon in HORIZONS]
     nodes = [chosen.rule.nodes.size / log for chosen, log in zip(long, logs, strict=True)]
+    by_error = [_knots(plan(replace(SWEPT, error=error))) for error in ERRORS]
+    by_arms = [_knots(plan(replace(SWEPT, actions=arms))) for arms in ARMS]
     rows = (
         ("nodes over √(A log T + log(1/ε)), in T", HORIZONS, nodes, 0.5),
-        (
-            "knots in 1/ε",
-            [1 / error for error in ERRORS],
-            [_knots(plan(replace(SWEPT, error=error))) for error in ERRORS],
-            0.5,
-        ),
-        ("knots in A", ARMS, [_knots(plan(replace(SWEPT, actions=arms))) for arms in ARMS], 0.5),
+        ("knots in 1/ε", [1 / error for error in ERRORS], by_error, 0.5),
+        ("knots in A", ARMS, by_arms, 0.5),
     )
     for what, over, found, stated in rows:
-        fit = fit_power(over, found)
-        yield Verdict(
-            f"Bernoulli arms: {what}", SOURCE, "order", fit.exponent, stated, note=_fitted(fit, over)
-        )
+        yield exponent(f"Bernoulli arms: {what}", SOURCE, fit_power(over, found), stated, _span(over))
     fit = fit_power(np.log(HORIZONS), [_knots(chosen) for chosen in long])
-    note = f"at most linear; {_fitted(fit, HORIZONS)}"
-    yield Verdict("Bernoulli arms: knots in log T", SOURCE, "size", fit.exponent, 1.0, note=note, fit=True)
+    note = f"{_span(HORIZONS)}, at most linear"
+    yield exponent("Bernoulli arms: knots in log T", SOURCE, fit, 1.0, note, most=True)
 
 
 def _knots(chosen: Plan) -> int:
@@ -249,41 +198,33 @@ def _knots(chosen: Plan) -> int:
     return max(len(curve.knots) for curve in (chosen.density, chosen.log_cdf, chosen.share))
 
 
-def _fitted(fit, over: list) -> str:
-    interval = f"95 % interval [{fit.low:.3f}, {fit.high:.3f}]"
-    return f"{interval}, {min(over):g} … {max(over):g}; a fit, not a proof"
+def _span(over: list) -> str:
+    return f"{min(over):g} … {max(over):g}"
 
 
 def regret(built: Construction, seeds: Sequence[int]) -> tuple[dict, Excess]:
     """Cumulative regret of the transformer and of true Thompson sampling, with the same random numbers.
 
-    Fields as in sweeps.regret; means of the arms are drawn from the prior. Beside it the errors along the histories of
-    both.
+    Fields of `records.regret`; means of the arms are drawn from the prior. Beside it the errors along the histories of both.
     """
     spec = built.spec
     stages = [
         bernoulli_bandit(np.random.default_rng([23, seed]), spec.actions, spec.horizon) for seed in seeds
     ]
     true = SideBySide([algorithms.bernoulli_thompson_decoder(spec) for _ in seeds])
-    played = [
+    ours, others = (
         rollouts(stages, each, [np.random.default_rng([23, seed, 1]) for seed in seeds])
         for each in (built.decoder(len(seeds)), true)
-    ]
-    ours, others = played
+    )
     apart = np.array([one.regret.sum() - two.regret.sum() for one, two in zip(ours, others, strict=True)])
-    record = {
-        "kind": "regret",
-        "spec": asdict(spec)
-        | {"name": "Thompson sampling", "dim": spec.dim, "setting": f"A = {spec.actions}"},
-        "label": "Bernoulli arms",
-        **side_by_side(ours, others),
-        "seeds": list(map(int, seeds)),
-        "layers": built.size().layers,
+    told = {"name": "Thompson sampling", "dim": spec.dim, "setting": f"A = {spec.actions}"}
+    found = {
         "difference": float(apart.mean()),
         "difference_error": float(apart.std(ddof=1) / math.sqrt(len(seeds))),
         "bound": math.sqrt(spec.actions * spec.horizon * math.log(spec.actions) / 2),
     }
     histories = [run.history for pair in zip(ours, others, strict=True) for run in pair]
+    record = records.regret(built, (ours, others), seeds, "Bernoulli arms", told, **found)
     return record, excess(built, histories, [None] * len(histories))
 
 

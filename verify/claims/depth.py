@@ -16,10 +16,11 @@ import numpy as np
 
 from constructions import linucb, thompson
 from constructions.construction import Construction
+from constructions.sizes import Size
 from constructions.thompson import nodes, sampling
-from constructions.transformer import Size
 from verify import algorithms
-from verify.audit import Findings, Verdict, enclosed, measure, replayed
+from verify.audit import Findings, Verdict, measure
+from verify.claims.general import certified
 from verify.histories.linear import Recipe, battery
 from verify.sweeps import rounding as numerics
 from verify.sweeps.linucb import hard_histories
@@ -185,21 +186,10 @@ def searched(
     findings = Findings()
     for start in range(0, len(histories), together):
         findings = findings.merge(measure(built, algorithms.linucb, histories[start : start + together]))
-    yield Verdict(
-        f"{title}: |log-probability error|, {findings.histories} histories",
-        source,
-        "bound",
-        findings.error,
-        built.spec.error,
-        built.certificate,
-        rounding=built.rounding,
-        enclosed=enclosed(built, algorithms.linucb, findings.recipe, findings.step),
-        witness=findings.witness,
-        main=built.spec.solver == "newton"
-        and built.spec.horizon == 200
-        and built.spec.root == "interpolation",
-        replay=replayed(built, algorithms.linucb, findings.recipe),
-    )
+    spec = built.spec
+    main = (spec.solver, spec.horizon, spec.root) == ("newton", 200, "interpolation")
+    claim = f"{title}: |log-probability error|"
+    yield certified(claim, source, built, algorithms.linucb, findings, main=main)
     worst = max(findings.blocks.values(), key=lambda block: block.ratio)
     claim = f"{title}: worst error over promise of a block"
     yield Verdict(claim, source, "size", worst.ratio, 1.0, note=worst.probe.block)

@@ -5,17 +5,30 @@ impostors   algorithms that are nearly the right one: does the audit object?
 mutants     does it notice when one weight is wrong?
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from constructions.construction import Construction
 from constructions.showing import number, settings
-from verify.audit import Findings, Report, Verdict, enclosed, kept, replayed, search, slack
+from verify.audit import (
+    Findings,
+    Recipe,
+    Report,
+    Truth,
+    Verdict,
+    enclosed,
+    kept,
+    replayed,
+    search,
+    slack,
+    words,
+)
 from verify.audit.impostors import unmasked
 from verify.audit.mutation import Mutant, mutants, share
 from verify.balls import TRUTHS
 from verify.catalog import Entry
+from verify.sweeps.records import Fit
 
 
 def report(
@@ -44,16 +57,66 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(built, entry.truth, trials, seed=0, source=entry.histories) if trials else []
     verdicts += [caught(broken)] if broken else []
-    rows = slack.rows(built, findings)
-    return Report(
-        entry.title,
-        asdict(spec),
-        asdict(built.size()),
-        verdicts,
-        rows,
-        [asdict(mutant) for mutant in broken],
-        {"slack": [{"kind": "slack", "rows": rows}]},
+    return reported(entry.title, built, verdicts, broken, {"slack": slack.rows(built, findings)})
+
+
+def reported(
+    title: str,
+    built: Construction,
+    verdicts: list[Verdict],
+    broken: Sequence[Mutant],
+    slacks: Mapping[str, list[dict]],
+    records: Mapping[str, list[dict]] | None = None,
+) -> Report:
+    """The report; `slacks` are rows of slack, by the name of the figure that shows them beside those of `records`."""
+    rows = [row for part in slacks.values() for row in part]
+    drawn = {name: [{"kind": "slack", "rows": part}] for name, part in slacks.items()}
+    spec, size, tried = asdict(built.spec), asdict(built.size()), [asdict(mutant) for mutant in broken]
+    return Report(title, spec, size, verdicts, rows, tried, {**(records or {}), **drawn})
+
+
+def certified(
+    claim: str,
+    source: str,
+    built: Construction,
+    truth: Truth,
+    findings: Findings,
+    *,
+    shortest: Recipe | None = None,
+    replay: bool = True,
+    **more: Any,
+) -> Verdict:
+    """The verdict on a policy's certificate, from the worst that a search found: enclosed there, and how to replay it.
+
+    Args:
+        claim: what is claimed; the number of histories is added.
+        source: where.
+        built: the construction.
+        truth: the true algorithm.
+        findings: what the search found.
+        shortest: a witness in place of the worst history.
+        replay: whether Python is written that measures the witness again.
+        more: fields of the verdict in place of the spec's error, float64's rounding and a main claim.
+    """
+    witness = shortest or findings.recipe
+    fields = {"stated": getattr(built.spec, "error", None), "rounding": built.rounding, "main": True} | more
+    return Verdict(
+        f"{claim}, {findings.histories} histories",
+        source,
+        "bound",
+        findings.error,
+        certified=built.certificate,
+        enclosed=enclosed(built, truth, findings.recipe, findings.step),
+        witness=words(witness),
+        replay=replayed(built, truth, witness) if replay else "",
+        **fields,
     )
+
+
+def exponent(claim: str, source: str, fit: Fit, stated: float, note: str, most: bool = False) -> Verdict:
+    """A fitted exponent, held to the stated one, or to being at most that: evidence, not a proof."""
+    note = f"95 % interval [{fit.low:.3f}, {fit.high:.3f}], {note}; a fit, not a proof"
+    return Verdict(claim, source, "size" if most else "order", fit.exponent, stated, note=note, fit=most)
 
 
 def title(entry: Entry, spec: Any) -> str:

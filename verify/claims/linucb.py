@@ -14,7 +14,7 @@ mutants     does the audit notice when one weight is wrong?
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,28 +22,16 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.primitives.descent import Solver
 from verify import algorithms, environments
-from verify.audit import (
-    Findings,
-    Report,
-    Verdict,
-    enclosed,
-    kept,
-    measure,
-    replayed,
-    search,
-    shrink,
-    slack,
-    words,
-)
+from verify.audit import Findings, Report, Verdict, kept, measure, replayed, search, shrink, slack, words
 from verify.audit.mutation import mutants
 from verify.balls import linear
 from verify.balls.enclosure import enclose_register
 from verify.catalog import CATALOG
 from verify.claims import depth
-from verify.claims.general import caught
+from verify.claims.general import caught, certified, exponent, reported
 from verify.histories.linear import battery
 from verify.sweeps import linucb as sweeps
-from verify.sweeps.records import fit_power
+from verify.sweeps.records import Fit, fit_power
 from verify.theorems import lemmas, symbols
 from verify.theorems import linucb as theorem
 
@@ -95,21 +83,9 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(built, algorithms.linucb, trials, seed=0)
     verdicts.append(caught(broken))
-    rows = slack.rows(built, findings)
-    return Report(
-        "Soft LinUCB (Theorem 8 of arXiv 2310.08566)",
-        asdict(MAIN),
-        asdict(built.size()),
-        verdicts,
-        rows,
-        [asdict(mutant) for mutant in broken],
-        records
-        | {
-            "regret": list(streams.values()),
-            "rounding": panels,
-            "slack": [{"kind": "slack", "rows": rows}],
-        },
-    )
+    records |= {"regret": list(streams.values()), "rounding": panels}
+    paper = "Soft LinUCB (Theorem 8 of arXiv 2310.08566)"
+    return reported(paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
 
 
 def _title(spec: linucb.Spec) -> str:
@@ -120,20 +96,8 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
     spec, title = built.spec, _title(built.spec)
     shortest = shrink(built, algorithms.linucb) if findings.score > 1 else None
-    witness = findings.witness if shortest is None else words(shortest)
-    yield Verdict(
-        f"{title}: |log-probability error|, all t and k, {findings.histories} histories",
-        "Theorem 8",
-        "bound",
-        findings.error,
-        spec.error,
-        built.certificate,
-        rounding=built.rounding,
-        witness=witness,
-        main=True,
-        enclosed=enclosed(built, algorithms.linucb, findings.recipe, findings.step),
-        replay=replayed(built, algorithms.linucb, shortest or findings.recipe),
-    )
+    claim = f"{title}: |log-probability error|, all t and k"
+    yield certified(claim, "Theorem 8", built, algorithms.linucb, findings, shortest=shortest)
     depth = built.transformer.stored_layers[0].repeat
     values = symbols(spec) | {"depth": depth}
     formulas = {
@@ -191,7 +155,8 @@ def _stated() -> Iterator[Verdict]:
     """The theorem's own depth: built, measured, timed."""
     start = time.perf_counter()
     built = linucb.build(STATED)
-    seconds, memory = time.perf_counter() - start, _peak_memory()
+    seconds = time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB; Linux counts KiB
     findings = measure(built, algorithms.linucb, battery(STATED)[:: len(battery(STATED)) // 6])
     ridge = lemmas.RIDGE_AGD.evaluate("layers", **symbols(STATED))
     title = _title(STATED)
@@ -200,22 +165,9 @@ def _stated() -> Iterator[Verdict]:
     )
     stated = theorem.THEOREM_8_EXPLICIT.evaluate("layers", **symbols(STATED))
     yield Verdict(f"{title}: layers", "Theorem 8, proof", "size", built.size().layers, stated, note=note)
-    yield Verdict(
-        f"{title}: layers, above the ridge lemma's", "ridge lemma", "least", built.size().layers, ridge
-    )
-    yield Verdict(
-        f"{title}: |log-probability error|, {findings.histories} histories",
-        "Theorem 8",
-        "bound",
-        findings.error,
-        STATED.error,
-        built.certificate,
-        rounding=built.rounding,
-        witness=findings.witness,
-        main=True,
-        enclosed=enclosed(built, algorithms.linucb, findings.recipe, findings.step),
-        replay=replayed(built, algorithms.linucb, findings.recipe),
-    )
+    claim = f"{title}: layers, above the ridge lemma's"
+    yield Verdict(claim, "ridge lemma", "least", built.size().layers, ridge)
+    yield certified(f"{title}: |log-probability error|", "Theorem 8", built, algorithms.linucb, findings)
 
 
 def _chebyshev(spec: linucb.Spec) -> Iterator[Verdict]:
@@ -231,28 +183,20 @@ def _chebyshev(spec: linucb.Spec) -> Iterator[Verdict]:
 def _products(spec: linucb.Spec) -> Iterator[Verdict]:
     """The square root by products: the error, neurons against 1/error, and the layers that products cost."""
     spec, source = replace(spec, root="products"), "theorem ours (refinement.py)"
-    yield from depth.searched(
-        f"{_title(spec)}, root by products", linucb.build(spec), source, battery(spec)[::6]
-    )
+    title = f"{_title(spec)}, root by products"
+    yield from depth.searched(title, linucb.build(spec), source, battery(spec)[::6])
     sizes = {
         root: [linucb.build(replace(spec, root=root, error=error)).size() for error in ROOT_ERRORS]
         for root in ("interpolation", "products")
     }
     for root, found in sizes.items():
-        fit = asdict(fit_power(1 / np.array(ROOT_ERRORS), [size.hidden for size in found]))
-        exponent, note = 0.5 * (root == "interpolation"), _fit_note(fit, ROOT_ERRORS, "error")
-        yield Verdict(
-            f"neurons in 1/error, root by {root}", source, "order", fit["exponent"], exponent, note=note
-        )
+        fit = fit_power(1 / np.array(ROOT_ERRORS), [size.hidden for size in found])
+        stated, note = 0.5 * (root == "interpolation"), _fit_note(fit, ROOT_ERRORS, "error")
+        yield exponent(f"neurons in 1/error, root by {root}", source, fit, stated, note)
     layers = [size.layers for size in sizes["products"]]
     most = max(np.subtract(layers, [size.layers for size in sizes["interpolation"]]))
     note = f"ε = {ROOT_ERRORS[0]:g} … {ROOT_ERRORS[-1]:g}: {', '.join(map(str, layers))} layers"
     yield Verdict("layers more, root by products", source, "size", float(most), 4.0, note=note)
-
-
-def _peak_memory() -> float:
-    """Peak resident memory of this process so far, in MB (Linux counts KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _sweeps() -> dict[str, list[dict]]:
@@ -273,34 +217,30 @@ def _orders(records: dict[str, list[dict]]) -> Iterator[Verdict]:
     sources = {"agd": ("Theorem 8, L = Õ(√T)", 0.5), "gd": ("ridge lemma, part 1, L = Õ(T)", 1.0)}
     for record in records["size"]:
         solver, horizons = record["spec"]["solver"], record["horizons"]
-        source, exponent = sources[solver]
+        source, stated = sources[solver]
         for which in ("certified", "stated"):
-            fit = record["fits"][which]
-            claim, note = f"depth in T, {solver}, {which} count", _fit_note(fit, horizons, "T")
-            yield Verdict(claim, source, "order", fit["exponent"], exponent, note=note)
+            fit = Fit(**record["fits"][which])
+            claim = f"depth in T, {solver}, {which} count"
+            yield exponent(claim, source, fit, stated, _fit_note(fit, horizons, "T"))
     [record] = records["width"]
-    note = _fit_note(record["fit"], record["errors"], "error")
-    yield Verdict(
-        "√ neurons in 1/error", "Theorem 8, step 3", "order", record["fit"]["exponent"], 0.5, note=note
-    )
+    fit, errors = Fit(**record["fit"]), record["errors"]
+    yield exponent("√ neurons in 1/error", "Theorem 8, step 3", fit, 0.5, _fit_note(fit, errors, "error"))
 
 
-def _fit_note(fit: dict, over: list, name: str) -> str:
-    interval = f"95 % interval [{fit['low']:.3f}, {fit['high']:.3f}], constant {fit['constant']:.3g}"
-    return f"{interval}, {name} = {min(over):.3g} … {max(over):.3g}, R² {fit['r_squared']:.4f}; a fit, not a proof"
+def _fit_note(fit: Fit, over: list, name: str) -> str:
+    span = f"{name} = {min(over):.3g} … {max(over):.3g}"
+    return f"constant {fit.constant:.3g}, {span}, R² {fit.r_squared:.4f}"
 
 
 def _streams() -> dict[str, dict]:
     """The transformer acts: in the paper's set-up, and on a classification data set."""
     paper = replace(MAIN, horizon=200, exploration=2.0)
-    iris = linucb.Spec(
-        dim=15, actions=3, horizon=60, action_norm=(1.0, 1.0), weight_norm=1.0, noise_bound=1.0
-    )
+    norms = {"action_norm": (1.0, 1.0), "weight_norm": 1.0, "noise_bound": 1.0}
+    iris = linucb.Spec(dim=15, actions=3, horizon=60, **norms)
 
     def paper_stage(generator: np.random.Generator):
-        return environments.paper_linear_bandit(
-            generator, horizon=200, action_norm=paper.action_norm, noise_bound=paper.noise_bound
-        )
+        bounds = {"action_norm": paper.action_norm, "noise_bound": paper.noise_bound}
+        return environments.paper_linear_bandit(generator, horizon=200, **bounds)
 
     def iris_stage(generator: np.random.Generator):
         return environments.classification_bandit("iris", generator, horizon=60)

@@ -13,7 +13,7 @@ mutants     does the audit notice when one weight is wrong?
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,16 +22,17 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
 from verify import algorithms
-from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, replayed, search, slack
+from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, search, slack
 from verify.audit.mutation import mutants
 from verify.catalog import CATALOG, line_policy
 from verify.claims import bernoulli, depth
-from verify.claims.general import caught
+from verify.claims.general import caught, certified, exponent, reported
 from verify.histories.linear import battery
 from verify.play.rollout import rollouts
+from verify.sweeps import posteriors
 from verify.sweeps import thompson as posterior_sweeps
+from verify.sweeps.posteriors import FLOOR
 from verify.sweeps.records import fit_power
-from verify.sweeps.thompson import FLOOR
 from verify.theorems import evaluate, symbols, thompson_whole
 from verify.theorems import thompson as theorem
 
@@ -91,17 +92,11 @@ def report(
     broken = mutants(built, algorithms.thompson, trials, seed=0)
     verdicts.append(caught(broken))
     parts = {"two_arms": slack.rows(built, findings), "lines": slack.rows(lines, found), "bernoulli": rows}
-    parts = {name: [row for row in part if row["block"] not in _MANY] for name, part in parts.items()}
-    records |= {f"slack_{name}": [{"kind": "slack", "rows": part}] for name, part in parts.items()}
-    return Report(
-        "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)",
-        asdict(TWO),
-        asdict(built.size()),
-        verdicts,
-        [row for part in parts.values() for row in part],
-        [asdict(mutant) for mutant in broken],
-        records,
-    )
+    shown = {
+        f"slack_{name}": [row for row in part if row["block"] not in _MANY] for name, part in parts.items()
+    }
+    paper = "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)"
+    return reported(paper, built, verdicts, broken, shown, records)
 
 
 def _title(spec: thompson.Spec) -> str:
@@ -110,54 +105,35 @@ def _title(spec: thompson.Spec) -> str:
 
 def _searched(built: Construction, findings: Findings, what: str) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
-    spec = built.spec
-    yield Verdict(
-        f"{what}, {_title(spec)}: |log-probability error|, {findings.histories} histories",
-        "Theorem 10",
-        "bound",
-        findings.error,
-        spec.error,
-        built.certificate,
-        witness=findings.witness,
-        main=True,
-        enclosed=enclosed(built, algorithms.thompson, findings.recipe, findings.step),
-        replay=replayed(built, algorithms.thompson, findings.recipe) if spec.actions == 2 else "",
-    )
+    claim, replay = f"{what}, {_title(built.spec)}: |log-probability error|", built.spec.actions == 2
+    yield certified(claim, "Theorem 10", built, algorithms.thompson, findings, replay=replay, rounding=0.0)
     for block in built.blocks:
-        if block.name in _MANY:
-            continue
-        yield kept(f"{what}: {block.name}", block, findings.blocks[block.name])
+        if block.name not in _MANY:
+            yield kept(f"{what}: {block.name}", block, findings.blocks[block.name])
 
 
 def _two_arms(spec: thompson.Spec) -> Verdict:
     built = thompson.build(spec)
     findings = measure(built, algorithms.thompson, battery(spec)[::6])  # type: ignore[arg-type]  # None is filled in
-    size = built.size()
-    return Verdict(
-        f"two arms, {_title(spec)}: |log-probability error|, {findings.histories} histories",
-        "Theorem 10, one-sided and truncated there",
-        "bound",
-        findings.error,
-        spec.error,
-        built.certificate,
-        witness=findings.witness,
-        main=True,
-        enclosed=enclosed(built, algorithms.thompson, findings.recipe, findings.step),
-        replay=replayed(built, algorithms.thompson, findings.recipe),
-        note=f"{size.layers} layers, {size.heads} heads, {size.width} registers, {size.hidden:,} neurons; "
-        f"two-sided, not truncated, down to log-probabilities of {-(posterior.largest_ratio(spec) ** 2) / 2:,.0f}",
+    size, least = built.size(), -(posterior.largest_ratio(spec) ** 2) / 2
+    note = (
+        f"{size.layers} layers, {size.heads} heads, {size.width} registers, {size.hidden:,} neurons; "
+        f"two-sided, not truncated, down to log-probabilities of {least:,.0f}"
     )
+    claim, source = (
+        f"two arms, {_title(spec)}: |log-probability error|",
+        "Theorem 10, one-sided and truncated there",
+    )
+    return certified(claim, source, built, algorithms.thompson, findings, rounding=0.0, note=note)
 
 
 def _policy() -> Iterator[Verdict]:
     """The transformer against the oracle, along runs of true Thompson sampling."""
-    histories = posterior_sweeps.runs(MAIN, 5, fixed=False) + posterior_sweeps.runs(
-        MAIN, 5, seed=1, fixed=True
-    )
+    histories = posteriors.runs(MAIN, 5) + posteriors.runs(MAIN, 5, seed=1, fixed=True)
     steps = np.linspace(0, MAIN.horizon - 1, 20).astype(int)
-    truth = posterior_sweeps.Posteriors.along(MAIN, histories, steps)
+    truth = posteriors.Posteriors.along(MAIN, histories, steps)
     built = thompson.build(MAIN)
-    found = posterior_sweeps.evaluated(built, histories, steps)
+    found = posteriors.evaluated(built, histories, steps)
     distance, bar = truth.distance(found), truth.bars[0]
     shortfall = truth.shortfall(found)
     worst = np.argsort(shortfall)[-5:]
@@ -168,25 +144,16 @@ def _policy() -> Iterator[Verdict]:
     certified = built.blocks[-2].promise.own.error * MAIN.actions + MAIN.actions * float(MAIN.truncation or 0)
     title, chance = f"{_title(MAIN)}, {MAIN.nodes:,} nodes, {len(distance)} posteriors", built.chance
     oracle = f"oracle within {bar:.1g}"
-    yield Verdict(
-        f"{title}: total variation, mean", PROJECT, "size", float(distance.mean()), 0.005, note=oracle
-    )
-    yield Verdict(
-        f"{title}: total variation, worst", PROJECT, "size", float(distance.max()), 0.02, note=oracle
-    )
-    yield Verdict(
-        f"{title}: log TS − log TF where TS ≥ {FLOOR:g}",
-        "Theorem 10",
-        "size",
-        largest,
-        0.1,
-        note=f"the five worst against an oracle within {closer.bars[1]:.1g}; other seeds of the nodes reach 0.05 to 0.12",
-    )
+    for what, apart, stated in (("mean", distance.mean(), 0.005), ("worst", distance.max(), 0.02)):
+        yield Verdict(f"{title}: total variation, {what}", PROJECT, "size", float(apart), stated, note=oracle)
+    claim = f"{title}: log TS − log TF where TS ≥ {FLOOR:g}"
+    note = f"the five worst against an oracle within {closer.bars[1]:.1g}; other seeds of the nodes reach 0.05 to 0.12"
+    yield Verdict(claim, "Theorem 10", "size", largest, 0.1, note=note)
     counted = ideal >= FLOOR
     gaps = np.abs(np.log(found / np.where(counted, ideal, found))).max(axis=1)
     history, step = divmod(int(gaps.argmax()), len(steps))
-    told = chance.untold < 1
-    untold = f"at most {chance.untold:.2g} a decision" if told else "not bounded at this separation"
+    bounded = f"at most {chance.untold:.2g} a decision"
+    untold = bounded if chance.untold < 1 else "not bounded at this separation"
     yield Verdict(
         f"{title}: |log TF − log P̄|, P̄ the mean over the nodes, where P̄ ≥ {FLOOR:g}",
         "lines.py, deterministic",
@@ -204,14 +171,14 @@ def _policy() -> Iterator[Verdict]:
 
 def _chance(spec: thompson.Spec, runs: int = 8) -> Iterator[Verdict]:
     """|P̄ − P| of every arm and decision, on histories of others, of which the chance bound speaks, and on its own."""
-    built, stages = thompson.build(spec), posterior_sweeps.bandits(spec, runs)
+    built, stages = thompson.build(spec), posteriors.bandits(spec, runs)
     own = rollouts(stages, built.decoder(runs), [np.random.default_rng([18, n]) for n in range(runs)])
     decisions = runs * spec.horizon * spec.actions
     for whose, histories, source in (
-        ("others, fixed beforehand", posterior_sweeps.runs(spec, runs), "nodes.py, Hoeffding"),
+        ("others, fixed beforehand", posteriors.runs(spec, runs), "nodes.py, Hoeffding"),
         ("its own, which its lines have shaped", [run.history for run in own], "not proven: the same number"),
     ):
-        truth = posterior_sweeps.Posteriors.along(spec, histories, np.arange(spec.horizon))
+        truth = posteriors.Posteriors.along(spec, histories, np.arange(spec.horizon))
         lines = np.exp(np.concatenate([line_policy(spec, history) for history in histories]))
         apart = np.abs(lines - truth.true.probabilities)
         yield Verdict(
@@ -230,12 +197,11 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
     built, generator = thompson.build(SAMPLED), np.random.default_rng(3)
     worst, where, same, steps, margins = -1.0, (None, 0), 0, 0, []
     for batch in range(batches):
-        plain = posterior_sweeps.runs(SAMPLED, size, seed=20 + batch, fixed=batch % 2 == 0)
+        plain = posteriors.runs(SAMPLED, size, seed=20 + batch, fixed=batch % 2 == 0)
+        draws = [generator.normal(size=(one.steps, SAMPLED.dim)) for one in plain]
         drawn = [
-            BanditHistory(
-                one.contexts, one.actions, one.rewards, generator.normal(size=(one.steps, SAMPLED.dim))
-            )
-            for one in plain
+            BanditHistory(one.contexts, one.actions, one.rewards, each)
+            for one, each in zip(plain, draws, strict=True)
         ]
         found = built.outputs(drawn, logits_only=True)[..., built.tokens.stream["logits"].slice]
         true = np.stack([algorithms.thompson_scores(SAMPLED, one) for one in drawn])
@@ -259,36 +225,25 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
         enclosed=enclosed(built, algorithms.thompson_scores, *where),
         note=f"float64 may add {built.rounding:.1g}",
     )
-    note = (
-        "no action differs"
-        if not margins
-        else f"{len(margins)} differ, margins {', '.join(f'{m:.1e}' for m in margins)}"
-    )
-    yield Verdict(
-        f"{title}: share of equal actions, same draws", PROJECT, "least", same / steps, 0.999, note=note
-    )
-    yield Verdict(
-        f"{title}: largest margin of two best scores where actions differ",
-        PROJECT,
-        "bound",
-        max(margins, default=0.0),
-        None,
-        2 * built.certificate,
-    )
+    told = f"{len(margins)} differ, margins {', '.join(f'{m:.1e}' for m in margins)}"
+    note, claim = told if margins else "no action differs", f"{title}: share of equal actions, same draws"
+    yield Verdict(claim, PROJECT, "least", same / steps, 0.999, note=note)
+    claim = f"{title}: largest margin of two best scores where actions differ"
+    yield Verdict(claim, PROJECT, "bound", max(margins, default=0.0), None, 2 * built.certificate)
 
 
 def _sweeps() -> tuple[dict[str, list[dict]], dict[str, dict[str, list]]]:
     """Records for figures, and sizes by horizon."""
-    histories = posterior_sweeps.runs(MAIN, 3) + posterior_sweeps.runs(MAIN, 3, seed=1, fixed=True)
+    histories = posteriors.runs(MAIN, 3) + posteriors.runs(MAIN, 3, seed=1, fixed=True)
     steps = np.unique(np.geomspace(1, MAIN.horizon, 10).astype(int)) - 1
-    truth = posterior_sweeps.Posteriors.along(MAIN, histories, steps)
+    truth = posteriors.Posteriors.along(MAIN, histories, steps)
     shallow = thompson.Spec(dim=5, actions=3, horizon=50)
     plane = thompson.Spec(dim=2, actions=5, horizon=50, nodes=16, separation=0.3)
     sizes = posterior_sweeps.sizes(MAIN, HORIZONS)
     records = {
         "nodes": posterior_sweeps.error_against_nodes(MAIN, NODES, truth),
         "poles": [posterior_sweeps.error_against_poles(MAIN, POLES)],
-        "depth": [posterior_sweeps.error_against_depth(shallow, DEPTHS, posterior_sweeps.runs(shallow, 3))],
+        "depth": [posterior_sweeps.error_against_depth(shallow, DEPTHS, posteriors.runs(shallow, 3))],
         "sizes": posterior_sweeps.size_panels(HORIZONS, sizes),
         "posterior": posterior_sweeps.picture(plane, [1, 6, 40]),
     }
@@ -308,21 +263,11 @@ def _orders(sizes: dict[str, dict[str, list]]) -> Iterator[Verdict]:
     ):
         stated = evaluate(theorem.at_event(formula), **values)
         yield Verdict(f"{title}: {what}", "Theorem 10, proof", "size", found, stated)
-    for what, exponent in (("poles", 0.25), ("heads", 0.25), ("width", 0.25), ("layers", 0.5)):
-        fit = fit_power(HORIZONS, sizes["pade"][what])
-        note = f"95 % interval [{fit.low:.3f}, {fit.high:.3f}], T = 10 … 3,000; a fit, not a proof"
-        claim = f"{what} in T, Padé, ‖E‖ ≤ 10⁻⁶"
-        yield Verdict(claim, "Theorem 10", "order", fit.exponent, exponent, note=note)
+    for what, stated in (("poles", 0.25), ("heads", 0.25), ("width", 0.25), ("layers", 0.5)):
+        fit, claim = fit_power(HORIZONS, sizes["pade"][what]), f"{what} in T, Padé, ‖E‖ ≤ 10⁻⁶"
+        yield exponent(claim, "Theorem 10", fit, stated, "T = 10 … 3,000")
     fit = fit_power(np.log(HORIZONS), sizes["zolotarev"]["poles"])
-    yield Verdict(
-        "poles in log T, Zolotarev",
-        PROJECT,
-        "size",
-        fit.exponent,
-        1.0,
-        note="at most linear in log T; a fit, not a proof",
-        fit=True,
-    )
+    yield exponent("poles in log T, Zolotarev", PROJECT, fit, 1.0, "at most linear in log T", most=True)
 
 
 def _regret(record: dict) -> Iterator[Verdict]:

@@ -26,10 +26,10 @@ from constructions.construction import Construction
 from verify import algorithms, environments
 from verify.audit import (
     FLOAT64,
+    ORDER_WINDOW,
     Findings,
     Report,
     Verdict,
-    enclosed,
     exact,
     kept,
     replayed,
@@ -40,10 +40,10 @@ from verify.audit import (
 )
 from verify.audit.mutation import mutants
 from verify.catalog import CATALOG
-from verify.claims.general import caught
+from verify.claims.general import caught, certified, exponent, reported
 from verify.histories import episodes as episode_strategies
 from verify.sweeps import ucbvi as episode_sweeps
-from verify.sweeps.records import fit_power
+from verify.sweeps.records import Fit, fit_power
 from verify.theorems import evaluate, symbols
 from verify.theorems import ucbvi as theorem
 
@@ -98,16 +98,8 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(ucbvi.build(MUTATED), algorithms.ucbvi, trials, seed=0, source=episode_strategies)
     verdicts.append(caught(broken, f"{_title(MUTATED)}: "))
-    rows = slack.rows(built, findings)
-    return Report(
-        "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)",
-        asdict(MAIN),
-        asdict(built.size()),
-        verdicts,
-        rows,
-        [asdict(mutant) for mutant in broken],
-        records | {"slack": [{"kind": "slack", "rows": rows}]},
-    )
+    paper = "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)"
+    return reported(paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
 
 
 def _title(spec: ucbvi.Spec) -> str:
@@ -127,7 +119,7 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
         steps = int(generator.integers(1, episode_strategies.decisions(spec) + 1))
         recipe = replace(kinds[number % len(kinds)], steps=steps, seed=int(generator.integers(2**32)))
         history = recipe.history(spec)
-        true = algorithms.ucbvi_exact(spec, history, bonus)  # type: ignore[arg-type]
+        true = algorithms.ucbvi_exact(spec, history, bonus)
         for row, wanted in zip(exact.logits(built, history), true, strict=True):
             difference = max(abs(x - scale * q) for x, q in zip(row, wanted, strict=True))
             decisions, uneven = decisions + 1, uneven + (len(set(wanted)) > 1)
@@ -148,31 +140,22 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
 def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block in float64, over the searched histories: what rounding adds to exact forms."""
     spec = built.spec
-    failed = findings.score > 1
+    failed, stated = findings.score > 1, episode_sweeps.rounding(spec)
     shortest = shrink(built, algorithms.ucbvi, episode_strategies) if failed else None
+    witness = shortest or findings.recipe
     yield Verdict(
         f"{_title(spec)}: |log-probability error| in float64, {findings.histories} histories",
         FLOAT64,
         "size",
         findings.error,
-        episode_sweeps.rounding(spec),
-        witness=findings.witness if shortest is None else words(shortest),
+        stated,
+        witness=words(witness),
         main=spec.form == "theorem",
-        replay=replayed(built, algorithms.ucbvi, shortest or findings.recipe),
+        replay=replayed(built, algorithms.ucbvi, witness),
         note="exact but for rounding, which is to stay below 10⁻¹⁰/τ",
     )
-    yield Verdict(
-        f"{_title(spec)}: |log-probability error|, weights as float64 holds them, {findings.histories} histories",
-        "this project",
-        "bound",
-        findings.error,
-        episode_sweeps.rounding(spec),
-        built.certificate,
-        rounding=built.rounding,
-        enclosed=enclosed(built, algorithms.ucbvi, findings.recipe, findings.step),
-        witness=findings.witness,
-        main=True,
-    )
+    claim = f"{_title(spec)}: |log-probability error|, weights as float64 holds them"
+    yield certified(claim, "this project", built, algorithms.ucbvi, findings, replay=False, stated=stated)
     for block in built.blocks:
         yield kept(f"{_title(spec)}, {block.name}", block, findings.blocks[block.name])
 
@@ -184,23 +167,13 @@ def _sizes(built: Construction) -> Iterator[Verdict]:
     stated = theorem.THEOREM_12_EXPLICIT.evaluate("layers", **values)
     yield Verdict(f"{_title(spec)}: layers", "Theorem 12", "size", built.size().layers, stated)
     value_layers = layers[5:-3]
-    for what, found in zip(
-        ("heads", "hidden"), (max(part) for part in zip(*value_layers, strict=True)), strict=True
-    ):
-        stated = theorem.STEP_3.evaluate(what, **values)
-        yield Verdict(
-            f"{_title(spec)}: {what} of value iteration", theorem.STEP_3.source, "size", found, stated
-        )
-    yield Verdict(
-        f"{_title(spec)}: layers that were counted without building are those built",
-        "this toolkit",
-        "size",
-        sum(
-            a != (b.attention.heads, b.mlp.first.outputs)
-            for a, b in zip(layers, built.transformer.run(), strict=True)
-        ),
-        0.0,
-    )
+    for what, found in zip(("heads", "hidden"), map(max, zip(*value_layers, strict=True)), strict=True):
+        claim, stated = f"{_title(spec)}: {what} of value iteration", theorem.STEP_3.evaluate(what, **values)
+        yield Verdict(claim, theorem.STEP_3.source, "size", found, stated)
+    there = [(layer.attention.heads, layer.mlp.first.outputs) for layer in built.transformer.run()]
+    other = sum(a != b for a, b in zip(layers, there, strict=True))
+    claim = f"{_title(spec)}: layers that were counted without building are those built"
+    yield Verdict(claim, "this toolkit", "size", other, 0.0)
 
 
 def _our_sizes() -> Iterator[Verdict]:
@@ -231,10 +204,9 @@ def _norms() -> Iterator[Verdict]:
     small = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=6, temperature=1.0)
     for variable, (over, stated) in NORMS.items():
         norms = [ucbvi.build(replace(small, **{variable: value})).size().norm for value in over]
+        claim, span = f"theorem: exponent of the norm in {variable}", f"{variable} = {over[0]} … {over[-1]}"
         fit = fit_power(over, norms)
-        note = f"95 % interval [{fit.low:.3f}, {fit.high:.3f}], {variable} = {over[0]} … {over[-1]}; a fit, not a proof"
-        claim = f"theorem: exponent of the norm in {variable}"
-        yield Verdict(claim, "Theorem 12, an order", "size", fit.exponent, stated + 0.05, note=note, fit=True)
+        yield exponent(claim, "Theorem 12, an order", fit, stated + ORDER_WINDOW, span, most=True)
 
 
 ORDERS = {
@@ -251,14 +223,11 @@ def _orders(records: list[dict]) -> Iterator[Verdict]:
         over = record["values"]
         for form, powers in ORDERS.items():
             for name, stated in zip(episode_sweeps.SIZES, powers[record["variable"]], strict=True):
-                fit = record["fits"][form][name]
-                note = (
-                    f"95 % interval [{fit['low']:.3f}, {fit['high']:.3f}], constant {fit['constant']:.3g}, "
-                )
-                note += f"{record['variable']} = {over[0]} … {over[-1]}; a fit, not a proof"
+                fit = Fit(**record["fits"][form][name])
+                note = f"constant {fit.constant:.3g}, {record['variable']} = {over[0]} … {over[-1]}"
                 claim = f"{form}: exponent of {name} in {record['variable']}"
                 source = "Theorem 12, an order" if form == "theorem" else "theorem ours, an order"
-                yield Verdict(claim, source, "size", fit["exponent"], stated + 0.05, note=note, fit=True)
+                yield exponent(claim, source, fit, stated + ORDER_WINDOW, note, most=True)
 
 
 def _streams() -> list[dict]:
@@ -284,7 +253,7 @@ def _streams() -> list[dict]:
 def _stream(record: dict) -> Verdict:
     spec = record["spec"]
     sizes = {name: float(spec[name]) for name in ("states", "actions", "horizon", "episodes")}
-    bound = theorem_regret(sizes)
+    bound = evaluate(theorem.REGRET, **sizes)  # Theorem 13's order, without constant and logarithms
     constant = record["built"][-1] / bound
     return Verdict(
         f"{record['label']}, the transformer acts, {len(record['seeds'])} runs of K={spec['episodes']}, {spec['form']}: "
@@ -298,8 +267,3 @@ def _stream(record: dict) -> Verdict:
         f"{record['decisions']} decisions differ; {record['uniform']:.0%} of decisions uniform; Theorem 13's order "
         f"H²√(SAK) + H³S²A is {bound:.3g}, implied constant {constant:.2g}",
     )
-
-
-def theorem_regret(sizes: dict[str, float]) -> float:
-    """Theorem 13's order, without constant and logarithms."""
-    return evaluate(theorem.REGRET, **sizes)

@@ -212,7 +212,7 @@ def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")
         raise typer.Exit(1)
 
 
-def _errata_table(title: str, records: list[dict]) -> Table:
+def _errata_table(title: str, records: list[errata_module.Record]) -> Table:
     table = Table("erratum", "witness", "wanted", "as printed", "repaired", "", title=title)
     for record in records:
         proof = f"proof: docs/{record['proof']}" if record["proof"] else "the repair is not proven"
@@ -224,7 +224,7 @@ def _errata_table(title: str, records: list[dict]) -> Table:
     return table
 
 
-def _save_errata(out: Path) -> list[dict]:
+def _save_errata(out: Path) -> list[errata_module.Record]:
     """Run the errata, and write what came out."""
     records = [erratum.record() for erratum in errata_module.ERRATA]
     files.write_json(out / "errata.json", {"errata": records})

@@ -1,10 +1,11 @@
 """What an erratum is, and what it takes to confirm one."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypedDict
 
 PAPER = "arXiv 2310.08566, May 2024"
+SAID = ("name", "kind", "where", "printed", "repair", "effect", "proof")
 KINDS = {"error": "Mathematical errors", "misprint": "Misprints"}
 """The kinds of errata, in the order in which they are listed, with their headings."""
 
@@ -35,6 +36,24 @@ class Demonstration:
         return bool(abs(self.literal - self.wanted) > self.tolerance >= abs(self.repaired - self.wanted))
 
 
+class Record(TypedDict):
+    """What an erratum says and what its demonstration gave, as JSON."""
+
+    name: str
+    kind: Literal["error", "misprint"]
+    where: str
+    printed: str
+    repair: str
+    effect: str
+    proof: str
+    witness: str
+    wanted: float
+    literal: float
+    repaired: float
+    context: str
+    confirmed: bool
+
+
 @dataclass(frozen=True)
 class Erratum:
     """One candidate error.
@@ -47,8 +66,8 @@ class Erratum:
         printed: what it says.
         repair: what it should say.
         effect: what the repair does to the theorem; it "stands" only where that is proven.
-        proof: where the repair is proven, a heading of a page of docs/; empty if it is nowhere.
         demonstrate: runs both forms.
+        proven: whether the repair is, under the erratum's name in docs/errata.md.
     """
 
     name: str
@@ -57,13 +76,16 @@ class Erratum:
     printed: str
     repair: str
     effect: str
-    proof: str
     demonstrate: Callable[[], Demonstration]
+    proven: bool = True
 
-    def record(self) -> dict:
+    @property
+    def proof(self) -> str:
+        """Where the repair is proven, a heading of a page of docs/; empty if it is nowhere."""
+        return f"errata.md#{self.name.lower().replace(' ', '-')}" if self.proven else ""
+
+    def record(self) -> Record:
         """For JSON, the demonstration included."""
         shown = self.demonstrate()
-        texts = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name != "demonstrate"
-        }
-        return texts | asdict(shown) | {"confirmed": shown.confirmed}
+        said: Any = {name: getattr(self, name) for name in SAID}
+        return said | asdict(shown) | {"confirmed": shown.confirmed}

@@ -10,7 +10,8 @@ from constructions.parts.assemble import assemble
 from constructions.parts.block import Step
 from constructions.parts.stream import Stream
 from constructions.primitives import interpolation
-from constructions.transformer import Layer, Transformer, operator_norm
+from constructions.sizes import operator_norm
+from constructions.transformer import Layer, Transformer
 from verify import algorithms
 from verify.audit import ORDER_WINDOW, measure
 from verify.errata.entry import PAPER, Demonstration, Erratum
@@ -141,7 +142,6 @@ ERRATA = (
         "p < q of neighbours, lifted by ε",
         effect="the theorem stands; the √ needs l₂^{1/4}/(2√ε) + 1 neurons an arm, without the factor √T of the printed "
         "knots",
-        proof="errata.md#square-root-interpolant",
         demonstrate=_root_witness,
     ),
     Erratum(
@@ -151,7 +151,6 @@ ERRATA = (
         printed="‖W₁‖ = O(√N) for A square roots of N knots; their neurons read one constant 1, which makes it O(√(AN))",
         repair="a constant 1 for each arm, written by an earlier layer with a matrix of norm √A",
         effect="the theorem stands: √A is within its norm, O(A + …), and A registers are within D = O(dA)",
-        proof="errata.md#norm-of-the-square-roots",
         demonstrate=_constant_witness,
     ),
     Erratum(
@@ -161,7 +160,6 @@ ERRATA = (
         printed="D' = Õ(d + A√(Td/(τε))), without the 4dA neurons of step 2 of the proof",
         repair="D' = Õ(dA + A√(Td/(τε)))",
         effect="none where d ≤ T/(τε): then dA is below the second term",
-        proof="errata.md#hidden-width",
         demonstrate=_hidden_witness,
     ),
 )

@@ -19,14 +19,21 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
+from constructions import thompson
+from constructions.construction import Construction
+from constructions.inputs.bandits import BANDIT_INPUTS, bandit_stream
+from constructions.parts.assemble import assemble
 from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, signed
 from constructions.parts.links import Values, grams, read, stack
 from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, rational
 from constructions.rounding.outward import nearest
-from constructions.thompson import posterior
+from constructions.thompson import posterior, sampling
 from constructions.thompson.posterior import SOURCE
 from constructions.thompson.spec import Spec
+from constructions.transformer import Transformer
+from verify.theorems import evaluate, symbols, thompson_whole
+from verify.theorems import thompson as theorem
 
 ROOM = 2.0**400
 """What the blocks may write: no clipping hides a divergence."""
@@ -36,6 +43,26 @@ def plan(spec: Spec, depth: int, poles: int) -> posterior.Plan:
     """The plan with so many layers of each descent and so many poles, around the printed centre."""
     rule = rational.with_poles("pade", spec.ridge, largest(spec), poles)
     return posterior.with_depth(spec, depth, rule)
+
+
+def stated(spec: Spec, error: float) -> posterior.Plan:
+    """As many layers and poles as the paper prints for ‖x̂ − x‖ ≤ error."""
+    values = symbols(spec) | {"error_2": evaluate(theorem.STEP_3_NEEDS_2, error_3=error, **symbols(spec))}
+    poles = math.ceil(evaluate(theorem.POLES, **values))
+    share = evaluate(thompson_whole.STEP_2B_SHARE, poles=poles, **values)
+    depth = int(theorem.STEP_2B.evaluate("layers", **(values | {"error": share})))
+    return plan(spec, depth, poles)
+
+
+def whitened(spec: Spec, chosen: posterior.Plan, *, own_steps: bool) -> Construction:
+    """Steps 1 to 3; with form "sampling" the scores too."""
+    drawn = {"draw": spec.dim} | sampling.registers(spec) if spec.form == "sampling" else {}
+    p = thompson.program(spec, drawn | registers(spec, chosen))
+    for stage in stages(spec, p.stream, chosen, own_steps=own_steps):
+        p.then(*stage)
+    if drawn:
+        sampling.write(p, spec)
+    return thompson.complete(p, spec, math.inf)
 
 
 def largest(spec: Spec) -> float:
@@ -162,3 +189,11 @@ def _root(spec: Spec, stream: Stream, chosen: posterior.Plan, poles: list[Block]
         to=stream["root"],
         bound=ROOM,
     )
+
+
+def arguments(spec: Spec, *, together: bool) -> tuple[Stream, Transformer]:
+    """Step 2a alone."""
+    size = spec.dim * spec.actions
+    stream = bandit_stream(spec.dim, spec.actions, shifted_share=size, shifted=size)
+    stages = [[shifted(spec, stream, together=together)]]
+    return stream, assemble(stream, BANDIT_INPUTS, stages, ROOM)

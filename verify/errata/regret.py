@@ -15,13 +15,7 @@ from verify.errata.entry import PAPER, Demonstration, Erratum
 from verify.errata.thompson import UNITS, opposite
 from verify.theorems import evaluate, thompson_whole
 
-RADIUS = {
-    "dim": 10,
-    "horizon": 10,
-    "action_max": 1.0,
-    "noise_variance": 1e-3,
-    "prior_variance": 1e-4,
-}
+RADIUS = {"dim": 10, "horizon": 10, "action_max": 1.0, "noise_variance": 1e-3, "prior_variance": 1e-4}
 """λ̃ = 10."""
 
 
@@ -176,7 +170,6 @@ ERRATA = (
         repair="(B_a/√λ) ∧ ‖a‖ ≤ max(1, B_a/√λ)(1 ∧ ‖a‖), which is what the line before uses, with Cauchy–Schwarz",
         effect="the theorem's bound on the regret of soft LinUCB stands, with the same constants; B_a/√λ + 1 may be "
         "max(1, B_a/√λ)",
-        proof="errata.md#power-of-the-widths",
         demonstrate=_widths,
     ),
     Erratum(
@@ -188,7 +181,6 @@ ERRATA = (
         repair="β = √r(√(2d log(4d/δ)) + …)",
         effect="the theorem's bound on the regret of Thompson sampling stands: r is a constant there. For r ≥ 1 the "
         "printed β is the larger one and every bound with it holds",
-        proof="errata.md#radius-of-the-confidence-ellipsoids",
         demonstrate=_radius,
     ),
     Erratum(
@@ -202,7 +194,6 @@ ERRATA = (
         "costs at most √(2π)B_a√λTδ",
         effect="the theorem's bound on the regret of Thompson sampling stands, with β = √r(√d + √(2 log(1/δ))): the cost at "
         "δ = 1/(T√d) is √(2πλ/d)B_a. What learning from data adds to it is not examined",
-        proof="errata.md#conditioning-on-the-weights",
         demonstrate=_filtration,
     ),
     Erratum(
@@ -213,7 +204,6 @@ ERRATA = (
         "bounds the width ‖a‖, not the regret",
         repair="at most 2β(‖a‖ ∧ (B_a/√λ̃)), hence the factor β max(1, B_a/√λ̃)",
         effect="the theorem's bound on the regret of Thompson sampling stands: B_a, λ and r are constants there",
-        proof="errata.md#cut-of-the-confidence-widths",
         demonstrate=_cut,
     ),
 )

@@ -16,7 +16,6 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import BANDIT_INPUTS, bandit_stream
 from constructions.parts.assemble import assemble
-from constructions.parts.stream import Stream
 from constructions.thompson import posterior, sampling
 from constructions.transformer import Transformer
 from verify import algorithms
@@ -28,39 +27,13 @@ from verify.theorems import evaluate, symbols, thompson_whole
 from verify.theorems import thompson as theorem
 
 UNITS = thompson.Spec(
-    dim=1,
-    actions=2,
-    horizon=5,
-    noise_variance=1.0,
-    action_norm=(0.5, 1.0),
-    weight_norm=1.0,
-    noise_bound=1.0,
+    dim=1, actions=2, horizon=5, noise_variance=1.0, action_norm=(0.5, 1.0), weight_norm=1.0, noise_bound=1.0
 )
 """d = 1, A = 2, T = 5; B_a, λ, r and so λ̃ all 1."""
 ARGUMENT_ERROR = 0.2
 """ε₃: what the paper promises of ‖x̂ − x‖ in the witness."""
 LONG = thompson.Spec(dim=2, actions=2, horizon=200, form="sampling", error=1e-2)
 DRAWS = 100
-
-
-def plan(spec: thompson.Spec, error: float) -> posterior.Plan:
-    """As many layers and poles as the paper prints for ‖x̂ − x‖ ≤ error."""
-    values = symbols(spec) | {"error_2": evaluate(theorem.STEP_3_NEEDS_2, error_3=error, **symbols(spec))}
-    poles = math.ceil(evaluate(theorem.POLES, **values))
-    share = evaluate(thompson_whole.STEP_2B_SHARE, poles=poles, **values)
-    depth = int(theorem.STEP_2B.evaluate("layers", **(values | {"error": share})))
-    return printed.plan(spec, depth, poles)
-
-
-def whitened(spec: thompson.Spec, chosen: posterior.Plan, *, own_steps: bool) -> Construction:
-    """Steps 1 to 3; with form "sampling" the scores too."""
-    drawn = {"draw": spec.dim} | sampling.registers(spec) if spec.form == "sampling" else {}
-    p = thompson.program(spec, drawn | printed.registers(spec, chosen))
-    for stage in printed.stages(spec, p.stream, chosen, own_steps=own_steps):
-        p.then(*stage)
-    if drawn:
-        sampling.write(p, spec)
-    return thompson.complete(p, spec, math.inf)
 
 
 def opposite(spec: thompson.Spec, steps: int) -> BanditHistory:
@@ -75,9 +48,9 @@ def white(built: Construction, seen: BanditHistory) -> Float[np.ndarray, "arms d
 
 
 def _steps() -> Demonstration:
-    chosen, seen = plan(UNITS, ARGUMENT_ERROR), opposite(UNITS, 1)
+    chosen, seen = printed.stated(UNITS, ARGUMENT_ERROR), opposite(UNITS, 1)
     literal, repaired = (
-        float(white(whitened(UNITS, chosen, own_steps=own), seen)[0, 0]) for own in (False, True)
+        float(white(printed.whitened(UNITS, chosen, own_steps=own), seen)[0, 0]) for own in (False, True)
     )
     return Demonstration(
         f"d=1, A=2, T=5, B_a=λ=r=1, arms 1 and −1/2, the first decision; {len(chosen.rule.shifts)} poles and "
@@ -104,7 +77,7 @@ def _steps_in_place() -> str:
     chosen = printed.plan(LONG, own.depth, len(own.rule.shifts))  # type: ignore[union-attr]  # LONG is by Padé
     true = np.array([algorithms.thompson_scores(LONG, one)[-1] for one in drawn])
     for own_steps in (False, True):
-        built = whitened(LONG, chosen, own_steps=own_steps)
+        built = printed.whitened(LONG, chosen, own_steps=own_steps)
         found = built.outputs(drawn, logits_only=True)[:, -1, built.tokens.stream["logits"].slice]
         wrong = np.mean(found.argmax(1) != true.argmax(1))
         texts.append(f"{np.abs(found - true).max():.2g}, {wrong:.0%} of {DRAWS} actions differ")
@@ -154,19 +127,13 @@ FAR = replace(UNITS, horizon=1_000_000)
 """With μ = 1,414 far above the number of arms."""
 
 
-def arguments(spec: thompson.Spec, *, together: bool) -> tuple[Stream, Transformer]:
-    """Step 2a alone."""
-    size = spec.dim * spec.actions
-    stream = bandit_stream(spec.dim, spec.actions, shifted_share=size, shifted=size)
-    stages = [[printed.shifted(spec, stream, together=together)]]
-    return stream, assemble(stream, BANDIT_INPUTS, stages, printed.ROOM)
-
-
 def _heads() -> Demonstration:
     """Growth with A of the norm of the first layer of step 2a."""
     norms = []
     for together in (False, True):
-        built = [arguments(replace(FAR, actions=arms, truncation=None), together=together) for arms in ARMS]
+        built = [
+            printed.arguments(replace(FAR, actions=arms, truncation=None), together=together) for arms in ARMS
+        ]
         norms.append(
             [Transformer(whole.stored_layers[:1], whole.width, 1.0).size().norm for _, whole in built]
         )
@@ -190,7 +157,7 @@ HORIZONS = (2**14, 2**16, 2**18)
 def poles_alone(horizon: int, *, own_steps: bool) -> tuple[int, Transformer]:
     """The printed number of poles, and one layer of step 2b: a step of descent for every pole and arm."""
     spec = replace(UNITS, horizon=horizon, truncation=None)
-    count = len(plan(spec, ARGUMENT_ERROR).rule.shifts)
+    count = len(printed.stated(spec, ARGUMENT_ERROR).rule.shifts)
     chosen = printed.plan(spec, 1, count)
     stream = bandit_stream(spec.dim, spec.actions, **printed.registers(spec, chosen))
     solved = printed.stages(spec, stream, chosen, own_steps=own_steps)[1]
@@ -283,7 +250,6 @@ ERRATA = (
         repair="each pole its own step size 1/((1 − b_j)μ + b_j(B_a² + λ̃)), and the momentum of its own condition number",
         effect="the theorem stands as far as this step goes, its depth too: M_j = b_j(s_jI + G) with s_j ≥ λ̃, and the "
         "condition number 2T(B_a² + s)/s falls with s",
-        proof="errata.md#step-size-of-the-poles",
         demonstrate=_steps,
     ),
     Erratum(
@@ -294,7 +260,6 @@ ERRATA = (
         repair="they are η√(r/(T(B_a² + λ̃))) apart, and the computed ones half as far if ε₃ is at most a quarter of this",
         effect="M₀ and C₀ of the assumption on log-probabilities are to be taken at this separation, which shrinks as "
         "T^{-1/2}, and ε₃ shrinks with it: sizes may depend on T through M₀ and C₀. With two arms ours do by a logarithm",
-        proof="errata.md#separation-of-the-arguments",
         demonstrate=_separation,
     ),
     Erratum(
@@ -305,7 +270,6 @@ ERRATA = (
         repair="one third head for all arms together: 2A + 1 heads, norm 2A + μ up to a constant",
         effect="the theorem stands as far as this step goes: 2A is within its norm, Õ(T + AT^{1/4} + …); A√T is not, for "
         "A > √T",
-        proof="errata.md#norm-of-the-shifted-arms",
         demonstrate=_heads,
     ),
     Erratum(
@@ -317,7 +281,6 @@ ERRATA = (
         repair='each pole its own step size, as for "step size of the poles": the same factor is then at most 1',
         effect="the theorem stands as far as this step goes: the norm is at most 10 + Am(3 + 2/(B_a² + λ̃) + 1/μ), within "
         "its Õ(T + AT^{1/4} + …); Am√T = Õ(AT^{3/4}) is not, for A > T^{1/4}",
-        proof="errata.md#norm-of-the-poles",
         demonstrate=_pole_norms,
     ),
     Erratum(
@@ -329,7 +292,6 @@ ERRATA = (
         repair="the event that ‖w*‖ ≤ B_w, all ‖μ_t‖ ≤ B_w and the noise is small: μ_t is a martingale that ends in w*, "
         "and by Doob's inequality its chance is at least 1 − δ₀ all the same",
         effect="the theorem stands as far as this step goes: R_δ, M₀ and C₀ stay what they are, at no cost in δ₀",
-        proof="errata.md#size-of-the-posterior-mean",
         demonstrate=_mean,
     ),
 )

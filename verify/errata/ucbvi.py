@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.history import EpisodeHistory
-from constructions.transformer import MLP, SparseMap, Transformer, operator_norm
+from constructions.sizes import operator_norm
+from constructions.transformer import MLP, SparseMap, Transformer
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms
 from verify.audit import ORDER_WINDOW
@@ -93,7 +94,7 @@ def compare(
 def in_place(literal: str, case: Case) -> str:
     """The policy of the whole construction with either form."""
     spec, seen = case
-    true = algorithms.ucbvi(spec, seen)  # type: ignore[arg-type]  # a temperature left out is filled in
+    true = algorithms.ucbvi(spec, seen)
     errors = [
         np.abs(theorem.build(spec, pieces).log_probabilities(seen) - true).max()
         for pieces in (frozenset({literal}), frozenset[str]())
@@ -113,12 +114,7 @@ def _constant() -> Demonstration:
     spec, seen = smallest(3, horizon=2)
     negative = held(theorem.build(spec, frozenset({"constant"})), seen, "visits")
     shown = compare(
-        "constant",
-        "S=A=H=1, K=2, second episode; register N_1",
-        smallest(2),
-        "visits",
-        1.0,
-        arms([0.0, 1.0]),
+        "constant", "S=A=H=1, K=2, second episode; register N_1", smallest(2), "visits", 1.0, arms([0.0, 1.0])
     )
     more = f"with H=2, (N_1, N_2) is ({negative[0]:.3g}, {negative[1]:.3g}) instead of (1, 1); "
     return replace(shown, context=more + shown.context)
@@ -226,7 +222,6 @@ ERRATA = (
         printed="V̂_h = relu(Q̂(a_1)) + Σ_{j≥2} relu(Q̂(a_j) − Q̂(a_{j−1})) = max_j Q̂(a_j): true for A ≤ 2",
         repair="a tree of max(p, q) = q + relu(p − q), one level by attention and one by the MLP: four numbers a layer",
         effect="L = H(1 + ⌈log₄ A⌉) + 8, which is at most 2H + 8 as stated for A ≤ 4; other sizes stand",
-        proof="errata.md#maximum-over-actions",
         demonstrate=_maximum,
     ),
     Erratum(
@@ -236,7 +231,6 @@ ERRATA = (
         printed="−3B, so that the score on a match is 0 and heads 1 to 5 add up to −[h ≠ g]",
         repair="1 − 3B: the score on a match is 1 and heads 1 to 5 add up to [h = g]; head 10 likewise",
         effect="the theorem stands",
-        proof="errata.md#constant-of-count-head-5",
         demonstrate=_constant,
     ),
     Erratum(
@@ -246,7 +240,6 @@ ERRATA = (
         printed="score N_i N_j + K(j − i), meant to be ≤ 0 at tokens j < i",
         repair="a gate above K² (for K ≥ 3, (K − 1)(K − 2) will do); with its root in Q and in K, both norms stay O(K)",
         effect="the theorem stands",
-        proof="errata.md#gate-of-the-squares",
         demonstrate=_gate,
     ),
     Erratum(
@@ -256,7 +249,6 @@ ERRATA = (
         printed="f₃(x, y) by relu(1 − (x − n)² − (y − N)²) at integers, with x = N·r",
         repair="rewards in [0, 1] make x real: Σ_y K relu(x/K − (N − y)²)/max(y, 1) is exact for real x in [0, K]",
         effect="the theorem stands; this look-up takes K + 1 neurons instead of (K + 1)²",
-        proof="errata.md#look-up-of-the-rewards",
         demonstrate=_reward,
     ),
     Erratum(
@@ -266,7 +258,6 @@ ERRATA = (
         printed="P̂_{h+1}(·|s,a) against V̂_{h+1}; P̂_H is 0",
         repair="P̂_h(·|s,a). Its ℓ1 norm is 1 or 0, which the bound H on the product allows",
         effect="the theorem stands",
-        proof="errata.md#stage-of-the-transitions",
         demonstrate=_model,
     ),
     Erratum(
@@ -277,7 +268,6 @@ ERRATA = (
         repair="V_{⋆+5} = −V_⋆",
         effect="the theorem stands. The policy does not need the repair: at stage h it depends on counts of stages h to H, "
         "of which the present episode has none yet; so these heads may be left out",
-        proof="errata.md#values-of-heads-6-to-10",
         demonstrate=_values,
     ),
     Erratum(
@@ -289,7 +279,6 @@ ERRATA = (
         repair="W₁/√(HS²A) and W₂√(HS²A): ‖W₁‖ = O(K³), ‖W₂‖ = Õ((K^{3/2} + H)√(HS²A)), and the outputs are the same",
         effect="the theorem stands: its display for H ≤ K⁴ with this repair, and for every H with W₁/√K and W₂√K, which do "
         "not meet step 2's own",
-        proof="errata.md#norm-of-the-look-ups",
         demonstrate=_norm,
     ),
     Erratum(
@@ -301,7 +290,6 @@ ERRATA = (
         repair="W₁/√(SA) and W₂√(SA): ‖W₁‖ ≤ H + 3, ‖W₂‖ ≤ 2√(SA), and the outputs are the same",
         effect="the theorem stands, as printed too: H√(SA) is within its norm, Õ(K²HS²A + …). Step 3's own bound stands "
         "with the repair",
-        proof="errata.md#norm-of-the-cut-at-h",
         demonstrate=_cut,
     ),
 )

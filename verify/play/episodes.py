@@ -1,13 +1,12 @@
 """Playing a policy in a tabular decision process, with random numbers that are the same for every policy."""
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from constructions.history import EpisodeHistory
 from verify.environments.sampling import checked, pick, streams
+from verify.play.rollout import Decoder, Rollout
 
 
 @runtime_checkable
@@ -42,42 +41,9 @@ class EpisodicEnvironment(Protocol):
         ...
 
 
-@runtime_checkable
-class EpisodeDecoder(Protocol):
-    """A policy run one decision at a time, true or built; it starts with an empty history."""
-
-    def observe(self, state: int, /) -> Float[np.ndarray, " actions"]:
-        """Log-probabilities over the actions."""
-        ...
-
-    def record(self, action: int, reward: float, /) -> None:
-        """Take in the action taken and its reward."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class EpisodeRollout:
-    """One run of a policy.
-
-    Attributes:
-        history: the states of all steps, with the actions and rewards of all steps but the last.
-        actions: the action taken at each step, the last included, shape (steps,).
-        rewards: the reward of each step, in [0, 1], shape (steps,).
-        regret: V*_h(s) − Q*_h(s,a) at each step, not cumulated, shape (steps,); over an episode its sum has the mean of
-            the optimal value less the episode's reward.
-        log_probabilities: the policy at each step, shape (steps, actions).
-    """
-
-    history: EpisodeHistory
-    actions: Int[np.ndarray, " steps"]
-    rewards: Float[np.ndarray, " steps"]
-    regret: Float[np.ndarray, " steps"]
-    log_probabilities: Float[np.ndarray, "steps actions"]
-
-
 def play(
-    environment: EpisodicEnvironment, decoder: EpisodeDecoder, generator: np.random.Generator, episodes: int
-) -> EpisodeRollout:
+    environment: EpisodicEnvironment, decoder: Decoder, generator: np.random.Generator, episodes: int
+) -> Rollout:
     """Let a fresh decoder play some episodes.
 
     Streams are split off the generator before the first decision: one uniform a step, through which the inverse
@@ -118,4 +84,4 @@ def play(
         states[step], actions[step], rewards[step] = state, action, reward
         log_probabilities[step], regret[step] = observed, environment.regret(stage, state, action)
     history = EpisodeHistory(states, actions[:-1], rewards[:-1], horizon)
-    return EpisodeRollout(history, actions, rewards, regret, log_probabilities)
+    return Rollout(history, actions, regret, log_probabilities, rewards)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from constructions.history import BanditHistory
-from verify.environments.sampling import TOTAL_SLACK, checked, pick, streams
+from verify.environments.sampling import checked, pick, streams
 
 
 @runtime_checkable
@@ -45,27 +45,14 @@ class Environment(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A policy run one decision at a time, true or built; it starts with an empty history."""
+    """A policy run one decision at a time, true or built, one or several in lockstep; it starts with an empty history."""
 
-    def observe(self, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " arms"]:
-        """Log-probabilities over the arms offered."""
+    def observe(self, context: Any, /) -> Any:
+        """Log-probabilities over the actions, in a context: the vectors of the arms offered, or a state."""
         ...
 
-    def record(self, action: int, reward: float) -> None:
-        """Take in the arm played and its reward."""
-        ...
-
-
-@runtime_checkable
-class BatchDecoder(Protocol):
-    """Several decoders in lockstep."""
-
-    def observe(self, contexts: Float[np.ndarray, "batch arms dim"], /) -> Sequence | np.ndarray:
-        """Log-probabilities for each member's context."""
-        ...
-
-    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"], /) -> None:
-        """Each member's arm and reward."""
+    def record(self, action: Any, reward: Any, /) -> None:
+        """Take in the action taken and its reward."""
         ...
 
 
@@ -74,16 +61,19 @@ class Rollout:
     """One run of a policy.
 
     Attributes:
-        history: the contexts of all steps, with the actions and rewards of all steps but the last.
-        actions: the arm played at each step, the last included, shape (steps,).
-        regret: each step's regret in mean reward, not cumulated, shape (steps,).
-        log_probabilities: the policy at each step, shape (steps, arms).
+        history: contexts or states of all steps, with the actions and rewards of all steps but the last.
+        actions: the action taken at each step, the last included, shape (steps,).
+        regret: each step's regret in mean reward, not cumulated, shape (steps,); in episodes V*_h(s) − Q*_h(s,a), whose sum
+            over an episode has the mean of the optimal value less the episode's reward.
+        log_probabilities: the policy at each step, shape (steps, actions).
+        rewards: in episodes the reward of each step, the last included, in [0, 1], shape (steps,).
     """
 
-    history: BanditHistory
+    history: Any
     actions: Int[np.ndarray, " steps"]
     regret: Float[np.ndarray, " steps"]
-    log_probabilities: Float[np.ndarray, "steps arms"]
+    log_probabilities: Float[np.ndarray, "steps actions"]
+    rewards: Float[np.ndarray, " steps"] | None = None
 
 
 def rollout(environment: Environment, decoder: Decoder, generator: np.random.Generator) -> Rollout:
@@ -108,7 +98,7 @@ def rollout(environment: Environment, decoder: Decoder, generator: np.random.Gen
 
 
 def rollouts(
-    environments: Sequence[Environment], decoder: BatchDecoder, generators: Sequence[np.random.Generator]
+    environments: Sequence[Environment], decoder: Decoder, generators: Sequence[np.random.Generator]
 ) -> list[Rollout]:
     """Play several environments of equal horizon in lockstep, each with random numbers of its own, as `rollout` does.
 
@@ -122,20 +112,16 @@ def rollouts(
         )
     [steps] = horizons
     randomness = [streams(generator, steps) for generator in generators]
-    contexts = np.array(
-        [[environment.context(step) for step in range(steps)] for environment in environments]
-    )
+    contexts = np.array([[stage.context(step) for step in range(steps)] for stage in environments])
     log_probabilities = np.empty(contexts.shape[:3])
     actions, rewards = np.empty(contexts.shape[:2], np.int64), np.empty((len(environments), steps - 1))
     for step in range(steps):
         observed = decoder.observe(contexts[:, step])
-        for n, (environment, (uniforms, reward_generators)) in enumerate(
-            zip(environments, randomness, strict=True)
-        ):
-            log_probabilities[n, step] = checked(observed[n], step, environment.actions)
+        for n, (stage, (uniforms, chances)) in enumerate(zip(environments, randomness, strict=True)):
+            log_probabilities[n, step] = checked(observed[n], step, stage.actions)
             actions[n, step] = arm = pick(log_probabilities[n, step], uniforms[step])
             if step < steps - 1:
-                rewards[n, step] = environment.reward(step, arm, reward_generators[step])
+                rewards[n, step] = stage.reward(step, arm, chances[step])
         if step < steps - 1:
             decoder.record(actions[:, step], rewards[:, step])
     return [
@@ -163,41 +149,3 @@ class SideBySide:
         """Hand each decoder its own arm and reward."""
         for decoder, action, reward in zip(self.decoders, actions, rewards, strict=True):
             decoder.record(int(action), float(reward))
-
-
-def history_from(
-    environment: Environment,
-    generator: np.random.Generator,
-    policy: str | Float[np.ndarray, " arms"] = "uniform",
-) -> BanditHistory:
-    """A history played by a policy that ignores it: "uniform", or fixed probabilities of shape (arms,).
-
-    Raises:
-        ValueError: if the policy is neither.
-
-    >>> from verify import environments
-    >>> bandit = environments.paper_linear_bandit(np.random.default_rng(0), actions=2, horizon=9)
-    >>> history_from(bandit, np.random.default_rng(1), policy=np.array([0.0, 1.0])).actions.tolist()
-    [1, 1, 1, 1, 1, 1, 1, 1]
-    """
-    arms = environment.actions
-    if isinstance(policy, str) and policy != "uniform":
-        raise ValueError(f"policy: wanted 'uniform' or an array of probabilities, got {policy!r}")
-    odds = np.full(arms, 1 / arms) if isinstance(policy, str) else np.asarray(policy, dtype=np.float64)
-    if odds.shape != (arms,) or not (odds >= 0).all() or abs(odds.sum() - 1) > TOTAL_SLACK:
-        raise ValueError(f"policy: wanted {arms} probabilities ≥ 0 that sum to 1, got {odds}")
-    with np.errstate(divide="ignore"):
-        return rollout(environment, _Fixed(np.log(odds)), generator).history
-
-
-@dataclass(frozen=True, eq=False)
-class _Fixed:
-    """The decoder that always returns the same log-probabilities."""
-
-    log_probabilities: Float[np.ndarray, " arms"]
-
-    def observe(self, context: Float[np.ndarray, "arms dim"]) -> Float[np.ndarray, " arms"]:
-        return self.log_probabilities
-
-    def record(self, action: int, reward: float) -> None:
-        pass

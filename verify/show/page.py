@@ -14,21 +14,13 @@ from constructions.showing import typeset
 from verify.audit import ORDER_WINDOW, Report, Verdict
 from verify.catalog import CATALOG
 from verify.errata.entry import KINDS
-from verify.show.bars import bar
+from verify.show.cards import alone, card
 from verify.show.page_words import CAPTIONS, LEGENDS
 
 FRAME = Path(__file__).with_name("page.html")
 SHOWN = 5
 """How many explicit claims stand open where a report marks none as its main ones."""
-LONG = 150
-"""Letters of a note that stand open."""
-SIZES = {
-    "layers": "layers",
-    "heads": "heads",
-    "width": "registers",
-    "hidden": "neurons",
-    "norm": "as the norm |||θ|||",
-}
+SIZES = dict(layers="layers", heads="heads", width="registers", hidden="neurons", norm="as the norm |||θ|||")
 
 
 class Words(NamedTuple):
@@ -83,19 +75,11 @@ def _summary(reports: Mapping[str, Report]) -> str:
         counts = "".join(f"<td>{_count(part)}</td>" for part in parts)
         made = report.made
         took = f"{made['seconds'] / 60:.1f} min" if "seconds" in made else None
-        versions = (
-            ("weightwright", made.get("weightwright")),
-            ("commit", made.get("commit")),
-            ("Python", made.get("python")),
-            ("torch", made.get("torch")),
-            ("numpy", made.get("numpy")),
-        )
-        used = ", ".join(f"{what} {value}" for what, value in versions if value)
+        names = ("weightwright", "commit", "Python", "torch", "numpy")
+        used = ", ".join(f"{what} {made[what.lower()]}" for what in names if made.get(what.lower()))
         cores = f"{made['machine']}, {made['cores']} cores" if {"machine", "cores"} <= made.keys() else None
         texts = (made.get("date"), took, used, cores)
-        rows.append(
-            link + counts + "".join(f"<td>{escape(str(text or 'not recorded'))}</td>" for text in texts)
-        )
+        rows.append(link + counts + "".join(f"<td>{escape(text or 'not recorded')}</td>" for text in texts))
     heads = ("construction", "explicit claims", "fits of orders", "audited", "in", "with", "on")
     return _table(heads, rows)
 
@@ -145,8 +129,8 @@ def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:
         f"<p class='small'>{escape(words.code)}</p>",
         f"<p class='small'>The main setting, {escape(_line(report.spec))}: {escape(size)}.</p>",
         f"<h3>Explicit claims: {_count(explicit)}</h3>",
-        *(_card(name, verdict) for verdict in first),
-        _rest([_card(name, verdict) for verdict in rest]),
+        *(card(name, verdict) for verdict in first),
+        _rest([card(name, verdict) for verdict in rest]),
         _orders(name, fits),
         _slack(report.blocks, "".join(shown[figure] for figure in blocks)),
         _mutants(report.mutants),
@@ -157,92 +141,9 @@ def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _card(name: str, verdict: Verdict) -> str:
-    """A claim with its numbers side by side."""
-    word = "holds" if verdict.holds else "fails"
-    note = f"<p class='small'>{_note(verdict.note)}</p>" if verdict.note else ""
-    return (
-        f"<article><div><h4>{escape(verdict.claim)}: <b class='{word}'>{word}</b></h4>{note}{_origin(name, verdict)}</div>"
-        f"<div>{_numbers(verdict)}{_rounding(verdict)}{bar(verdict)}<p class='small'>{_gaps(verdict)}</p></div></article>"
-    )
-
-
 def _rest(cards: Sequence[str]) -> str:
     title = f"The other {len(cards)} explicit claims"
     return f"<details><summary>{title}</summary>{''.join(cards)}</details>" if cards else ""
-
-
-def _origin(name: str, verdict: Verdict) -> str:
-    """Where a claim stands, the worst history, and how to measure it alone."""
-    text = f"<p class='small'>{escape(verdict.source)}. <code>{_alone(name)}</code></p>"
-    if verdict.replay:
-        text += (
-            "<details class='small'><summary>alone, on the worst history, in Python</summary>"
-            f"<pre>{escape(verdict.replay)}</pre></details>"
-        )
-    elif verdict.witness:
-        witness = ", ".join(f"{key}={value!r}" for key, value in verdict.witness.items())
-        text += f"<details class='small'><summary>the worst history</summary><code>{escape(witness)}</code></details>"
-    return text
-
-
-def _alone(name: str) -> str:
-    return escape(f"weightwright verify {name}")
-
-
-def _numbers(verdict: Verdict) -> str:
-    sign = "≥" if verdict.kind == "least" else "≤"
-    pairs = [
-        (key, value)
-        for key in ("measured", "enclosed", "certified", "stated")
-        if (value := getattr(verdict, key)) is not None
-    ]
-    cells = [
-        (f"<span>{'·' if key == 'enclosed' else sign}</span>" if number else "")
-        + f"<div class='{key}'><dt>{key}</dt><dd>{typeset(value)}</dd></div>"
-        for number, (key, value) in enumerate(pairs)
-    ]
-    return f"<dl class='numbers'>{''.join(cells)}</dl>"
-
-
-def _rounding(verdict: Verdict) -> str:
-    """What float64 may add, where it can be seen beside the certificate; where it is above, that is no evidence."""
-    large = verdict.rounding > 0.01 * (verdict.certified or 0.0)
-    coarse = ", which is more than is certified: what is measured shows nothing" if verdict.coarse else ""
-    return f"<small>and {typeset(verdict.rounding)} for rounding{coarse}</small>" if large else ""
-
-
-def _note(note: str) -> str:
-    """A note; a long one is folded after its first words."""
-    if len(note) <= LONG:
-        return escape(note)
-    head = note[:LONG].rsplit(" ", 1)[0]
-    return f"<details class='small'><summary>{escape(head)} …</summary>{escape(note[len(head) :])}</details>"
-
-
-def _gaps(verdict: Verdict) -> str:
-    """The slack in words, from one number to the next; what rounding may add counts to the certificate."""
-    ladder = [("measured", verdict.measured)] * 2
-    if verdict.certified is not None:
-        allowed = "certified with rounding" if _rounding(verdict) else "certified"
-        ladder[1:] = (allowed, verdict.certified + verdict.rounding), ("certified", verdict.certified)
-        if verdict.enclosed is not None:
-            ladder[:2] = ("enclosed", verdict.enclosed), ("certified", verdict.certified)
-    if verdict.stated is not None:
-        ladder = ladder[:-1] if verdict.certified is None else ladder
-        ladder.append(("stated", verdict.stated))
-    if verdict.kind == "least":
-        ladder.reverse()
-    texts = []
-    for (low, small), (high, large) in zip(ladder[::2], ladder[1::2], strict=False):
-        if small > 0 and large > 0:
-            ratio = large / small
-            texts.append(
-                f"{high} equals {low}" if abs(ratio - 1) < 5e-3 else f"{high} is {typeset(ratio)} × {low}"
-            )
-    if verdict.relative is not None:
-        texts.append(f"relative error {typeset(verdict.relative)}")
-    return "; ".join(texts)
 
 
 def _orders(name: str, fits: Sequence[Verdict]) -> str:
@@ -251,14 +152,10 @@ def _orders(name: str, fits: Sequence[Verdict]) -> str:
         return ""
     rows = []
     for verdict in fits:
-        word = "holds" if verdict.holds else "fails"
-        stated = (
-            f"{typeset(verdict.stated)} ± {ORDER_WINDOW:g}"
-            if verdict.kind == "order"
-            else f"≤ {typeset(verdict.stated)}"
-        )
+        word, stated = "holds" if verdict.holds else "fails", typeset(verdict.stated)
+        stated = f"{stated} ± {ORDER_WINDOW:g}" if verdict.kind == "order" else f"≤ {stated}"
         rows.append(
-            f"<td>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. <code>{_alone(name)}</code>"
+            f"<td>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. <code>{alone(name)}</code>"
             f"</small></td><td class='number measured'>{typeset(verdict.measured)}</td><td class='number'>{stated}</td>"
             f"<td><small>{escape(verdict.note)}</small></td><td class='{word}'>{word}</td>"
         )
@@ -347,14 +244,12 @@ def _errata_table(records: Sequence[Mapping]) -> str:
 
 
 def _line(fields: Mapping) -> str:
-    shown = (
-        (key, "–".join(map(typeset, value)) if isinstance(value, list | tuple) else value)
-        for key, value in fields.items()
-    )
-    return ", ".join(
-        f"{key.replace('_', ' ')} {typeset(value) if isinstance(value, float | int) else value}"
-        for key, value in shown
-    )
+    def shown(value) -> str:
+        if isinstance(value, list | tuple):
+            return "–".join(map(typeset, value))
+        return typeset(value) if isinstance(value, float | int) else str(value)
+
+    return ", ".join(f"{key.replace('_', ' ')} {shown(value)}" for key, value in fields.items())
 
 
 def _folded(title: str, rows: Iterable[str], heads: Sequence[str], above: str = "") -> str:

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 
 from constructions import files
 from verify.audit import Report, Verdict
+from verify.audit.slack import Row
+from verify.errata.entry import Record
 from verify.show import page, plots
 
 ROOT = Path(__file__).parents[2]
@@ -87,20 +89,6 @@ class Made(TypedDict, total=False):
     cores: int | None
 
 
-class Block(TypedDict):
-    """A row of a report's slack."""
-
-    block: str
-    domain: str
-    error: float
-    promise: float
-    slack: float | None
-    own_error: float
-    own_promise: float
-    own_slack: float | None
-    note: str
-
-
 class Mutant(TypedDict):
     """A wrong weight that was tried."""
 
@@ -118,7 +106,7 @@ class Saved(TypedDict):
     spec: dict[str, Plain]
     size: dict[str, int | float]
     verdicts: list[Verdict]
-    blocks: list[Block]
+    blocks: list[Row]
     mutants: list[Mutant]
     records: dict[str, list[dict[str, Any]]]
     made: Made
@@ -130,28 +118,10 @@ class Figures(TypedDict):
     records: dict[str, list[dict[str, Any]]]
 
 
-class Erratum(TypedDict):
-    """A record of an erratum that was run."""
-
-    name: str
-    kind: Literal["error", "misprint"]
-    where: str
-    printed: str
-    repair: str
-    effect: str
-    proof: str
-    witness: str
-    wanted: float
-    literal: float
-    repaired: float
-    context: str
-    confirmed: bool
-
-
 class Errata(TypedDict):
     """An errata.json."""
 
-    errata: list[Erratum]
+    errata: list[Record]
 
 
 def load(path: Path) -> Report:
@@ -194,7 +164,7 @@ def publish(folder: Path, to: Path | None = None) -> Path:
     return to / "index.html"
 
 
-def errata(folder: Path) -> list[Erratum]:
+def errata(folder: Path) -> list[Record]:
     """The errata that were run and saved in a folder; none if they were not.
 
     Raises:

@@ -18,7 +18,8 @@ from constructions.primitives import descent, interpolation
 from constructions.thompson import sampling
 from verify import algorithms, audit, theorems
 from verify.play.rollout import Environment, SideBySide, rollouts
-from verify.sweeps.records import Grid, Record, fit_power, side_by_side
+from verify.sweeps import records
+from verify.sweeps.records import Grid, Record, fit_power, plain
 from verify.theorems import lemmas, symbols
 from verify.theorems import linucb as stated
 
@@ -158,10 +159,8 @@ def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: des
 def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label: str) -> Record:
     """Cumulative regret of the constructed transformer and of true LinUCB, with the same random numbers.
 
-    Fields: steps; built and true, means over seeds, and built_deviation and true_deviation, standard deviations, in
-    units of reward; differing, the decisions on which the two differ, out of `decisions`; measured, the worst
-    |log-probability error| along the transformer's own histories; enclosed, of the same history; certified, rounding and
-    stated; layers.
+    Fields of `records.regret`; measured, the worst |log-probability error| along the transformer's own histories; enclosed,
+    of the same history; certified, rounding and stated.
 
     Raises:
         ValueError: for fewer than 2 seeds, or an environment outside the spec.
@@ -171,15 +170,15 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
     built = linucb.build(spec)
     stages = [environment(np.random.default_rng(seed)) for seed in seeds]
     players: list[Any] = [built.decoder(len(seeds)), SideBySide([algorithms.decoder(spec) for _ in seeds])]
-    played = [rollouts(stages, each, [np.random.default_rng([n, 1]) for n in seeds]) for each in players]
-    histories = [run.history for run in played[0]]
+    own, other = (rollouts(stages, each, [np.random.default_rng([n, 1]) for n in seeds]) for each in players)
+    histories = [run.history for run in own]
     true = [algorithms.linucb(spec, history) for history in histories]
-    wrong = [np.abs(run.log_probabilities - row).max(-1) for run, row in zip(played[0], true, strict=True)]
+    wrong = [np.abs(run.log_probabilities - row).max(-1) for run, row in zip(own, true, strict=True)]
     worst, step = np.unravel_index(np.argmax(wrong), np.shape(wrong))
-    curves = side_by_side(*played) | {"seeds": list(map(int, seeds)), "layers": built.size().layers}
     errors = {"measured": float(np.max(wrong)), "certified": built.certificate, "stated": spec.error}
     found = audit.enclosed(built, algorithms.linucb, histories[worst], int(step))
-    return _record("regret", spec, label=label, **curves, **errors, enclosed=found, rounding=built.rounding)
+    more = {"enclosed": found, "rounding": built.rounding}
+    return records.regret(built, (own, other), seeds, label, {}, **errors, **more)
 
 
 def _stated_layers(spec: linucb.Spec) -> tuple[float, float]:
@@ -195,8 +194,7 @@ def _columns(names: Sequence[str], rows: Sequence[tuple]) -> dict[str, list]:
 
 
 def _record(kind: str, spec: linucb.Spec, **measures) -> Record:
-    fields = {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(spec).items()}
-    return {"kind": kind, "spec": fields, **measures}
+    return {"kind": kind, "spec": plain(spec), **measures}
 
 
 def _planned(spec: linucb.Spec) -> int:

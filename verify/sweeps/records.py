@@ -7,13 +7,14 @@ Where the paper states an order only, an exponent is fitted and the constant it 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Real
 from scipy import stats
 
+from constructions.construction import Construction
 from verify.play.rollout import Rollout
 
 Record = dict[str, Any]
@@ -63,14 +64,38 @@ def fit_power(x: Real[np.ndarray, " points"] | Sequence, y: Real[np.ndarray, " p
     return Fit(*map(float, numbers))
 
 
-def side_by_side(built: Sequence[Rollout], true: Sequence[Rollout]) -> Record:
-    """Cumulative regret of two players, run by run: means and deviations, and the decisions on which they differ."""
-    totals = np.cumsum([[one.regret, other.regret] for one, other in zip(built, true, strict=True)], axis=-1)
+Runs = Sequence[Rollout]
+
+
+def regret(
+    built: Construction, runs: tuple[Runs, Runs], seeds: Sequence[int], label: str, spec: Record, **more: Any
+) -> Record:
+    """Cumulative regret of a transformer that acts and of the true algorithm, with the same random numbers.
+
+    Fields: steps; built and true, means over runs, and built_deviation and true_deviation, standard deviations, in units of
+    reward; differing, the decisions on which the two differ, out of `decisions`; seeds; layers; label; spec; and more.
+
+    Args:
+        built: the transformer.
+        runs: its own, and those of the true algorithm, one a seed.
+        seeds: of the runs, two or more.
+        label: where they were played.
+        spec: what a figure says of the spec besides its fields.
+        more: further fields.
+    """
+    totals = np.cumsum([[one.regret, other.regret] for one, other in zip(*runs, strict=True)], axis=-1)
     (own, other), (spread, other_spread) = totals.mean(axis=0).tolist(), totals.std(axis=0, ddof=1).tolist()
-    differ = [one.actions != two.actions for one, two in zip(built, true, strict=True)]
+    differ = [one.actions != two.actions for one, two in zip(*runs, strict=True)]
     curves = {"built": own, "true": other, "built_deviation": spread, "true_deviation": other_spread}
     counts = {"differing": int(np.sum(differ)), "decisions": int(np.size(differ))}
-    return curves | counts | {"steps": list(range(1, len(own) + 1))}
+    played = {"steps": list(range(1, len(own) + 1)), "seeds": list(map(int, seeds)), **curves, **counts}
+    what = {"kind": "regret", "spec": plain(built.spec) | spec, "label": label, "layers": built.size().layers}
+    return what | played | more
+
+
+def plain(spec: Any) -> Record:
+    """The fields of a specification as JSON values."""
+    return {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(spec).items()}
 
 
 def curve(label: str, x: Sequence, y: Sequence, group: str, look: str = "measured") -> Record:

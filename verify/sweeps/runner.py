@@ -1,17 +1,12 @@
 """Many configurations, each worked off once: by processes of this machine, or by a Dask cluster.
 
-A task is a key and whatever a function turns into a record. Its outcome is one line of JSON in a file,
-
-    {"key": …, "status": "done", "record": …}       or       {"key": …, "status": "failed", "reason": …}
-
-and a checksum of the line, "sha256",
-written by the client alone, one at a time, as outcomes come in. A kill loses the tasks in flight, no line: the next sweep
-with the same file drops a torn last line and goes on with the keys that are missing. A function that raises fails its own
-key, and so does one that kills its worker ATTEMPTS times; neither stops the sweep. Failed keys are not tried again: remove
-the line, or the file, to do so.
+A task is a key and whatever a function turns into a record. Its outcome is one line of a file (results.py), written by the
+client alone, one at a time, as outcomes come in. A kill loses the tasks in flight, no line: the next sweep with the same
+file drops a torn last line and goes on with the keys that are missing. A function that raises fails its own key, and so does
+one that kills its worker ATTEMPTS times; neither stops the sweep. Failed keys are not tried again: remove the line, or the
+file, to do so.
 """
 
-import fcntl
 import importlib
 import json
 import multiprocessing
@@ -26,13 +21,11 @@ from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import msgspec
+from typing import Any
 
 from constructions import files
+from verify.sweeps.results import Line, results
 
-Line = dict[str, Any]
 Task = tuple[str, Any]
 Function = Callable[[Any], Any]
 Runner = Callable[[Function, Sequence[Task]], Generator[str, None, None]]
@@ -86,62 +79,6 @@ def sweep(
                 lines[line["key"]] = line
                 tell()
     return {key: lines[key] for key in keys}
-
-
-@contextmanager
-def results(path: Path, kind: Any = Any) -> Iterator[tuple[BinaryIO, dict[str, Line]]]:
-    """A file of results, open for more, and its lines by key; what follows the last line break is cut off.
-
-    Raises:
-        ValueError: if something is in the way, another sweep holds the file, or a whole line is none of ours, was changed or
-            has the key of an earlier one.
-    """
-    files.placed(path).parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise files.refusal(path, "a file for this sweep alone", "one that another writes to") from None
-        whole, mark, _ = files.read(path, "a file of results").rpartition(b"\n")
-        lines: dict[str, Line] = {}
-        for number, text in enumerate(whole.split(b"\n") if mark else (), 1):
-            try:
-                line = _line(text, kind)
-                if line["key"] in lines:
-                    raise ValueError(f"{line['key']!r} again")
-            except ValueError as error:
-                place = f"{str(path)[-80:]}, line {number}"
-                raise files.refusal(place, "the outcome of one new key", error) from None
-            lines[line["key"]] = line
-        file.truncate(len(whole + mark))
-        yield file, lines
-
-
-class Done(msgspec.Struct, tag_field="status", tag="done", forbid_unknown_fields=True):
-    """The outcome of a task whose function returned."""
-
-    key: str
-    record: Any
-
-
-class Failed(msgspec.Struct, tag_field="status", tag="failed", forbid_unknown_fields=True):
-    """The outcome of a task that was given up."""
-
-    key: str
-    reason: str
-
-
-def _line(text: bytes, kind: Any) -> Line:
-    """A line of ours without its checksum, its record being of a kind.
-
-    Raises:
-        ValueError: if it is none, or was changed.
-    """
-    line = files.unsealed(files.parsed(text))
-    found = files.typed(line, Done | Failed)
-    if isinstance(found, Done):
-        json.dumps(files.typed(found.record, kind), allow_nan=False)
-    return line
 
 
 def attempt(function: Function, key: str, task: Any) -> str:

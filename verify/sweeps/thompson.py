@@ -1,7 +1,7 @@
 """Thompson sampling swept: along real runs, the choice of nodes, poles, depth, regret, and a picture of a posterior."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import get_args
@@ -18,95 +18,15 @@ from constructions.inputs.ridge import largest_eigenvalue
 from constructions.primitives import rational
 from constructions.thompson import nodes, posterior, sampling
 from constructions.thompson.spec import Solver
-from verify import algorithms, environments, theorems
+from verify import algorithms, theorems
 from verify.play.rollout import SideBySide, rollouts
-from verify.sweeps.records import Grid, Record, curve, panel, side_by_side
+from verify.sweeps import records
+from verify.sweeps.posteriors import FLOOR, Posteriors, bandit, runs
+from verify.sweeps.records import Grid, Record, curve, panel
 from verify.theorems import symbols, thompson_whole
 from verify.theorems import thompson as stated
 
 NAMES = {"pade": "Padé", "zolotarev": "Zolotarev"}
-FLOOR = 0.01
-"""One-sided errors are taken over actions of at least this probability."""
-
-
-def runs(spec: thompson.Spec, count: int, seed: int = 0, fixed: bool = False) -> list[BanditHistory]:
-    """Histories of true Thompson sampling in bandits drawn from the prior, within the bounds of the spec."""
-    stages = bandits(spec, count, seed, fixed)
-    players = [algorithms.thompson_decoder(spec, np.random.default_rng([seed, n, 1])) for n in range(count)]
-    generators = [np.random.default_rng([seed, n, 2]) for n in range(count)]
-    return [run.history for run in rollouts(stages, SideBySide(players), generators)]
-
-
-def bandits(spec: thompson.Spec, count: int, seed: int = 0, fixed: bool = False) -> list:
-    """Bandits drawn from the prior, within the bounds of the spec."""
-    return [_bandit(np.random.default_rng([seed, n]), spec, fixed) for n in range(count)]
-
-
-def _bandit(generator: np.random.Generator, spec: thompson.Spec, fixed: bool):
-    return environments.gaussian_linear_bandit(
-        generator,
-        dim=spec.dim,
-        actions=spec.actions,
-        horizon=spec.horizon,
-        prior_variance=spec.prior_variance,
-        noise_variance=spec.noise_variance,
-        fixed=fixed,
-        action_norm=spec.action_norm,
-        separation=spec.separation,
-        weight_norm=spec.weight_norm,
-        noise_bound=spec.noise_bound,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Posteriors:
-    """What the arms look like under some posteriors, and how likely each is to be drawn, with an error bar."""
-
-    white: Float[np.ndarray, "posteriors arms dim"]
-    mean: Float[np.ndarray, "posteriors arms"]
-    true: algorithms.ChoiceProbabilities
-
-    @classmethod
-    def along(
-        cls, spec: thompson.Spec, histories: Sequence[BanditHistory], steps: np.ndarray
-    ) -> "Posteriors":
-        """At some steps (from 0) of each history."""
-        values = [algorithms.thompson_values(spec, history) for history in histories]
-        white = np.concatenate([each.whitened[steps] for each in values])
-        mean = np.concatenate([each.mean[steps] for each in values])
-        return cls(white, mean, algorithms.choice_probabilities(white, mean))
-
-    def distance(self, found: Float[np.ndarray, "posteriors arms"]) -> Float[np.ndarray, " posteriors"]:
-        """Total variation from the truth."""
-        return np.abs(found - self.true.probabilities).sum(-1) / 2
-
-    def shortfall(self, found: Float[np.ndarray, "posteriors arms"]) -> Float[np.ndarray, " posteriors"]:
-        """Largest log(true/found) over actions of probability at least FLOOR."""
-        true = self.true.probabilities
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(true >= FLOOR, np.log(true / found), -np.inf).max(-1)
-
-    def some(self, which: np.ndarray, points: int) -> "Posteriors":
-        """Some of them, the oracle taken with more points."""
-        white, mean = self.white[which], self.mean[which]
-        return Posteriors(white, mean, algorithms.choice_probabilities(white, mean, points=points, seed=1))
-
-    @property
-    def bars(self) -> tuple[float, float]:
-        """The oracle's own error: the largest bar on a total variation, and on a log-probability that counts."""
-        half, true = self.true.half_width, self.true.probabilities
-        counted = true >= FLOOR
-        return float(half.sum(-1).max() / 2), float((half[counted] / true[counted]).max())
-
-
-def evaluated(
-    built: Construction, histories: Sequence[BanditHistory], steps: np.ndarray
-) -> Float[np.ndarray, "posteriors arms"]:
-    """The transformer's probabilities at some steps (from 0) of each history."""
-    found = [
-        built.policy(built.outputs([history], logits_only=True, steps=steps)[0]) for history in histories
-    ]
-    return np.exp(np.concatenate(found))
 
 
 def error_against_nodes(
@@ -116,49 +36,33 @@ def error_against_nodes(
 
     Plain NumPy, no transformer: what is left of the error when everything but the nodes is exact. Means over seeds.
     """
-    rules: dict[str, Callable[[int, int], np.ndarray]] = {
+    rules = {
         "lines, Sobol’": partial(_lines, spec, posteriors, "sobol"),
         "lines, independent": partial(_lines, spec, posteriors, "random"),
         "points, Sobol’": partial(_points, spec, posteriors, "sobol"),
         "points, independent": partial(_points, spec, posteriors, "random"),
     }
-    curves = {}
+    means, shortfalls = [], []
     for name, rule in rules.items():
         found = [[rule(count, seed) for seed in seeds] for count in counts]
-        curves[name] = {
-            "mean": [float(np.mean([posteriors.distance(each).mean() for each in row])) for row in found],
-            "worst": [float(np.mean([posteriors.distance(each).max() for each in row])) for row in found],
-            "shortfall": [
-                min(float(np.mean([posteriors.shortfall(each).max() for each in row])), 10.0) for row in found
-            ],
-        }
-    counts = list(map(int, counts))
+        mean = [float(np.mean([posteriors.distance(each).mean() for each in row])) for row in found]
+        worst = [float(np.mean([posteriors.shortfall(each).max() for each in row])) for row in found]
+        look = "measured" if rule.func is _lines else "stated"
+        means.append(curve(name, counts, mean, name, look))
+        shortfalls.append(curve(name, counts, np.minimum(worst, 10.0).tolist(), name, look))
     setting = f"d = {spec.dim}, A = {spec.actions}, {len(posteriors.mean)} posteriors"
     return [
-        panel(
-            setting if what == "mean" else "actions of P ≥ 0.01",
-            ("nodes", {"mean": "total variation, mean", "shortfall": "worst log P/P̄"}[what]),
-            [
-                curve(
-                    name, counts, values[what], group=name, look="measured" if "lines" in name else "stated"
-                )
-                for name, values in curves.items()
-            ],
-        )
-        for what in ("mean", "shortfall")
+        panel(setting, ("nodes", "total variation, mean"), means),
+        panel(f"actions of P ≥ {FLOOR:g}", ("nodes", "worst log P/P̄"), shortfalls),
     ]
 
 
 def _lines(spec: thompson.Spec, posteriors: Posteriors, rule: str, count: int, seed: int) -> np.ndarray:
     chosen = nodes.Rule.of(replace(spec, nodes=count, seed=seed, rule=rule))
     points = chosen.nodes @ chosen.basis.T
-    pieces = np.array_split(np.arange(len(posteriors.mean)), max(1, len(posteriors.mean) * count // 50_000))
-    return np.concatenate(
-        [
-            algorithms.along_lines(posteriors.white[n], posteriors.mean[n], chosen.direction, points)
-            for n in pieces
-        ]
-    )
+    white, mean, direction = posteriors.white, posteriors.mean, chosen.direction
+    pieces = np.array_split(np.arange(len(mean)), max(1, len(mean) * count // 50_000))
+    return np.concatenate([algorithms.along_lines(white[n], mean[n], direction, points) for n in pieces])
 
 
 def _points(spec: thompson.Spec, posteriors: Posteriors, rule: str, count: int, seed: int) -> np.ndarray:
@@ -266,27 +170,19 @@ def size_panels(horizons: Sequence[int], found: dict[str, dict[str, list]]) -> l
 def regret(spec: thompson.Spec, seeds: Sequence[int], label: str) -> Record:
     """Cumulative regret of the sampling form and of true Thompson sampling, with the same draws.
 
-    Fields as in sweeps.regret; bound: Theorem 11's, with the constants of its proof.
+    Fields of `records.regret`; bound: Theorem 11's, with the constants of its proof.
     """
     built = thompson.build(spec)
-    stages = [_bandit(np.random.default_rng([17, seed]), spec, fixed=False) for seed in seeds]
+    stages = [bandit(np.random.default_rng([17, seed]), spec, fixed=False) for seed in seeds]
     acting = Acting(built, [np.random.default_rng([17, seed, 1]) for seed in seeds])
-    true = SideBySide(
-        [algorithms.thompson_decoder(spec, np.random.default_rng([17, seed, 1])) for seed in seeds]
-    )
-    played = [
+    draws = [np.random.default_rng([17, seed, 1]) for seed in seeds]
+    true = SideBySide([algorithms.thompson_decoder(spec, each) for each in draws])
+    own, other = (
         rollouts(stages, each, [np.random.default_rng([17, seed, 2]) for seed in seeds])
         for each in (acting, true)
-    ]
-    return {
-        "kind": "regret",
-        "spec": asdict(spec) | {"name": "Thompson sampling"},
-        "label": label,
-        **side_by_side(*played),
-        "seeds": list(map(int, seeds)),
-        "layers": built.size().layers,
-        "bound": theorems.evaluate(thompson_whole.REGRET, **symbols(spec)),
-    }
+    )
+    bound = theorems.evaluate(thompson_whole.REGRET, **symbols(spec))
+    return records.regret(built, (own, other), seeds, label, {"name": "Thompson sampling"}, bound=bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,19 +216,16 @@ def picture(spec: thompson.Spec, steps: Sequence[int], seed: int = 0) -> list[Re
         gram = spec.ridge * np.eye(2) + chosen.T @ chosen
         eigenvalues, basis = np.linalg.eigh(gram)
         root = math.sqrt(spec.noise_variance) * (basis / np.sqrt(eigenvalues)) @ basis.T
-        found.append(
-            {
-                "kind": "posterior",
-                "spec": asdict(spec),
-                "step": int(step),
-                "center": values.posterior_mean[step - 1].tolist(),
-                "root": root.tolist(),
-                "arms": history.contexts[step - 1].tolist(),
-                "probabilities": true.probabilities[step - 1].tolist(),
-                "direction": rule.direction.tolist(),
-                "points": (rule.nodes @ rule.basis.T).tolist(),
-            }
-        )
+        arrays = {
+            "center": values.posterior_mean[step - 1],
+            "root": root,
+            "arms": history.contexts[step - 1],
+            "probabilities": true.probabilities[step - 1],
+            "direction": rule.direction,
+            "points": rule.nodes @ rule.basis.T,
+        }
+        lists = {name: array.tolist() for name, array in arrays.items()}
+        found.append({"kind": "posterior", "spec": asdict(spec), "step": int(step), **lists})
     return found
 
 

@@ -13,6 +13,7 @@ from constructions.inputs.episodes import episode_stream
 from verify import algorithms
 from verify.environments import TabularMDP
 from verify.play.episodes import play
+from verify.sweeps import records
 from verify.sweeps.records import Record, fit_power
 
 SIZES = ("width", "heads", "hidden")
@@ -61,42 +62,25 @@ def regret(
 ) -> Record:
     """Cumulative regret of the constructed transformer and of true UCB-VI, with the same random numbers.
 
-    Fields as in sweeps.regret, where stated is `rounding` and nothing is certified but 0; uniform, the share of decisions
-    at which all actions are equally likely.
+    Fields of `records.regret`; measured, the worst |log-probability error| along the transformer's own histories; stated,
+    which is `rounding`; uniform, the share of decisions at which all actions are equally likely.
     """
     built = ucbvi.build(spec)
-    totals, errors, differing, uniform = [], [], 0, []
+    runs, errors, uniform = [], [], []
     for seed in seeds:
         mdp = environment(np.random.default_rng(seed))
         own, true = (
             play(mdp, decoder, np.random.default_rng([seed, 1]), spec.episodes)
-            for decoder in (built.decoder(), algorithms.ucbvi_decoder(spec))  # type: ignore[arg-type]
+            for decoder in (built.decoder(), algorithms.ucbvi_decoder(spec))
         )
-        totals.append([np.cumsum(own.regret), np.cumsum(true.regret)])
-        wanted = algorithms.ucbvi(spec, own.history)  # type: ignore[arg-type]
+        runs.append((own, true))
+        wanted = algorithms.ucbvi(spec, own.history)
         errors.append(float(np.abs(own.log_probabilities - wanted).max()))
-        differing += int((own.actions != true.actions).sum())
         uniform.append(float((np.ptp(wanted, axis=1) < 1e-9).mean()))
-    curves = np.array(totals)
-    (built_mean, true_mean), (built_spread, true_spread) = curves.mean(0), curves.std(0, ddof=1)
-    steps = spec.episodes * spec.horizon
-    return {
-        "kind": "regret",
-        "spec": asdict(spec) | {"setting": f"S = {spec.states}, H = {spec.horizon}", "name": "UCB-VI"},
-        "label": label,
-        "steps": list(range(1, steps + 1)),
-        "built": built_mean.tolist(),
-        "true": true_mean.tolist(),
-        "built_deviation": built_spread.tolist(),
-        "true_deviation": true_spread.tolist(),
-        "seeds": list(map(int, seeds)),
-        "differing": differing,
-        "decisions": steps * len(seeds),
-        "layers": built.size().layers,
-        "measured": max(errors),
-        "stated": rounding(spec),
-        "uniform": float(np.mean(uniform)),
-    }
+    told = {"setting": f"S = {spec.states}, H = {spec.horizon}", "name": "UCB-VI"}
+    found = {"measured": max(errors), "stated": rounding(spec), "uniform": float(np.mean(uniform))}
+    own, true = zip(*runs, strict=True)
+    return records.regret(built, (own, true), seeds, label, told, **found)
 
 
 def stream_at_token(built: Construction, history: EpisodeHistory) -> Record:

@@ -23,51 +23,27 @@ PAPER = "arXiv 2310.08566 (May 2024)"
 SIZES = ("layers", "heads", "width", "hidden", "norm")
 
 
-def _symbol(name: str) -> sympy.Symbol:
-    return sympy.Symbol(name, positive=True)
+def _symbols(names: str) -> tuple[sympy.Symbol, ...]:
+    return sympy.symbols(names, positive=True)
 
 
-horizon = _symbol("horizon")
-dim = _symbol("dim")
-actions = _symbol("actions")
-ridge = _symbol("ridge")
-action_max = _symbol("action_max")
-action_min = _symbol("action_min")
-weight_norm = _symbol("weight_norm")
-noise_bound = _symbol("noise_bound")
-temperature = _symbol("temperature")
-exploration = _symbol("exploration")
-depth = _symbol("depth")
-error = _symbol("error")
-error_1 = _symbol("error_1")
-error_2 = _symbol("error_2")
-error_3 = _symbol("error_3")
-error_4 = _symbol("error_4")
-logit_error = _symbol("logit_error")
-states = _symbol("states")
-episodes = _symbol("episodes")
-visits = _symbol("visits")
-failure = _symbol("failure")
-trajectories = _symbol("trajectories")
-log_covering = _symbol("log_covering")
-prior_variance = _symbol("prior_variance")
-noise_variance = _symbol("noise_variance")
-separation = _symbol("separation")
-truncation = _symbol("truncation")
-poles = _symbol("poles")
-neurons = _symbol("neurons")
-neuron_norm = _symbol("neuron_norm")
-distribution_ratio = _symbol("distribution_ratio")
-nodes = _symbol("nodes")
-node_norm = _symbol("node_norm")
-draw_norm = _symbol("draw_norm")
-layers = _symbol("layers")
-heads = _symbol("heads")
-width = _symbol("width")
-hidden = _symbol("hidden")
-norm = _symbol("norm")
-radius = _symbol("radius")
-covering_radius = _symbol("covering_radius")
+horizon, dim, actions, ridge, action_max, action_min = _symbols(
+    "horizon dim actions ridge action_max action_min"
+)
+weight_norm, noise_bound, temperature, exploration = _symbols(
+    "weight_norm noise_bound temperature exploration"
+)
+depth, error, error_1, error_2, error_3, error_4, logit_error = _symbols(
+    "depth error error_1 error_2 error_3 error_4 logit_error"
+)
+states, episodes, visits, failure, trajectories = _symbols("states episodes visits failure trajectories")
+log_covering, prior_variance, noise_variance = _symbols("log_covering prior_variance noise_variance")
+separation, truncation, poles, neurons, neuron_norm = _symbols(
+    "separation truncation poles neurons neuron_norm"
+)
+distribution_ratio, nodes, node_norm, draw_norm = _symbols("distribution_ratio nodes node_norm draw_norm")
+layers, heads, width, hidden, norm = _symbols("layers heads width hidden norm")
+radius, covering_radius = _symbols("radius covering_radius")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -186,10 +162,10 @@ class Statement:
 
     name: str
     source: str
-    kind: Literal["explicit", "order"]
-    assumptions: tuple[str, ...]
-    error: sympy.Expr | None
-    size: Mapping[str, sympy.Expr] = field(hash=False)
+    kind: Literal["explicit", "order"] = "explicit"
+    assumptions: tuple[str, ...] = ()
+    error: sympy.Expr | None = None
+    size: Mapping[str, sympy.Expr] = field(default_factory=dict, hash=False)
     logs: Mapping[str, sympy.Expr] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):

@@ -58,19 +58,15 @@ def agd_distance(steps: sympy.Expr, condition: sympy.Expr, start: sympy.Expr) ->
 GD_CONVERGENCE = Statement(
     name="gradient descent on the ridge problem",
     source=f"{PAPER}, Proposition 19 (a), with the bounds on κ and ‖w_t‖ in the proof of Lemma 21",
-    kind="explicit",
     assumptions=BOUNDED,
     error=gd_distance(depth, RIDGE_CONDITION, RIDGE_NORM),
-    size={},
 )
 
 AGD_CONVERGENCE = Statement(
     name="accelerated gradient descent on the ridge problem",
     source=f"{PAPER}, Proposition 19 (b), with the bounds on κ and ‖w_t‖ in the proof of Lemma 21",
-    kind="explicit",
     assumptions=(*BOUNDED, MOMENTUM),
     error=agd_distance(depth, RIDGE_CONDITION, RIDGE_NORM),
-    size={},
 )
 
 _GD_SIZE = {
@@ -82,7 +78,6 @@ _GD_SIZE = {
 RIDGE_GD = Statement(
     name="ridge lemma, gradient descent",
     source=f"{PAPER}, Lemma 21, first part",
-    kind="explicit",
     assumptions=(*BOUNDED, _SMALL),
     error=error,
     size={
@@ -100,22 +95,16 @@ RIDGE_GD = Statement(
 RIDGE_GD_DEPTH = Statement(
     name="ridge lemma, gradient descent, error at a given depth",
     source=f"{PAPER}, Lemma 21, first part, its formula for the layers solved for ε",
-    kind="explicit",
     assumptions=BOUNDED,
     error=RIDGE_NORM * exp(-depth * ridge / (4 * horizon * (action_max**2 + ridge))),
     size={"layers": depth, **_GD_SIZE},
 )
 
-_AGD_SIZE = {
-    "heads": sympy.Integer(4),
-    "hidden": 4 * dim,
-    "norm": 10 + (ridge + 2) / (action_max**2 + ridge),
-}
+_AGD_SIZE = {"heads": sympy.Integer(4), "hidden": 4 * dim, "norm": 10 + (ridge + 2) / (action_max**2 + ridge)}
 
 RIDGE_AGD = Statement(
     name="ridge lemma, accelerated gradient descent",
     source=f"{PAPER}, Lemma 21, second part",
-    kind="explicit",
     assumptions=(*BOUNDED, _SMALL),
     error=error,
     size={
@@ -138,7 +127,6 @@ RIDGE_AGD = Statement(
 RIDGE_AGD_DEPTH = Statement(
     name="ridge lemma, accelerated gradient descent, error at a given depth",
     source=f"{PAPER}, Lemma 21, second part, its formula for the layers solved for ε",
-    kind="explicit",
     assumptions=(*BOUNDED, MOMENTUM),
     error=(2 * horizon * (action_max**2 + ridge) + ridge)
     / ridge
@@ -150,8 +138,5 @@ RIDGE_AGD_DEPTH = Statement(
 LOG_SOFTMAX = Statement(
     name="log-softmax is 2-Lipschitz in the largest coordinate",
     source=f"{PAPER}, Lemma 18",
-    kind="explicit",
-    assumptions=(),
     error=2 * logit_error,
-    size={},
 )

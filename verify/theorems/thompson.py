@@ -83,7 +83,6 @@ def at_event(expression: sympy.Expr) -> sympy.Expr:
 STEP_1 = Statement(
     name="Thompson sampling, step 1: the posterior mean",
     source=f"{_PROOF}, step 1",
-    kind="explicit",
     assumptions=(*EVENT, _SMALL),
     error=error_1,
     size={
@@ -113,10 +112,8 @@ def _remainder(name: str, line: str, bound: sympy.Expr) -> Statement:
     return Statement(
         name=f"Thompson sampling, step 2: remainder of the square root, {name}",
         source=f"{_PROOF}, proof of step 2, {line} of the display on the remainder",
-        kind="explicit",
         assumptions=BOUNDED,
         error=bound,
-        size={},
     )
 
 
@@ -137,9 +134,7 @@ PADE_CONDITION = _remainder(
 
 _GROWTH = 1 + 2 / CONDITION**_QUARTER
 PADE_LAST = _remainder(
-    "last form",
-    "third line",
-    2 * Max(sqrt(LARGEST) * _GROWTH**-_POWER, sqrt(RIDGE) / (_GROWTH**_POWER - 1)),
+    "last form", "third line", 2 * Max(sqrt(LARGEST) * _GROWTH**-_POWER, sqrt(RIDGE) / (_GROWTH**_POWER - 1))
 )
 
 # The m printed for a remainder of at most error_2 < 1: a whole number times one that is none.
@@ -150,21 +145,14 @@ POLES: sympy.Expr = (CONDITION**_QUARTER / 4 + 1) * Max(
 STEP_2A = Statement(
     name="Thompson sampling, step 2a: the vectors (Σ_t − μI) a_{t,k}",
     source=f"{_PROOF}, step 2a (attention only: hidden 0)",
-    kind="explicit",
     assumptions=BOUNDED,
     error=sympy.Integer(0),
-    size={
-        "layers": sympy.Integer(2),
-        "heads": 3 * actions,
-        "hidden": _NONE,
-        "norm": horizon + 2 + CENTER,
-    },
+    size={"layers": sympy.Integer(2), "heads": 3 * actions, "hidden": _NONE, "norm": horizon + 2 + CENTER},
 )
 
 STEP_2B = Statement(
     name="Thompson sampling, step 2b: one linear system for each pole and arm",
     source=f"{_PROOF}, step 2b (the upper brackets of the layers as in its proof)",
-    kind="explicit",
     assumptions=(*BOUNDED, _SMALL),
     error=error,
     size={
@@ -192,7 +180,6 @@ STEP_2B_ORDER = Statement(
 STEP_2C = Statement(
     name="Thompson sampling, step 2c: the sum over the poles",
     source=f"{_PROOF}, step 2c (MLP only: heads 0; norm √2 of W₁ and the rest of W₂)",
-    kind="explicit",
     assumptions=BOUNDED,
     error=sympy.Integer(0),
     size={
@@ -239,15 +226,11 @@ STEP_3_THRESHOLD: sympy.Expr = (
     / RIDGE
 )
 
-_STEP_3_ASSUMPTIONS = (
-    *EVENT,
-    "error_1 < error_3 / action_max and error_2 < error_3 · (r/λ) / √(4r)",
-)
+_STEP_3_ASSUMPTIONS = (*EVENT, "error_1 < error_3 / action_max and error_2 < error_3 · (r/λ) / √(4r)")
 
 STEP_3 = Statement(
     name="Thompson sampling, step 3: the arguments, explicit part",
     source=f"{_PROOF}, step 3",
-    kind="explicit",
     assumptions=(*_STEP_3_ASSUMPTIONS, _SMALL),
     error=error_3,
     size={
@@ -282,7 +265,6 @@ STEP_3_ORDER = Statement(
 STEP_4 = Statement(
     name="Thompson sampling, step 4: the truncated log-probabilities",
     source=f"{_PROOF}, step 4 (MLP only: heads 0; norm of W₁ and of W₂)",
-    kind="explicit",
     assumptions=(
         *EVENT,
         APPROXIMABLE,

@@ -11,21 +11,14 @@ from torch import Tensor
 
 from constructions import checks
 from constructions.activations import pairs
-from constructions.history import BanditHistory, EpisodeHistory, finite_policy
+from constructions.history import finite_policy
+from constructions.inputs.bandits import History
 from constructions.plain import integer, reals, shown
 from verify.play import many_bandits as tasks
 from verify.play import many_mdps as mdps
 from verify.play.many_bandits import Tasks, play
 from verify.training.model import Memory, TrainedTransformer
-from verify.training.recipes import (
-    EpisodeRecipe,
-    Recipe,
-    action_tokens,
-    draw_mdps,
-    draw_tasks,
-    expert,
-    player,
-)
+from verify.training.recipes import EpisodeRecipe, Recipe, draw_mdps, draw_tasks, expert, player
 
 Hook = tuple[int, Callable[[np.ndarray, int], np.ndarray | None]]
 """A layer, and what is to be made of what stands after it."""
@@ -49,9 +42,7 @@ class Trained:
     recipe: Recipe
     model: TrainedTransformer
 
-    def log_probabilities(
-        self, history: BanditHistory | EpisodeHistory
-    ) -> Float[np.ndarray, "steps actions"]:
+    def log_probabilities(self, history: History) -> Float[np.ndarray, "steps actions"]:
         """The policy at every step of a history, in one pass.
 
         Raises:
@@ -67,7 +58,7 @@ class Trained:
 
     @torch.no_grad()
     def run_with_cache(
-        self, history: BanditHistory | EpisodeHistory, hooks: Sequence[Hook] = ()
+        self, history: History, hooks: Sequence[Hook] = ()
     ) -> tuple[Float[np.ndarray, "steps actions"], list[Float[np.ndarray, "tokens width"]]]:
         """The policy at every step, and what all tokens hold: `cache[0]` as the first layer reads them, `cache[ℓ]` after ℓ.
 
@@ -94,17 +85,13 @@ class Trained:
         logits = self.model.read_out(hidden[0, torch.as_tensor(tokens.states(history.steps))]).double()
         return finite_policy(logits.log_softmax(dim=1).numpy(force=True)), cache
 
-    def run_with_hooks(
-        self, history: BanditHistory | EpisodeHistory, hooks: Sequence[Hook]
-    ) -> Float[np.ndarray, "steps actions"]:
+    def run_with_hooks(self, history: History, hooks: Sequence[Hook]) -> Float[np.ndarray, "steps actions"]:
         """The policy at every step if hooks, as for `run_with_cache`, replace what tokens hold."""
         return self.run_with_cache(history, hooks)[0]
 
     def __repr__(self) -> str:
-        shape = self.model.shape
-        sizes = (
-            f"{shape.layers} layers, {shape.heads} heads, width {shape.width}, {shape.attention} attention"
-        )
+        of = self.model.shape
+        sizes = f"{of.layers} layers, {of.heads} heads, width {of.width}, {of.attention} attention"
         return f"<Trained({self.recipe}): {sizes}>"
 
     def decoder(self, batch: int | None = None) -> "Decoder":
@@ -144,13 +131,11 @@ class Decoder:
         """
         if self._contexts is not None:
             raise ValueError("decoder: wanted record(action, reward) before the next context, got observe")
-        if self._decisions >= self._tokens.decisions:
-            raise ValueError(f"decoder: wanted at most {self._tokens.decisions} decisions, got one more")
+        if self._decisions >= (most := self._tokens.decisions):
+            raise ValueError(f"decoder: wanted at most {most} decisions, got one more")
         contexts = self._tokens.observed(context if self._batch else [context])
-        if self._batch not in (None, len(contexts)):
-            raise ValueError(
-                f"decoder: wanted one context for each of {self._batch} histories, got {len(contexts)}"
-            )
+        if self._batch not in (None, got := len(contexts)):
+            raise ValueError(f"decoder: wanted one context for each of {self._batch} histories, got {got}")
         self._contexts, self._decisions = contexts, self._decisions + 1
         chunk = self._tokens.state_chunk(self._decisions, self._contexts)
         policy = advance(self._model, self._recorded, chunk, self._memories)
@@ -179,22 +164,22 @@ class Player:
         arms: Float[np.ndarray, "batch arms dim"] | None = None,
         greedy: bool = False,
     ):
-        self._trained, self._uniforms, self._contexts, self._greedy = trained, uniforms, arms, greedy
-        self._memories = trained.model.memories()
-        self._decision, self._recorded = 0, None
+        self._tokens, self._model = trained.recipe.tokens, trained.model
+        self._memories, self._uniforms, self._greedy = trained.model.memories(), uniforms, greedy
+        self._decision, self._contexts, self._recorded = 0, arms, None
 
     def choose(self, step: int, states: Int[np.ndarray, " batch"] | None = None) -> Int[np.ndarray, " batch"]:
         """One action for each problem."""
         if states is not None:
             self._contexts = states
         self._decision = step + 1
-        chunk = self._trained.recipe.tokens.state_chunk(self._decision, self._contexts)  # type: ignore[arg-type]
-        policy = np.exp(advance(self._trained.model, self._recorded, chunk, self._memories))
+        chunk = self._tokens.state_chunk(self._decision, self._contexts)  # type: ignore[arg-type]
+        policy = np.exp(advance(self._model, self._recorded, chunk, self._memories))
         return policy.argmax(axis=1) if self._greedy else mdps.inverse(policy, self._uniforms[:, step])
 
     def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
         """Kept for the next step, which takes it in."""
-        self._recorded = action_tokens(self._trained.recipe, self._decision, self._contexts, actions, rewards)
+        self._recorded = self._tokens.action_chunk(self._decision, self._contexts, actions, rewards)  # type: ignore[arg-type]
 
 
 class ByDecoder:
@@ -246,11 +231,6 @@ def half_interval(totals: Float[np.ndarray, " runs"]) -> float:
     return float(1.96 * np.std(totals, ddof=1) / np.sqrt(len(totals)))
 
 
-def regrets(trained: Trained, size: int = 100) -> dict[str, float]:
-    """Mean cumulative regret at the horizon, of the model and of those that it is compared with, on held-out problems."""
-    return {name: float(steps.sum(axis=1).mean()) for name, steps in contest(trained, size).items()}
-
-
 def true_algorithm(recipe: Recipe) -> str:
     """The algorithm that a recipe's model should carry out, by name: the expert, or Thompson sampling for DPT."""
     if isinstance(recipe, EpisodeRecipe):
@@ -260,15 +240,14 @@ def true_algorithm(recipe: Recipe) -> str:
 
 def held_out(recipe: Recipe, generator: np.random.Generator, size: int) -> Problems:
     """Fresh problems of a recipe, bandits or decision processes."""
-    draw: Any = draw_mdps if isinstance(recipe, EpisodeRecipe) else draw_tasks
-    return draw(recipe, generator, size)
+    episodes = isinstance(recipe, EpisodeRecipe)
+    return draw_mdps(recipe, generator, size) if episodes else draw_tasks(recipe, generator, size)
 
 
 def first(problems: Problems, count: int) -> Problems:
     """The first of them, with their random numbers."""
     values = {field.name: getattr(problems, field.name) for field in fields(problems)}
-    kept = {name: value[:count] for name, value in values.items() if isinstance(value, np.ndarray)}
-    return replace(problems, **kept)
+    return replace(problems, **{name: x[:count] for name, x in values.items() if isinstance(x, np.ndarray)})
 
 
 def played(problems: Problems, one: Any) -> Any:
@@ -283,9 +262,7 @@ def regret(problems: Problems, seen: Any) -> Float[np.ndarray, "batch steps"]:
 
 def histories(problems: Problems, seen: Any) -> list:
     """What was done as histories, the last decisions pending."""
-    if isinstance(problems, Tasks):
-        return tasks.histories(problems, seen)
-    return mdps.histories(problems, seen)
+    return tasks.histories(problems, seen) if isinstance(problems, Tasks) else mdps.histories(problems, seen)
 
 
 def named(name: str, recipe: Recipe, problems: Problems, generator: np.random.Generator) -> Any:
@@ -314,12 +291,10 @@ def contest(
     problems, arms = held_out(recipe, generator, size), None
     if isinstance(problems, Tasks):
         arms, others = problems.arms, ("empirical",) if others is None else others
-    players = {
+    players: dict[str, Any] = {
         "trained": Player(trained, problems.uniforms, arms),
         "greedy": Player(trained, problems.uniforms, arms, greedy=True),
-        **{
-            name: named(name, recipe, problems, generator)
-            for name in (true_algorithm(recipe), *(others or ()))
-        },
     }
+    for name in (true_algorithm(recipe), *(others or ())):
+        players[name] = named(name, recipe, problems, generator)
     return {name: regret(problems, played(problems, one)) for name, one in players.items()}

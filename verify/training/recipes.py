@@ -21,9 +21,9 @@ from constructions.inputs.episodes import EpisodeTokens, episode_stream
 from verify.algorithms import ucbvi_bonus
 from verify.play import many_bandits as tasks
 from verify.play import many_mdps as mdps
-from verify.play import players
 from verify.play.many_bandits import Player, Tasks, Trajectories, play
 from verify.play.many_mdps import MDPs, Visits
+from verify.play.players import UCB, EmpiricalMean, LinearThompson, LinUCB, Mixed, Thompson, Uniform
 
 Labels = Literal["expert", "optimal", "estimate"]
 Problem = Literal["linear", "bernoulli"]
@@ -73,14 +73,8 @@ class BanditRecipe:
     @property
     def tokens(self) -> BanditTokens:
         """How histories become tokens: the contract of built transformers, with no bound on norms."""
-        spec: Any = SimpleNamespace(
-            dim=self.dim,
-            actions=self.actions,
-            horizon=self.horizon,
-            action_norm=(0.0, np.inf),
-            weight_norm=np.inf,
-            noise_bound=np.inf,
-        )
+        free = {"action_norm": (0.0, np.inf), "weight_norm": np.inf, "noise_bound": np.inf}
+        spec: Any = SimpleNamespace(dim=self.dim, actions=self.actions, horizon=self.horizon, **free)
         stream = bandit_stream(self.dim, self.actions, number=self.numbered * self.actions)
         return BanditTokens(stream, spec, bernoulli=self.problem == "bernoulli")
 
@@ -202,18 +196,12 @@ def draw_tasks(recipe: BanditRecipe, generator: np.random.Generator, size: int) 
 def player(name: str, problems: Tasks, generator: np.random.Generator, share: float = 0.5) -> Player:
     """A player by name; "mixed" is Thompson in a share of the bandits, evenly spread, and uniform in the rest."""
     if name == "thompson":
-        kind = players.Thompson if problems.bernoulli else players.LinearThompson
+        kind = Thompson if problems.bernoulli else LinearThompson
         return kind(problems, generator)
     if name == "mixed":
-        thompson = players.Thompson(problems, generator)
         spread = np.floor(share * np.arange(len(problems.means) + 1))
-        return players.Mixed(spread[1:] == spread[:-1], players.Uniform(problems), thompson)
-    known = {
-        "linucb": players.LinUCB,
-        "ucb": players.UCB,
-        "empirical": players.EmpiricalMean,
-        "uniform": players.Uniform,
-    }
+        return Mixed(spread[1:] == spread[:-1], Uniform(problems), Thompson(problems, generator))
+    known = {"linucb": LinUCB, "ucb": UCB, "empirical": EmpiricalMean, "uniform": Uniform}
     if name not in known:
         raise ValueError(f"player: wanted one of {', '.join((*known, 'thompson', 'mixed'))}, got {name!r}")
     return known[name](problems)
@@ -256,8 +244,7 @@ def draw_mdps(recipe: EpisodeRecipe, generator: np.random.Generator, size: int) 
 
 def expert(recipe: EpisodeRecipe, processes: MDPs) -> mdps.UCBVI:
     """Soft UCB-VI."""
-    spec: Any = recipe.spec  # its temperature is a number once it is made
-    return mdps.UCBVI(processes, ucbvi_bonus(spec), spec.tau)
+    return mdps.UCBVI(processes, ucbvi_bonus(recipe.spec), recipe.spec.tau)
 
 
 def encode_episodes(recipe: EpisodeRecipe, seen: Visits) -> Float[np.ndarray, "batch tokens entries"]:
@@ -273,30 +260,6 @@ def encode_episodes(recipe: EpisodeRecipe, seen: Visits) -> Float[np.ndarray, "b
         tokens[rows, places, place] = 1
         tokens[rows, done, place[:, :-1]] = 1
     return tokens.astype(np.float32)
-
-
-def action_tokens(
-    recipe: Recipe,
-    decision: int,
-    contexts: np.ndarray | None,
-    actions: Int[np.ndarray, " batch"],
-    rewards: Float[np.ndarray, " batch"],
-) -> Float[np.ndarray, "batch 1 entries"]:
-    """The tokens that record decision number `decision` (from 1) of many problems; `action_chunk` of trusted input."""
-    stream, rows = recipe.tokens.stream, np.arange(len(actions))
-    if isinstance(recipe, EpisodeRecipe):
-        chunk = np.repeat(recipe.tokens.blank(recipe.places[[decision - 1]] + 2)[None], len(actions), axis=0)
-        chunk[rows, 0, stream["action"].start + actions] = 1
-        if recipe.placed:
-            chunk[rows, 0, recipe.tokens.place(decision - 1, contexts)] = 1
-    else:
-        chunk = np.zeros((len(actions), 1, stream.width))
-        chunk[:, 0, stream["action"].slice] = contexts[rows, actions]  # type: ignore[index]
-        if recipe.numbered:
-            chunk[rows, 0, stream["number"].start + actions] = 1
-        chunk[:, 0, stream["position"].slice] = position(np.array([2 * decision]))
-    chunk[:, 0, stream["reward"].start] = rewards
-    return chunk
 
 
 def hold(recipe: Recipe, size: int) -> None:
@@ -315,10 +278,8 @@ def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     ((4, 399, 39), (4, 200))
     """
     checks.instance("recipe", recipe, BanditRecipe, EpisodeRecipe)
-    seed, number = (
-        checks.whole("seed", seed, least=0, most=2**32 - 1),
-        checks.whole("number", number, least=0),
-    )
+    seed = checks.whole("seed", seed, least=0, most=2**32 - 1)
+    number = checks.whole("number", number, least=0)
     hold(recipe, size := checks.whole("size", size))
     generator = np.random.default_rng([seed, number])
     if isinstance(recipe, EpisodeRecipe):
@@ -328,6 +289,5 @@ def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     problems = draw_tasks(recipe, generator, size)
     playing = player(recipe.player, problems, generator, recipe.share)
     seen = play(problems, playing)
-    return Batch(
-        encode(recipe, problems, seen), labels(recipe, problems, seen, getattr(playing, "mean", None))
-    )
+    wanted = labels(recipe, problems, seen, getattr(playing, "mean", None))
+    return Batch(encode(recipe, problems, seen), wanted)

@@ -62,10 +62,7 @@ def ship(
 
 
 def measured(
-    trained: Trained,
-    runs: int,
-    tell: Callable[[int, int], None] = lambda done, whole: None,
-    first: int = 0,
+    trained: Trained, runs: int, tell: Callable[[int, int], None] = lambda done, whole: None, first: int = 0
 ) -> dict[str, dict[str, float]]:
     """Regret at the horizon on held-out problems: mean, standard deviation, and half the mean's 95 % interval, by player.
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,19 +25,11 @@ from torch.nn import functional
 
 from constructions import checks, files
 from verify.training import checkpoint, curves
-from verify.training.model import Attending, Shape, TrainedTransformer
-from verify.training.policy import HELD_OUT, Trained, regrets
+from verify.training.model import TrainedTransformer
+from verify.training.policy import TOGETHER, Trained, contest
 from verify.training.products import quick
-from verify.training.recipes import (
-    RECIPES,
-    BanditRecipe,
-    Batch,
-    EpisodeRecipe,
-    Recipe,
-    batch,
-    hold,
-    units,
-)
+from verify.training.recipes import RECIPES, BanditRecipe, Batch, batch
+from verify.training.run import Run, from_record
 
 MODELS = Path(__file__).parents[1] / "models"
 """Where the models that come with the package lie."""
@@ -48,102 +39,12 @@ PART = 6400
 
 
 @dataclass(frozen=True)
-class Run:
-    """Everything that a trained model depends on.
-
-    Attributes:
-        recipe: what is learnt.
-        steps: optimiser steps.
-        batch: trajectories in each.
-        seed: of initial weights and data, in 0..2³²−1.
-        rate: the largest learning rate.
-        warmup: the share of the steps in which the rate rises.
-        descent: the share of the steps, the last ones, in which it falls to 0.
-        short: the share of the steps, the first ones, that see the first quarter of each trajectory only: cheap, and
-            what is to be learnt is learnt there.
-        decay: AdamW's weight decay.
-        momentum: AdamW's averaging of gradients.
-        memory: AdamW's averaging of their squares.
-        clip: gradients are scaled to this norm at most.
-        layers: L.
-        heads: M.
-        width: D.
-        attention: "relu" or "softmax".
-
-    Raises:
-        ValueError: for values that nothing can be trained with.
-    """
-
-    recipe: Recipe
-    steps: int = 10_000
-    batch: int = 64
-    seed: int = 0
-    rate: float = 2e-3
-    warmup: float = 0.02
-    descent: float = 0.3
-    short: float = 0.0
-    decay: float = 1e-4
-    momentum: float = 0.9
-    memory: float = 0.99
-    clip: float = 1.0
-    layers: int = 8
-    heads: int = 4
-    width: int = 32
-    attention: Attending = "relu"
-
-    def __post_init__(self):
-        checks.instance("recipe", self.recipe, BanditRecipe, EpisodeRecipe)
-        checks.settle(self, checks.whole, "steps", "batch", "layers", "heads", "width")
-        checks.settle(self, checks.number, "rate", "clip", positive=True)
-        checks.settle(self, checks.number, "decay", positive=False)
-        checks.settle(self, checks.share, "warmup", "descent", "short", "momentum", "memory")
-        checks.settle(self, checks.whole, "seed", least=0, most=HELD_OUT - 1)
-        hold(self.recipe, self.batch)
-        object.__setattr__(self, "attention", self.shape.attention)
-
-    @property
-    def shape(self) -> Shape:
-        """Sizes of the model."""
-        inputs = self.recipe.tokens.stream.width
-        sizes = (self.layers, self.heads, self.width, self.attention, units(self.recipe))
-        return Shape(inputs, self.recipe.actions, self.recipe.longest, *sizes)
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step in 0..steps−1."""
-        rise = (step + 1) / max(self.warmup * self.steps, 1)
-        fall = (self.steps - step) / max(self.descent * self.steps, 1)
-        return self.rate * min(rise, fall, 1.0)
-
-    def length_at(self, step: int) -> int:
-        """The number of decisions that a step in 0..steps−1 sees of each trajectory."""
-        return -(-self.recipe.horizon // 4) if step < self.short * self.steps else self.recipe.horizon
-
-    def model(self) -> TrainedTransformer:
-        """The model before the first step."""
-        return TrainedTransformer(self.shape, torch.Generator().manual_seed(self.seed))
-
-
-@dataclass(frozen=True)
 class Progress:
     """What is told after each step: steps done, the loss, and the curve so far."""
 
     step: int
     loss: float
     curve: list[dict[str, float]] = field(default_factory=list)
-
-
-def from_record(settings: dict[str, Any], place: object = "checkpoint") -> Run:
-    """A run from the settings in a checkpoint, the path of which is for the error.
-
-    Raises:
-        ValueError: if they are not those of a run.
-    """
-    try:
-        kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
-        files.typed(settings["recipe"], kind)  # of which unknown fields are no error
-        return Run(**{**settings, "recipe": kind(**settings["recipe"])})
-    except (TypeError, KeyError, ValueError) as error:
-        raise files.refusal(place, "settings of a run", error) from error
 
 
 def train(
@@ -188,14 +89,15 @@ def train(
                 group["lr"] = run.rate_at(step)
             loss = _step(model, optimizer, data, run, rank, world)
             if not math.isfinite(loss):
-                raise ValueError(
-                    f"step {step + 1}: wanted a finite loss, got {loss}; a smaller rate may help"
-                )
+                got = f"got {loss}; a smaller rate may help"
+                raise ValueError(f"step {step + 1}: wanted a finite loss, {got}")
             losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
-                mean = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
-                mean |= {"seconds": time.monotonic() - begun}
-                curve, losses = [*curve, mean | regrets(Trained(run.recipe, model))], []
+                row = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
+                row |= {"seconds": time.monotonic() - begun}
+                played = contest(Trained(run.recipe, model), TOGETHER)
+                row |= {name: float(regret.sum(axis=1).mean()) for name, regret in played.items()}
+                curve, losses = [*curve, row], []
                 if rank == 0:
                     checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)
                     curves.write(folder, curve)
@@ -354,9 +256,8 @@ def named(recipe: str, horizon: int | None = None, share: float | None = None, *
     chosen = RECIPES[checks.choice("recipe", recipe, tuple(RECIPES))]
     changes = {name: value for name, value in (("horizon", horizon), ("share", share)) if value is not None}
     if changes and not isinstance(chosen, BanditRecipe):
-        raise ValueError(
-            f"{', '.join(changes)}: wanted none for {recipe}, which is of episodes, got {changes}"
-        )
+        names = ", ".join(changes)
+        raise ValueError(f"{names}: wanted none for {recipe}, which is of episodes, got {changes}")
     if share is not None and getattr(chosen, "player", "") != "mixed":
         raise ValueError(f"share: wanted none for {recipe}, which mixes no players, got {share}")
     return Run(replace(chosen, **changes), **settings)
