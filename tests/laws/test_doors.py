@@ -47,7 +47,7 @@ OPTIONAL = {
 }
 """Fields that may be None."""
 
-SHARES = {"share", "warmup", "descent", "short", "momentum", "memory"}
+SHARES = {"share", "warmup", "descent", "momentum", "memory"}
 """Fields that may be as small as they like."""
 
 WHOLES = [(door, name) for door, (*_, names, _) in BASES.items() for name in names.split()]
@@ -314,11 +314,13 @@ COMMANDS = [
     "train dpt-bernoulli --layers 4294967296",
     "train dpt-bernoulli --width 1000000000",
     "train dpt-bernoulli --batch 1000000000",
-    "train dpt-bernoulli --horizon 99999999999999999999",
+    "train dpt-bernoulli --set horizon=99999999999999999999",
     "train dpt-bernoulli --seed 99999999999999999999",
-    "train dpt-bernoulli --rate nan",
-    "train ad-linucb --share 0.5",
+    "train dpt-bernoulli --set rate=nan",
+    "train ad-linucb --set share=0.4",
     "train nothing",
+    "train ad-linucb --set moon=full",
+    "train ad-linucb --set lengths=[[0.5]]",
 ]
 
 

@@ -42,8 +42,8 @@ def test_a_command_that_is_told_to_end_says_one_line(how, status, tmp_path):
     words = [
         "train",
         "dpt-bernoulli",
-        "--horizon",
-        "5",
+        "--set",
+        "horizon=5",
         "--every",
         "1",
         "--batch",

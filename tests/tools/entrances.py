@@ -57,7 +57,7 @@ BASES: dict[str, tuple[Callable[..., Any], dict[str, Any], str, str]] = {
         Run,
         {"recipe": BANDITS, "heads": 1},
         "steps batch layers heads width seed",
-        "rate warmup descent short decay momentum memory clip",
+        "rate matrix_rate warmup descent decay momentum memory clip",
     ),
     "Effort": (probe.Effort, {}, "histories runs shifts", ""),
     "random_mdp": (

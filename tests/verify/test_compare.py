@@ -21,6 +21,7 @@ from constructions.history import BanditHistory
 from verify import algorithms
 from verify.cli import commands as cli
 from verify.cli import models as cli_models
+from verify.cli import specs
 from verify.comparison import bound, compare, ratio, stand_ins
 from verify.comparison import panels as compare_panels
 from verify.play import many_bandits as tasks
@@ -105,12 +106,12 @@ def test_what_is_shipped_is_the_checkpoint_and_its_command_trains_it_again(check
 
 
 def test_a_run_that_went_on_says_so_on_its_card(tmp_path):
-    settings = {"horizon": 5, "rate": 1e-2, "short": 0.5, **SMALL}
+    settings = {"horizon": 5, "rate": 1e-2, "lengths": ((0.5, 0.25),), **SMALL}
     for steps in (4, 6):
         train.train(train.named("ad-linucb", steps=steps, **settings), tmp_path, resume=True, every=2)
     card = ship.ship(tmp_path, "tiny", to=tmp_path, runs=4).with_suffix(".md").read_text()
     assert "`--steps 4` up to step 4, then `--steps 6` up to step 6, by the same command with" in card
-    assert "; 2 on a quarter of each trajectory" in card
+    assert "; 0.25 of each trajectory until 0.5 of the steps, then all" in card
 
 
 def test_damaged_and_missing_models_are_one_clear_error(checkpointed, tmp_path):
@@ -142,10 +143,12 @@ def test_damaged_and_missing_models_are_one_clear_error(checkpointed, tmp_path):
 
 def test_a_command_tells_settings_that_it_has_no_option_for():
     run = train.named("ad-linucb", horizon=7, seed=3, decay=0.0, attention="softmax")
-    wanted = "weightwright train ad-linucb --horizon 7 --seed 3 --softmax  [decay = 0.0]"
-    assert ship.command(run) == wanted
-    with pytest.raises(ValueError, match="recipe: wanted one of"):
-        ship.command(replace(run, recipe=replace(run.recipe, noise=2.0)))
+    command = "weightwright train ad-linucb --seed 3 --softmax --set horizon=7 --set decay=0.0"
+    assert ship.command(run) == command
+    run = replace(run, recipe=replace(run.recipe, noise=2.0), lengths=((0.5, 0.25),))
+    words = shlex.split(ship.command(run))
+    sets = specs.asked(words[words.index("--set") + 1 :: 2], None)
+    assert train.named("ad-linucb", seed=3, attention="softmax", **sets) == run
 
 
 # --- policies, distances, regret ---

@@ -60,8 +60,8 @@ def test_only_mixed_contexts_have_a_share(name):
 
 
 def test_the_command_on_a_card_has_the_share_and_trains_the_same():
-    run = train.named("dpt-bernoulli", 6, 0.1)
-    assert ship.command(run) == "weightwright train dpt-bernoulli --horizon 6 --share 0.1"
+    run = train.named("dpt-bernoulli", horizon=6, share=0.1)
+    assert ship.command(run) == "weightwright train dpt-bernoulli --set horizon=6 --set share=0.1"
     assert "Thompson sampling (10%) and uniformly" in ship.data(run.recipe)
 
 
@@ -97,7 +97,7 @@ def test_models_must_differ_in_their_share_alone(tmp_path):
 
 
 def test_every_share_of_the_paper_has_a_ratio():
-    recipe = train.named("dpt-bernoulli", 4).recipe
+    recipe = train.named("dpt-bernoulli", horizon=4).recipe
     found = {one.share: one for one in contexts._ratios(recipe, 4, lambda what, done, whole: None)}
     assert tuple(found) == ratio.SHARES
     assert found[0.0].mixing == "step"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -287,6 +288,14 @@ def sweep(
         raise typer.Exit(1)
 
 
+class Optimizer(StrEnum):
+    """What a run's optimizer may be."""
+
+    adamw = "adamw"
+    soap = "soap"
+    muon = "muon"
+
+
 @app.command(
     epilog=f"RECIPE: {', '.join(RECIPES)}.\n\nExample: weightwright train dpt-bernoulli --steps 8000 --resume"
 )
@@ -295,16 +304,12 @@ def train(
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Optimiser steps.")] = 10_000,
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Trajectories in each.")] = 64,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of weights and data.")] = 0,
-    rate: Annotated[float, typer.Option(metavar="X", help="Largest learning rate.")] = 2e-3,
-    short: Annotated[float, typer.Option(metavar="X", help="Share of steps on T/4 decisions.")] = 0.0,
-    horizon: Annotated[int | None, typer.Option(min=1, metavar="N", help="T, if not the recipe's.")] = None,
-    share: Annotated[
-        float | None, typer.Option(metavar="X", help="α, of mixed contexts: Thompson's.")
-    ] = None,
+    optimizer: Annotated[Optimizer, typer.Option(help="Of the hidden matrices.")] = Optimizer.adamw,
     layers: Annotated[int, typer.Option(min=1, metavar="N", help="Layers.")] = 8,
     heads: Annotated[int, typer.Option(min=1, metavar="N", help="Heads of each.")] = 4,
     width: Annotated[int, typer.Option(min=1, metavar="N", help="Width of the stream.")] = 32,
     softmax: Annotated[bool, typer.Option("--softmax", help="Softmax in place of ReLU attention.")] = False,
+    sets: specs.Set = None,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Steps between checkpoints.")] = 250,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
     cache: Annotated[
@@ -313,15 +318,19 @@ def train(
     out: Annotated[Path | None, out_folder("checkpoints, model and curves")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train by one of the paper's recipes, on the GPU if there is one."""
+    """Train by one of the paper's recipes, on the GPU if there is one.
+
+    --set changes any field of the recipe (d, A, T, noise, …) or of the run (rates, lengths, …), as in
+    --set horizon=50 --set 'lengths=[[0.5, 0.125], [0.9, 0.25]]'.
+    """
     sizes = {"layers": layers, "heads": heads, "width": width, "attention": "softmax" if softmax else "relu"}
-    settings = {"steps": steps, "batch": batch, "seed": seed, "rate": rate, "short": short, **sizes}
-    run = training.named(recipe, horizon, share, **settings)
+    settings = {"steps": steps, "batch": batch, "seed": seed, "optimizer": optimizer.value, **sizes}
+    run = training.named(recipe, **{**settings, **specs.asked(sets, None)})
     source = None if cache is None else cached(cache, run.recipe, run.seed, run.batch)
     curve: list[dict[str, float]] = []
     folder = out or Path("models") / recipe
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
-        shown = bar.add_task(recipe, total=steps)
+        shown = bar.add_task(recipe, total=run.steps)
 
         def tell(now: training.Progress) -> None:
             curve[:] = now.curve
@@ -329,7 +338,7 @@ def train(
             bar.update(shown, completed=now.step, description=f"{recipe}: loss {now.loss:.3f}{regret}")
 
         training.train(run, folder, resume=resume, every=every, tell=tell, source=source)
-        bar.update(shown, completed=steps)
+        bar.update(shown, completed=run.steps)
     if not curve:  # the run was at its end already
         _, _, _, curve = checkpoint.load(folder / "checkpoint.safetensors")
     if as_json:

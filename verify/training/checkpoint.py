@@ -1,8 +1,8 @@
 """Checkpoints: safetensors only, whole or not at all.
 
-A file holds the weights, both moments of AdamW and, as JSON in its metadata, the settings of the run, the number of steps
-done, the curves so far, and checksums of all. There is no state of random numbers to keep: initial weights and every batch
-are functions of the seed and the step.
+A file holds the weights, what the optimiser remembers and, as JSON in its metadata, the settings of the run, the number
+of steps done, the curves so far, and checksums of all. There is no state of random numbers to keep: initial weights and
+every batch are functions of the seed and the step.
 """
 
 import json
@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import msgspec
-import torch
 from torch import Tensor, nn
 
 from constructions import files
 from constructions.saving import intact, read_tensors, write_tensors
+from verify.training.optimisers import Optimiser
 
 FORMAT = "weightwright training 1"
-MOMENTS = ("exp_avg", "exp_avg_sq")
 WANTED = "a checkpoint written by `weightwright train`"
 CURVE = list[dict[str, int | float]]
 """Rows of losses and regrets by name."""
@@ -26,7 +25,7 @@ CURVE = list[dict[str, int | float]]
 def save(
     path: Path,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
+    optimizer: Optimiser | None,
     step: int,
     settings: dict,
     curve: list,
@@ -34,9 +33,7 @@ def save(
 ) -> None:
     """Write beside the final name and move there, so that a kill leaves the checkpoint before; makes folders if need be."""
     tensors = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
-    for name, parameter in model.named_parameters() if optimizer else ():
-        for moment in MOMENTS:
-            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]  # type: ignore[union-attr]
+    tensors |= optimizer.tensors() if optimizer else {}
     told = {"step": step, "settings": settings, "curve": curve, "tensors": digest(tensors), **(more or {})}
     words = {name: json.dumps(value, allow_nan=False) for name, value in told.items()}
     write_tensors(path, tensors, {"format": FORMAT, **words})
@@ -96,31 +93,23 @@ def restore(
     path: Path,
     tensors: dict[str, Tensor],
     model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
+    optimizer: Optimiser | None,
     step: int,
 ) -> None:
-    """Put weights, and moments if there is an optimizer, where they belong.
+    """Put weights, and what the optimiser remembers if there is one, where they belong.
 
     Raises:
         ValueError: if a tensor is missing, has another shape, or is not finite.
     """
-    for name, parameter in model.named_parameters():
-        found = {}
-        for kind in ("weights", *(MOMENTS if optimizer else ())):
-            value = tensors.get(f"{kind}.{name}")
-            like = value is not None and (value.shape, value.dtype) == (parameter.shape, parameter.dtype)
-            if value is None or not like or not bool(value.isfinite().all()):
-                got = (
-                    None
-                    if value is None
-                    else "other values"
-                    if like
-                    else f"{tuple(value.shape)}, {value.dtype}"
-                )
-                wanted = f"{kind}.{name}, finite, of shape {tuple(parameter.shape)} and {parameter.dtype}"
-                raise files.refusal(path, wanted, got)
-            found[kind] = value.to(parameter.device)
-        with torch.no_grad():
-            parameter.copy_(found.pop("weights"))
-        if optimizer is not None:
-            optimizer.state[parameter] = {"step": torch.tensor(float(step)), **found}
+    places = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
+    places |= optimizer.put(step) if optimizer else {}
+    for name, place in places.items():
+        value = tensors.get(name)
+        like = value is not None and (value.shape, value.dtype) == (place.shape, place.dtype)
+        if value is None or not like or not bool(value.isfinite().all()):
+            kind = (
+                "other values" if like else value if value is None else f"{tuple(value.shape)}, {value.dtype}"
+            )
+            wanted = f"{name}, finite, of shape {tuple(place.shape)} and {place.dtype}"
+            raise files.refusal(path, wanted, kind)
+        place.copy_(value)

@@ -52,8 +52,8 @@ class Shape:
         checks.settle(self, checks.choice, "attention", among=("relu", "softmax"))
         inside = self.inputs + self.actions + self.tokens + 6 * self.layers * (self.width + 2)
         limits.hold(
-            "model", numbers=4.0 * inside * self.width, stored=self.layers
-        )  # Adam has two and a gradient
+            "model", numbers=10.0 * inside * self.width, stored=self.layers
+        )  # SOAP has eight and a gradient
         if self.width % self.heads:
             raise ValueError(f"heads: wanted a divisor of width = {self.width}, got {self.heads}")
 

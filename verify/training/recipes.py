@@ -67,6 +67,10 @@ class BanditRecipe:
         checks.settle(self, checks.number, "noise", positive=False)
         checks.settle(self, checks.flag, "numbered")
         checks.settle(self, checks.share, "share")
+        if self.player != "mixed" and self.share != 0.5:
+            raise ValueError(
+                f"share: wanted none for {self.player}, as no players are mixed, got {self.share}"
+            )
         if self.problem == "bernoulli" and self.dim != self.actions:
             raise ValueError(f"dim: wanted {self.actions}, one for each Bernoulli arm, got {self.dim}")
 

@@ -1,12 +1,16 @@
 """Everything that a trained model depends on: what is learnt, the schedule, the optimiser, the sizes."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from constructions import checks, files
+from constructions.plain import shown
 from verify.training.model import Attending, Shape, TrainedTransformer
+from verify.training.optimisers import Kind, Optimiser
 from verify.training.policy import HELD_OUT
 from verify.training.recipes import BanditRecipe, EpisodeRecipe, Recipe, hold, units
 
@@ -20,11 +24,13 @@ class Run:
         steps: optimiser steps.
         batch: trajectories in each.
         seed: of initial weights and data, in 0..2³²−1.
-        rate: the largest learning rate.
-        warmup: the share of the steps in which the rate rises.
-        descent: the share of the steps, the last ones, in which it falls to 0.
-        short: the share of the steps, the first ones, that see the first quarter of each trajectory only: cheap, and
-            what is to be learnt is learnt there.
+        optimizer: "adamw", or "soap" or "muon" for the hidden matrices with AdamW for the rest.
+        rate: the largest learning rate of AdamW.
+        matrix_rate: the largest learning rate of SOAP or Muon.
+        warmup: the share of the steps in which the rates rise.
+        descent: the share of the steps, the last ones, in which they fall to 0.
+        lengths: pairs (until, share): until that share of the steps, the first decisions of each trajectory only, so
+            large a share of them; after the last pair, all. Short trajectories are cheap, and most is learnt there.
         decay: AdamW's weight decay.
         momentum: AdamW's averaging of gradients.
         memory: AdamW's averaging of their squares.
@@ -42,10 +48,12 @@ class Run:
     steps: int = 10_000
     batch: int = 64
     seed: int = 0
+    optimizer: Kind = "adamw"
     rate: float = 2e-3
+    matrix_rate: float = 3e-3
     warmup: float = 0.02
     descent: float = 0.3
-    short: float = 0.0
+    lengths: Sequence[Sequence[float]] = ()
     decay: float = 1e-4
     momentum: float = 0.9
     memory: float = 0.99
@@ -58,10 +66,12 @@ class Run:
     def __post_init__(self):
         checks.instance("recipe", self.recipe, BanditRecipe, EpisodeRecipe)
         checks.settle(self, checks.whole, "steps", "batch", "layers", "heads", "width")
-        checks.settle(self, checks.number, "rate", "clip", positive=True)
+        checks.settle(self, checks.choice, "optimizer", among=("adamw", "soap", "muon"))
+        checks.settle(self, checks.number, "rate", "matrix_rate", "clip", positive=True)
         checks.settle(self, checks.number, "decay", positive=False)
-        checks.settle(self, checks.share, "warmup", "descent", "short", "momentum", "memory")
+        checks.settle(self, checks.share, "warmup", "descent", "momentum", "memory")
         checks.settle(self, checks.whole, "seed", least=0, most=HELD_OUT - 1)
+        object.__setattr__(self, "lengths", _lengths(self.lengths))
         hold(self.recipe, self.batch)
         object.__setattr__(self, "attention", self.shape.attention)
 
@@ -73,18 +83,46 @@ class Run:
         return Shape(inputs, self.recipe.actions, self.recipe.longest, *sizes)
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of a step in 0..steps−1."""
+        """The share of the largest learning rates that a step in 0..steps−1 has."""
         rise = (step + 1) / max(self.warmup * self.steps, 1)
         fall = (self.steps - step) / max(self.descent * self.steps, 1)
-        return self.rate * min(rise, fall, 1.0)
+        return min(rise, fall, 1.0)
 
     def length_at(self, step: int) -> int:
         """The number of decisions that a step in 0..steps−1 sees of each trajectory."""
-        return -(-self.recipe.horizon // 4) if step < self.short * self.steps else self.recipe.horizon
+        share = next((share for until, share in self.lengths if step < until * self.steps), 1.0)
+        return math.ceil(share * self.recipe.horizon)
+
+    @property
+    def all_lengths(self) -> set[int]:
+        """Every `length_at`."""
+        return {
+            math.ceil(share * self.recipe.horizon) for share in (1.0, *(share for _, share in self.lengths))
+        }
 
     def model(self) -> TrainedTransformer:
         """The model before the first step."""
         return TrainedTransformer(self.shape, torch.Generator().manual_seed(self.seed))
+
+    def optimiser(self, model: TrainedTransformer) -> Optimiser:
+        """The optimiser of such a model, before the first step."""
+        rates = (self.rate, self.matrix_rate)
+        return Optimiser(model, self.optimizer, *rates, self.decay, self.momentum, self.memory)
+
+
+def _lengths(pairs: Any) -> tuple[tuple[float, float], ...]:
+    """Held to be pairs of a share of the steps, which rises, and a share of each trajectory."""
+    try:
+        found = tuple((float(until), float(share)) for until, share in pairs)
+    except (TypeError, ValueError):
+        found = ((0.0, 0.0),)
+    before = (0.0, *(until for until, _ in found))
+    if not all(
+        last < until <= 1 and 0 < share <= 1 for last, (until, share) in zip(before, found, strict=False)
+    ):
+        wanted = "pairs (until, share) in (0, 1], each until larger than the one before"
+        raise ValueError(f"lengths: wanted {wanted}, got {shown(pairs)}")
+    return found
 
 
 def from_record(settings: dict[str, Any], place: object = "checkpoint") -> Run:

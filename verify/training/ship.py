@@ -6,18 +6,20 @@ Everything on the card is read from the file or measured when it is written; not
 whose curve does not tell it.
 """
 
-import math
+import json
+import shlex
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, asdict, fields
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from constructions import files
 from constructions.showing import number
 from verify.training import checkpoint, train
 from verify.training.curves import NOT_REGRET
 from verify.training.policy import HELD_OUT, Trained, contests, half_interval
-from verify.training.recipes import RECIPES, BanditRecipe, EpisodeRecipe, Recipe
+from verify.training.recipes import RECIPES, EpisodeRecipe, Recipe
 
 
 def ship(
@@ -84,23 +86,31 @@ def measured(
 
 
 def command(run: train.Run) -> str:
-    """The command that trains a run; settings that it has no option for follow in brackets."""
+    """The command that trains a run."""
     name, changes = _recipe(run.recipe)
-    options, rest = (
-        [f"weightwright train {name}", *(f"--{key} {value}" for key, value in changes.items())],
-        [],
-    )
+    options, sets = [f"weightwright train {name}"], dict(changes)
     for field in fields(run):
         value, default = getattr(run, field.name), field.default
         if default is MISSING or value == default:
             continue
-        if field.name in ("steps", "batch", "seed", "rate", "short", "layers", "heads", "width"):
+        if field.name in ("steps", "batch", "seed", "optimizer", "layers", "heads", "width"):
             options.append(f"--{field.name} {value}")
         elif field.name == "attention":
             options.append("--softmax")
         else:
-            rest.append(f"{field.name} = {value}")
-    return " ".join(options) + (f"  [{', '.join(rest)}]" if rest else "")
+            sets[field.name] = value
+    return " ".join(
+        (*options, *(f"--set {shlex.quote(f'{key}={toml(value)}')}" for key, value in sets.items()))
+    )
+
+
+def toml(value: object) -> str:
+    """A setting as --set takes it.
+
+    >>> toml(0.5), toml(((0.5, 0.125),)), toml(True), toml("optimal")
+    ('0.5', '[[0.5, 0.125]]', 'true', 'optimal')
+    """
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def card(path: Path) -> str:
@@ -139,18 +149,13 @@ def card(path: Path) -> str:
 
 
 def _stretches(curve: list[dict], run: train.Run) -> str:
-    """Which steps saw less of each trajectory, and how many were planned when, if that changed."""
+    """How many steps were planned when, if that changed, and how much of each trajectory was seen until when."""
     stretches = groupby(curve, lambda row: int(row.get("steps", run.steps)))  # older files do not tell
     planned = [(steps, list(rows)[-1]["step"]) for steps, rows in stretches]
-    if len(planned) <= 1:
-        return f"; the first {run.short:.0%} on a quarter of each trajectory" if run.short else ""
-    starts = (0, *(last for _, last in planned))
-    brief = sum(
-        len(range(first, min(last, math.ceil(run.short * steps))))
-        for first, (steps, last) in zip(starts, planned, strict=False)
-    )
     parts = ", then ".join(f"`--steps {steps}` up to step {last:,}" for steps, last in planned)
-    return f"; {parts}, by the same command with `--resume`; {brief:,} on a quarter of each trajectory"
+    resumed = f"; {parts}, by the same command with `--resume`" if len(planned) > 1 else ""
+    seen = [f"{share:.3g} of each trajectory until {until:.3g} of the steps" for until, share in run.lengths]
+    return resumed + (f"; {', '.join(seen)}, then all" if seen else "")
 
 
 def data(recipe: Recipe) -> str:
@@ -171,13 +176,16 @@ def data(recipe: Recipe) -> str:
     return f"{recipe.problem} bandits, {arms}{noise}, T = {recipe.horizon}; played by {who}; labels: {labels[recipe.labels]}"
 
 
-def _recipe(recipe: Recipe) -> tuple[str, dict[str, float]]:
-    """The name of a recipe, and what is not as the named one has it: horizon, share."""
-    for name, known in RECIPES.items():
-        if known == recipe:
-            return name, {}
-        if isinstance(known, BanditRecipe) and isinstance(recipe, BanditRecipe):
-            free = {"horizon": recipe.horizon, "share": recipe.share}
-            if replace(known, **free) == recipe:
-                return name, {key: value for key, value in free.items() if value != getattr(known, key)}
-    raise ValueError(f"recipe: wanted one of {', '.join(RECIPES)}, at any horizon and share, got {recipe}")
+def _recipe(recipe: Recipe) -> tuple[str, dict[str, Any]]:
+    """The name of a recipe, and what is not as the named one has it: of several, the one that differs least."""
+    found = {
+        name: {
+            field.name: getattr(recipe, field.name)
+            for field in fields(recipe)
+            if getattr(recipe, field.name) != getattr(known, field.name)
+        }
+        for name, known in RECIPES.items()
+        if type(known) is type(recipe)
+    }
+    name = min(found, key=lambda name: len(found[name]))
+    return name, found[name]

@@ -2,9 +2,9 @@
 
     loss = mean over trajectories and decisions of −log TF(label | D_{t−1}, s_t)
 
-AdamW, a linear warm-up, a plateau and a linear descent to 0. A step adds up the gradients of small parts of its batch,
-which stay in the cache: the same gradient, sooner than from the whole batch at once. Under `torchrun` every process takes
-its share of each batch.
+AdamW or another optimiser, a linear warm-up, a plateau and a linear descent to 0. A step adds up the gradients of small
+parts of its batch, which stay in the cache: the same gradient, sooner than from the whole batch at once. Under `torchrun`
+every process takes its share of each batch.
 
 Source: arXiv 2310.08566, section 3 (the pretraining loss) and section 5; the optimiser is that of the paper's code, its
 schedule ours.
@@ -26,9 +26,10 @@ from torch.nn import functional
 from constructions import checks, files
 from verify.training import checkpoint, curves
 from verify.training.model import TrainedTransformer
+from verify.training.optimisers import CYCLE, Optimiser
 from verify.training.policy import TOGETHER, Trained, contest
 from verify.training.products import quick
-from verify.training.recipes import RECIPES, BanditRecipe, Batch, batch
+from verify.training.recipes import RECIPES, Batch, batch
 from verify.training.run import Run, from_record
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -76,21 +77,18 @@ def train(
     path = folder / "checkpoint.safetensors"
     with _processes() as (rank, world, device), _products(run, rank, world, device):
         model = run.model().to(device)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), weight_decay=run.decay, betas=(run.momentum, run.memory), fused=True
-        )
+        optimizer = run.optimiser(model)
         done, curve = _begin(run, path, model, optimizer, resume)
         losses: list[float] = []
         begun = time.monotonic() - (curve[-1].get("seconds", 0.0) if curve else 0.0)
         for step in range(done, run.steps):
             data = source(step) if source else batch(run.recipe, run.seed, step, run.batch)
             data = data.first(run.recipe, run.length_at(step))
-            for group in optimizer.param_groups:
-                group["lr"] = run.rate_at(step)
-            loss = _step(model, optimizer, data, run, rank, world)
+            loss = _gradients(model, data, run, rank, world)
             if not math.isfinite(loss):
                 got = f"got {loss}; a smaller rate may help"
                 raise ValueError(f"step {step + 1}: wanted a finite loss, {got}")
+            optimizer.step(run.rate_at(step))
             losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
                 row = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
@@ -156,7 +154,7 @@ def title(path: Path) -> str:
 
 
 def _begin(
-    run: Run, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, resume: bool
+    run: Run, path: Path, model: TrainedTransformer, optimizer: Optimiser, resume: bool
 ) -> tuple[int, list]:
     """Steps done and the curve of the checkpoint, whose tensors are put in place; 0 and nothing if there is none."""
     if not path.exists():
@@ -175,16 +173,14 @@ def _begin(
     return done, curve
 
 
-def _step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, data: Batch, run: Run, rank: int, world: int
-) -> float:
-    """One optimiser step; returns the loss before it, of the whole batch."""
+def _gradients(model: nn.Module, data: Batch, run: Run, rank: int, world: int) -> float:
+    """Gradients of the loss, clipped; returns the loss, of the whole batch."""
     device = next(model.parameters()).device
     states = torch.as_tensor(run.recipe.places[: data.labels.shape[1]], device=device)
     mine = slice(rank, None, world)
     tokens, labels = (torch.as_tensor(array[mine], device=device) for array in (data.tokens, data.labels))
     part = _part(tokens.shape[1]) if device.type == "cpu" else max(len(tokens), 1)
-    optimizer.zero_grad(set_to_none=False)
+    model.zero_grad(set_to_none=False)
     total = torch.zeros((), device=device)
     for some, wanted in zip(tokens.split(part), labels.split(part), strict=True):
         logits = model(some, states).flatten(0, 1)
@@ -193,7 +189,6 @@ def _step(
         total += loss.detach()
     _add_up(model, total, world)
     nn.utils.clip_grad_norm_(model.parameters(), run.clip)
-    optimizer.step()
     return float(total)
 
 
@@ -231,33 +226,37 @@ def _processes() -> Iterator[tuple[int, int, torch.device]]:
 def _products(run: Run, rank: int, world: int, device: torch.device) -> AbstractContextManager[None]:
     """Products in float32, by the quicker library that gives them in the steps of this run and process.
 
-    Measured are parts of every size that its share of a batch is split into, of either length. On a GPU nothing is asked
-    for: PyTorch computes in float32 there unless it is told otherwise.
+    Measured are parts of every size that its share of a batch is split into, of every length, and the optimiser's own. On
+    a GPU nothing is asked for: PyTorch computes in float32 there unless it is told otherwise.
     """
 
     def steps() -> None:
         model = run.model()
-        optimizer = torch.optim.SGD(model.parameters())
         share = len(range(rank, run.batch, world))
-        for length in {run.length_at(0), run.recipe.horizon}:
+        for length in run.all_lengths:
             part = _part(int(run.recipe.places[length - 1]) + 1)
             data = batch(run.recipe, run.seed, 0, min(share, part + share % part))
-            _step(model, optimizer, data.first(run.recipe, length), run, 0, 1)
+            _gradients(model, data.first(run.recipe, length), run, 0, 1)
+        optimizer = run.optimiser(model)
+        for _ in range(CYCLE + 1):
+            optimizer.step(0.0)
 
     return quick(steps) if device.type == "cpu" else nullcontext()
 
 
-def named(recipe: str, horizon: int | None = None, share: float | None = None, **settings) -> Run:
-    """A run of a recipe by name, at its own horizon and share α of Thompson's trajectories, or at others.
+def named(recipe: str, **settings) -> Run:
+    """A run of a recipe by name; settings are fields of the recipe or of the run.
 
     >>> named("ad-linucb", horizon=50, steps=10).recipe.longest
     99
+
+    Raises:
+        ValueError: for a field that neither has, or a value that they refuse.
     """
     chosen = RECIPES[checks.choice("recipe", recipe, tuple(RECIPES))]
-    changes = {name: value for name, value in (("horizon", horizon), ("share", share)) if value is not None}
-    if changes and not isinstance(chosen, BanditRecipe):
-        names = ", ".join(changes)
-        raise ValueError(f"{names}: wanted none for {recipe}, which is of episodes, got {changes}")
-    if share is not None and getattr(chosen, "player", "") != "mixed":
-        raise ValueError(f"share: wanted none for {recipe}, which mixes no players, got {share}")
-    return Run(replace(chosen, **changes), **settings)
+    of_recipe, of_run = ([one.name for one in fields(kind) if one.name != "recipe"] for kind in (chosen, Run))
+    for name in settings:
+        if name not in (*of_recipe, *of_run):
+            raise ValueError(f"{recipe}: wanted fields of {', '.join((*of_recipe, *of_run))}, got {name}")
+    own = {name: value for name, value in settings.items() if name in of_recipe}
+    return Run(replace(chosen, **own), **{name: settings[name] for name in settings.keys() - own.keys()})
