@@ -111,7 +111,9 @@ def test_a_run_that_went_on_says_so_on_its_card(tmp_path):
         train.train(train.named("ad-linucb", steps=steps, **settings), tmp_path, resume=True, every=2)
     card = ship.ship(tmp_path, "tiny", to=tmp_path, runs=4).with_suffix(".md").read_text()
     assert "`--steps 4` up to step 4, then `--steps 6` up to step 6, by the same command with" in card
-    assert "; 0.25 of each trajectory until 0.5 of the steps, then all" in card
+    assert (
+        "; 2 decisions of each trajectory up to step 2, 5 decisions of each trajectory up to step 6" in card
+    )
 
 
 def test_damaged_and_missing_models_are_one_clear_error(checkpointed, tmp_path):

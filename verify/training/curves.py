@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from constructions import files
 
-NOT_REGRET = ("step", "steps", "loss", "seconds")
+NOT_REGRET = ("step", "steps", "length", "loss", "seconds")
 """What a row of a curve holds besides regrets."""
 
 COLOURS = {"trained": "C0", "greedy": "C2", "empirical": "0.6"}

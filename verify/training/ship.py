@@ -149,13 +149,18 @@ def card(path: Path) -> str:
 
 
 def _stretches(curve: list[dict], run: train.Run) -> str:
-    """How many steps were planned when, if that changed, and how much of each trajectory was seen until when."""
-    stretches = groupby(curve, lambda row: int(row.get("steps", run.steps)))  # older files do not tell
-    planned = [(steps, list(rows)[-1]["step"]) for steps, rows in stretches]
+    """How many steps were planned when, if that changed, and how many decisions of each trajectory were seen until when."""
+    rows = [{"steps": run.steps, "length": run.length_at(row["step"] - 1)} | row for row in curve]
+    planned, seen = (_until(rows, name) for name in ("steps", "length"))
     parts = ", then ".join(f"`--steps {steps}` up to step {last:,}" for steps, last in planned)
     resumed = f"; {parts}, by the same command with `--resume`" if len(planned) > 1 else ""
-    seen = [f"{share:.3g} of each trajectory until {until:.3g} of the steps" for until, share in run.lengths]
-    return resumed + (f"; {', '.join(seen)}, then all" if seen else "")
+    lengths = ", ".join(f"{length} decisions of each trajectory up to step {last:,}" for length, last in seen)
+    return resumed + (f"; {lengths}" if len(seen) > 1 else "")
+
+
+def _until(rows: list[dict], name: str) -> list[tuple[int, int]]:
+    """The values of a column in turn, and the step at which each was there last."""
+    return [(value, list(some)[-1]["step"]) for value, some in groupby(rows, lambda row: int(row[name]))]
 
 
 def data(recipe: Recipe) -> str:

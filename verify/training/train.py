@@ -35,6 +35,9 @@ from verify.training.run import Run, from_record
 MODELS = Path(__file__).parents[1] / "models"
 """Where the models that come with the package lie."""
 
+SCHEDULE = ("steps", "lengths", "warmup", "descent")
+"""Settings that a run may go on with others of."""
+
 PART = 6400
 """Tokens whose gradients are computed at a time on a CPU."""
 
@@ -64,7 +67,7 @@ def train(
         folder: gets `checkpoint.safetensors`, `curve.json` and `curve.png`, and at the end `model.safetensors`, the
             weights alone.
         resume: go on from the checkpoint in the folder, if there is one; the outcome is that of an uninterrupted run. With
-            other `steps` than before it goes on by the schedule of these.
+            other steps, lengths, warm-up or descent than before it goes on by these.
         every: steps between checkpoints, at which regret is measured too.
         tell: told after every step.
         source: the batch of a step; by default it is made on the spot.
@@ -93,6 +96,7 @@ def train(
             if (step + 1) % every == 0 or step + 1 == run.steps:
                 row = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
                 row |= {"seconds": time.monotonic() - begun}
+                row |= {"length": run.length_at(step)}
                 played = contest(Trained(run.recipe, model), TOGETHER)
                 row |= {name: float(regret.sum(axis=1).mean()) for name, regret in played.items()}
                 curve, losses = [*curve, row], []
@@ -163,7 +167,7 @@ def _begin(
         raise files.refusal(path, "no checkpoint there, or --resume to go on from it", "one")
     tensors, done, settings, curve = checkpoint.load(path)
     kept = from_record(settings, path)
-    for name in (one.name for one in fields(run) if one.name != "steps"):
+    for name in (one.name for one in fields(run) if one.name not in SCHEDULE):
         wanted, got = getattr(run, name), getattr(kept, name)
         if wanted != got:
             raise files.refusal(path, f"a checkpoint of {name} = {wanted}", f"one of {got}")
