@@ -268,7 +268,10 @@ def _file(path: Path) -> Any:
 
 def _checked(name: str, found: Any) -> Entry:
     if not isinstance(found, Entry):
-        raise ValueError(f"{name}: wanted an Entry, got {type(found).__name__}")
+        got = "none" if found is None else type(found).__name__
+        raise ValueError(
+            f"{name}: wanted an Entry, called ENTRY unless FILE.py:NAME says otherwise, got {got}"
+        )
     return found
 
 

@@ -21,8 +21,8 @@ from constructions.primitives import newton
 
 
 def program(source: str, spec: Any, **scratch: int) -> Program:
-    """An empty program with scratch registers of these sizes; a register `draw` is filled by tokens."""
-    inputs = BANDIT_INPUTS | ({"draw"} & scratch.keys())
+    """An empty program with scratch registers of these sizes; `draw` and `number`, one-hot, are filled by tokens."""
+    inputs = BANDIT_INPUTS | ({"draw", "number"} & scratch.keys())
     return Program(source, bandit_stream(spec.dim, spec.actions, **scratch), inputs, 2 * spec.horizon)
 
 
@@ -34,13 +34,20 @@ def tokens(p: Program, spec: Any) -> tuple[Value, Value, Value]:
 
 
 def complete(
-    p: Program, spec: Any, certificate: float, separation: float = 0.0, draw: float | None = None, **more: Any
+    p: Program,
+    spec: Any,
+    certificate: float,
+    separation: float = 0.0,
+    draw: float | None = None,
+    bernoulli: bool = False,
+    **more: Any,
 ) -> Construction:
-    """The construction that a program has written; `separation` and `draw` are as in BanditTokens."""
+    """The construction that a program has written; `separation`, `draw` and `bernoulli` are as in BanditTokens."""
     action, reward, _ = tokens(p, spec)
     norms = [p.tokens, p.tokens**2, 1, math.sqrt(spec.actions + 1) * action.size, reward.size]
     norms += [] if draw is None else [draw * (1 + COVERED)]
-    contract = BanditTokens(p.stream, spec, separation, math.inf if draw is None else draw)
+    norms += [1] if "number" in p.inputs else []
+    contract = BanditTokens(p.stream, spec, separation, math.inf if draw is None else draw, bernoulli)
     return p.construction(spec, contract, norms, certificate, **more)
 
 

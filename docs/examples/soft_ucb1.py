@@ -13,7 +13,6 @@ is at most ε. There are 2 layers, 2A heads, A² + 7A + 4 registers and at most 
 (g − 1)g^{p/2} = 4√(δ/(p(p + 1))), ln g ≥ √δ for p = 1 or ½: 1 + ln(max(T, 2))/√δ pieces, one below 1, and one constant.  ∎
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,10 +21,11 @@ import numpy as np
 from constructions import checks
 from constructions.construction import Construction
 from constructions.history import BanditHistory
-from constructions.inputs.bandits import BanditTokens
 from constructions.language import bandits
 from constructions.primitives import stored
 from constructions.rounding.outward import balls
+from verify.catalog import Entry
+from verify.histories import bernoulli
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,8 @@ def true_log_probabilities(spec: Spec, history: BanditHistory) -> np.ndarray:
 def build(spec: Spec) -> Construction:
     """The transformer for a spec, with its certificate.
 
-    >>> built = build(Spec(actions=3, horizon=50))
-    >>> built.size().layers, built.certificate <= 1e-2
-    (2, True)
+    >>> build(Spec(actions=3, horizon=50)).certificate <= 1e-2
+    True
     """
     A, T, tau, c, d = spec.actions, spec.horizon, spec.temperature, spec.exploration, spec.spread
     p = bandits.program("soft UCB1", spec, plays=A, wins=A, inverse=A, width=A, mean=A)
@@ -91,9 +90,11 @@ def build(spec: Spec) -> Construction:
     one, half = (stored.power_of_counts(power, T, d) for power in (1.0, 0.5))
     inverse = p.function("inverse", "1/n", n, lambda n: 1 / np.maximum(n, 1), one, size=1.0, slope=1.0)
     width = p.function("width", "1/√n", n, lambda n: np.maximum(n, 1) ** -0.5, half, size=1.0, slope=1.0)
-    near = inverse.error.error, "s_k ≤ n_k"
-    mean = p.product("mean", "mean s/n", s, inverse, size=1 + d, proved=near)
+    mean = p.product("mean", "mean s/n", s, inverse, size=1 + d, proved=(inverse.error.error, "s_k ≤ n_k"))
     logits = p.total("logits", (mean + c * width) / tau)
     checks.carried(spec.error, certificate := 2 * logits.error.error)
-    tokens, norms = BanditTokens(p.stream, spec, bernoulli=True), [2 * T, 4 * T**2, 1, math.sqrt(A), 1]
-    return p.construction(spec, tokens, norms, certificate)
+    return bandits.complete(p, spec, certificate, bernoulli=True)
+
+
+SMALL = {"actions": 3, "horizon": 50}
+ENTRY = Entry("soft ucb1", "Soft UCB1", Spec, build, true_log_probabilities, bernoulli, example=SMALL)

@@ -132,6 +132,7 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         replay = replayed(built, entry.truth, findings.recipe)
     except ValueError:  # a truth that cannot be imported
         replay = ""
+    coarse = balls is None and built.rounding > built.certificate
     yield Verdict(
         f"{title(entry, built.spec)}: error of {built.guarantee.of}, {findings.histories} histories",
         "this row of the catalog",
@@ -144,6 +145,9 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         main=True,
         replay=replay,
         enclosed=balls and enclosed(built, balls, findings.recipe, findings.step),
+        note="float64 is too coarse for this certificate: give the row the truth in balls, balls=…"
+        if coarse
+        else "",
     )
     for block in built.blocks:
         yield kept(block.name, block, findings.blocks[block.name])
