@@ -287,13 +287,7 @@ class Program:
         """The transformer, sealed with its certificate; `norms` bound all that tokens bring, register by register.
 
         The clip radius is `room` times the least power of two above all that stands in a token.
-
-        Raises:
-            ValueError: if no block writes `logits`, which is what a construction gives, or as `assemble`.
         """
-        if not any("logits" in block.writes for block in self.blocks):
-            got = ", ".join(block.name for block in self.blocks) or "none"
-            raise ValueError(f"{self.source}: wanted a block that writes logits, got {got}")
         radius = clip_radius(norms, self.blocks, room)
         transformer = assemble(self.stream, self.inputs, self.stages, radius)
         return Construction(spec, contract, self.blocks, transformer, certificate, **more)

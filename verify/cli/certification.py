@@ -15,7 +15,7 @@ from constructions.history import load_history
 from constructions.showing import number
 from verify.balls import enclose
 from verify.catalog import CATALOG, entry_of, named
-from verify.cli.models import Json, out_folder
+from verify.cli.options import Json, out_folder
 
 
 def certify(

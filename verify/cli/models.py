@@ -1,61 +1,23 @@
-"""The commands on trained models: weightwright ship | compare | contexts | probe; and what the commands have in common."""
+"""The commands on trained models: weightwright compare | contexts | probe."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from constructions import files
 from constructions.showing import number
+from verify.cli.options import Json, Out, Runs, bars, narrow
 from verify.comparison import compare as comparing
 from verify.comparison import contexts as contextual
 from verify.comparison.panels import NAMES
 from verify.probes import probe as probing
 from verify.show import plots
-from verify.training import ship as shipping
-from verify.training import train as training
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-
-
-def out_folder(what: str) -> Any:
-    """The option --out of a command that writes this into a folder."""
-    return typer.Option("--out", callback=files.writable, help=f"Folder for {what}.")
-
-
-MOST = 10**6
-"""Runs, histories and mutants at most: more would take months."""
-Runs = Annotated[int, typer.Option(min=2, max=MOST, help="Held-out problems to play, for regret.")]
-Out = Annotated[Path | None, out_folder("JSON and figures")]
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-"""What a progress bar shows."""
-
-
-def ship(
-    name: Annotated[str, typer.Argument(help="What the model is to be called.")],
-    folder: Annotated[Path, typer.Argument(help="Where `weightwright train --out` wrote.")],
-    out: Annotated[
-        Path, typer.Option(callback=files.writable, help="Where shipped models lie.")
-    ] = training.MODELS,
-    runs: Runs = 500,
-    seconds: Annotated[float | None, typer.Option(help="Training time, if the curve has none.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Export a checkpoint's weights, with a card that is measured."""
-    with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
-        shown = bar.add_task(f"{name}: regret", total=runs)
-        tell = lambda done, whole: bar.update(shown, completed=done)  # noqa: E731
-        path = shipping.ship(folder, name, to=out, runs=runs, seconds=seconds, tell=tell)
-    written = [str(path), str(path.with_suffix(".md"))]
-    print(json.dumps(written) if as_json else "\n".join(written))
 
 
 def compare(
@@ -101,7 +63,7 @@ def contexts(
     if as_json:
         print(json.dumps(found))
     else:
-        Console().print(contexts_table(found), f"{path} and figure")
+        Console().print(contextsnarrow(found), f"{path} and figure")
 
 
 class Part(StrEnum):
@@ -134,20 +96,6 @@ def probe(
         Console().print(*probe_tables(found), f"{path}")
 
 
-@contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars, one for each name that is told."""
-    shown: dict[str, TaskID] = {}
-    with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
-
-        def tell(what: str, done: int, whole: int) -> None:
-            if what not in shown:
-                shown[what] = bar.add_task(what, total=whole)
-            bar.update(shown[what], completed=done)
-
-        yield tell
-
-
 def write_report(found: dict, into: Path, name: str) -> tuple[Path, dict]:
     """A report as JSON, and a figure for each entry of its records; returns the path of the former, and what it holds."""
     files.write_json(into / name, found)
@@ -158,23 +106,23 @@ def write_report(found: dict, into: Path, name: str) -> tuple[Path, dict]:
 
 def comparison_tables(found: dict) -> Iterator[Table]:
     """Regret, distances, and the theorem on pretraining, for the terminal."""
-    regret = _table(f"{found['model']}: regret, {found['runs']} runs", "", "mean", "± 95 %", "s.d.")
+    regret = narrow(f"{found['model']}: regret, {found['runs']} runs", "", "mean", "± 95 %", "s.d.")
     for name, row in found["regret"].items():
         values = (row["mean"][-1], row["half"], row["deviation"][-1])
         regret.add_row(NAMES.get(name, name), *map(number, values))
     yield regret
     if (beside := found["built"]) is not None:
-        yield built_table(beside)
+        yield builtnarrow(beside)
     steps = len(next(iter(found["pairs"].values()))["variation"])
     chosen = sorted({1, 10, steps // 2, steps} & set(range(1, steps + 1)))
     title = f"total variation along {found['histories']} histories of {found['true']}"
-    pairs = _table(title, "", "mean", *(f"t = {step}" for step in chosen), "log error")
+    pairs = narrow(title, "", "mean", *(f"t = {step}" for step in chosen), "log error")
     for name, row in found["pairs"].items():
         values = (row["variation"][step - 1] for step in chosen)
         pairs.add_row(name, *map(number, (row["variation_mean"], *values, row["log_error_worst"])))
     yield pairs
     title = f"pretraining theorem, c = 1; measured: Σ D_H = {number(found['bound']['measured'])}"
-    bounds = _table(title, "context", "log R", "95 %", "Σ D_H ≤", "at most", "vacuous by")
+    bounds = narrow(title, "context", "log R", "95 %", "Σ D_H ≤", "at most", "vacuous by")
     for row in [*found["ratio"], {"bound": found["bound"]}]:
         name = f"α = {row['share']:g} by {row['mixing']}" if "share" in row else "the model's own"
         spread = f"{number(row['low'][-1])}–{number(row['high'][-1])}" if "share" in row else ""
@@ -184,10 +132,10 @@ def comparison_tables(found: dict) -> Iterator[Table]:
     yield bounds
 
 
-def contexts_table(found: dict) -> Table:
+def contextsnarrow(found: dict) -> Table:
     """One row for each context."""
     title = f"regret after {found['horizon']} steps, {found['runs']} problems; pretraining theorem with c = 1"
-    table = _table(title, "context", "regret", "beyond Thompson", "log R", "95 %", "Σ D_H ≤", "vacuous by")
+    table = narrow(title, "context", "regret", "beyond Thompson", "log R", "95 %", "Σ D_H ≤", "vacuous by")
     for row in found["rows"]:
         beyond = f"{number(row['excess'])} ± {number(row['excess_half'])}"
         spread = f"{number(row['log_ratio_low'])}–{number(row['log_ratio_high'])}"
@@ -202,7 +150,7 @@ def probe_tables(found: dict) -> Iterator[Table]:
     """What was found out about a model, for the terminal: as far as it was asked."""
     if "symmetries" in found:
         title = f"{found['model']}: total variation where {found['true']} has a symmetry"
-        table = _table(title, "", "mean", "true", "worst", "at step", "≥ 0.1 after")
+        table = narrow(title, "", "mean", "true", "worst", "at step", "≥ 0.1 after")
         for row in found["symmetries"]:
             case, worst = row["smallest"], row["worst"]
             least = "none found" if case is None else f"{len(case['past'])} steps"
@@ -212,7 +160,7 @@ def probe_tables(found: dict) -> Iterator[Table]:
     if "registers" in found:
         levels = len(found["registers"][0]["trained"])
         title = "R² of linear probes, by layer (0: what blocks read)"
-        table = _table(title, "", *map(str, range(levels)))
+        table = narrow(title, "", *map(str, range(levels)))
         for row in found["registers"]:
             for name in ("trained", "random weights", "shuffled"):
                 label = row["register"] if name == "trained" else f"  {name.split()[0]}"
@@ -220,7 +168,7 @@ def probe_tables(found: dict) -> Iterator[Table]:
         yield table
     if "shifts" in found:
         players = [name for name in ("true", "built", "trained") if name in found["shifts"][0]["regret"]]
-        table = _table("regret of shifted problems", "", *players, "± s.e.", "distance", "built error")
+        table = narrow("regret of shifted problems", "", *players, "± s.e.", "distance", "built error")
         for row in found["shifts"]:
             regret = row["regret"]
             values = [regret[name][0] if name in regret else None for name in players]
@@ -229,20 +177,11 @@ def probe_tables(found: dict) -> Iterator[Table]:
         yield table
 
 
-def built_table(beside: dict) -> Table:
+def builtnarrow(beside: dict) -> Table:
     """Built beside true on the same problems, with the same random numbers."""
     title = f"first {beside['problems']} of them; built ≠ true in {beside['differing']:.2%} of decisions"
-    table = _table(title, "", "mean", "± 95 %", "s.d.")
+    table = narrow(title, "", "mean", "± 95 %", "s.d.")
     for name, row in beside["regret"].items():
         table.add_row(name, *map(number, (row["mean"][-1], row["half"], row["deviation"][-1])))
     table.add_row("built less true", *map(number, beside["excess"]), "")
-    return table
-
-
-def _table(title: str, first: str, *heads: str) -> Table:
-    """A narrow table of numbers."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(first, no_wrap=True)
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
     return table

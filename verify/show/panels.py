@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 Record = Mapping[str, Any]
 """JSON values under a `kind`."""
@@ -116,7 +116,8 @@ def slack(axes: Axes, record: Record) -> None:
         ("own_error", "own_promise", "its own", "certified", -0.15),
     ):
         used, places = [row[error] / row[promise] for row in rows], [n + lift for n in range(len(rows))]
-        axes.semilogx(used, places, label=label, **vars(LOOKS[name]) | {"linestyle": "none"})
+        look: dict[str, Any] = vars(LOOKS[name]) | {"linestyle": "none"}
+        axes.plot(used, places, label=label, **look)
         for place in (place for place, share in zip(places, used, strict=True) if not share):
             side = axes.get_yaxis_transform()
             axes.text(0.02, place, "0", va="center", color=LOOKS[name].color, transform=side)
@@ -124,6 +125,7 @@ def slack(axes: Axes, record: Record) -> None:
     axes.axvline(1, color=BLACK, linewidth=0.8, zorder=0)
     bounds = {"xlim": (min(shares) / 5, max(shares) * 2), "ylim": (-0.6, len(rows) - 0.4)}
     axes.set(xlabel="worst error / promise (line: all of it)", **bounds)
+    axes.set_xscale("log")  # once it has bounds: all shares may be 0
     axes.set_yticks(range(len(rows)), [_typeset(row["block"]) for row in rows])
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     axes.tick_params(axis="y", length=0)
@@ -200,6 +202,10 @@ def curves(axes: Axes, record: Record) -> None:
             axes.fill_between(curve["x"], curve["low"], curve["high"], color=color, alpha=0.15, linewidth=0)
     axes.set_xscale(record["x_scale"])
     axes.set_yscale(record["y_scale"])
+    places = sorted({x for curve in record["curves"] for x in curve["x"]})
+    if record["x_scale"] == "log" and len(places) < 8 and all(x == int(x) for x in places):
+        axes.set_xticks(places, [f"{int(x):,}" for x in places])
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel=record["x_label"], ylabel=record["y_label"], title=record["title"])
     axes.legend(loc=record["legend"], handlelength=1.8)
 

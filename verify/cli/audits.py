@@ -1,0 +1,157 @@
+"""The commands weightwright verify | errata: claims held against constructions, and errors in the paper."""
+
+import json
+import shlex
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from constructions import files
+from constructions.showing import number
+from verify import errata as errata_module
+from verify.audit import Report
+from verify.catalog import CATALOG, named
+from verify.claims import general
+from verify.cli import specs
+from verify.cli.options import MOST, Json, out_folder
+from verify.show.report import made, publish, save
+
+RANKS = (
+    "measured: sampled, in float64 where no other arithmetic is named; enclosed: in balls, on the worst history found; "
+    "certified: for every admissible history, in exact arithmetic, rounded outwards; stated: a formula"
+)
+"""What each number is, once."""
+
+AUDITED = [entry.name for entry in CATALOG.values() if entry.claims]
+"""What has claims."""
+
+
+def verify(
+    construction: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the catalog, FILE.py, module:ENTRY.")
+    ] = "all",
+    sets: specs.Set = None,
+    spec: specs.Spec = None,
+    as_json: Json = False,
+    out: Annotated[Path | None, out_folder("page, JSON, figures")] = None,
+    histories: Annotated[
+        int, typer.Option(min=1, max=MOST, metavar="N", help="Histories of the main search.")
+    ] = 2000,
+    mutants: Annotated[int, typer.Option(min=0, max=MOST, metavar="N", help="Wrong weights to audit.")] = 100,
+    every: Annotated[bool, typer.Option("--all", help="Every claim and block, not the main ones.")] = False,
+) -> None:
+    """Audit: measured ≤ certified ≤ stated, claim by claim.
+
+    A table here, one page in --out; exit status 1 if any claim fails.
+    """
+    console, progress = Console(), Console(stderr=True)
+    given = specs.asked(sets, spec)
+    rows = (
+        [CATALOG[name] for name in AUDITED] if construction == "all" and not given else [named(construction)]
+    )
+    reports = {}
+    with progress.status("starting") as status:
+        for entry in rows:
+            name, start = entry.name, time.perf_counter()
+            tell = lambda what, name=name: status.update(f"{name}: {what}")  # noqa: E731
+            if entry.claims is None or given:
+                report = general.report(entry, specs.made(entry, given), histories, mutants, tell)
+            else:
+                report = entry.found("claims")(histories, mutants, tell)
+            words = [f"--set {shlex.quote(word)}" for word in sets or ()] + (
+                [f"--spec {spec}"] if spec else []
+            )
+            words += [f"--histories {histories} --mutants {mutants} --out reports"]
+            command = " ".join(["weightwright verify", construction if len(rows) == 1 else name, *words])
+            reports[name] = replace(report, made=made(time.perf_counter() - start, command))
+            if out is not None:
+                save(reports[name], out / name)
+        if out is not None:
+            status.update("errata")
+            _save_errata(out)
+            status.update("drawing figures")
+            progress.print(f"report: {publish(out)}")
+    if as_json:
+        print(json.dumps({name: report.record() for name, report in reports.items()}, default=float))
+    else:
+        for report in reports.values():
+            for table in tables(report, every):
+                console.print(table)
+        console.print(RANKS, style="dim")
+    if not all(report.holds for report in reports.values()):
+        raise typer.Exit(1)
+
+
+def tables(report: Report, every: bool = True) -> list[Table]:
+    """The verdicts and the slack of a report, for the terminal; else its main claims and those that fail."""
+    names = ("measured", "enclosed", "certified", "stated", "relative")
+    claims = _table(report.title, "claim", *names)
+    claims.add_column()
+    shown = [one for one in report.verdicts if every or one.main or not one.holds] or report.verdicts
+    for verdict in shown:
+        values = (getattr(verdict, name) for name in names)
+        mark = "[green]holds[/]" if verdict.holds else "[red]FAILS[/]"
+        note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
+        claims.add_row(verdict.claim + note, *map(number, values), mark)
+    if left := len(report.verdicts) - len(shown):
+        claims.caption = f"{left} more claims hold, and {len(report.blocks)} blocks were measured: --all"
+    if not every:
+        return [claims]
+    names = ("error", "promise", "slack", "own_error", "own_promise", "own_slack")
+    heads = ("worst\nerror", "promise", "slack", "own\nerror", "own\npromise", "own\nslack")
+    slack = _table("Slack", "block", *heads)
+    notes = list(dict.fromkeys(row["note"] for row in report.blocks if row["note"]))
+    for row in report.blocks:
+        mark = f" ({notes.index(row['note']) + 1})" if row["note"] else ""
+        slack.add_row(row["block"] + mark, *(number(row[name]) for name in names))
+    slack.caption = "\n".join(f"({place}) {note}" for place, note in enumerate(notes, 1)) or None
+    slack.caption_justify = "left"
+    return [claims, slack]
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    """A table of numbers, which are never cut off, beside words."""
+    table = Table(first, title=title)
+    for head in numbers:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def errata(as_json: Json = False, out: Annotated[Path | None, out_folder("JSON")] = None) -> None:
+    """Errors in the paper, each on a smallest witness, with its repair.
+
+    Exit status 1 if one is not confirmed.
+    """
+    records = [erratum.record() for erratum in errata_module.ERRATA] if out is None else _save_errata(out)
+    if as_json:
+        print(json.dumps(records))
+    else:
+        for kind, title in errata_module.KINDS.items():
+            if chosen := [record for record in records if record["kind"] == kind]:
+                Console().print(_errata_table(title, chosen))
+    if not all(record["confirmed"] for record in records):
+        raise typer.Exit(1)
+
+
+def _errata_table(title: str, records: list[errata_module.Record]) -> Table:
+    table = Table("erratum", "witness", "wanted", "as printed", "repaired", "", title=title)
+    for record in records:
+        proof = f"proof: docs/{record['proof']}" if record["proof"] else "the repair is not proven"
+        details = (record["where"], record["printed"], f"repair: {record['repair']}", record["effect"], proof)
+        text = f"{record['name']}\n[dim]" + "\n".join(details) + "[/]"
+        mark = "[green]confirmed[/]" if record["confirmed"] else "[red]not confirmed[/]"
+        values = (number(record[key]) for key in ("wanted", "literal", "repaired"))
+        table.add_row(text, f"{record['witness']}\n[dim]{record['context']}[/]", *values, mark)
+    return table
+
+
+def _save_errata(out: Path) -> list[errata_module.Record]:
+    """Run the errata, and write what came out."""
+    records = [erratum.record() for erratum in errata_module.ERRATA]
+    files.write_json(out / "errata.json", {"errata": records})
+    return records
