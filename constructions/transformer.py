@@ -156,7 +156,6 @@ class Transformer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.width, self.clip_radius = width, clip_radius
-        self.explainer: Callable[[Transformer], list[dict]] | None = None
 
     def run(self) -> Iterator[Layer]:
         """The layers as they run, tied ones as often as they repeat."""
@@ -189,25 +188,9 @@ class Transformer(nn.Module):
             tokens = after(number, clip(layer(tokens), self.clip_radius))
         return tokens
 
-    def explain(self) -> list[dict]:
-        """How each stored layer can be evaluated: its heads by identity, and the multiplications before and after.
-
-        Raises:
-            ValueError: if the transformer belongs to no construction, which alone knows where positions stand.
-        """
-        if self.explainer is None:
-            raise ValueError("explain: wanted the transformer of a construction, got one that was made alone")
-        return self.explainer(self)
-
     def dense(self) -> "DenseTransformer":
         """The paper's literal form: every Q, K, V a D×D matrix, W1 of shape (D', D), W2 of shape (D, D')."""
         return DenseTransformer(self)
-
-    def dense_weights(self) -> int:
-        """Number of weights of the literal dense form, every layer written out."""
-        square, rows = 3 * self.width, 2  # Q, K and V of a head, W1 and W2
-        layers = ((one.repeat, one.attention.heads, one.mlp.first.outputs) for one in self.stored_layers)
-        return self.width * sum(repeat * (square * heads + rows * hidden) for repeat, heads, hidden in layers)
 
     def counts(self) -> dict[str, int]:
         """L, M, D and D' by the names that they have in Size: those sizes that cost nothing to know."""
@@ -221,11 +204,15 @@ class Transformer(nn.Module):
 
     def size(self) -> Size:
         """Measure L, M, D, D' and |||θ||| on the weights."""
+        whole = 0  # Q, K and V of a head, W1 and W2
+        for layer in self.stored_layers:
+            rows = 3 * self.width * layer.attention.heads + 2 * layer.mlp.first.outputs
+            whole += layer.repeat * self.width * rows
         return Size(
             **self.counts(),
             norm=float(max((sum(layer_norms(layer)) for layer in self.stored_layers), default=0.0)),
             stored=sum(parameter.numel() for parameter in self.parameters()),
-            dense=self.dense_weights(),
+            dense=whole,
         )
 
 

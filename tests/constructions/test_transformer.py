@@ -415,7 +415,7 @@ def test_program_of_linucb_recognises_what_there_is_to_recognise(solver):
         built.spec.actions,
         dict.fromkeys(("OwnToken", "OwnProduct", "OwnMatrix", "Linear", "Gated", "General"), 0),
     )
-    descent, products, logits = built.transformer.explain()
+    descent, products, logits = built.explain()
     assert descent["repeat"] == built.size().layers - 2
     assert descent["heads"] == none | {"OwnToken": 2, "Linear": 2 + 2 * arms}
     assert products["heads"] == none | {"OwnProduct": 4 * arms}
