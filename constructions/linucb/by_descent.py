@@ -124,8 +124,8 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
     return Plan(loops, share / (12 * spec.exploration) if spec.exploration else math.inf)
 
 
-def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
-    """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
+def assemble_plan(spec: Spec, plan: Plan) -> Construction:
+    """The transformer for a plan."""
     d, A, two = spec.dim, spec.actions, int(spec.solver != "gd")  # accelerated: a register more
     solved = {"ridge": d, "ridge_ahead": two * d, "inverse": d * A, "inverse_ahead": two * d * A}
     scratch = solved | dict.fromkeys(("mean", "square", "width"), A) | widths.registers(spec)
@@ -136,7 +136,7 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     mean = p.product("mean", "mean ⟨a_k, w⟩", w, arms)
     square = p.product("square", "square a_kᵀA⁻¹a_k", inverse, arms)
     residual = descent_method(spec).residual(depths["inverse"])
-    width = widths.root(p, spec, square, residual, plan.root_error, changes=changes)
+    width = widths.root(p, spec, square, residual, plan.root_error)
     score = (mean + spec.exploration * width) / spec.temperature
     logits = p.total("logits", score, rounded=widths.rounded_weights(spec))
     return bandits.complete(p, spec, (2 * logits.error).error)

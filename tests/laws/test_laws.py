@@ -178,7 +178,7 @@ def test_an_audit_notices_wrong_weights():
 def test_the_table_has_every_primitive():
     names = {case.name.split()[0] for case in CASES}
     wanted = """
-        descent.ridge descent.inverse product.own_token interpolation.root interpolation.function
+        descent.ridge descent.inverse product.own_token interpolation.function
         copying.combine copying.previous_step copying.times_index
         counting.by_ramps counting.by_stage lookup.quotients lookup.table lookup.one_hot
         maximum.over_groups clipping.between envelope.exponentials envelope.logarithms

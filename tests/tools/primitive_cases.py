@@ -129,7 +129,7 @@ def root_case(low: float, high: float, error: float) -> Case:
     curve = interpolation.square_root(low, high, error)
     stream = Stream.of(x=2, one=1, bystander=1, out=2)
     registers = {"source": stream["x"], "one": stream["one"], "to": stream["out"]}
-    block = interpolation.root("roots", "", curve, error=error, **registers)
+    block = interpolation.function("roots", "", curve, of=np.sqrt, error=error, **registers)
     knots = curve.knots
     number = (
         st.floats(low, knots[-1])
@@ -140,7 +140,7 @@ def root_case(low: float, high: float, error: float) -> Case:
     tokens = matrices(stream, 3, x=st.lists(number, min_size=2, max_size=2), one=st.just([1.0]))
     cost = (1, 0, 2 * (len(knots) - 1) + 1)
     return Case(
-        f"interpolation.root {low:g} to {high:g}",
+        f"interpolation.function √ {low:g} to {high:g}",
         stream,
         block,
         tokens,

@@ -111,7 +111,9 @@ def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int 
     square, one, root = (stream[name] for name in ("square", "one", "root"))
     for error in map(float, errors):
         function = interpolation.square_root(least, largest, error)
-        block = interpolation.root(*names, function, error=error, source=square, one=one, to=root)
+        block = interpolation.function(
+            *names, function, of=np.sqrt, error=error, source=square, one=one, to=root
+        )
         radius = 2 * math.hypot(largest, 1, block.promise.magnitude)
         transformer = assemble(stream, frozenset({"square", "one"}), [[block]], radius)
         knots, bound, size = np.sqrt(function.knots), block.promise.total, transformer.size()
