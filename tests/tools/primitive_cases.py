@@ -25,6 +25,7 @@ from constructions.primitives import (
     product,
     refinement,
 )
+from constructions.rounding import rates
 
 # ---------------------------------------------------------------- exact oracles
 
@@ -53,7 +54,7 @@ def gram(past: list[Token], ridge: float) -> list[list]:
 
 def descent_case(what: str, solver: str, depth: int, ridge=1.0, norm=1.0, horizon=4, dim=2, note="") -> Case:
     """Ridge estimate or inverse; one more register and 2·dim neurons a system where the method is accelerated."""
-    method, reward_max = descent.Descent(solver, ridge, norm, horizon), 3.0
+    method, reward_max = rates.Descent(solver, ridge, norm, horizon), 3.0
     count = 1 if what == "ridge" else 2
     size, ahead = count * dim, count * dim * (solver != "gd")
     stream = Stream.of(action=dim, reward=1, arms=2 * dim, bystander=2, point=size, ahead=ahead, position=3)

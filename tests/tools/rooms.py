@@ -21,7 +21,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "constructions.transformer": "constructions.sizes",
     "constructions.history": "constructions.checks constructions.files constructions.plain",
     "constructions.fast": "constructions.plain constructions.transformer",
-    "constructions.rounding": "",
+    "constructions.rounding": "constructions.checks",
     "constructions.parts": f"{DOORS} constructions.transformer constructions.rounding",
     "constructions.primitives": f"{DOORS} constructions.rounding constructions.parts",
     "constructions.inputs": f"{DOORS} constructions.history constructions.parts constructions.primitives",

@@ -15,6 +15,7 @@ from constructions.inputs.bandits import reward_bound
 from constructions.parts.assemble import assemble
 from constructions.parts.stream import Stream
 from constructions.primitives import descent, interpolation
+from constructions.rounding import rates
 from constructions.thompson import sampling
 from verify import algorithms, audit, theorems
 from verify.play.rollout import Environment, SideBySide, rollouts
@@ -69,7 +70,7 @@ def hard_histories(spec: Any) -> list[BanditHistory]:
 
 
 def error_against_depth(
-    spec: linucb.Spec, solver: descent.Solver, depths: Sequence[int], histories: Sequence[BanditHistory]
+    spec: linucb.Spec, solver: rates.Solver, depths: Sequence[int], histories: Sequence[BanditHistory]
 ) -> Record:
     """Worst ‖ŵ − w‖ over histories and steps, on weights built for each depth.
 
@@ -127,7 +128,7 @@ def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int 
     return _record("error_against_width", spec, **curves, domain=[least, largest], fit=asdict(fit))
 
 
-def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: descent.Solver) -> Record:
+def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: rates.Solver) -> Record:
     """Sizes of the transformers built for each horizon, beside the number of layers that the paper states.
 
     Fields: horizons; certified, heads, width, hidden, norm: layers and other sizes as built; stated: layers by Theorem 8
