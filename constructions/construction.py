@@ -24,7 +24,8 @@ from constructions.parts.guarantee import POLICY, Guarantee
 from constructions.plain import integers, shown
 from constructions.probing import Probe, probes
 from constructions.seal import digest
-from constructions.transformer import Size, Transformer
+from constructions.sizes import Size, measured
+from constructions.transformer import Transformer
 
 RESOLUTION = 1e-9
 """Errors of log-probabilities that are smaller are not told from rounding in float64."""
@@ -108,7 +109,7 @@ class Construction:
 
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""
-        return self.transformer.size()
+        return measured(self.transformer)
 
     def __repr__(self) -> str:
         return showing.line(saving.kind(self.spec), self.spec, self.transformer.counts(), self.certificate)

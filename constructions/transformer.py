@@ -18,8 +18,6 @@ from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor, nn
 
-from constructions.sizes import Size, head_norms, operator_norm
-
 
 class SparseMap(nn.Module):
     """A sparse linear map (inputs → outputs): `weight[n]` at (rows[n], columns[n]), the rest is 0.
@@ -193,7 +191,7 @@ class Transformer(nn.Module):
         return DenseTransformer(self)
 
     def counts(self) -> dict[str, int]:
-        """L, M, D and D' by the names that they have in Size: those sizes that cost nothing to know."""
+        """L, M, D and D' by the names that they have in sizes.py: those sizes that cost nothing to know."""
         layers = self.stored_layers
         return {
             "layers": sum(layer.repeat for layer in layers),
@@ -201,19 +199,6 @@ class Transformer(nn.Module):
             "width": self.width,
             "hidden": max((layer.mlp.first.outputs for layer in layers), default=0),
         }
-
-    def size(self) -> Size:
-        """Measure L, M, D, D' and |||θ||| on the weights."""
-        whole = 0  # Q, K and V of a head, W1 and W2
-        for layer in self.stored_layers:
-            rows = 3 * self.width * layer.attention.heads + 2 * layer.mlp.first.outputs
-            whole += layer.repeat * self.width * rows
-        return Size(
-            **self.counts(),
-            norm=float(max((sum(layer_norms(layer)) for layer in self.stored_layers), default=0.0)),
-            stored=sum(parameter.numel() for parameter in self.parameters()),
-            dense=whole,
-        )
 
 
 class DenseTransformer(nn.Module):
@@ -267,16 +252,3 @@ def _dense_matrices(layer: Layer) -> tuple[Tensor, ...]:
     first, second = (part.matrix().toarray() for part in (layer.mlp.first, layer.mlp.second))
     dtype = layer.mlp.first.weight.dtype
     return tuple(torch.as_tensor(x, dtype=dtype) for x in (query, key, value, first, second))
-
-
-def layer_norms(layer: Layer) -> tuple[float, float, float, float]:
-    """Largest ‖Q‖ or ‖K‖, Σ ‖V‖, ‖W1‖ and ‖W2‖: one layer's term of |||θ||| is their sum.
-
-    Padding with zero rows does not change an operator norm, nor do distinct targets.
-    """
-    scores, values = [0.0], 0.0
-    for group in layer.attention.stored_groups:
-        scores += [head_norms(part.matrix(), group.count).max() for part in (group.query, group.key)]
-        values += head_norms(group.value.matrix(), group.count).sum()
-    first, second = (operator_norm(part.matrix()) for part in (layer.mlp.first, layer.mlp.second))
-    return float(max(scores)), float(values), first, second

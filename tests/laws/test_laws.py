@@ -13,6 +13,7 @@ from primitive_cases import CASES, DEEP
 
 from constructions.parts.assemble import assemble
 from constructions.parts.stream import Stream
+from constructions.sizes import measured
 from verify.audit import laws
 from verify.audit.laws import RADIUS
 
@@ -108,7 +109,7 @@ def test_it_writes_what_its_docstring_says(case):
 
 @every_case
 def test_size_is_the_cost_of_its_docstring(case):
-    size = case.alone().model.size()
+    size = measured(case.alone().model)
     assert (size.layers, size.heads, size.hidden) == case.cost
     assert size.width == case.stream.width
 

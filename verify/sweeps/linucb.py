@@ -16,6 +16,7 @@ from constructions.parts.assemble import assemble
 from constructions.parts.stream import Stream
 from constructions.primitives import descent, interpolation
 from constructions.rounding import rates
+from constructions.sizes import measured
 from constructions.thompson import sampling
 from verify import algorithms, audit, theorems
 from verify.play.rollout import Environment, SideBySide, rollouts
@@ -117,7 +118,7 @@ def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int 
         )
         radius = 2 * math.hypot(largest, 1, block.promise.magnitude)
         transformer = assemble(stream, frozenset({"square", "one"}), [[block]], radius)
-        knots, bound, size = np.sqrt(function.knots), block.promise.total, transformer.size()
+        knots, bound, size = np.sqrt(function.knots), block.promise.total, measured(transformer)
         even, between = np.linspace(knots[0], knots[-1], points), (knots[1:] + knots[:-1]) / 2
         roots = np.concatenate([even, knots, between])
         tokens = np.stack([roots**2, np.ones_like(roots), np.zeros_like(roots)], axis=1)
