@@ -181,7 +181,7 @@ def test_the_table_has_every_primitive():
     wanted = """
         descent.ridge descent.inverse product.own_token interpolation.function
         copying.combine copying.previous_step copying.times_index
-        counting.by_ramps counting.by_stage lookup.quotients lookup.table lookup.one_hot
+        counting.by_ramps counting.by_stage lookup.table lookup.one_hot
         maximum.over_groups clipping.between envelope.exponentials envelope.logarithms
         newton.normal_equations newton.inverse newton.inverse_root refinement.root
     """
