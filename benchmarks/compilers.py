@@ -45,6 +45,7 @@ from constructions.parts.links import read, stack
 from constructions.parts.stream import Register, Stream
 from constructions.primitives.copying import combine
 from constructions.primitives.product import own_token
+from constructions.sizes import measured
 
 HISTOGRAM_LENGTHS, SORT_LENGTHS, NEWTON_STEPS, TRIALS, RUNS = (25, 100, 200), (25, 100), (3, 5), 5, 51
 LOW, HIGH, START = 0.5, 2.0, 0.8  # 1/a for a in [0.5, 2], Newton from 0.8: |1 − 0.8 a| ≤ 0.6
@@ -76,7 +77,7 @@ def ours(stream: Stream, stages: list, fill: Callable, tokens: int, answers: int
         matrix[0, : len(values), source.slice] = fill(values)
         return torch.as_tensor(matrix)
 
-    dense, answer = model.size().dense, (0, slice(-answers, None), output.start)
+    dense, answer = measured(model).dense, (0, slice(-answers, None), output.start)
     return Built(encode, program.run, lambda h: h[answer].numpy(), weights, dense, bound.whole)
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from constructions import files, ucbvi
+from constructions.sizes import measured
 from verify import algorithms, environments
 from verify.play.episodes import play
 
@@ -57,7 +58,7 @@ def measure(case: str) -> dict[str, float]:
         "decisions that differ": int((run.actions != true.actions).sum()),
         "decisions that are not uniform": int((np.ptp(wanted, axis=1) > 1e-9).sum()),
         "weights stored": sum(parameter.numel() for parameter in transformer.parameters()),
-        "weights of its dense form": transformer.dense_weights(),
+        "weights of its dense form": measured(transformer).dense,
         "weights of the theorem's dense form": ucbvi.theorem.dense_weights(replace(spec, form="theorem")),
     }
 

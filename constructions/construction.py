@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +16,19 @@ from constructions import saving, showing
 from constructions.activations import Activations, Hook, Sites, run
 from constructions.decoding import Decoder
 from constructions.fast.program import Program, placement
-from constructions.fast.rewrite import compile_weights, explain
+from constructions.fast.rewrite import compile_weights
 from constructions.history import finite_policy, within
 from constructions.inputs.bandits import History, Tokens
 from constructions.parts.block import Block, Bound
 from constructions.parts.guarantee import POLICY, Guarantee
-from constructions.parts.links import Values
-from constructions.plain import integers, reals, shown
+from constructions.plain import integers, shown
+from constructions.probing import Probe, probes
 from constructions.seal import digest
-from constructions.transformer import Size, Transformer
+from constructions.sizes import Size, measured
+from constructions.transformer import Transformer
 
 RESOLUTION = 1e-9
 """Errors of log-probabilities that are smaller are not told from rounding in float64."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One block on one history: true value, computed value and promise.
-
-    Attributes:
-        block: the block's name.
-        true: the ideal values, from exact inputs, at the state tokens; shape (steps, groups, size of a vector).
-        computed: what the transformer holds there.
-        error: the worst ℓ2 distance between the two over steps and groups.
-        relative: the same divided by the largest ‖true‖.
-        promise: the certified bound on `error`, errors of the block's inputs and rounding included.
-        own_error: the worst distance from the ideal result for the inputs as the transformer computed them.
-        own_promise: the certified bound on `own_error`, rounding included.
-        surrogate_error: the worst distance from the block's surrogate, for inputs as computed; 0 if it has none.
-        surrogate_promise: the certified bound on `surrogate_error`, rounding included; 0 if it has none.
-    """
-
-    block: str
-    true: Float[np.ndarray, "steps groups size"]
-    computed: Float[np.ndarray, "steps groups size"]
-    error: float
-    relative: float
-    promise: float
-    own_error: float
-    own_promise: float
-    surrogate_error: float = 0.0
-    surrogate_promise: float = 0.0
-
-    def record(self) -> dict[str, Any]:
-        """Name and numbers, for tables: everything but the vectors."""
-        return {name: value for name, value in vars(self).items() if name not in ("true", "computed")}
-
-    def __repr__(self) -> str:
-        steps, groups, size = self.true.shape
-        shape = f"{steps} steps × {groups} × {size}"
-        whole, own = ((self.error, self.promise), (self.own_error, self.own_promise))
-        told = (f"{error:.3g} {'≤' if error <= bound else '>'} {bound:.3g}" for error, bound in (whole, own))
-        return "Probe({!r}, {}: error {}, own {})".format(self.block, shape, *told)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,8 +61,6 @@ class Construction:
     seal: str = ""
 
     def __post_init__(self):
-        place = self.tokens.stream["position"].slice
-        self.transformer.explainer = partial(explain, position=place, tokens=self.tokens.longest)
         if not self.seal:
             object.__setattr__(self, "seal", self._digest())
 
@@ -122,15 +81,7 @@ class Construction:
         """The blocks in the order in which they run; they promise nothing where the seal is broken."""
         if self._digest() == self.seal:
             return self.sealed_blocks
-        none = Bound(math.inf)
-        return tuple(
-            replace(
-                block,
-                promise=replace(block.promise, own=none, total=none, derived=None),
-                surrogate=block.surrogate and replace(block.surrogate, bound=none),
-            )
-            for block in self.sealed_blocks
-        )
+        return tuple(block.promising(Bound(math.inf)) for block in self.sealed_blocks)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -139,8 +90,8 @@ class Construction:
 
     def said(self, outputs: Float[np.ndarray, "*any width"]) -> Float[np.ndarray, "*any arms"]:
         """What the certificate speaks of, read from outputs at state tokens: scores, or log-probabilities."""
-        scores = self.guarantee.of == "scores"
-        return outputs[..., self.tokens.stream["logits"].slice] if scores else self.policy(outputs)
+        logits = outputs[..., self.tokens.stream["logits"].slice]
+        return logits if self.guarantee.of == "scores" else self.policy(outputs)
 
     @property
     def rounding(self) -> float:
@@ -158,7 +109,7 @@ class Construction:
 
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""
-        return self.transformer.size()
+        return measured(self.transformer)
 
     def __repr__(self) -> str:
         return showing.line(saving.kind(self.spec), self.spec, self.transformer.counts(), self.certificate)
@@ -203,16 +154,20 @@ class Construction:
     @property
     def program(self) -> Program:
         """The weights as they are, rewritten for fast evaluation."""
-        return self._follow("program", lambda: self._compile(slice(None)))
+        return self._compiled("program", slice(None))
 
     @property
     def policy_program(self) -> Program:
         """The same, without what the logits do not depend on."""
-        return self._follow("policy", lambda: self._compile(self.tokens.stream["logits"].slice))
+        return self._compiled("policy", self.tokens.stream["logits"].slice)
 
-    def _compile(self, wanted: slice) -> Program:
-        place = self.tokens.stream["position"].slice
-        return compile_weights(self.transformer, place, self.tokens.longest, wanted)
+    def _compiled(self, name: str, wanted: slice) -> Program:
+        place, longest = self.tokens.stream["position"].slice, self.tokens.longest
+        return self._follow(name, lambda: compile_weights(self.transformer, place, longest, wanted))
+
+    def explain(self) -> list[dict]:
+        """How each stored layer is evaluated: its heads by identity, and the multiplications before and after."""
+        return self.program.explain(self.tokens.longest)
 
     def outputs(
         self,
@@ -231,11 +186,9 @@ class Construction:
         place = placement(dtype, device)
         if not isinstance(histories, Sequence) or not histories:
             raise ValueError(f"histories: wanted a list of one or more, got {shown(histories)}")
-        encoded = [self.tokens.encode(history) for history in histories]
-        count = histories[0].steps
+        encoded, count = [self.tokens.encode(history) for history in histories], histories[0].steps
         if odd := [history.steps for history in histories if history.steps != count]:
             raise ValueError(f"histories: wanted {count} steps in each, got {odd[0]}")
-        encoded = torch.as_tensor(encoded[0][None] if len(encoded) == 1 else np.stack(encoded))
         states = self.tokens.states(count)
         if steps is not None:
             steps = integers("steps", steps)
@@ -245,7 +198,7 @@ class Construction:
             states = states[steps]
         program = self.policy_program if logits_only else self.program
         wanted = torch.as_tensor(states, device=place["device"])
-        return program.run(encoded.to(**place), wanted).numpy(force=True)
+        return program.run(torch.as_tensor(np.stack(encoded), **place), wanted).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
         """Log-probabilities from output tokens: log softmax of the logits register; NaN where altered weights make it so."""
@@ -321,65 +274,15 @@ class Construction:
         self,
         history: History,
         outputs: Float[np.ndarray, "steps width"] | None = None,
-        blocks: tuple[Block, ...] | None = None,
+        blocks: Sequence[Block] | None = None,
     ) -> list[Probe]:
         """Block by block: true value, computed value, promise.
 
-        Every register has one writer, so the output tokens still hold what each block computed; give those at the state
-        tokens if you have them, and `blocks`, each look at which takes a digest of the weights. A block's own error is taken
-        with what it reads at other tokens as it ought to be.
+        Give the outputs at state tokens if you have them, and `blocks`: each look at those takes a digest of the weights.
         """
+        encoded, states = self.tokens.encode(history), self.tokens.states(history.steps)
         final = self.outputs([history])[0] if outputs is None else outputs
-        return self.probe_tokens(
-            self.tokens.encode(history), self.tokens.states(history.steps), final, blocks
-        )
-
-    def probe_tokens(
-        self,
-        inputs: Float[np.ndarray, "tokens width"],
-        states: Int[np.ndarray, " steps"],
-        outputs: Float[np.ndarray, "steps width"],
-        blocks: tuple[Block, ...] | None = None,
-    ) -> list[Probe]:
-        """The same for a token matrix of any kind, and the outputs at some of its tokens."""
-        final, outputs = inputs.copy(), reals("outputs", outputs, finite=False)
-        if outputs.shape != (wanted := (len(states), inputs.shape[1])):
-            raise ValueError(f"outputs: wanted shape {wanted}, got {outputs.shape}")
-        final[states] = outputs
-        registers = self.tokens.stream.registers
-        ideal = {name: inputs[:, register.slice] for name, register in registers.items()}
-        held = {name: final[:, register.slice] for name, register in registers.items()}
-        probes = []
-        asked = np.isin(np.arange(len(inputs)), states)
-        for block in self.blocks if blocks is None else blocks:
-            names = [register.name for register in block.outputs]
-            edges = np.cumsum([register.size for register in block.outputs])
-            own, surrogate = block.truth(held), block.surrogate
-            meant = surrogate.function(held) if surrogate else own
-            ideal |= dict(zip(names, np.split(block.truth(ideal), edges[:-1], axis=1), strict=True))
-            for name in names:  # only state tokens were asked for
-                held[name] = np.where(asked[:, None], held[name], ideal[name])
-            true, computed, own, meant = (
-                values[states].reshape(len(states), block.groups, edges[-1] // block.groups)
-                for values in (_joined(ideal, names), _joined(held, names), own, meant)
-            )
-            error = _worst(computed - true)
-            largest = _worst(true)
-            probes.append(
-                Probe(
-                    block.name,
-                    true,
-                    computed,
-                    error,
-                    error / largest if largest else error,
-                    block.promise.total.whole,
-                    _worst(computed - own),
-                    block.promise.own.whole,
-                    _worst(computed - meant) if surrogate else 0.0,
-                    surrogate.bound.whole if surrogate else 0.0,
-                )
-            )
-        return probes
+        return probes(self.blocks if blocks is None else blocks, self.tokens.stream, encoded, states, final)
 
     def decoder(
         self, batch: int | None = None, dtype: torch.dtype = torch.float64, device: str = "cpu"
@@ -389,13 +292,3 @@ class Construction:
         It goes by the weights as they are now, and is not told of later changes.
         """
         return Decoder(self, batch, dtype, device)
-
-
-def _joined(values: Values, names: Sequence[str]) -> Float[np.ndarray, "tokens size"]:
-    """Registers side by side."""
-    return np.concatenate([values[name] for name in names], axis=1)
-
-
-def _worst(difference: Float[np.ndarray, "steps groups size"]) -> float:
-    """Largest ℓ2 norm of a vector; NaN counts as infinite, so that it can never pass."""
-    return float(np.nan_to_num(np.linalg.norm(difference, axis=-1), nan=np.inf).max())

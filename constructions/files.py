@@ -35,17 +35,13 @@ def refusal(path: object, wanted: str, got: object) -> ValueError:
     >>> print(refusal("a.json", "a report", KeyError("title")))
     a.json: wanted a report, got KeyError: 'title'
     """
-    return ValueError(_line(path, wanted, got))
-
-
-def _line(path: object, wanted: str, got: object) -> str:
     place = whole if len(whole := str(path)) <= 100 else f"…{whole[-99:]}"
     if isinstance(got, Exception):
         reason = isinstance(got, OSError) and got.strerror
         got = f"{type(got).__name__}: {reason or str(got)[:LINE]}"
     text = " ".join(f"{place}: wanted {wanted}, got {str(got)[:LINE]}".split())
     text = "".join(letter if letter.isprintable() else "�" for letter in text)
-    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
+    return ValueError(text if len(text) <= LINE else f"{text[: LINE - 1]}…")
 
 
 def writable(path: Path | None) -> Path | None:
@@ -116,7 +112,7 @@ def write(path: str | Path, data: bytes | str) -> None:
         while not _written(path, data.encode() if isinstance(data, str) else data):
             pass
     except OSError as error:
-        raise type(error)(_line(path, "to write it", error)) from error
+        raise type(error)(str(refusal(path, "to write it", error))) from error
 
 
 def _written(path: Path, data: bytes) -> bool:
@@ -156,7 +152,7 @@ def add(file: BinaryIO, line: str) -> None:
             rest = rest[os.write(file.fileno(), rest) :]
         os.fsync(file.fileno())
     except OSError as error:
-        raise type(error)(_line(file.name, "to write it", error)) from error
+        raise type(error)(str(refusal(file.name, "to write it", error))) from error
 
 
 def read(path: str | Path, wanted: str) -> bytes:

@@ -103,8 +103,8 @@ class EpisodeHistory:
     Source: arXiv 2310.08566, section 4.3 (the data of episodes 1, …, k−1 and of the present one).
 
     >>> history = EpisodeHistory([0, 1, 1, 0], actions=[0, 0, 1], rewards=[0.5, 0.0, 1.0], horizon=3)
-    >>> history.steps, history.episodes, history.stages.tolist(), history.episode_numbers.tolist()
-    (4, 2, [1, 2, 3, 1], [1, 1, 1, 2])
+    >>> history.steps, history.episodes, history.stages.tolist()
+    (4, 2, [1, 2, 3, 1])
     """
 
     states: Int[np.ndarray, " steps"]
@@ -148,11 +148,6 @@ class EpisodeHistory:
     def stages(self) -> Int[np.ndarray, " steps"]:
         """The stage h of each step, in 1..horizon."""
         return np.arange(self.steps) % self.horizon + 1
-
-    @property
-    def episode_numbers(self) -> Int[np.ndarray, " steps"]:
-        """The episode k of each step, from 1."""
-        return np.arange(self.steps) // self.horizon + 1
 
     def prefix(self, steps: int) -> "EpisodeHistory":
         """The history as it stood when decision number `steps` (counted from 1) was pending."""

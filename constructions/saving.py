@@ -21,6 +21,7 @@ from torch import Tensor
 
 from constructions import __version__, files
 from constructions.seal import structure
+from constructions.sizes import measured
 from constructions.transformer import Transformer
 
 FORMAT = "weightwright construction 1"
@@ -132,7 +133,7 @@ def save(path: str | Path, construction: Any) -> None:
         "kind": kind(spec),
         "spec": json.dumps(asdict(spec)),
         "certificate": repr(built.certificate),
-        "size": json.dumps(asdict(transformer.size())),
+        "size": json.dumps(asdict(measured(transformer))),
         "version": __version__,
     }
     write_tensors(Path(path), tensors, metadata)

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
+from constructions.transformer import Layer, Transformer
+
 
 @dataclass(frozen=True)
 class Size:
@@ -34,6 +36,30 @@ class Size:
     def record(self) -> dict[str, int | float]:
         """As plain numbers."""
         return asdict(self)
+
+
+def measured(transformer: Transformer) -> Size:
+    """L, M, D, D' and |||θ||| of the weights."""
+    layers, width = transformer.stored_layers, transformer.width
+    dense = 0  # Q, K and V of a head, W1 and W2
+    for layer in layers:
+        dense += layer.repeat * width * (3 * width * layer.attention.heads + 2 * layer.mlp.first.outputs)
+    norm = float(max((sum(layer_norms(layer)) for layer in layers), default=0.0))
+    stored = sum(parameter.numel() for parameter in transformer.parameters())
+    return Size(**transformer.counts(), norm=norm, stored=stored, dense=dense)
+
+
+def layer_norms(layer: Layer) -> tuple[float, float, float, float]:
+    """Largest ‖Q‖ or ‖K‖, Σ ‖V‖, ‖W1‖ and ‖W2‖: one layer's term of |||θ||| is their sum.
+
+    Padding with zero rows does not change an operator norm, nor do distinct targets.
+    """
+    scores, values = [0.0], 0.0
+    for group in layer.attention.stored_groups:
+        scores += [head_norms(part.matrix(), group.count).max() for part in (group.query, group.key)]
+        values += head_norms(group.value.matrix(), group.count).sum()
+    first, second = (operator_norm(part.matrix()) for part in (layer.mlp.first, layer.mlp.second))
+    return float(max(scores)), float(values), first, second
 
 
 LARGE = 1000

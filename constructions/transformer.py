@@ -18,8 +18,6 @@ from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor, nn
 
-from constructions.sizes import Size, head_norms, operator_norm
-
 
 class SparseMap(nn.Module):
     """A sparse linear map (inputs → outputs): `weight[n]` at (rows[n], columns[n]), the rest is 0.
@@ -156,7 +154,6 @@ class Transformer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.width, self.clip_radius = width, clip_radius
-        self.explainer: Callable[[Transformer], list[dict]] | None = None
 
     def run(self) -> Iterator[Layer]:
         """The layers as they run, tied ones as often as they repeat."""
@@ -189,28 +186,12 @@ class Transformer(nn.Module):
             tokens = after(number, clip(layer(tokens), self.clip_radius))
         return tokens
 
-    def explain(self) -> list[dict]:
-        """How each stored layer can be evaluated: its heads by identity, and the multiplications before and after.
-
-        Raises:
-            ValueError: if the transformer belongs to no construction, which alone knows where positions stand.
-        """
-        if self.explainer is None:
-            raise ValueError("explain: wanted the transformer of a construction, got one that was made alone")
-        return self.explainer(self)
-
     def dense(self) -> "DenseTransformer":
         """The paper's literal form: every Q, K, V a D×D matrix, W1 of shape (D', D), W2 of shape (D, D')."""
         return DenseTransformer(self)
 
-    def dense_weights(self) -> int:
-        """Number of weights of the literal dense form, every layer written out."""
-        square, rows = 3 * self.width, 2  # Q, K and V of a head, W1 and W2
-        layers = ((one.repeat, one.attention.heads, one.mlp.first.outputs) for one in self.stored_layers)
-        return self.width * sum(repeat * (square * heads + rows * hidden) for repeat, heads, hidden in layers)
-
     def counts(self) -> dict[str, int]:
-        """L, M, D and D' by the names that they have in Size: those sizes that cost nothing to know."""
+        """L, M, D and D' by the names that they have in sizes.py: those sizes that cost nothing to know."""
         layers = self.stored_layers
         return {
             "layers": sum(layer.repeat for layer in layers),
@@ -218,15 +199,6 @@ class Transformer(nn.Module):
             "width": self.width,
             "hidden": max((layer.mlp.first.outputs for layer in layers), default=0),
         }
-
-    def size(self) -> Size:
-        """Measure L, M, D, D' and |||θ||| on the weights."""
-        return Size(
-            **self.counts(),
-            norm=float(max((sum(layer_norms(layer)) for layer in self.stored_layers), default=0.0)),
-            stored=sum(parameter.numel() for parameter in self.parameters()),
-            dense=self.dense_weights(),
-        )
 
 
 class DenseTransformer(nn.Module):
@@ -280,16 +252,3 @@ def _dense_matrices(layer: Layer) -> tuple[Tensor, ...]:
     first, second = (part.matrix().toarray() for part in (layer.mlp.first, layer.mlp.second))
     dtype = layer.mlp.first.weight.dtype
     return tuple(torch.as_tensor(x, dtype=dtype) for x in (query, key, value, first, second))
-
-
-def layer_norms(layer: Layer) -> tuple[float, float, float, float]:
-    """Largest ‖Q‖ or ‖K‖, Σ ‖V‖, ‖W1‖ and ‖W2‖: one layer's term of |||θ||| is their sum.
-
-    Padding with zero rows does not change an operator norm, nor do distinct targets.
-    """
-    scores, values = [0.0], 0.0
-    for group in layer.attention.stored_groups:
-        scores += [head_norms(part.matrix(), group.count).max() for part in (group.query, group.key)]
-        values += head_norms(group.value.matrix(), group.count).sum()
-    first, second = (operator_norm(part.matrix()) for part in (layer.mlp.first, layer.mlp.second))
-    return float(max(scores)), float(values), first, second

@@ -63,11 +63,6 @@ def _spread(written: Bool[np.ndarray, " width"]) -> slice:
     return slice(int(entries[0]), int(entries[-1]) + 1) if len(entries) else slice(0, 0)
 
 
-def explain(transformer: Transformer, position: slice, tokens: int) -> list[dict]:
-    """Program.explain for a transformer's current weights."""
-    return compile_weights(transformer, position, tokens).explain(tokens)
-
-
 def _columns(groups: Sequence[Group], width: int) -> Bool[np.ndarray, " width"]:
     """The stream entries that keys and values of other tokens read."""
     found = np.zeros(width, dtype=bool)

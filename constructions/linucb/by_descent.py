@@ -4,7 +4,7 @@
     layer n+1         heads: ⟨a_k, ŵ⟩ and a_kᵀA⁻¹a_k;  MLP: √ of the latter by interpolation
     layer n+2         MLP: logits_k = (⟨a_k, ŵ⟩ + α√(a_kᵀA⁻¹a_k))/τ
 
-**The certificate.** Let ε_n and ε'_n be the descent's residuals (descent.py), ρ = B_aB_w + σ, and ε_√ the interpolant's
+**The certificate.** Let ε_n and ε'_n be the descent's residuals (rates.py), ρ = B_aB_w + σ, and ε_√ the interpolant's
 error. Then
 
     |⟨a_k, ŵ − w⟩|    ≤ B_a ε'_n √(T−1) ρ/(2√λ)
@@ -32,6 +32,7 @@ from constructions.linucb import widths
 from constructions.linucb.spec import Spec
 from constructions.linucb.widths import SLACK, root_share
 from constructions.primitives import descent
+from constructions.rounding import rates
 from constructions.rounding.outward import above, nearest
 
 
@@ -72,17 +73,17 @@ def estimator(spec: Spec, depth: int) -> Construction:
     return bandits.complete(p, spec, _ridge(p, spec, depth).error.error)
 
 
-def descent_method(spec: Spec) -> descent.Descent:
+def descent_method(spec: Spec) -> rates.Descent:
     """Descent on the ridge problems of a spec."""
-    return descent.Descent(spec.solver, spec.ridge, admitted_norms(spec)[1], spec.horizon)  # type: ignore[arg-type]
+    return rates.Descent(spec.solver, spec.ridge, admitted_norms(spec)[1], spec.horizon)  # type: ignore[arg-type]
 
 
-def inherited_error(spec: Spec, method: descent.Descent, depth: int) -> float:
+def inherited_error(spec: Spec, method: rates.Descent, depth: int) -> float:
     """What both solves, stopped at a depth, and rounded weights add to τ times a logit: all but the root."""
     return widths.inherited(spec, method.reward_residual(depth), method.residual(depth))
 
 
-def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
+def certified_plan(spec: Spec, method: rates.Descent) -> Plan:
     """The least depth that leaves the square root its share of the error, both solves side by side."""
     budget = spec.error * spec.temperature / 2 * (1 - SLACK)
     share = (1 - root_share(spec)) * budget if spec.exploration else budget
@@ -93,14 +94,14 @@ def certified_plan(spec: Spec, method: descent.Descent) -> Plan:
     high = 1
     while not enough(high):
         high *= 2
-        if high > descent.DEEP + 16 * method.condition:
+        if high > rates.DEEP + 16 * method.condition:
             checks.carried(spec.error, inherited_error(spec, method, high) * spec.error / share)
     depth = bisect.bisect_left(range(high), True, lo=high // 2, key=enough)
     rest = budget - inherited_error(spec, method, depth)
     return Plan(((depth, "ridge", "inverse"),), rest / spec.exploration if spec.exploration else math.inf)
 
 
-def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
+def stated_plan(spec: Spec, method: rates.Descent) -> Plan:
     """Depths and error split as printed in the proof of Theorem approx_smooth_linucb."""
     low, high = spec.action_norm  # the paper's own bounds
     smooth, horizon, ridge = high * high + spec.ridge, spec.horizon, spec.ridge
@@ -124,8 +125,8 @@ def stated_plan(spec: Spec, method: descent.Descent) -> Plan:
     return Plan(loops, share / (12 * spec.exploration) if spec.exploration else math.inf)
 
 
-def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
-    """The transformer for a plan; `changes=False` builds the square root with the coefficients the paper prints."""
+def assemble_plan(spec: Spec, plan: Plan) -> Construction:
+    """The transformer for a plan."""
     d, A, two = spec.dim, spec.actions, int(spec.solver != "gd")  # accelerated: a register more
     solved = {"ridge": d, "ridge_ahead": two * d, "inverse": d * A, "inverse_ahead": two * d * A}
     scratch = solved | dict.fromkeys(("mean", "square", "width"), A) | widths.registers(spec)
@@ -136,7 +137,7 @@ def assemble_plan(spec: Spec, plan: Plan, changes: bool = True) -> Construction:
     mean = p.product("mean", "mean ⟨a_k, w⟩", w, arms)
     square = p.product("square", "square a_kᵀA⁻¹a_k", inverse, arms)
     residual = descent_method(spec).residual(depths["inverse"])
-    width = widths.root(p, spec, square, residual, plan.root_error, changes=changes)
+    width = widths.root(p, spec, square, residual, plan.root_error)
     score = (mean + spec.exploration * width) / spec.temperature
     logits = p.total("logits", score, rounded=widths.rounded_weights(spec))
     return bandits.complete(p, spec, (2 * logits.error).error)

@@ -71,14 +71,7 @@ def registers(spec: Spec) -> dict[str, int]:
 
 
 def root(
-    p: Program,
-    spec: Spec,
-    square: Value,
-    residual: float,
-    error: float,
-    *,
-    inline: bool = False,
-    changes: bool = True,
+    p: Program, spec: Spec, square: Value, residual: float, error: float, *, inline: bool = False
 ) -> Value | Curve:
     """√x of x̂.
 
@@ -89,7 +82,6 @@ def root(
         residual: x̂ is within a factor 1 ± residual of x.
         error: what is left to the square root.
         inline: whether an interpolant is left to the sum that it goes into, else it stands in the register `width`.
-        changes: whether the coefficients of the interpolant are repaired.
     """
     (least, most), part = admitted_norms(spec), arb(residual)
     low = below(arb(least) ** 2 / largest_eigenvalue(spec) * (1 - part))
@@ -121,7 +113,6 @@ def root(
             one=p.stream.one,
             to=to,
             inherited=above(times) * carried,
-            changes=changes,
         )
 
     if inline:

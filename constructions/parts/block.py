@@ -8,7 +8,7 @@ Queries, keys and values are links (links.py): everything here names registers, 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -63,10 +63,9 @@ class Head:
         return np.concatenate(places, axis=1).ravel()
 
 
-def signed(role: str, query: Link, key: Link, value: Link, to: Register, count: int = 1) -> tuple[Head, Head]:
+def signed(role: str, query: Link, key: Link, value: Link, to: Register) -> tuple[Head, Head]:
     """Two heads whose sum is linear in the score, since relu(z) − relu(−z) = z."""
-    plus = Head(f"{role} +", query, key, value, to, count)
-    return plus, Head(f"{role} −", -query, key, -value, to, count)
+    return Head(f"{role} +", query, key, value, to), Head(f"{role} −", -query, key, -value, to)
 
 
 @dataclass(frozen=True)
@@ -191,6 +190,12 @@ class Block:
         return frozenset(
             heads | {w[0].name for step in self.steps for units in step.units for w in units.writes}
         )
+
+    def promising(self, bound: Bound) -> "Block":
+        """The same block, with one bound in place of all that it promises of errors."""
+        promise = replace(self.promise, own=bound, total=bound, derived=None)
+        surrogate = self.surrogate and replace(self.surrogate, bound=bound)
+        return replace(self, promise=promise, surrogate=surrogate)
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,9 @@ class Stream:
             raise ValueError(f"register: wanted one of {listed(self.registers)}, got {shown(name)}")
         return self.registers[name]
 
-    def several(self, names: Iterable[str], suffix: str = "") -> tuple[Register, ...]:
-        """Registers by their names, all with the same ending."""
-        return tuple(self[name + suffix] for name in names)
+    def several(self, names: Iterable[str]) -> tuple[Register, ...]:
+        """Registers by their names."""
+        return tuple(self[name] for name in names)
 
     @property
     def one(self) -> Register:

@@ -31,12 +31,9 @@ from jaxtyping import Float
 from constructions.parts.block import UNIT, Block, Bound, Promise, Step, Surrogate, Units
 from constructions.parts.links import Link, Values, held, read, repeat_rows, stack
 from constructions.parts.stream import Register
-from constructions.primitives.interpolation import Interpolant, neurons
+from constructions.primitives.interpolation import MOST_KNOTS, Interpolant, neurons
 from constructions.primitives.stored import pieces
 from constructions.rounding.outward import above, balls, nearest
-
-MOST_KNOTS = 100_000
-"""More would only serve errors that rounding in float64 exceeds."""
 
 ROUNDED = 4 * UNIT
 """Part by which rounding the products of weights and bends, all > 0 where x is below the last knot, can change their sum."""
@@ -45,44 +42,24 @@ SLACK = 1e-9
 """Part of an error kept back, so that rounding does not carry a bound that is met exactly over its edge."""
 
 
-@dataclass(frozen=True, eq=False)
-class Envelope:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Envelope(Interpolant):
     """A piecewise linear function that lies above a curve by no more than is allowed.
 
     Attributes:
-        knots: where its slope changes.
-        values: at the knots.
-        left: whether neurons face left.
         shortfall: d, of the stored neurons.
         relative: r of the stored neurons, for exponentials.
         absolute: a of the stored neurons.
     """
 
-    knots: Float[np.ndarray, " knots"]
-    values: Float[np.ndarray, " knots"]
-    left: bool
     shortfall: float
     relative: float
     absolute: float
 
     @property
-    def interpolant(self) -> Interpolant:
-        """The same between the first and the last knot."""
-        return Interpolant(self.knots, self.values, self.left)
-
-    @property
-    def slopes(self) -> Float[np.ndarray, " pieces"]:
-        """Between knots."""
-        return np.diff(self.values) / np.diff(self.knots)
-
-    @property
     def bends(self) -> Float[np.ndarray, " knots"]:
-        """Changes of slope at the knots: the weights of the neurons."""
+        """Changes of slope at the knots, level beyond the last: the weights of the neurons of exponentials."""
         return np.diff(self.slopes, prepend=0.0, append=0.0)
-
-    def __call__(self, x: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
-        """Evaluate."""
-        return np.interp(x, self.knots, self.values)
 
 
 def exponential(high: float, relative: float, absolute: float) -> Envelope:
@@ -114,7 +91,8 @@ def exponential(high: float, relative: float, absolute: float) -> Envelope:
             highest = highest.max((value - first + slope * (top - left)) / top.exp())
             lowest = lowest.min(value / left.exp()).min((value + slope * (right - left)) / right.exp())
         shortfall = max(0.0, above(-lowest.log()))
-        return Envelope(knots, values, False, shortfall, above(highest - 1), first)
+        relative = above(highest - 1)
+        return Envelope(knots, values, shortfall=shortfall, relative=relative, absolute=first)
 
 
 def logarithm(high: float, absolute: float) -> Envelope:
@@ -143,7 +121,8 @@ def logarithm(high: float, absolute: float) -> Envelope:
             low = left.max(right.min(1 / slope))
             missing = missing.max(low.log() - value - slope * (low - left))
             excess = excess.max(value.exp() - left).max((value + slope * (right - left)).exp() - right)
-        return Envelope(knots, values, True, above(missing), 0.0, above(excess))
+        bounds = {"shortfall": above(missing), "relative": 0.0, "absolute": above(excess)}
+        return Envelope(knots, values, left=True, **bounds)
 
 
 def _check_knots(name: str, knots: float) -> None:
@@ -248,12 +227,12 @@ def logarithms(
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return np.log(np.clip(held(values, of), low, high))
 
-    interpolant, knots = curve.interpolant, len(curve.knots)
-    own = Bound(_distance(curve), UNIT * 4 * (knots + 8) * interpolant.size)
+    knots = len(curve.knots)
+    own = Bound(_distance(curve), UNIT * 4 * (knots + 8) * curve.size)
     largest = float(np.abs(curve.values).max())
-    units = neurons(name, interpolant, source=read(of), one=one, to=to)
+    units = neurons(name, curve, source=read(of), one=one, to=to)
     promise = Promise(f"x ≤ {high:.3g}", own, own + inherited, math.sqrt(to.size) * largest)
-    surrogate = Surrogate(lambda values: interpolant.made(held(values, of)), interpolant.rounded(4 * knots))
+    surrogate = Surrogate(lambda values: curve.made(held(values, of)), curve.rounded(4 * knots))
     return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size, surrogate=surrogate)
 
 
@@ -270,7 +249,7 @@ def _distance(curve: Envelope) -> float:
     """Bound on |y − log max(x, a)|: between knots the difference is convex beyond a, and monotone before."""
     worst, low = arb(curve.shortfall), arb(curve.absolute)
     with balls():
-        for left, right, slope, value in pieces(curve.interpolant):
+        for left, right, slope, value in pieces(curve):
             for x in (left, right, left.max(right.min(low))):
                 worst = worst.max(abs(value + slope * (x - left) - x.max(low).log()))
         return above(worst)

@@ -5,8 +5,7 @@ With knots x_1 < … < x_N, values y_j and slopes s_j = (y_{j+1} − y_j)/(x_{j+
     f̃(x) = y_1 + s_1 relu(x − x_1) + Σ_{j≥2} (s_j − s_{j−1}) relu(x − x_j).
 
 The weight of a neuron is the *change* of slope at its knot. The paper prints the slopes themselves (proof of Theorem
-approx_smooth_linucb, step 3); `changes=False` builds that form, which is wrong from the second knot on and kept as a
-witness.
+approx_smooth_linucb, step 3), which is wrong from the second knot on (verify/errata/linucb.py).
 
 **Knots.** A chord over [x, x + h] leaves a concave or convex function by at most h² max|f''|/8. `walk` is for |f''| that
 falls: h = 4√(error/|f''(x)|) from the lower end on, the interpolant shifted by half of what it leaves. `power` is for x^{-p}
@@ -188,18 +187,9 @@ def scaled(interpolant: Interpolant, factor: float) -> Interpolant:
     return Interpolant(interpolant.knots, factor * interpolant.values, interpolant.left)
 
 
-def neurons(
-    role: str,
-    interpolant: Interpolant,
-    *,
-    source: Link,
-    one: Register,
-    to: Register,
-    changes: bool = True,
-) -> Units:
+def neurons(role: str, interpolant: Interpolant, *, source: Link, one: Register, to: Register) -> Units:
     """MLP neurons that add f̃ of row k of `source` to entry k of `to`, counted round: one a piece, one for constants."""
     pieces, count = len(interpolant.slopes), source.height
-    weights = interpolant.weights if changes else interpolant.slopes
     arguments = repeat_rows(source, pieces)  # rows entry by entry, knot by knot
     thresholds = repeat_rows(read(one), count * pieces).scale_rows(np.tile(interpolant.thresholds, count))
     entries = np.arange(count) % to.size
@@ -208,7 +198,7 @@ def neurons(
         role,
         stack(facing * (arguments - thresholds), read(one)),
         (
-            (to, np.repeat(entries, pieces), np.arange(count * pieces), np.tile(weights, count)),
+            (to, np.repeat(entries, pieces), np.arange(count * pieces), np.tile(interpolant.weights, count)),
             (
                 to,
                 entries,
@@ -216,46 +206,6 @@ def neurons(
                 np.full(count, interpolant.values[-1 if interpolant.left else 0]),
             ),
         ),
-    )
-
-
-def root(
-    name: str,
-    source_of_claim: str,
-    interpolant: Interpolant,
-    *,
-    error: float,
-    source: Register,
-    one: Register,
-    to: Register,
-    inherited: Bound = EXACT,
-    changes: bool = True,
-) -> Block:
-    """Square roots of a register.
-
-    Claim: entry k of `to` is √source_k.
-    Source: proof of Theorem approx_smooth_linucb, step 3, arXiv 2310.08566, with its coefficients repaired.
-    Reads: source, one.  Writes: to.
-    Error: that of the interpolant, between its first and last knot; `inherited` is what errors of source cause.
-    Cost: 1 MLP layer; (knots − 1) neurons an entry and one for all.
-
-    >>> from constructions.parts.stream import Stream
-    >>> s, f = Stream.of(x=2, one=1, out=2), square_root(0.01, 4.0, 0.01)
-    >>> block = root("√x", "", f, error=0.01, source=s["x"], one=s["one"], to=s["out"])
-    >>> block.steps[0].units[0].reads.height == 2 * len(f.slopes) + 1
-    True
-    """
-    return function(
-        name,
-        source_of_claim,
-        interpolant,
-        of=lambda x: np.sqrt(np.maximum(x, 0.0)),
-        error=error,
-        source=source,
-        one=one,
-        to=to,
-        inherited=inherited,
-        changes=changes,
     )
 
 
@@ -271,12 +221,11 @@ def function(
     to: Register,
     inherited: Bound = EXACT,
     signs: tuple[float, ...] = (1.0,),
-    changes: bool = True,
 ) -> Block:
     """A function of each entry of a register.
 
     Claim: `to` holds of(sign · source) for each sign, one sign after the other.
-    Source: as `root`; this is its general form.
+    Source: proof of Theorem approx_smooth_linucb, step 3, arXiv 2310.08566, repaired, for any function.
     Reads: source, one.  Writes: to.
     Error: that of the interpolant, between its first and last knot; `inherited` is what errors of source cause.
     Cost: 1 MLP layer; (knots − 1) neurons an entry of `to` and one for all.
@@ -302,7 +251,7 @@ def function(
     pieces = len(interpolant.knots)
     own = Bound(error, UNIT * (pieces + 4) * interpolant.size)
     magnitude = math.sqrt(to.size) * max(float(np.abs(interpolant.values).max()), abs(interpolant.at_zero))
-    units = neurons(name, interpolant, source=reads, one=one, to=to, changes=changes)
+    units = neurons(name, interpolant, source=reads, one=one, to=to)
     return Block(
         name=name,
         source=source_of_claim,

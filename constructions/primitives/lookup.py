@@ -39,56 +39,13 @@ def table_error(values: Sequence[Fraction]) -> arb:
     return rational(off)
 
 
-def quotients(
-    name: str,
-    source: str,
-    *,
-    top: Register,
-    bottom: Register,
-    to: Register,
-    one: Register,
-    largest: float,
-    most: int,
-    inherited: Bound = EXACT,
-) -> Block:
-    """Real numbers divided by counts.
-
-    Claim: entry n of `to` is x_n/max(N_m, 1), where the x_n come in equal groups, one group for each count N_m.
-    Source: theorem ours (constructions/ucbvi/narrow.py); does for real x what step 2 of the proof of Theorem approx_ucbvi,
-    arXiv 2310.08566, does for integers.
-    Reads: top, bottom, one.  Writes: to.
-    Error: that of weights rounded in float64, for 0 ≤ x_n ≤ largest and integers 0 ≤ N_m ≤ most.
-    Cost: 1 MLP layer of max(most, 1) neurons a quotient and most − 1 a count; no heads.
-
-    >>> from constructions.parts.stream import Stream
-    >>> s = Stream.of(x=4, n=2, one=1, out=4)
-    >>> registers = {"top": s["x"], "bottom": s["n"], "to": s["out"], "one": s["one"]}
-    >>> block = quotients("x/n", "", largest=1.0, most=5, **registers)
-    >>> block.steps[0].units[0].reads.height
-    28
-    """
-    units, group = (
-        quotient_units(name, read(top), read(bottom), to, one, largest, most),
-        top.size // bottom.size,
-    )
-
-    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        x, n = (held(values, register) for register in (top, bottom))
-        return x / np.maximum(np.repeat(n, group, axis=1), 1)
-
-    with balls():
-        error = above(largest * quotient_error(most))
-    own = Bound(error, UNIT * 8 * max(most, 2) * largest * max(most, 2))
-    promise = Promise(
-        f"0 ≤ x ≤ {largest:g}, integers ≤ {most}", own, own + inherited, largest * top.size**0.5
-    )
-    return Block(name, source, (Step((), (units,)),), to, truth, promise, groups=to.size)
-
-
 def quotient_units(
     role: str, x: Link, n: Link, to: Register, one: Register, largest: float, most: int
 ) -> Units:
-    """The neurons of `quotients`, x_n/max(N_m, 1)."""
+    """Neurons that add x_n/max(N_m, 1) to entry n of `to`; the x_n come in equal groups, one group for each count N_m.
+
+    For 0 ≤ x_n ≤ largest and integers 0 ≤ N_m ≤ most, max(most, 1) neurons a quotient and most − 1 a count.
+    """
     size, counts, steps = x.height, n.height, max(most - 1, 0)
     group = size // counts
     if group * counts != size or size != to.size:

@@ -105,16 +105,18 @@ def _made(interpolant: Interpolant, knots: list[arb]) -> tuple[list[arb], list[a
     return list(accumulate(rises, initial=first)), slopes
 
 
-def within(
-    make: Callable[[float], Interpolant], curve: Curve, error: float, tries: int = 6
-) -> tuple[Interpolant, float]:
+TRIES = 6
+"""How often a smaller error is aimed at."""
+
+
+def within(make: Callable[[float], Interpolant], curve: Curve, error: float) -> tuple[Interpolant, float]:
     """The interpolant that `make` makes for an error, or for one a little smaller, and how near its neurons are.
 
     Raises:
         ValueError: if rounding alone is as large as the error.
     """
     aim, reached, step = error, math.inf, 1
-    while aim > error / 2 and step <= tries:
+    while aim > error / 2 and step <= TRIES:
         found = make(aim)
         reached = deviation(found, curve)
         if reached <= error:

@@ -3,7 +3,7 @@
     posterior.py   steps 1 to 3: the posterior mean and √r Σ⁻¹ᐟ² a_k, by descent over poles
     by_newton.py   the same in O(log T) layers, by Newton's iteration
     two_arms.py    step 4 for two arms: log Φ of one ratio, certified
-    lines.py       step 4 for more: integrated along fixed lines, certified but for the choice of the lines
+    lines.py       step 4 for more: integrated along fixed lines, certified but for their choice (lines_plan.py)
     sampling.py    the posterior sample itself, for a draw supplied in the state token
     bernoulli.py   Bernoulli arms with Beta posteriors, certified for every arm
 
@@ -25,7 +25,16 @@ from constructions import checks
 from constructions.construction import Construction
 from constructions.language import Program, bandits
 from constructions.rounding import outward
-from constructions.thompson import bernoulli, by_newton, lines, nodes, posterior, sampling, two_arms
+from constructions.thompson import (
+    bernoulli,
+    by_newton,
+    lines,
+    lines_plan,
+    nodes,
+    posterior,
+    sampling,
+    two_arms,
+)
 from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
@@ -78,7 +87,7 @@ def _sampling(spec: Spec) -> Construction:
 
 
 def _lines(spec: Spec) -> Construction:
-    plan = lines.plan(spec)
+    plan = lines_plan.plan(spec)
     p = program(spec, route(spec).registers(spec, plan.algebra) | lines.registers(spec, plan))
     route(spec).solve(p, spec, plan.algebra)
     lines.write(p, spec, plan)

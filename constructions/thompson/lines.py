@@ -19,28 +19,15 @@ B_kj = c_kj(Eᵀ(x_j − x_k), y_j − y_k), c_kj = 1/(β_k − β_j): A(A−1) 
     then          MLP: Φ(· − C) by interpolation, constant below 0, and the mean over nodes: p̂_k
     then          MLP: logits = log(p̂_k ∨ η₁) by interpolation
 
-**The certificate.** Say that e tells the arms apart if |⟨x_k − x_j, e⟩| ≥ ζ‖x_k − x_j‖ and ≥ δ for every pair. Then, with
-ε_w, ε and Θ of posterior.py, Z ≥ ‖n‖ for all nodes and ε_c the relative error of 1/x,
-
-    |b̂ − b| ≤ |b| r + h,   r = (1 + ε_c)/(1 − ε_w/ζ) − 1,   h = (1 + r)(ε_w Z + εΘ)/ζ,
-    |p̂_k − P̄_k| ≤ ε_p = 2[ε_Φ + Φ(−C) + r/4 + 2h/5],
-
-as |x|φ(x) ≤ 1/4 and φ ≤ 2/5; max and min are 1-Lipschitz. For every arm with P̄_k ≥ floor, both ways,
-
-    |log TF_k − log P̄_k| ≤ −log(1 − ε_p/floor) + 2ε_log + max(log(1 + A(ε_p + η₁)), −log(1 − Aε_p)).
-
-So much is deterministic. What holds with a probability over direction and nodes, for a history fixed before they are drawn,
-is in nodes.py.
+lines_plan.py has the certificate.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from flint import arb
 from jaxtyping import Float, Int
 
-from constructions import checks, limits
 from constructions.language import Program, Value
 from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size
 from constructions.parts.links import (
@@ -59,154 +46,14 @@ from constructions.parts.links import (
 from constructions.parts.stream import Register, Stream
 from constructions.parts.units import Units, constant_units, joined, relu_units
 from constructions.primitives import clipping, interpolation, maximum, stored
-from constructions.rounding.outward import above, balls, below, nearest, power_of_two
-from constructions.thompson import by_newton, posterior
+from constructions.rounding.outward import above
+from constructions.thompson import lines_plan, posterior
 from constructions.thompson.algebra import route
-from constructions.thompson.nodes import APART, Rule, normal_quantile, resolution
-from constructions.thompson.spec import FLOOR, Spec
+from constructions.thompson.lines_plan import Plan
+from constructions.thompson.nodes import Rule, resolution
+from constructions.thompson.spec import Spec
 
 SOURCE = "Theorem approx_thompson_linear, step 4, lines"
-NEARLY = 1 + 1e-9
-"""Direction and basis are orthonormal up to rounding, which is far below this."""
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The choices behind the weights.
-
-    Attributes:
-        rule: direction and nodes.
-        algebra: the linear algebra.
-        cut: C.
-        inverse: interpolant of 1/x from δ(1 − ε_w/ζ) on.
-        normal: interpolant of Φ(x − C)/N on [0, 2C], level beyond.
-        logarithm: interpolant of log from η₁ on.
-        probability: ε_p.
-        error: the certificate.
-    """
-
-    rule: Rule
-    algebra: posterior.Plan | by_newton.Plan
-    cut: float
-    inverse: interpolation.Interpolant
-    normal: interpolation.Interpolant
-    logarithm: interpolation.Interpolant
-    probability: float
-    error: float
-
-
-def plan(spec: Spec) -> Plan:
-    """Shares of the error that leave most of it to Φ, which has neurons for each arm and node."""
-    pairs = 2.0 * spec.actions * (spec.actions - 1)  # ends of intervals for each node, from d numbers each
-    limits.hold("thompson by lines", weights=(pairs * spec.nodes + spec.dim) * spec.dim)
-    rule, arms, wanted = Rule.of(spec), spec.actions, float(spec.error or 0) * (1 - 1e-6)
-    log_error, cut_off = wanted / 20, float(spec.truncation or 0)
-
-    def whole(probability: float) -> float:
-        p, above_one, below_one = map(
-            arb, (probability, arms * (arb(probability) + cut_off), arms * arb(probability))
-        )
-        total = above_one.log1p().max(-(-below_one).log1p())
-        return above(-(-p / arb(FLOOR)).log1p() + 2 * arb(log_error) + total)
-
-    if whole(0.0) >= wanted:
-        raise ValueError(
-            f"truncation: wanted one that leaves room within error = {wanted:g}, got {cut_off:g}"
-        )
-    low, high = 0.0, min(FLOOR, 0.5 / arms)
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if whole(middle) <= wanted else (low, middle)
-    budget = low / 2  # for one end of the interval
-    cut = -nearest(normal_quantile, 0.02 * budget)
-    spread, shift = 0.4 * budget, 0.05 * budget
-    longest = _longest(rule)
-    theta = posterior.largest_ratio(spec)
-    algebra = route(spec).plan(spec, APART * shift / 4 / max(longest, 1.0), APART * shift / 4 / theta)
-    apart, nodes = NEARLY * arb(algebra.relative) / APART, len(rule.nodes)
-    least = below(resolution(spec) * (1 - apart))  # of slopes as they are computed
-    inverse, _ = stored.within(
-        lambda aim: interpolation.power(1.0, least, 2 * _reach(spec), aim), stored.power(1.0), spread
-    )
-    relative = (1 + arb(spread)) / (1 - apart) - 1
-    drift = (1 + relative) * (apart * longest + arb(algebra.residual) * theta / APART)
-    normal_error = below(arb(budget) - (cut / arb(2).sqrt()).erfc() / 2 - relative / 4 - 2 * drift / 5)
-    share, _ = stored.within(
-        lambda aim: interpolation.scaled(normal_interpolant(cut, aim * nodes), 1 / nodes),
-        _normal(cut).scaled(1 / arb(nodes)),
-        below(normal_error / arb(nodes)),
-    )
-    logarithm, _ = stored.within(
-        lambda aim: interpolation.walk(
-            lambda x: nearest(arb.log, x), lambda x: -1 / (x * x), cut_off, 1.5, aim
-        ),
-        stored.LOGARITHM,
-        log_error,
-    )
-    error = whole(low)
-    checks.carried(float(spec.error or 0), error)
-    return Plan(rule, algebra, cut, inverse, share, logarithm, low, error)
-
-
-def _longest(rule: Rule) -> float:
-    """The largest ‖n‖."""
-    return float(np.linalg.norm(rule.nodes, axis=1).max(initial=0.0)) * NEARLY
-
-
-def _normal(cut: float) -> stored.Curve:
-    """Φ(x − C) in balls. Its second derivative −tφ(t) is largest at t = ±1, and 0 is a knot."""
-
-    def bend(left: arb, right: arb) -> arb:
-        ends = left - cut, right - cut
-        near, far = sorted(ends, key=lambda t: abs(t).mid())
-        one = near / abs(near) if not near.contains(0) else far / abs(far)
-        t = near if abs(near) > 1 else far if abs(far) < 1 else one
-        return -t * (-(t**2) / 2).exp() / (2 * arb.pi()).sqrt()
-
-    return stored.Curve(lambda x: ((cut - x) / arb(2).sqrt()).erfc() / 2, bend=bend)
-
-
-def zone(spec: Spec) -> float:
-    """δ₀, a power of two, so that what is divided by it is exact: about a tenth of δ."""
-    return power_of_two(resolution(spec) / 10) / 2
-
-
-def _reach(spec: Spec) -> float:
-    """Bound on ‖x_k‖."""
-    return math.sqrt(spec.prior_variance) * spec.action_norm[1] * (1 + 1e-3)
-
-
-def normal_interpolant(cut: float, error: float) -> interpolation.Interpolant:
-    """Φ(x − cut) on [0, 2 cut] within an error, level beyond: knots from the middle outwards.
-
-    |Φ''(t)| = |t|φ(t) is largest at ±1. The chord leaves Φ by at most h² max |t|φ(t)/8: twice the error, of which the shift
-    by ∓error takes half; in the two middle pieces, where the shift begins, by the error alone.
-
-    >>> from scipy.special import ndtr
-    >>> f = normal_interpolant(4.0, 1e-3)
-    >>> x = np.linspace(0, 9, 9999)
-    >>> len(f.slopes), bool(abs(f(x) - ndtr(np.minimum(x, 8) - 4)).max() <= 1e-3)
-    (23, True)
-    """
-    half = [0.0]
-    with balls():
-        while half[-1] < cut:
-            start, allowed = half[-1], error if len(half) == 1 else 2 * error
-            low, high = 0.0, cut - start
-            for _ in range(60):
-                step = (low + high) / 2
-                at = min(max(1.0, start), start + step)
-                bend = at * nearest(arb.exp, -at * at / 2) / math.sqrt(2 * math.pi)
-                low, high = (step, high) if step * step * bend / 8 <= allowed else (low, step)
-            half.append(cut if high >= cut - start else start + low)
-            if len(half) > interpolation.MOST_KNOTS:
-                raise ValueError(
-                    f"Φ: wanted an error that {interpolation.MOST_KNOTS:,} knots can reach, got {error:g}"
-                )
-    right = np.array(half)
-    knots = np.concatenate([-right[:0:-1], right])
-    values = nearest(_normal(0.0).value, knots) + np.sign(knots) * error
-    return interpolation.Interpolant(np.append(knots + cut, 2 * cut + 1), np.append(values, values[-1]))
 
 
 def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
@@ -263,7 +110,7 @@ def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
         found = np.maximum(slopes[:, first] - slopes[:, second], 0.0)
         return np.concatenate([found, np.minimum(found, delta)], axis=1)
 
-    reach, pairs = 2 * _reach(spec), len(first)
+    reach, pairs = lines_plan.reach(spec), len(first)
     own = Bound(0.0, UNIT * 4 * (spec.dim + 2) * reach)
     promise = Promise("any", own, own + 2 * white.promise.total, 2 * reach * math.sqrt(pairs))
     steps = (Step((), units),)
@@ -273,9 +120,8 @@ def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
 def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) -> Block:
     """One lemma: from x_k and y_k to the mean over nodes of the exact probabilities along their lines."""
     rule, at = chosen.rule, stream.registers
-    delta, theta, reach = resolution(spec), posterior.largest_ratio(spec), 2 * _reach(spec)
-    longest = _longest(rule)
-    farthest = reach * (longest + theta) * (1 + 1e-3)
+    delta, theta, reach = resolution(spec), posterior.largest_ratio(spec), lines_plan.reach(spec)
+    farthest = reach * (rule.longest + theta) * (1 + 1e-3)
     beyond = gate_size(4 * farthest / delta + 4 * chosen.cut)  # M
     gate = gate_size(4 / delta * 2 * spec.horizon)
     first, second = _pairs(spec.actions)
@@ -283,7 +129,7 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
     slopes, to = read(at["ahead"]), at["inverse"]
     inverse = interpolation.neurons("1/slope", chosen.inverse, source=slopes, one=stream.one, to=to)
     steps = [
-        Step((), (inverse, _offsets(stream, beyond, zone(spec)))),
+        Step((), (inverse, _offsets(stream, beyond, lines_plan.zone(spec)))),
         Step((moves,), levels[0].units),
         *levels[1:],
     ]
@@ -310,13 +156,14 @@ def _rounding(
     of c by interpolation and by the gate, times b/c; of M(1 − g), from a difference of numbers δ/δ₀ times M; and of sums
     with numbers as large as M. φ ≤ 2/5 and two ends give 4/5 of it.
     """
-    delta, reach, nodes = resolution(spec), 2 * _reach(spec), chosen.rule.nodes
-    longest = _longest(chosen.rule)
+    delta, reach, nodes = resolution(spec), lines_plan.reach(spec), chosen.rule.nodes
     inverse, normal, levels = chosen.inverse, chosen.normal, 4 + (spec.actions - 1).bit_length()
     slopes = (len(inverse.knots) + 4) * inverse.size + 8 * gate * 2 * spec.horizon
-    ends = chosen.cut * reach * slopes + (4 * delta / zone(spec) + 8 * levels + spec.dim) * beyond
+    ends = chosen.cut * reach * slopes + (4 * delta / lines_plan.zone(spec) + 8 * levels + spec.dim) * beyond
     sums = 2 * (len(normal.knots) + len(nodes) + 4) * normal.size * len(nodes)
-    carried = (2 * white.total.rounding * (longest + chosen.cut) + 2 * mean.total.rounding) / delta
+    carried = (
+        2 * white.total.rounding * (chosen.rule.longest + chosen.cut) + 2 * mean.total.rounding
+    ) / delta
     return UNIT * (0.8 * ends + sums), 0.8 * 2 * carried
 
 

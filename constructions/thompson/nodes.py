@@ -18,6 +18,8 @@ APART = 1e-4
 """ζ."""
 RESOLUTION = 1e-4
 """δ as a part of b_a √(r/largest eigenvalue), a length that whitened arms reach."""
+NEARLY = 1 + 1e-9
+"""Direction and basis are orthonormal up to rounding, which is far below this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,11 @@ class Rule:
             points = qmc.Sobol(rest, rng=scatter).random_base2((spec.nodes - 1).bit_length())
             nodes = nearest(normal_quantile, np.clip(points[: spec.nodes], 2.0**-33, 1 - 2.0**-33))
         return cls(basis[:, 0], basis[:, 1:], nodes)
+
+    @property
+    def longest(self) -> float:
+        """Bound on the largest ‖n‖."""
+        return float(np.linalg.norm(self.nodes, axis=1).max(initial=0.0)) * NEARLY
 
     def policy(
         self, white: Float[np.ndarray, "steps arms dim"], mean: Float[np.ndarray, "steps arms"]

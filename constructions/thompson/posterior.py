@@ -42,6 +42,7 @@ from constructions.parts.block import UNIT, Block, Bound, Promise
 from constructions.parts.links import Values, grams
 from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, rational
+from constructions.rounding import rates
 from constructions.rounding.outward import above, balls, product
 from constructions.thompson.spec import Spec
 
@@ -65,10 +66,10 @@ class Plan:
     residual: float
 
 
-def method(spec: Spec, ridge: float | None = None) -> descent.Descent:
+def method(spec: Spec, ridge: float | None = None) -> rates.Descent:
     """Descent on the problem with a ridge, λ̃ if left out."""
     solver = "chebyshev" if spec.solver == "chebyshev" else "agd"
-    return descent.Descent(solver, ridge or spec.ridge, admitted_norms(spec)[1], spec.horizon)
+    return rates.Descent(solver, ridge or spec.ridge, admitted_norms(spec)[1], spec.horizon)
 
 
 def largest_ratio(spec: Spec) -> float:
@@ -90,7 +91,7 @@ def least_depth(spec: Spec, enough) -> int:
     solver, high = method(spec), 1
     while not enough(solver.residual(high)):
         high *= 2
-        if high > descent.DEEP + 16 * solver.condition:
+        if high > rates.DEEP + 16 * solver.condition:
             raise ValueError(
                 f"error: wanted one that weights of float64 can carry, got {spec.error!r}: "
                 f"descent within {solver.residual(high):.3g} is not enough"

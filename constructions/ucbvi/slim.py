@@ -6,7 +6,7 @@ UCB-VI, exactly, for all rewards in [0, 1].
 
 *Proof.* The theorem's own steps, one stage at a time, with three changes. (a) Counting wants the stage one-hot and does
 without heads for the present episode (the lemma of loop.py): one head a counter in place of ten. (b) x/max(N, 1) is a
-look-up for real x (lookup.quotients): no squares. (c) The maximum comes before the cut at H, min(H, max_a X) = max_a min(H,
+look-up for real x (lookup.py): no squares. (c) The maximum comes before the cut at H, min(H, max_a X) = max_a min(H,
 X): its first level by neurons, the second by heads, the cut by neurons; every further layer between them takes two levels
 more. Layers: 1, 2 the step before; 3 counts of stage H; 4 counts times i, look-ups; for each h = H … 1: (x) heads:
 Σ P̂_h V_{h+1} (SA), counts of stage h − 1 (S²A + SA); MLP: first level. (y) heads: second level (S⌊(A + 1)/4⌋), counts times

@@ -180,10 +180,8 @@ def test_gauss_is_stored_within_what_it_says(count):
 def neurons(curve: envelope.Envelope, x: float) -> arb:
     """Their sum, one after the other."""
     if curve.left:
-        line = curve.interpolant
-        active = [
-            (w, k) for w, k in zip(line.weights.tolist(), line.thresholds.tolist(), strict=True) if k > x
-        ]
+        pairs = zip(curve.weights.tolist(), curve.thresholds.tolist(), strict=True)
+        active = [(w, k) for w, k in pairs if k > x]
         return sum((w * (arb(k) - x) for w, k in active), arb(float(curve.values[-1])))
     active = [(w, k) for w, k in zip(curve.bends.tolist(), curve.knots.tolist(), strict=True) if k < x]
     return sum((w * (x - arb(k)) for w, k in active), arb(float(curve.values[0])))

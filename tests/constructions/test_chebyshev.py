@@ -13,7 +13,7 @@ from primitive_cases import descent_case
 from scipy.optimize import linprog
 
 from constructions import linucb
-from constructions.primitives.descent import Descent
+from constructions.rounding.rates import Descent
 
 KAPPA = 16  # a square, so that √κ is rational
 

@@ -116,13 +116,9 @@ def test_an_error_beyond_float64_is_refused_at_once():
         linucb.build(replace(SPEC, error=1e-12))
 
 
-def test_explain_belongs_to_constructions():
-    row = BUILT.transformer.explain()[1]
+def test_a_construction_explains_its_layers():
+    row = BUILT.explain()[1]
     assert row["heads"]["OwnProduct"] == 4 * SPEC.actions
-    alone = copy.deepcopy(BUILT.transformer)
-    alone.explainer = None
-    with pytest.raises(ValueError, match="wanted the transformer of a construction"):
-        alone.explain()
 
 
 @pytest.mark.nightly

@@ -16,6 +16,7 @@ from constructions.history import BanditHistory
 from constructions.inputs.bandits import admitted_norms
 from constructions.linucb import by_newton
 from constructions.parts.block import UNIT
+from constructions.sizes import measured
 from constructions.thompson import by_newton as root_by_newton
 from constructions.thompson import sampling
 from constructions.transformer import Transformer
@@ -223,7 +224,7 @@ def test_every_layer_has_the_norm_of_its_kind(number):
     ends = len(kinds) - 3
     expected = [0, 1] + [2] * (len(layers) - 2 - ends) + list(range(3, 3 + ends))
     for layer, kind in zip(layers, expected, strict=True):
-        norm = Transformer([layer], built.transformer.width, built.transformer.clip_radius).size().norm
+        norm = measured(Transformer([layer], built.transformer.width, built.transformer.clip_radius)).norm
         assert norm <= evaluate(kinds[kind], **values), kind
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import ndtr
 
 from constructions.primitives import interpolation, rational
-from constructions.thompson import lines, two_arms
+from constructions.thompson import lines_plan, two_arms
 
 POWERS = {"pade": 0.5, "zolotarev": -0.5}
 RULES = [
@@ -119,7 +119,7 @@ def test_power_keeps_its_relative_error_and_attains_it(exponent, spread, share):
 @pytest.mark.parametrize("error", [0.05, 1e-3, 1e-5])
 @pytest.mark.parametrize("cut", [2.0, 5.0])
 def test_the_normal_interpolant_keeps_its_error_and_attains_it(cut, error):
-    curve = lines.normal_interpolant(cut, error)
+    curve = lines_plan.normal_interpolant(cut, error)
     x = np.linspace(0, 2 * cut, 100_001)
     worst = np.abs(curve(x) - ndtr(x - cut)).max()
     assert 0.9 * error <= worst <= error * (1 + 1e-9)

@@ -231,7 +231,7 @@ def test_copies_and_pickles_are_the_same(name, again):
     assert other.transformer is not built.transformer
     assert (other.spec, other.certificate) == (built.spec, built.certificate)
     np.testing.assert_array_equal(other.log_probabilities(history), built.log_probabilities(history))
-    assert other.transformer.explain() == built.transformer.explain()
+    assert other.explain() == built.explain()
     assert len(other.probe(history)) == len(built.blocks)
 
 

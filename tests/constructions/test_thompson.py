@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from constructions import thompson
 from constructions.history import BanditHistory
-from constructions.thompson import Spec, build, lines, posterior, sampling, two_arms
+from constructions.thompson import Spec, build, lines_plan, posterior, sampling, two_arms
 from verify import algorithms
 from verify.histories.linear import Recipe, battery, recipes
 
@@ -370,7 +370,7 @@ def test_newton_has_the_size_of_the_docstring():
         steps = sampling.plan(spec).steps
         assert build(spec).size().layers == steps + 3
         spec = replace(spec, form="policy", actions=5, nodes=4, error=0.3)
-        assert build(spec).size().layers == lines.plan(spec).algebra.steps + 6 + 2
+        assert build(spec).size().layers == lines_plan.plan(spec).algebra.steps + 6 + 2
 
 
 # ---------------------------------------------------------------- bad input

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from constructions.history import BanditHistory
-from constructions.thompson import Spec, build, lines, nodes
+from constructions.thompson import Spec, build, lines_plan, nodes
 from constructions.thompson.nodes import APART, Chance, Rule, chance, contraction, resolution
 from constructions.thompson.spec import FLOOR
 from verify import algorithms
@@ -232,7 +232,7 @@ def test_seeds_change_nodes_and_nothing_else():
 @pytest.mark.parametrize(("dim", "arms", "count"), [(2, 3, 4), (3, 4, 2), (1, 5, 1), (2, 6, 1)])
 def test_lines_have_the_size_of_the_docstring(solver, dim, arms, count):
     spec = replace(BASE, dim=dim, actions=arms, nodes=count, solver=solver)
-    size, plan = build(spec).size(), lines.plan(spec)
+    size, plan = build(spec).size(), lines_plan.plan(spec)
     depth, poles, pairs = plan.algebra.depth, len(plan.algebra.rule.shifts), arms * (arms - 1)
     again = solver == "pade"
     assert size.layers == (1 + again) * depth + 6 + math.ceil(math.log2(arms - 1))

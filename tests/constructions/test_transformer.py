@@ -15,6 +15,7 @@ from constructions import linucb
 from constructions.fast.chunks import State
 from constructions.fast.rewrite import compile_weights
 from constructions.inputs.bandits import position
+from constructions.sizes import measured
 from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer, clip
 from verify.histories.linear import battery, recipes
 
@@ -365,7 +366,7 @@ def test_size_is_that_of_the_literal_matrices(blueprint):
         scores = [max(norm(query), norm(key)) for query, key, _ in heads]
         values = [norm(value) for *_, value in heads]
         norms.append(max(scores, default=0.0) + sum(values) + norm(first) + norm(second))
-    size = model.size()
+    size = measured(model)
     assert size.norm == pytest.approx(max(norms), rel=1e-9)  # an eigenvalue solver on squares of matrices
     assert (size.layers, size.width) == (len(layers), model.width)
     assert size.heads == max((layer.attention.heads for layer in layers), default=0)
@@ -415,7 +416,7 @@ def test_program_of_linucb_recognises_what_there_is_to_recognise(solver):
         built.spec.actions,
         dict.fromkeys(("OwnToken", "OwnProduct", "OwnMatrix", "Linear", "Gated", "General"), 0),
     )
-    descent, products, logits = built.transformer.explain()
+    descent, products, logits = built.explain()
     assert descent["repeat"] == built.size().layers - 2
     assert descent["heads"] == none | {"OwnToken": 2, "Linear": 2 + 2 * arms}
     assert products["heads"] == none | {"OwnProduct": 4 * arms}

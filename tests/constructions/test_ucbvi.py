@@ -176,7 +176,7 @@ def test_probes_of_the_theorem_show_the_algorithms_values():
     spec, history = BOLD, BUSY.history(BOLD)
     values = algorithms.ucbvi_values(spec, history)
     found = {probe.block: probe.true.reshape(18, -1) for probe in built(spec).probe(history)}
-    episode, pairs = history.episode_numbers - 1, spec.states * spec.actions
+    episode, pairs = np.arange(history.steps) // spec.horizon, spec.states * spec.actions
     visits = values.counts.reshape(len(values.counts), -1)[episode]
     rewards = values.rewards.reshape(len(values.counts), -1)[episode]
     transitions = 3 * 3 * 3 * 3

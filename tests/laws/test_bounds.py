@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from constructions import linucb, thompson, ucbvi
 from constructions.inputs.bandits import DOOR
 from constructions.inputs.ridge import largest_eigenvalue
-from constructions.primitives import descent, envelope
+from constructions.primitives import envelope
 from constructions.primitives.interpolation import Interpolant
-from constructions.rounding import schedules
+from constructions.rounding import rates, schedules
 from constructions.rounding.outward import balls
 from constructions.thompson.nodes import chance
 from verify.errata import printed
@@ -100,7 +100,7 @@ def test_the_policy_carries_the_error_of_the_last_stage_of_value_iteration():
 @pytest.mark.parametrize("horizon", [1, 10, 100])
 def test_one_unit_of_error_in_a_step_of_accelerated_descent_is_amplified_as_bounded(horizon):
     """e_{k+1} = (1 − x)((1 + β)e_k − βe_{k−1}), summed over all later steps, for curvatures x of 1/κ to 1."""
-    method = descent.Descent("agd", ridge=1.0, action_max=2.0, horizon=horizon)
+    method = rates.Descent("agd", ridge=1.0, action_max=2.0, horizon=horizon)
     whole = 0.0
     for x in np.geomspace(1 / method.condition, 1, 20):
         before, now, total = 0.0, 1.0, 1.0

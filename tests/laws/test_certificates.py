@@ -13,8 +13,8 @@ from constructions import linucb, thompson
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import COVERED, DOOR
 from constructions.linucb import by_newton
-from constructions.primitives import descent, interpolation, rational, refinement, stored
-from constructions.rounding import outward, schedules
+from constructions.primitives import interpolation, rational, refinement, stored
+from constructions.rounding import outward, rates, schedules
 from constructions.thompson import sampling
 from verify import algorithms
 
@@ -184,7 +184,7 @@ def test_a_rational_rule_is_as_near_as_it_says(kind, condition):
 @pytest.mark.parametrize("ridge", [1e-6, 1.0, 1e3])
 def test_descent_with_stored_weights_is_within_its_residual(solver, ridge):
     """Every layer's own step and momentum, at eigenvalues of the slowest token and of an early one."""
-    method = descent.Descent(solver, ridge, 2.0, 20)
+    method = rates.Descent(solver, ridge, 2.0, 20)
     for depth in (1, 7, 60):
         layers, residual = method.layers(depth), method.residual(depth)
         for token in (2, 39):

@@ -67,7 +67,7 @@ def fingerprint(spec, build) -> dict:
     """All that a construction is, in JSON's types."""
     built = build(spec)
     found = {
-        "size": asdict(built.transformer.size()),
+        "size": asdict(built.size()),
         "stream": [[one.name, one.start, one.size] for one in built.tokens.stream.registers.values()],
         "blocks": [
             [one.name, one.repeat, one.groups, len(one.steps), one.promise.magnitude]

@@ -25,6 +25,7 @@ from constructions.primitives import (
     product,
     refinement,
 )
+from constructions.rounding import rates
 
 # ---------------------------------------------------------------- exact oracles
 
@@ -53,7 +54,7 @@ def gram(past: list[Token], ridge: float) -> list[list]:
 
 def descent_case(what: str, solver: str, depth: int, ridge=1.0, norm=1.0, horizon=4, dim=2, note="") -> Case:
     """Ridge estimate or inverse; one more register and 2·dim neurons a system where the method is accelerated."""
-    method, reward_max = descent.Descent(solver, ridge, norm, horizon), 3.0
+    method, reward_max = rates.Descent(solver, ridge, norm, horizon), 3.0
     count = 1 if what == "ridge" else 2
     size, ahead = count * dim, count * dim * (solver != "gd")
     stream = Stream.of(action=dim, reward=1, arms=2 * dim, bystander=2, point=size, ahead=ahead, position=3)
@@ -129,7 +130,7 @@ def root_case(low: float, high: float, error: float) -> Case:
     curve = interpolation.square_root(low, high, error)
     stream = Stream.of(x=2, one=1, bystander=1, out=2)
     registers = {"source": stream["x"], "one": stream["one"], "to": stream["out"]}
-    block = interpolation.root("roots", "", curve, error=error, **registers)
+    block = interpolation.function("roots", "", curve, of=np.sqrt, error=error, **registers)
     knots = curve.knots
     number = (
         st.floats(low, knots[-1])
@@ -140,7 +141,7 @@ def root_case(low: float, high: float, error: float) -> Case:
     tokens = matrices(stream, 3, x=st.lists(number, min_size=2, max_size=2), one=st.just([1.0]))
     cost = (1, 0, 2 * (len(knots) - 1) + 1)
     return Case(
-        f"interpolation.root {low:g} to {high:g}",
+        f"interpolation.function √ {low:g} to {high:g}",
         stream,
         block,
         tokens,

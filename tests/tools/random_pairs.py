@@ -19,7 +19,7 @@ from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import DOOR, History, reward_bound
-from constructions.primitives import descent
+from constructions.rounding import rates
 from constructions.thompson import nodes, sampling
 from verify import algorithms
 from verify.histories import (
@@ -144,7 +144,7 @@ def norm_within(vector: np.ndarray, arms: np.ndarray) -> bool:
     return bool(lengths.min() <= np.linalg.norm(vector) <= lengths.max())
 
 
-def shallow(method: descent.Descent, depth: int) -> None:
+def shallow(method: rates.Descent, depth: int) -> None:
     """Pass over what is too deep."""
     if depth > (LAYERS // 16 if method.solver == "chebyshev" else LAYERS):
         raise PassedOver("deep")
@@ -219,7 +219,7 @@ def two_arms(generator: Generator, solver: str) -> Pair:
     return Pair(thompson.build(spec), algorithms.thompson, edge(spec, generator))
 
 
-def depth_of(method: descent.Descent, residual: float) -> int:
+def depth_of(method: rates.Descent, residual: float) -> int:
     """About so many layers lead to a residual."""
     rate = math.sqrt(method.condition) / (2 if method.solver == "chebyshev" else 1)
     return math.ceil(rate * math.log(4 / residual))

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from constructions.construction import RESOLUTION, Construction, Probe
+from constructions.construction import RESOLUTION, Construction
 from constructions.inputs.bandits import BanditTokens, History, position
+from constructions.probing import Probe, probes
 from verify.audit import Findings, Strategies, Truth, enclose, search
 from verify.histories import linear as strategies
 
@@ -115,7 +116,8 @@ def direct(built: Construction, tried: Iterable[History]) -> Iterator[Probe]:
         for tokens in (late, *_other_arms(built, late)):
             last = np.array([len(tokens) - 1])
             outputs = built.program.run(torch.as_tensor(tokens)[None], torch.as_tensor(last))
-            yield from built.probe_tokens(tokens, last, outputs.numpy(force=True)[0])
+            final = outputs.numpy(force=True)[0]
+            yield from probes(built.blocks, built.tokens.stream, tokens, last, final)
 
 
 def later(

@@ -131,33 +131,6 @@ def counting_case(how: str, horizon: int, first: int = 1) -> Case:
 # ---------------------------------------------------------------- look-ups
 
 
-def quotients_case(largest: float, most: int, group: int) -> Case:
-    counts = 2
-    size = counts * group
-    stream = Stream.of(x=size, n=counts, one=1, bystander=1, out=size)
-    registers = {"top": stream["x"], "bottom": stream["n"], "to": stream["out"], "one": stream["one"]}
-    block = lookup.quotients("x/n", "", largest=largest, most=most, **registers)
-
-    def oracle(past: list[Token]) -> list:
-        pairs = zip(chunks(past[-1]["x"], group), past[-1]["n"], strict=True)
-        return [x / max(n, 1) for part, n in pairs for x in part]
-
-    tokens = matrices(
-        stream,
-        3,
-        x=shares(size).map(lambda x: np.array(x) * largest),
-        n=st.lists(st.integers(0, most), min_size=counts, max_size=counts),
-        one=st.just([1.0]),
-    )
-    ends = [
-        {"x": np.full(size, largest * x), "n": [n, most - n], "one": 1}
-        for n in range(most + 1)
-        for x in (1, 0.1)
-    ]
-    cost, name = (1, 0, size * max(most, 1) + counts * (most - 1)), f"lookup.quotients {largest:g} to {most}"
-    return Case(name, stream, block, tokens, cost, oracle, (matrix(stream, ends),))
-
-
 def table_case(values: list[Fraction]) -> Case:
     most = len(values) - 1
     stream = Stream.of(n=2, one=1, bystander=1, out=2)
@@ -241,7 +214,6 @@ TABULAR = [
     *(counting_case("by_ramps", horizon) for horizon in (1, 3)),
     counting_case("by_ramps", 20, first=20),
     *(counting_case("by_stage", horizon) for horizon in (1, 3)),
-    *(quotients_case(*sizes) for sizes in ((1.0, 6, 1), (4.0, 3, 2), (1.0, 1, 1), (5.0, 60, 1))),
     table_case([Fraction(1, 3)]),
     table_case([Fraction(math.sqrt(2)) / max(n, 1) + 5 * (n == 0) for n in range(12)]),
     *(one_hot_case(size) for size in (1, 2, 6)),

@@ -462,7 +462,7 @@ def test_step_2a_gives_the_same_with_one_head_for_all_arms(together):
             past = history.chosen[:step]
             matrix = past.T @ past + (PLANE.ridge - printed.center(PLANE)) * np.eye(2)
             np.testing.assert_allclose(found[step].reshape(arms.shape), arms @ matrix, atol=1e-10)
-    assert transformer.size().heads == (7 if together else 9)
+    assert transformer.counts()["heads"] == (7 if together else 9)
 
 
 @pytest.mark.parametrize("horizon", [2, 20, 200])

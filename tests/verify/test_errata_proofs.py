@@ -12,7 +12,7 @@ from scipy.stats import chi2, norm
 from typer.testing import CliRunner
 
 from constructions.primitives import interpolation
-from constructions.sizes import operator_norm
+from constructions.sizes import measured, operator_norm
 from constructions.ucbvi import Spec
 from verify import errata
 from verify.cli import commands as cli
@@ -118,8 +118,8 @@ def test_norms_of_the_poles(horizon):
     center = math.sqrt(2 * horizon)
     count, own = thompson.poles_alone(horizon, own_steps=True)
     _, printed = thompson.poles_alone(horizon, own_steps=False)
-    assert own.size().norm <= 10 + 2 * count * (3 + 1 + 1 / center)
-    assert printed.size().norm >= (2 * count + 1) / 4 * center / 2  # one head serves both arms here
+    assert measured(own).norm <= 10 + 2 * count * (3 + 1 + 1 / center)
+    assert measured(printed).norm >= (2 * count + 1) / 4 * center / 2  # one head serves both arms here
 
 
 # Size of the posterior mean.

@@ -10,9 +10,10 @@ import numpy as np
 from hypothesis import HealthCheck, Phase
 from jaxtyping import Float
 
-from constructions.construction import Construction, Probe
+from constructions.construction import Construction
 from constructions.inputs.bandits import History
 from constructions.parts.block import Block
+from constructions.probing import Probe
 from verify.audit.verdicts import FLOAT64, Verdict
 from verify.audit.witness import words
 from verify.balls import enclose

@@ -20,7 +20,7 @@ import numpy as np
 
 from constructions import linucb
 from constructions.construction import Construction
-from constructions.primitives.descent import Solver
+from constructions.rounding.rates import Solver
 from verify import algorithms, environments
 from verify.audit import Findings, Report, Verdict, kept, measure, replayed, search, shrink, slack, words
 from verify.audit.mutation import mutants
@@ -172,7 +172,7 @@ def _stated() -> Iterator[Verdict]:
 
 def _chebyshev(spec: linucb.Spec) -> Iterator[Verdict]:
     """The error, and layers against those of accelerated descent."""
-    source = "theorem ours (descent.py)"
+    source = "theorem ours (rounding/rates.py)"
     yield from depth.searched(_title(spec), linucb.build(spec), source, battery(spec)[::6])
     for horizon in (spec.horizon, 200):
         chosen = replace(spec, horizon=horizon)

@@ -1,5 +1,6 @@
 """Errors believed to be in Theorem 8, soft LinUCB."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +8,8 @@ import torch
 
 from constructions import linucb
 from constructions.parts.assemble import assemble
-from constructions.parts.block import Step
-from constructions.parts.stream import Stream
+from constructions.parts.block import Block, Step
+from constructions.parts.stream import Register, Stream
 from constructions.primitives import interpolation
 from constructions.sizes import operator_norm
 from constructions.transformer import Layer, Transformer
@@ -18,44 +19,56 @@ from verify.errata.entry import PAPER, Demonstration, Erratum
 from verify.histories.linear import battery
 from verify.sweeps.records import fit_power
 
+INPUTS = frozenset({"x", "one"})
+
+
+def as_printed(model: Transformer, root: Register) -> Transformer:
+    """The same with the coefficients that the paper prints for the interpolants that write a register.
+
+    They are the slopes, what changes of slope add up to. The last neuron of each entry is the constant one.
+    """
+    printed = copy.deepcopy(model)
+    for layer in printed.stored_layers:
+        second = layer.mlp.second
+        for entry in range(root.start, root.start + root.size):
+            pieces = torch.nonzero(second.rows == entry).ravel()[:-1]
+            second.weight[pieces] = second.weight[pieces].cumsum(0)
+    return printed
+
 
 def _root_witness() -> Demonstration:
     """Knots 1, 4, 9: the printed coefficients give 14/3 at x = 9, where √x = 3."""
     knots = np.array([1.0, 4.0, 9.0])
-    function = interpolation.Interpolant(knots, np.sqrt(knots))
     stream = Stream.of(x=1, one=1, root=1)
-    values = {}
-    for changes in (False, True):
-        block = interpolation.root(
-            "√x",
-            "",
-            function,
-            error=0.0,
-            source=stream["x"],
-            one=stream["one"],
-            to=stream["root"],
-            changes=changes,
-        )
-        transformer = assemble(stream, frozenset({"x", "one"}), [[block]], clip_radius=64.0)
-        output = transformer(torch.tensor([[9.0, 1.0, 0.0]], dtype=torch.float64))
-        values[changes] = float(output[0, stream["root"].start])
-    return Demonstration(
-        "√ interpolated at the knots 1, 4, 9, evaluated at the knot x = 9",
-        3.0,
-        values[False],
-        values[True],
-        1e-12,
-        _root_in_place(),
+    function = interpolation.Interpolant(knots, np.sqrt(knots))
+    repaired = assemble(stream, INPUTS, [[_root(function, stream, 0, 1)]], clip_radius=64.0)
+    token = torch.tensor([[9.0, 1.0, 0.0]], dtype=torch.float64)
+    printed_value, value = (
+        float(model(token)[0, stream["root"].start])
+        for model in (as_printed(repaired, stream["root"]), repaired)
+    )
+    witness = "√ interpolated at the knots 1, 4, 9, evaluated at the knot x = 9"
+    return Demonstration(witness, 3.0, printed_value, value, 1e-12, _root_in_place())
+
+
+def _root(function: interpolation.Interpolant, stream: Stream, part: int, of: int) -> Block:
+    """Square roots of one of so many equal parts of `x`, with the constant 1 of that part if there is one for each."""
+    source, to, ones = stream["x"].part(part, of=of), stream["root"].part(part, of=of), stream["one"]
+    one = ones.part(part, of=of) if ones.size == of else ones
+    return interpolation.function(
+        f"√x {part}", "", function, of=np.sqrt, error=0.01, source=source, one=one, to=to
     )
 
 
 def _root_in_place() -> str:
     """The same inside LinUCB: the worst log-probability error with either form."""
     spec = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-2)
-    errors = []
-    for changes in (False, True):
-        built = linucb.assemble_plan(spec, linucb.plan(spec), changes=changes)
-        errors.append(measure(built, algorithms.linucb, battery(spec)).error)
+    repaired = linucb.assemble_plan(spec, linucb.plan(spec))
+    model = as_printed(repaired.transformer, repaired.tokens.stream["width"])
+    errors = [
+        measure(built, algorithms.linucb, battery(spec)).error
+        for built in (replace(repaired, transformer=model), repaired)
+    ]
     return (
         f"in LinUCB with d=2, A=3, T=5, ε={spec.error:g} the worst |log-probability error| is {errors[0]:.3g} with the "
         f"printed coefficients and {errors[1]:.3g} with the repaired ones"
@@ -94,20 +107,9 @@ def _roots(function: interpolation.Interpolant, arms: int, ones: bool) -> Transf
     """Square roots of as many numbers as there are arms, with one constant for all or one for each."""
     stream = Stream.of(x=arms, one=arms if ones else 1, root=arms)
     parts = arms if ones else 1
-    blocks = [
-        interpolation.root(
-            f"√x {part}",
-            "",
-            function,
-            error=0.01,
-            source=stream["x"].part(part, of=parts),
-            one=stream["one"].part(part, of=parts),
-            to=stream["root"].part(part, of=parts),
-        )
-        for part in range(parts)
-    ]
+    blocks = [_root(function, stream, part, parts) for part in range(parts)]
     together = replace(blocks[0], steps=(Step((), tuple(block.steps[0].units[0] for block in blocks)),))
-    return assemble(stream, frozenset({"x", "one"}), [[together]], clip_radius=1024.0)
+    return assemble(stream, INPUTS, [[together]], clip_radius=1024.0)
 
 
 def _hidden_witness() -> Demonstration:

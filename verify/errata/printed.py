@@ -13,7 +13,7 @@ As printed η = 1/(B_a² + λ̃) for all. But ((1 − b_j)μI + b_jΣ)/i is not 
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flint import arb
@@ -28,6 +28,7 @@ from constructions.parts.links import Values, grams, read, stack
 from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, rational
 from constructions.rounding.outward import nearest
+from constructions.rounding.rates import Descent
 from constructions.thompson import posterior, sampling
 from constructions.thompson.posterior import SOURCE
 from constructions.thompson.spec import Spec
@@ -151,10 +152,38 @@ def shifted(spec: Spec, stream: Stream, *, together: bool = False) -> Block:
     )
 
 
-def method(spec: Spec, share: float, shift: float) -> descent.Descent:
-    """Descent as printed on the system of a pole: step size b_j/(B_a² + λ̃), momentum of 2T(B_a² + λ̃)/λ̃."""
-    whole = replace(posterior.method(spec), action_max=spec.action_norm[1])  # the paper's own bound
-    return replace(whole, ridge=shift, step=share * whole.step_size, momentum_condition=whole.condition)
+@dataclass(frozen=True)
+class Printed(Descent):
+    """Descent on the system of a pole by the steps that are printed, which nothing is promised of where they are too long.
+
+    Attributes:
+        estimate: descent on the system of the ridge estimate, whose momentum it has.
+        share: b_j, the part that it has of that step size.
+    """
+
+    estimate: Descent
+    share: float
+
+    @property
+    def step_size(self) -> float:
+        """b_j/(B_a² + λ̃)."""
+        return self.share * self.estimate.step_size
+
+    @property
+    def momentum(self) -> float:
+        """That of 2T(B_a² + λ̃)/λ̃."""
+        return self.estimate.momentum
+
+    def residual(self, depth: int) -> float:
+        """∞ for steps that may diverge."""
+        smooth = self.action_max * self.action_max + self.ridge
+        return super().residual(depth) if self.step_size * smooth <= 1 + 1e-9 else math.inf
+
+
+def method(spec: Spec, share: float, shift: float) -> Descent:
+    """Descent as printed on the system of a pole."""
+    estimate = replace(posterior.method(spec), action_max=spec.action_norm[1])  # the paper's own bound
+    return Printed(estimate.solver, shift, estimate.action_max, spec.horizon, estimate, share)
 
 
 def _system(

@@ -16,6 +16,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import BANDIT_INPUTS, bandit_stream
 from constructions.parts.assemble import assemble
+from constructions.sizes import measured
 from constructions.thompson import posterior, sampling
 from constructions.transformer import Transformer
 from verify import algorithms
@@ -135,7 +136,7 @@ def _heads() -> Demonstration:
             printed.arguments(replace(FAR, actions=arms, truncation=None), together=together) for arms in ARMS
         ]
         norms.append(
-            [Transformer(whole.stored_layers[:1], whole.width, 1.0).size().norm for _, whole in built]
+            [measured(Transformer(whole.stored_layers[:1], whole.width, 1.0)).norm for _, whole in built]
         )
     literal, repaired = (fit_power(ARMS, row).exponent for row in norms)
     printed_norm = 2 + printed.center(FAR)
@@ -169,7 +170,7 @@ def _pole_norms() -> Demonstration:
     shares = []
     for own in (False, True):
         layers = [poles_alone(horizon, own_steps=own) for horizon in HORIZONS]
-        shares.append([layer.size().norm / (UNITS.actions * count) for count, layer in layers])
+        shares.append([measured(layer).norm / (UNITS.actions * count) for count, layer in layers])
     literal, repaired = (fit_power(HORIZONS, row).exponent for row in shares)
     return Demonstration(
         "weights of a layer of step 2b, d=1, A=2, B_a=λ=r=1, T = 2¹⁴, 2¹⁶, 2¹⁸: fitted exponent of T in norm/(Am)",

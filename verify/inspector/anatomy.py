@@ -15,7 +15,8 @@ from scipy import sparse
 
 from constructions.construction import Construction
 from constructions.parts.block import Block, Head, Units
-from constructions.transformer import Layer, SparseMap, layer_norms
+from constructions.sizes import layer_norms
+from constructions.transformer import Layer, SparseMap
 from verify.inspector.formulas import Form, formula, kind_of, score
 
 

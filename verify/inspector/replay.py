@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.construction import Construction, Probe
+from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
 from constructions.parts.guarantee import Guarantee
+from constructions.probing import Probe
 from constructions.transformer import Layer, Transformer
 from verify.catalog import Entry
 from verify.play.episodes import play

@@ -15,6 +15,8 @@ from constructions.inputs.bandits import reward_bound
 from constructions.parts.assemble import assemble
 from constructions.parts.stream import Stream
 from constructions.primitives import descent, interpolation
+from constructions.rounding import rates
+from constructions.sizes import measured
 from constructions.thompson import sampling
 from verify import algorithms, audit, theorems
 from verify.play.rollout import Environment, SideBySide, rollouts
@@ -69,7 +71,7 @@ def hard_histories(spec: Any) -> list[BanditHistory]:
 
 
 def error_against_depth(
-    spec: linucb.Spec, solver: descent.Solver, depths: Sequence[int], histories: Sequence[BanditHistory]
+    spec: linucb.Spec, solver: rates.Solver, depths: Sequence[int], histories: Sequence[BanditHistory]
 ) -> Record:
     """Worst ‖ŵ − w‖ over histories and steps, on weights built for each depth.
 
@@ -111,10 +113,12 @@ def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int 
     square, one, root = (stream[name] for name in ("square", "one", "root"))
     for error in map(float, errors):
         function = interpolation.square_root(least, largest, error)
-        block = interpolation.root(*names, function, error=error, source=square, one=one, to=root)
+        block = interpolation.function(
+            *names, function, of=np.sqrt, error=error, source=square, one=one, to=root
+        )
         radius = 2 * math.hypot(largest, 1, block.promise.magnitude)
         transformer = assemble(stream, frozenset({"square", "one"}), [[block]], radius)
-        knots, bound, size = np.sqrt(function.knots), block.promise.total, transformer.size()
+        knots, bound, size = np.sqrt(function.knots), block.promise.total, measured(transformer)
         even, between = np.linspace(knots[0], knots[-1], points), (knots[1:] + knots[:-1]) / 2
         roots = np.concatenate([even, knots, between])
         tokens = np.stack([roots**2, np.ones_like(roots), np.zeros_like(roots)], axis=1)
@@ -125,7 +129,7 @@ def error_against_width(spec: linucb.Spec, errors: Sequence[float], points: int 
     return _record("error_against_width", spec, **curves, domain=[least, largest], fit=asdict(fit))
 
 
-def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: descent.Solver) -> Record:
+def size_against_horizon(spec: linucb.Spec, horizons: Sequence[int], solver: rates.Solver) -> Record:
     """Sizes of the transformers built for each horizon, beside the number of layers that the paper states.
 
     Fields: horizons; certified, heads, width, hidden, norm: layers and other sizes as built; stated: layers by Theorem 8

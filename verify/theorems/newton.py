@@ -158,7 +158,7 @@ THEOREM_B = Statement(
     },
 )
 
-# Theorem B (ii): F and ζ of lines.py, the probability error p, and the accuracy of the linear algebra that it takes.
+# Theorem B (ii): F and ζ of lines_plan.py, the probability error p, and the accuracy of the linear algebra that it takes.
 LEAST_PROBABILITY = Rational(1, 100)
 TOLD_APART = Rational(1, 10_000)
 LINES_NEEDED: sympy.Expr = (
