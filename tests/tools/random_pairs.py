@@ -21,7 +21,7 @@ from constructions.history import BanditHistory
 from constructions.inputs.bandits import DOOR, History, reward_bound
 from constructions.primitives import descent
 from constructions.thompson import nodes, sampling
-from verify import algorithms
+from verify.balls import counts, linear
 from verify.histories import (
     bernoulli as bernoulli_strategies,
 )
@@ -184,7 +184,7 @@ def soft_linucb(generator: Generator, solver: str, root: str, depth: str = "cert
     if solver != "newton":
         plan = linucb.plan(spec)
         shallow(linucb.descent_method(spec), max(deep for deep, *_ in plan.loops))
-    return Pair(linucb.build(spec), algorithms.linucb, edge(spec, generator))
+    return Pair(linucb.build(spec), linear.linucb, edge(spec, generator))
 
 
 def posterior(generator: Generator, solver: str, **changes: Any) -> thompson.Spec:
@@ -216,7 +216,7 @@ def two_arms(generator: Generator, solver: str) -> Pair:
     if solver != "newton":
         method, wanted = thompson.posterior.method(spec), spec.error / 40 / (1 + theta**2)
         shallow(method, depth_of(method, wanted))
-    return Pair(thompson.build(spec), algorithms.thompson, edge(spec, generator))
+    return Pair(thompson.build(spec), linear.thompson, edge(spec, generator))
 
 
 def depth_of(method: descent.Descent, residual: float) -> int:
@@ -234,7 +234,7 @@ def sampled(generator: Generator, solver: str) -> Pair:
     if solver != "newton":
         method = thompson.posterior.method(spec)
         shallow(method, depth_of(method, spec.error / score / 10))
-    return Pair(thompson.build(spec), algorithms.thompson_scores, edge(spec, generator))
+    return Pair(thompson.build(spec), linear.thompson, edge(spec, generator))
 
 
 def lines(generator: Generator, solver: str) -> Pair:
@@ -251,7 +251,7 @@ def lines(generator: Generator, solver: str) -> Pair:
     history = edge(spec, generator)
     if not told_apart(spec, history):
         raise PassedOver("not told apart")
-    return Pair(thompson.build(spec), algorithms.thompson, history)
+    return Pair(thompson.build(spec), linear.thompson, history)
 
 
 def told_apart(spec: thompson.Spec, history: BanditHistory) -> bool:
@@ -285,7 +285,7 @@ def tossed(spec: Any, generator: Generator) -> History:
 def bernoulli(generator: Generator) -> Pair:
     arms, horizon = int(generator.integers(2, 4)), int(generator.integers(1, 6))
     spec = thompson.BernoulliSpec(arms, horizon, decades(generator, -3, math.log10(0.5)))
-    return Pair(thompson.build(spec), algorithms.bernoulli_thompson, tossed(spec, generator))
+    return Pair(thompson.build(spec), counts.bernoulli_thompson, tossed(spec, generator))
 
 
 def episodes(generator: Generator, form: str) -> Pair:
@@ -303,7 +303,7 @@ def episodes(generator: Generator, form: str) -> Pair:
         int(generator.integers(1, spec.horizon * spec.episodes + 1)),
         int(generator.integers(2**32)),
     ).history(spec)
-    return Pair(ucbvi.build(spec), algorithms.ucbvi, history)
+    return Pair(ucbvi.build(spec), counts.ucbvi, history)
 
 
 def soft_ucb(generator: Generator) -> Pair:

@@ -16,6 +16,7 @@ from constructions.parts.block import EXACT, Bound
 from constructions.parts.guarantee import Guarantee
 from verify import algorithms, audit
 from verify.audit import Verdict, mutation
+from verify.balls import linear
 from verify.histories import episodes as episode_strategies
 from verify.histories import linear as strategies
 
@@ -259,15 +260,15 @@ def test_the_decision_of_the_worst_error_is_remembered_and_enclosed():
     errors = np.abs(BUILT.log_probabilities(history) - algorithms.linucb(SPEC, history)).max(1)
     assert findings.step == errors.argmax()
     assert findings.error == pytest.approx(errors.max(), rel=1e-9)
-    found = audit.enclosed(BUILT, algorithms.linucb, findings.recipe, findings.step)
+    found = audit.enclosed(BUILT, linear.linucb, findings.recipe, findings.step)
     assert found == pytest.approx(findings.error, rel=1e-9)
-    whole = audit.enclose(BUILT, algorithms.linucb, history)
+    whole = audit.enclose(BUILT, linear.linucb, history)
     assert whole.exact_low * (1 - 1e-9) <= found <= whole.exact_high <= BUILT.certificate
-    assert audit.enclosed(BUILT, algorithms.linucb, history, findings.step) == found
+    assert audit.enclosed(BUILT, linear.linucb, history, findings.step) == found
     small = copy.deepcopy(BUILT.transformer)
     small.clip_radius = 1.0
     clipped = replace(BUILT, transformer=small)
-    assert audit.enclosed(clipped, algorithms.linucb, findings.recipe, findings.step) == math.inf
+    assert audit.enclosed(clipped, linear.linucb, findings.recipe, findings.step) == math.inf
 
 
 def test_a_block_whose_promise_float64_cannot_see_is_a_claim_of_float64():

@@ -15,7 +15,7 @@ from constructions.inputs.bandits import History
 from constructions.parts.block import Block
 from verify.audit.verdicts import FLOAT64, Verdict
 from verify.audit.witness import words
-from verify.balls import enclose
+from verify.balls import BallTruth, enclose
 from verify.histories import linear as strategies
 
 SEARCH = hypothesis.settings(
@@ -114,13 +114,13 @@ def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) ->
 
 
 def enclosed(
-    built: Construction, truth: Callable[..., Any], history: History | Recipe | None, step: int
+    built: Construction, truth: BallTruth, history: History | Recipe | None, step: int
 ) -> float | None:
     """Upper end of an enclosure of the policy's error at one decision, in exact arithmetic; infinite where none can be had.
 
     Args:
         built: the construction, its weights as float64 holds them.
-        truth: the true algorithm; see `enclose`.
+        truth: the true algorithm in balls.
         history: what has been seen, or its recipe; what comes after the decision makes no difference. Without any there is
             no error either.
         step: the decision (from 0), that of the worst error.

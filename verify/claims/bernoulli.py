@@ -18,6 +18,7 @@ from constructions.construction import Construction
 from constructions.thompson.bernoulli_plan import Plan, plan
 from verify import algorithms
 from verify.audit import Recipe, Verdict, climb, enclosed, kept, search, slack, words
+from verify.balls import counts
 from verify.catalog import CATALOG
 from verify.claims.general import exponent
 from verify.environments import bernoulli_bandit
@@ -148,7 +149,7 @@ def _policy(built: Construction, found: Excess) -> Iterator[Verdict]:
         spec.error,
         built.certificate,
         main=spec == MAIN,
-        enclosed=enclosed(built, algorithms.bernoulli_thompson, found.recipe, found.step),
+        enclosed=enclosed(built, counts.bernoulli_thompson, found.recipe, found.step),
         **both,
     )
     for what, worst, bound, promised, note in (

@@ -20,6 +20,7 @@ from constructions.sizes import Size
 from constructions.thompson import nodes, sampling
 from verify import algorithms
 from verify.audit import Findings, Verdict, measure
+from verify.catalog import CATALOG
 from verify.claims.general import certified
 from verify.histories.linear import Recipe, battery
 from verify.sweeps import rounding as numerics
@@ -189,7 +190,7 @@ def searched(
     spec = built.spec
     main = (spec.solver, spec.horizon, spec.root) == ("newton", 200, "interpolation")
     claim = f"{title}: |log-probability error|"
-    yield certified(claim, source, built, algorithms.linucb, findings, main=main)
+    yield certified(claim, source, built, CATALOG["linucb"], findings, main=main)
     worst = max(findings.blocks.values(), key=lambda block: block.ratio)
     claim = f"{title}: worst error over promise of a block"
     yield Verdict(claim, source, "size", worst.ratio, 1.0, note=worst.probe.block)

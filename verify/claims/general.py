@@ -15,7 +15,6 @@ from verify.audit import (
     Findings,
     Recipe,
     Report,
-    Truth,
     Verdict,
     enclosed,
     kept,
@@ -26,7 +25,6 @@ from verify.audit import (
 )
 from verify.audit.impostors import unmasked
 from verify.audit.mutation import Mutant, mutants, share
-from verify.balls import TRUTHS
 from verify.catalog import Entry
 from verify.sweeps.records import Fit
 
@@ -79,7 +77,7 @@ def certified(
     claim: str,
     source: str,
     built: Construction,
-    truth: Truth,
+    entry: Entry,
     findings: Findings,
     *,
     shortest: Recipe | None = None,
@@ -92,7 +90,7 @@ def certified(
         claim: what is claimed; the number of histories is added.
         source: where.
         built: the construction.
-        truth: the true algorithm.
+        entry: its row, with the true algorithm.
         findings: what the search found.
         shortest: a witness in place of the worst history.
         replay: whether Python is written that measures the witness again.
@@ -106,9 +104,9 @@ def certified(
         "bound",
         findings.error,
         certified=built.certificate,
-        enclosed=enclosed(built, truth, findings.recipe, findings.step),
+        enclosed=entry.balls and enclosed(built, entry.balls, findings.recipe, findings.step),
         witness=words(witness),
-        replay=replayed(built, truth, witness) if replay else "",
+        replay=replayed(built, entry.truth, witness) if replay else "",
         **fields,
     )
 
@@ -127,7 +125,6 @@ def title(entry: Entry, spec: Any) -> str:
 
 def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
-    balls = entry.balls or TRUTHS.get(entry.truth)
     try:
         replay = replayed(built, entry.truth, findings.recipe)
     except ValueError:  # a truth that cannot be imported
@@ -143,7 +140,7 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         witness=findings.witness,
         main=True,
         replay=replay,
-        enclosed=balls and enclosed(built, balls, findings.recipe, findings.step),
+        enclosed=entry.balls and enclosed(built, entry.balls, findings.recipe, findings.step),
     )
     for block in built.blocks:
         yield kept(block.name, block, findings.blocks[block.name])
