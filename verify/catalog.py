@@ -22,7 +22,7 @@ from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
 from constructions.thompson import nodes
 from verify import algorithms, environments
-from verify.audit import Strategies, Truth
+from verify.audit import Strategies, Truth, Words
 from verify.balls import BallTruth, counts, linear
 from verify.histories import bernoulli as bernoulli_histories
 from verify.histories import episodes as episode_histories
@@ -49,9 +49,7 @@ class Entry:
         played: what `decoder` plays in `environment`, in words.
         claims: its audit: from histories, mutants and progress to a Report; or where that is, as "module:function".
         grid: how it is swept over horizons and errors; or where that is, as "module:name".
-        short: its name on pages.
-        claim: what it does and how well, in a sentence or two.
-        code: where to find its weights, formulas and claims.
+        words: what pages say of it; or where that is, as "module:name".
     """
 
     name: str
@@ -69,9 +67,7 @@ class Entry:
     played: str = ""
     claims: Callable[..., Any] | str | None = None
     grid: Any = None
-    short: str = ""
-    claim: str = ""
-    code: str = ""
+    words: Words | str = field(default_factory=Words)
 
     def __post_init__(self):
         if self.main is None:
@@ -125,17 +121,7 @@ _ENTRIES = (
         played="LinUCB on the paper's linear bandit",
         claims="verify.claims.linucb:report",
         grid="verify.sweeps.linucb:GRID",
-        short="LinUCB",
-        claim=(
-            "A transformer with ReLU attention plays soft LinUCB: given the contexts, actions and rewards so far, its "
-            "log-probabilities of all arms are within ε of the algorithm's, at every step, with O(√T) layers up to "
-            "logarithms (Theorem 8) and, by Newton's iteration, with O(log T) (ours)."
-        ),
-        code=(
-            "Weights: constructions/linucb/ and constructions/primitives/. The theorem's formulas: "
-            "verify/theorems/linucb.py, lemmas.py, newton.py. The claims: verify/claims/linucb.py, depth.py. "
-            "Proofs of ours: docs/depth.md."
-        ),
+        words="verify.claims.words:LINUCB",
     ),
     Entry(
         "thompson",
@@ -154,16 +140,7 @@ _ENTRIES = (
         played="Thompson sampling on a Gaussian linear bandit",
         claims="verify.claims.thompson:report",
         grid="verify.sweeps.thompson:GRID",
-        short="Thompson sampling",
-        claim=(
-            "A transformer plays linear Thompson sampling: with two arms its log-probabilities are within ε of the true "
-            "ones; with more it integrates the posterior along fixed lines, or takes the draw as input and plays the "
-            "same action (Theorem 10). For Bernoulli arms a construction of ours is certified for every arm."
-        ),
-        code=(
-            "Weights: constructions/thompson/. The theorem's formulas: verify/theorems/thompson.py, thompson_whole.py. "
-            "The claims: verify/claims/thompson.py, bernoulli.py, depth.py."
-        ),
+        words="verify.claims.words:THOMPSON",
     ),
     Entry(
         "bernoulli",
@@ -204,15 +181,7 @@ _ENTRIES = (
         decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
         played="UCB-VI on a random decision process",
         claims="verify.claims.ucbvi:report",
-        short="UCB-VI",
-        claim=(
-            "A transformer plays soft UCB-VI on tabular episodes without any error in exact arithmetic (Theorem 12, "
-            "repaired); two smaller forms of ours, slim and narrow, do the same with fewer registers and heads."
-        ),
-        code=(
-            "Weights: constructions/ucbvi/, its slim.py and narrow.py with their proofs. The theorem's formulas: "
-            "verify/theorems/ucbvi.py. Rational arithmetic: verify/audit/exact.py. The claims: verify/claims/ucbvi.py."
-        ),
+        words="verify.claims.words:UCBVI",
     ),
 )
 

@@ -17,6 +17,7 @@ from verify.audit.verdicts import FLOAT64 as FLOAT64
 from verify.audit.verdicts import ORDER_WINDOW as ORDER_WINDOW
 from verify.audit.verdicts import Report as Report
 from verify.audit.verdicts import Verdict as Verdict
+from verify.audit.verdicts import Words as Words
 from verify.audit.witness import replayed as replayed
 from verify.audit.witness import words as words
 from verify.balls import enclose as enclose

@@ -55,10 +55,11 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(built, entry.truth, trials, seed=0, source=entry.histories) if trials else []
     verdicts += [caught(broken)] if broken else []
-    return reported(entry.title, built, verdicts, broken, {"slack": slack.rows(built, findings)})
+    return reported(entry, entry.title, built, verdicts, broken, {"slack": slack.rows(built, findings)})
 
 
 def reported(
+    entry: Entry,
     title: str,
     built: Construction,
     verdicts: list[Verdict],
@@ -70,7 +71,8 @@ def reported(
     rows = [row for part in slacks.values() for row in part]
     drawn = {name: [{"kind": "slack", "rows": part}] for name, part in slacks.items()}
     spec, size, tried = asdict(built.spec), asdict(built.size()), [asdict(mutant) for mutant in broken]
-    return Report(title, spec, size, verdicts, rows, tried, {**(records or {}), **drawn})
+    figures, words = {**(records or {}), **drawn}, entry.found("words")
+    return Report(title, spec, size, verdicts, rows, tried, figures, words)
 
 
 def certified(

@@ -86,7 +86,7 @@ def report(
     verdicts.append(caught(broken))
     records |= {"regret": list(streams.values()), "rounding": panels}
     paper = "Soft LinUCB (Theorem 8 of arXiv 2310.08566)"
-    return reported(paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
+    return reported(ROW, paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
 
 
 def _title(spec: linucb.Spec) -> str:

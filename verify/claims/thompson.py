@@ -98,7 +98,7 @@ def report(
         f"slack_{name}": [row for row in part if row["block"] not in _MANY] for name, part in parts.items()
     }
     paper = "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)"
-    return reported(paper, built, verdicts, broken, shown, records)
+    return reported(ROW, paper, built, verdicts, broken, shown, records)
 
 
 def _title(spec: thompson.Spec) -> str:

@@ -100,7 +100,7 @@ def report(
     broken = mutants(ucbvi.build(MUTATED), algorithms.ucbvi, trials, seed=0, source=episode_strategies)
     verdicts.append(caught(broken, f"{_title(MUTATED)}: "))
     paper = "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)"
-    return reported(paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
+    return reported(ROW, paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
 
 
 def _title(spec: ucbvi.Spec) -> str:
