@@ -45,11 +45,17 @@ class Entry:
         main: the specification that its report is about, and that saved histories are held to; `example` if left out.
         balls: the true algorithm in ball arithmetic, to enclose errors.
         environment: from a specification and a generator to a problem within the bounds of the specification.
-        decoder: from a specification and a generator to the true algorithm, one decision at a time.
+        decoder: from a specification and a generator to the true algorithm, one decision at a time; without a generator, to
+            its probabilities, which a row with a stand-in has.
+        player: its name among those who play many problems at once, `verify.play.seats`.
         played: what `decoder` plays in `environment`, in words.
         claims: its audit: from histories, mutants and progress to a Report; or where that is, as "module:function".
         grid: how it is swept over horizons and errors; or where that is, as "module:name".
         words: what pages say of it; or where that is, as "module:name".
+        symmetries: from a specification to what ought to change nothing, by name; or where that is.
+        registers: from a history to what the algorithm knows at each decision, by name; or where that is.
+        stand_in: from a training recipe, and whether its problems are to be shifted, to the specification that stands for
+            the algorithm to be learnt; or where that is.
     """
 
     name: str
@@ -63,11 +69,15 @@ class Entry:
     main: Any = None
     balls: BallTruth | None = None
     environment: Callable[[Any, np.random.Generator], Any] | None = None
-    decoder: Callable[[Any, np.random.Generator], Any] | None = None
+    decoder: Callable[[Any, Any], Any] | None = None
+    player: str = ""
     played: str = ""
     claims: Callable[..., Any] | str | None = None
     grid: Any = None
     words: Words | str = field(default_factory=Words)
+    symmetries: Callable[[Any], Mapping[str, Any]] | str | None = None
+    registers: Callable[[Any], Mapping[str, np.ndarray]] | str | None = None
+    stand_in: Callable[[Any, bool], Any] | str | None = None
 
     def __post_init__(self):
         if self.main is None:
@@ -118,10 +128,14 @@ _ENTRIES = (
         balls=linear.linucb,
         environment=lambda spec, chance: environments.paper_linear_bandit(chance, **_fields(spec, *BANDIT)),
         decoder=lambda spec, chance: algorithms.decoder(spec),
+        player="linucb",
         played="LinUCB on the paper's linear bandit",
         claims="verify.claims.linucb:report",
         grid="verify.sweeps.linucb:GRID",
         words="verify.claims.words:LINUCB",
+        symmetries="verify.probes.symmetries:linear",
+        registers="verify.probes.registers:linear",
+        stand_in="verify.comparison.stand_ins:soft_linucb",
     ),
     Entry(
         "thompson",
@@ -137,10 +151,13 @@ _ENTRIES = (
             chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation", "weight_norm")
         ),
         decoder=algorithms.thompson_decoder,
+        player="thompson",
         played="Thompson sampling on a Gaussian linear bandit",
         claims="verify.claims.thompson:report",
         grid="verify.sweeps.thompson:GRID",
         words="verify.claims.words:THOMPSON",
+        symmetries="verify.probes.symmetries:linear",
+        registers="verify.probes.registers:linear",
     ),
     Entry(
         "bernoulli",
@@ -154,7 +171,11 @@ _ENTRIES = (
         balls=counts.bernoulli_thompson,
         environment=lambda spec, chance: environments.bernoulli_bandit(chance, spec.actions, spec.horizon),
         decoder=algorithms.bernoulli_thompson_decoder,
+        player="thompson",
         played="Thompson sampling on a Bernoulli bandit",
+        symmetries="verify.probes.symmetries:bernoulli",
+        registers="verify.probes.registers:counted",
+        stand_in="verify.comparison.stand_ins:bernoulli_thompson",
     ),
     Entry(
         "ucbvi",
@@ -179,9 +200,12 @@ _ENTRIES = (
             chance, spec.states, spec.actions, spec.horizon
         ),
         decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
+        player="ucbvi",
         played="UCB-VI on a random decision process",
         claims="verify.claims.ucbvi:report",
         words="verify.claims.words:UCBVI",
+        symmetries="verify.probes.episode_symmetries:episodic",
+        stand_in="verify.comparison.stand_ins:narrow_ucbvi",
     ),
 )
 

@@ -19,16 +19,19 @@ from typer.testing import CliRunner
 from constructions import ucbvi
 from constructions.history import BanditHistory
 from verify import algorithms
+from verify.catalog import CATALOG
 from verify.cli import commands as cli
 from verify.cli import models as cli_models
 from verify.cli import specs
-from verify.comparison import bound, compare, ratio, stand_ins
+from verify.comparison import bound, compare, ratio
 from verify.comparison import panels as compare_panels
 from verify.play import many_bandits as tasks
-from verify.play import players
+from verify.play import players, seats
+from verify.play.lockstep import ByDecoder, play
 from verify.play.rollout import SideBySide
 from verify.show import plots
-from verify.training import policy, recipes, ship, train
+from verify.training import recipes, ship, train
+from verify.training.kinds import seated
 from verify.training.policy import HELD_OUT, Trained
 
 SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 4}
@@ -212,7 +215,7 @@ def test_regret_of_a_model_that_does_not_care():
     found = {name: compare.summary(regret) for name, regret in played.items()}
     assert list(found) == ["trained", "greedy", "thompson", "empirical", "ucb"]
     for number, size in enumerate((100, 30)):
-        problems = recipes.draw_tasks(trained.recipe, np.random.default_rng([HELD_OUT, number]), size)
+        problems = trained.recipe.draw(np.random.default_rng([HELD_OUT, number]), size)
         for means, uniforms in zip(problems.means, problems.uniforms, strict=True):
             totals.append([sum(max(means) - means[int(5 * u)] for u in uniforms[:t]) for t in range(1, 7)])
     np.testing.assert_allclose(found["trained"]["mean"], np.mean(totals, axis=0))
@@ -227,10 +230,10 @@ def test_baselines_in_decision_processes_by_other_players():
     recipe = trained.recipe
     found = compare.regrets(trained, size)
     assert list(found) == ["trained", "greedy", "ucbvi", "values", "uniform"]
-    problems = policy.held_out(recipe, np.random.default_rng([HELD_OUT, 0]), size)
-    spec = ucbvi.Spec(2, 3, 2, 4, temperature=policy.GREEDY, exploration=0.0)
-    greedy = policy.ByDecoder(SideBySide([algorithms.ucbvi_decoder(spec) for _ in range(size)]), problems)
-    np.testing.assert_allclose(policy.regret(problems, policy.played(problems, greedy)), found["values"])
+    problems = recipe.draw(np.random.default_rng([HELD_OUT, 0]), size)
+    spec = ucbvi.Spec(2, 3, 2, 4, temperature=seats.GREEDY, exploration=0.0)
+    greedy = ByDecoder(SideBySide([algorithms.ucbvi_decoder(spec) for _ in range(size)]), problems)
+    np.testing.assert_allclose(problems.regret(play(problems, greedy)), found["values"])
     assert (found["values"] != found["ucbvi"]).any()
     losses, state = problems.losses()[0], None
     for step, u in enumerate(problems.uniforms[0]):
@@ -239,7 +242,7 @@ def test_baselines_in_decision_processes_by_other_players():
         action = int(3 * u)
         assert found["uniform"][0, step] == pytest.approx(losses[step % 2, state, action])
     with pytest.raises(ValueError, match="player: wanted one of ucbvi, uniform, values, got 'linucb'"):
-        policy.named("linucb", recipe, problems, np.random.default_rng(0))
+        seated(recipe, "linucb", problems, np.random.default_rng(0))
 
 
 class Indifferent:
@@ -258,7 +261,7 @@ class Indifferent:
 @pytest.mark.parametrize("name", ["ad-linucb", "dpt-bernoulli", "ad-ucbvi"])
 def test_built_plays_as_true_on_the_same_problems(name, monkeypatch):
     trained = episodic() if name == "ad-ucbvi" else untrained(name)
-    recipe, who = trained.recipe, policy.true_algorithm(trained.recipe)
+    recipe, who = trained.recipe, trained.recipe.algorithm
     played = compare.regrets(trained, 12)
     found = compare.side_by_side(recipe, played, 5)
     assert (found["problems"], found["differing"], found["parted"], found["excess"]) == (5, 0, 0, [0, 0])
@@ -268,8 +271,8 @@ def test_built_plays_as_true_on_the_same_problems(name, monkeypatch):
         name == "ad-ucbvi"
     ):  # among the players it uses the uniforms too; LinUCB is hard there, Thompson sampling draws
         np.testing.assert_allclose(found["regret"]["true"]["mean"], played[who][:5].cumsum(1).mean(0))
-    careless = stand_ins.Truth(algorithms.linucb, lambda spec: Indifferent(recipe.actions))
-    monkeypatch.setattr(compare, "TRUTHS", {who: careless})
+    careless = replace(CATALOG[recipe.row], decoder=lambda spec, chance: Indifferent(recipe.actions))
+    monkeypatch.setitem(CATALOG, recipe.row, careless)
     found = compare.side_by_side(recipe, played, 5)
     assert found["differing"] > 0.1
     assert 3 <= found["parted"] <= 5

@@ -54,6 +54,27 @@ class Strategies(Protocol):
         ...
 
 
+@runtime_checkable
+class Stepwise(Strategies, Protocol):
+    """Where histories can also be told step by step, so that Hypothesis can shrink them."""
+
+    def recipes(self, spec: Any, steps: int | None = None) -> Any:
+        """Hypothesis' recipes."""
+        ...
+
+    def decisions(self, spec: Any) -> int:
+        """The most decisions that a history can hold."""
+        ...
+
+    def step(self, spec: Any) -> Any:
+        """Hypothesis' single steps, tuples of numbers."""
+        ...
+
+    def told(self, spec: Any, past: Sequence[tuple], seed: int) -> History:
+        """The history of such steps, with one more decision pending."""
+        ...
+
+
 Truth = Callable[[Any, Any], Float[np.ndarray, "steps arms"]]
 
 

@@ -17,7 +17,7 @@ from constructions import files
 from constructions.showing import number
 from verify.comparison import compare as comparing
 from verify.comparison import contexts as contextual
-from verify.comparison.panels import NAMES
+from verify.play.seats import TITLES
 from verify.probes import probe as probing
 from verify.show import plots
 from verify.training import ship as shipping
@@ -161,7 +161,7 @@ def comparison_tables(found: dict) -> Iterator[Table]:
     regret = _table(f"{found['model']}: regret, {found['runs']} runs", "", "mean", "± 95 %", "s.d.")
     for name, row in found["regret"].items():
         values = (row["mean"][-1], row["half"], row["deviation"][-1])
-        regret.add_row(NAMES.get(name, name), *map(number, values))
+        regret.add_row(TITLES.get(name, name), *map(number, values))
     yield regret
     if (beside := found["built"]) is not None:
         yield built_table(beside)

@@ -18,8 +18,8 @@ from verify.comparison import bound, ratio
 from verify.comparison.panels import curve
 from verify.sweeps.records import Record, panel
 from verify.training import checkpoint, train
+from verify.training.kinds import BanditRecipe
 from verify.training.policy import Trained, contests, half_interval
-from verify.training.recipes import BanditRecipe
 
 Tell = Callable[[str, int, int], None]
 MODELS = tuple(f"dpt-share-{share:g}" for share in ratio.SHARES)

@@ -1,5 +1,6 @@
 """Histories of Bernoulli bandits that try to break a construction, as recipes from which one history follows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,3 +95,19 @@ def battery(spec: BanditSpec, repeats: int = 1) -> list[BernoulliRecipe]:
         for repeat in range(repeats)
         for number, (path, rewards) in enumerate(kinds)
     ]
+
+
+def decisions(spec: BanditSpec) -> int:
+    """The most decisions that a history can hold."""
+    return spec.horizon
+
+
+def step(spec: BanditSpec) -> st.SearchStrategy[tuple[int, float]]:
+    """An arm, and whether it won."""
+    return st.tuples(st.integers(0, spec.actions - 1), st.integers(0, 1).map(float))
+
+
+def told(spec: BanditSpec, past: Sequence[tuple], seed: int) -> BanditHistory:
+    """The history of such steps; there is nothing left for the seed."""
+    contexts = np.tile(np.eye(spec.actions), (len(past) + 1, 1, 1))
+    return BanditHistory(contexts, [arm for arm, _ in past], [reward for _, reward in past])

@@ -1,5 +1,6 @@
 """Histories of episodes that try to break a construction, as recipes from which one history follows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,3 +92,15 @@ def battery(spec: TabularSpec, repeats: int = 1) -> list[EpisodeRecipe]:
         for repeat in range(repeats)
         for number, (path, rewards) in enumerate(kinds)
     ]
+
+
+def step(spec: TabularSpec) -> st.SearchStrategy[tuple[int, int, float]]:
+    """A state, an action, and a reward of 0 or 1."""
+    state, action = st.integers(0, spec.states - 1), st.integers(0, spec.actions - 1)
+    return st.tuples(state, action, st.integers(0, 1).map(float))
+
+
+def told(spec: TabularSpec, past: Sequence[tuple], seed: int) -> EpisodeHistory:
+    """The history of such steps; the seed's remainder is the last state."""
+    states, actions, rewards = zip(*past, strict=True) if past else ((), (), ())
+    return EpisodeHistory([*states, seed % spec.states], actions, rewards, spec.horizon)

@@ -5,7 +5,7 @@ recipe in a report is a witness that anyone can rebuild. Every history stays wit
 arms apart where the spec has a `separation`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,3 +190,20 @@ def battery(spec: BanditSpec, repeats: int = 1) -> list[Recipe]:
         for repeat in range(repeats)
         for number, (family, rewards, norms) in enumerate(kinds)
     ]
+
+
+def decisions(spec: BanditSpec) -> int:
+    """The most decisions that a history can hold."""
+    return spec.horizon
+
+
+def step(spec: BanditSpec) -> st.SearchStrategy[tuple[int, float]]:
+    """An arm and its reward, a whole number."""
+    high = int(reward_bound(spec))
+    return st.tuples(st.integers(0, spec.actions - 1), st.integers(-high, high).map(float))
+
+
+def told(spec: BanditSpec, past: Sequence[tuple], seed: int) -> BanditHistory:
+    """The history of such steps: one action set for ever, random directions with norms spread over [b_a, B_a]."""
+    contexts = Recipe("fixed", "random", "spread", len(past) + 1, 0.0, seed).history(spec).contexts
+    return BanditHistory(contexts, [arm for arm, _ in past], [reward for _, reward in past])
