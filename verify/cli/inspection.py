@@ -18,7 +18,7 @@ from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, Entry, named
 from verify.cli import specs
-from verify.inspector.anatomy import Family, View, lemma, span
+from verify.inspector.anatomy import Family, View, said, span
 
 OPTIONS = ("dim", "actions", "horizon", "error", "solver", "form")
 """Fields of specifications that have an option of their own."""
@@ -87,9 +87,9 @@ def tables(built: Construction, title: str) -> Iterator[Table]:
     yield sizes
     blocks = _table("blocks, and what each carries out", "layers", "block", "error ≤")
     for index, block in enumerate(built.blocks):
-        claim = lemma(block).claim
+        first = said(block).partition("\n")[0]
         text = (
-            f"{escape(block.name)}\n[dim]{escape(f'{block.source}: {claim}' if claim else block.source)}[/]"
+            f"{escape(block.name)}\n[dim]{escape(f'{block.source}: {first}' if first else block.source)}[/]"
         )
         if block.promise.derived:
             text += f"\n[dim]from its inputs alone {number(block.promise.derived.whole)}; {escape(block.promise.proof)}[/]"
