@@ -85,7 +85,7 @@ def sizes(generator: Generator) -> dict[str, Any]:
 
 
 def edge(spec: Any, generator: Generator) -> BanditHistory:
-    """A recipe's history with norms, rewards, draws and distances as far out as the door lets in."""
+    """An outline's history with norms, rewards, draws and distances as far out as the door lets in."""
     low, high = spec.action_norm
     wide = SimpleNamespace(
         dim=spec.dim,
@@ -97,7 +97,7 @@ def edge(spec: Any, generator: Generator) -> BanditHistory:
         noise_bound=spec.noise_bound,
     )
     condition = 1 + spec.horizon * high**2 / spec.ridge
-    recipe = strategies.Recipe(
+    outline = strategies.LinearOutline(
         family=str(generator.choice(strategies.FAMILIES)),
         rewards=str(generator.choice(strategies.REWARDS)),
         norms=str(generator.choice(strategies.NORMS)),
@@ -105,7 +105,7 @@ def edge(spec: Any, generator: Generator) -> BanditHistory:
         weakness=float(generator.uniform(-3, math.log10(condition) + 1)),
         seed=int(generator.integers(2**32)),
     )
-    history = recipe.history(wide)
+    history = outline.history(wide)
     contexts, draws = history.contexts, None
     if generator.random() < 0.25:  # one length for all, anywhere between the two
         length = decades(generator, *np.log10(wide.action_norm))
@@ -118,7 +118,7 @@ def edge(spec: Any, generator: Generator) -> BanditHistory:
         except ValueError as error:
             raise PassedOver("no room") from error
     if getattr(spec, "form", "") == "sampling":
-        draws = generator.normal(size=(recipe.steps, spec.dim))
+        draws = generator.normal(size=(outline.steps, spec.dim))
         longest = sampling.draw_norm(spec) * (1 + EDGE)
         draws *= longest / np.linalg.norm(draws, axis=1, keepdims=True)
     rewards = history.rewards * (reward_bound(spec) * (1 + EDGE) / reward_bound(wide))
@@ -274,7 +274,7 @@ def told_apart(spec: thompson.Spec, history: BanditHistory) -> bool:
 
 def tossed(spec: Any, generator: Generator) -> History:
     """A history of Bernoulli arms."""
-    return bernoulli_strategies.BernoulliRecipe(
+    return bernoulli_strategies.BernoulliOutline(
         str(generator.choice(bernoulli_strategies.PATHS)),
         str(generator.choice(bernoulli_strategies.REWARDS)),
         int(generator.choice([spec.horizon, generator.integers(1, spec.horizon + 1)])),
@@ -297,7 +297,7 @@ def episodes(generator: Generator, form: str) -> Pair:
         exploration=float(generator.choice([0.0, 1.0, decades(generator, -6, 6)])),
         form=form,
     )
-    history = episode_strategies.EpisodeRecipe(
+    history = episode_strategies.EpisodeOutline(
         str(generator.choice(episode_strategies.PATHS)),
         str(generator.choice(episode_strategies.REWARDS)),
         int(generator.integers(1, spec.horizon * spec.episodes + 1)),

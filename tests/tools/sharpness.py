@@ -85,7 +85,7 @@ def table(
         held: further arguments of `audit.search`.
     """
     found, battery = search(built, truth, histories, source=source, **held), source.battery(built.spec)
-    tried = [recipe.history(built.spec) for recipe in battery[:: max(1, 3 * len(battery) // histories)]]
+    tried = [outline.history(built.spec) for outline in battery[:: max(1, 3 * len(battery) // histories)]]
     worst = {name: one.error for name, one in found.blocks.items()}
     for probe in direct(built, tried):
         worst[probe.block] = max(worst[probe.block], probe.error)

@@ -166,7 +166,7 @@ def test_a_score_that_float64_takes_for_0_is_seen(sign):
     """x² − (1 + 2⁻⁵¹) with x = 1 + 2⁻⁵² is 2⁻¹⁰⁴; its negative moves nothing."""
     x, y = 1 + 2.0**-52, 1 + 2.0**-51
     assert x * x - y == 0
-    stream = heads.Stream(arrays.balls([[x], [y], [1.0]]), np.arange(1), *np.zeros((2, 3), dtype=bool))
+    stream = heads.BallStream(arrays.balls([[x], [y], [1.0]]), np.arange(1), *np.zeros((2, 3), dtype=bool))
 
     def matrix(rows):
         return arrays.Matrix(neurons.sparse.csr_array(np.array(rows, dtype=float)))
@@ -220,9 +220,9 @@ def holds(balls, values, width=1e-60):
 
 
 @settings(max_examples=10)
-@given(strategies.recipes(LINEAR, 12))
-def test_linucb_is_what_its_definition_says(recipe):
-    history = recipe.history(LINEAR)
+@given(strategies.outlines(LINEAR, 12))
+def test_linucb_is_what_its_definition_says(outline):
+    history = outline.history(LINEAR)
     steps = [history.steps - 1, 0]
     with arrays.precision(256), mpmath.workdps(80):
         last, first = linear.linucb(LINEAR, history, steps)
@@ -244,9 +244,9 @@ SAMPLED = thompson.Spec(3, 4, 6, form="sampling", noise_variance=0.5, prior_vari
 
 
 @settings(max_examples=5)
-@given(strategies.recipes(SAMPLED, 6), st.integers(0, 9))
-def test_thompson_scores_are_what_their_definition_says(recipe, seed):
-    past = recipe.history(SAMPLED)
+@given(strategies.outlines(SAMPLED, 6), st.integers(0, 9))
+def test_thompson_scores_are_what_their_definition_says(outline, seed):
+    past = outline.history(SAMPLED)
     draws = np.random.default_rng(seed).normal(size=(past.steps, SAMPLED.dim))
     history = BanditHistory(past.contexts, past.actions, past.rewards, draws)
     with arrays.precision(256), mpmath.workdps(80):
@@ -295,18 +295,18 @@ LINES = thompson.Spec(2, 3, 5, nodes=8, separation=0.05)
 
 
 @settings(max_examples=10)
-@given(strategies.recipes(TWO, 8))
-def test_two_arms_agree_with_numpy(recipe):
-    history = recipe.history(TWO)
+@given(strategies.outlines(TWO, 8))
+def test_two_arms_agree_with_numpy(outline):
+    history = outline.history(TWO)
     with arrays.precision(256):
         found = linear.thompson(TWO, history, range(history.steps))
     np.testing.assert_allclose(found.astype(float), algorithms.thompson(TWO, history), rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=10)
-@given(strategies.recipes(LINES, 5))
-def test_lines_agree_with_numpy(recipe):
-    history = recipe.history(LINES)
+@given(strategies.outlines(LINES, 5))
+def test_lines_agree_with_numpy(outline):
+    history = outline.history(LINES)
     with arrays.precision(256):
         found = linear.thompson(LINES, history, range(history.steps)).astype(float)
     wanted = line_policy(LINES, history)
@@ -422,8 +422,8 @@ def soft_ucb1_in_balls(spec, history, steps):
 def test_the_construction_of_a_stranger_is_enclosed():
     spec = soft_ucb1.Spec(actions=3, horizon=12)
     built = soft_ucb1.build(spec)
-    for recipe in bernoulli_strategies.battery(spec)[:6]:
-        found = audit.enclose(built, soft_ucb1_in_balls, recipe.history(spec))
+    for outline in bernoulli_strategies.battery(spec)[:6]:
+        found = audit.enclose(built, soft_ucb1_in_balls, outline.history(spec))
         assert found.holds
         assert found.width < 1e-60
 

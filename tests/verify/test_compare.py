@@ -23,7 +23,7 @@ from verify.catalog import CATALOG
 from verify.cli import commands as cli
 from verify.cli import models as cli_models
 from verify.cli import specs
-from verify.comparison import bound, compare, ratio
+from verify.comparison import compare, pretraining_bound, ratio
 from verify.comparison import panels as compare_panels
 from verify.play import many_bandits as tasks
 from verify.play import players, seats
@@ -407,21 +407,21 @@ def test_the_bound_is_the_formula_at_the_sizes_of_the_weights():
     inner = max(largest(rows[kind, head]) for kind in (0, 1) for head in (0, 1))
     values = sum(largest(outward[:, 4 * head : 4 * head + 4] @ rows[2, head]) for head in (0, 1))
     mlp = sum(largest(layer.weight.detach().double().numpy()) for layer in (block.first, block.second))
-    assert bound.norm(model) == pytest.approx(inner + values + mlp, rel=1e-5)
+    assert pretraining_bound.norm(model) == pytest.approx(inner + values + mlp, rel=1e-5)
     tokens = 100 * torch.randn(1, 500, 8, generator=torch.Generator().manual_seed(0))
     longest = float(block(tokens).detach().norm(dim=-1).max())
-    assert 0.8 * bound.radius(model) < longest <= bound.radius(model) * (1 + 1e-5)
+    assert 0.8 * pretraining_bound.radius(model) < longest <= pretraining_bound.radius(model) * (1 + 1e-5)
 
-    n, horizon, size = 1000, 8, bound.norm(model)
-    found = bound.bound(model, horizon, n, log_ratio=math.log(3))
+    n, horizon, size = 1000, 8, pretraining_bound.norm(model)
+    found = pretraining_bound.bound(model, horizon, n, log_ratio=math.log(3))
     rho = (n * horizon) ** -2
-    cover = 1 * 8 * (2 * 8 + 8) * math.log(2 + max(size, 1, bound.radius(model)) / rho)
+    cover = 1 * 8 * (2 * 8 + 8) * math.log(2 + max(size, 1, pretraining_bound.radius(model)) / rho)
     distance = horizon * math.sqrt(3) * math.sqrt((cover + math.log(horizon / 0.05)) / n)
     assert found["log_covering"] == pytest.approx(cover)
     assert found["distance"] == pytest.approx(distance)
     assert found["distance_vacuous"] == pytest.approx(distance / (math.sqrt(2) * horizon))
     assert found["reward_gap_vacuous"] == pytest.approx(distance)
-    enough = bound.bound(model, horizon, n, 0.0) | {"n": n}
+    enough = pretraining_bound.bound(model, horizon, n, 0.0) | {"n": n}
     assert enough["trajectories_needed"] == pytest.approx(n * enough["distance_vacuous"] ** 2)
 
 

@@ -202,7 +202,7 @@ def test_policies_without_a_symmetry_are_caught_with_the_size_of_the_fault():
     assert found.log_difference == np.inf
     found = symmetries.worst(forgetful, LINEAR["past reordered"], entry_of(LINUCB), LINUCB, 60)
     assert found.violation.total_variation == pytest.approx(0.8)
-    assert found.violation.step == found.recipe.steps
+    assert found.violation.step == found.outline.steps
     for policy, name in ((biased, "features rotated"), (axis_bound, "past reordered")):
         assert symmetries.worst(policy, LINEAR[name], entry_of(LINUCB), LINUCB, 20).log_difference == 0
 

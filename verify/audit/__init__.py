@@ -2,7 +2,7 @@
 
 from verify.audit.search import SEARCH as SEARCH
 from verify.audit.search import Findings as Findings
-from verify.audit.search import Recipe as Recipe
+from verify.audit.search import Outline as Outline
 from verify.audit.search import Stepwise as Stepwise
 from verify.audit.search import Strategies as Strategies
 from verify.audit.search import Truth as Truth

@@ -33,7 +33,7 @@ class Verdict:
             stored; see `enclosed`.
         relative: measured divided by the size of what it is an error of, if it is an error.
         note: anything a reader should know.
-        witness: the history at which `measured` was found, as a recipe.
+        witness: the history at which `measured` was found, as an outline.
         main: whether a reader in a hurry should see it.
         replay: Python that measures it again on the witness alone.
         fit: whether `measured` is a fitted exponent that is held to a bound.

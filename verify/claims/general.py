@@ -13,7 +13,7 @@ from constructions.construction import Construction
 from constructions.showing import number, settings
 from verify.audit import (
     Findings,
-    Recipe,
+    Outline,
     Report,
     Verdict,
     enclosed,
@@ -82,7 +82,7 @@ def certified(
     entry: Entry,
     findings: Findings,
     *,
-    shortest: Recipe | None = None,
+    shortest: Outline | None = None,
     replay: bool = True,
     **more: Any,
 ) -> Verdict:
@@ -98,7 +98,7 @@ def certified(
         replay: whether Python is written that measures the witness again.
         more: fields of the verdict in place of the spec's error, float64's rounding and a main claim.
     """
-    witness = shortest or findings.recipe
+    witness = shortest or findings.outline
     fields = {"stated": getattr(built.spec, "error", None), "rounding": built.rounding, "main": True} | more
     return Verdict(
         f"{claim}, {findings.histories} histories",
@@ -106,7 +106,7 @@ def certified(
         "bound",
         findings.error,
         certified=built.certificate,
-        enclosed=entry.balls and enclosed(built, entry.balls, findings.recipe, findings.step),
+        enclosed=entry.balls and enclosed(built, entry.balls, findings.outline, findings.step),
         witness=words(witness),
         replay=replayed(built, entry.truth, witness) if replay else "",
         **fields,
@@ -128,7 +128,7 @@ def title(entry: Entry, spec: Any) -> str:
 def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
     try:
-        replay = replayed(built, entry.truth, findings.recipe)
+        replay = replayed(built, entry.truth, findings.outline)
     except ValueError:  # a truth that cannot be imported
         replay = ""
     yield Verdict(
@@ -142,7 +142,7 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         witness=findings.witness,
         main=True,
         replay=replay,
-        enclosed=entry.balls and enclosed(built, entry.balls, findings.recipe, findings.step),
+        enclosed=entry.balls and enclosed(built, entry.balls, findings.outline, findings.step),
     )
     for block in built.blocks:
         yield kept(block.name, block, findings.blocks[block.name])

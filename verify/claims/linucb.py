@@ -110,7 +110,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         stated = formula.evaluate("error", **values) if formula else None
         claim = f"{block.name}: error after {depth} descent layers"
         worst = findings.blocks[block.name]
-        replay = replayed(built, algorithms.linucb, worst.recipe, block.name)
+        replay = replayed(built, algorithms.linucb, worst.outline, block.name)
         yield replace(kept(claim, block, worst, stated), replay=replay)
 
 
@@ -132,7 +132,7 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
     findings = measure(built, None, battery(spec)[::6])
     worst = findings.blocks["ridge estimate"]
     name = f"ridge lemma, {spec.solver}, T={spec.horizon}"
-    history = worst.recipe.history(spec)
+    history = worst.outline.history(spec)
     yield Verdict(
         f"{name}: ‖ŵ − w‖ at its {depth} layers",
         lemma.source,
@@ -142,7 +142,7 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
         promise.error,
         rounding=promise.rounding,
         relative=worst.relative,
-        witness=words(worst.recipe),
+        witness=words(worst.outline),
         enclosed=enclose_register(built, "ridge", linear.ridge, history, history.steps - 1, LEMMA_BITS),
         note="enclosed at the last decision",
     )

@@ -16,7 +16,7 @@ from rich.table import Table
 from constructions import files
 from constructions.showing import number
 from verify.comparison import compare as comparing
-from verify.comparison import contexts as contextual
+from verify.comparison import training_mixtures
 from verify.play.seats import TITLES
 from verify.probes import probe as probing
 from verify.show import plots
@@ -96,7 +96,7 @@ def contexts(
     files.writable(out := out or Path("reports/contexts"))
     effort = {"runs": 100, "particles": 8} if quick else {"runs": runs}
     with bars() as tell:
-        found = contextual.contexts(models or contextual.MODELS, **effort, tell=tell)
+        found = training_mixtures.mixtures(models or training_mixtures.MODELS, **effort, tell=tell)
     path, found = write_report(found, out, "contexts.json")
     if as_json:
         print(json.dumps(found))

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions import checks
-from verify.comparison import bound, ratio
+from verify.comparison import pretraining_bound, ratio
 from verify.comparison.panels import distance_panels, ratio_panels, regret_panel
 from verify.comparison.stand_ins import home, stand_in
 from verify.play.lockstep import ByDecoder, first, play
@@ -202,7 +202,7 @@ def theorem(
     sampling, the ratio is estimated for other contexts too, and drawn into `records`; of a mixed context, 1/α is taken.
     """
     recipe, target = trained.recipe, policies.get("expert", policies["true"])
-    apart = bound.hellinger(target, policies["trained"]).sum(axis=1).mean()
+    apart = pretraining_bound.hellinger(target, policies["trained"]).sum(axis=1).mean()
     log_ratio, rows = 0.0, []
     if isinstance(recipe, BanditRecipe) and recipe.problem == "bernoulli" and recipe.algorithm == "thompson":
         ratios = ratio.experiment(recipe.actions, recipe.horizon, particles, tell)
@@ -210,7 +210,7 @@ def theorem(
         records["ratio"] = ratio_panels(ratios)
         if recipe.player == "mixed":  # R ≤ 1/α, and for α = 0 the estimate
             log_ratio = -float(np.log(recipe.share)) if recipe.share else float(ratios[0].estimate[-1])
-    own = bound.bound(trained.model, recipe.horizon, trajectories, log_ratio)
+    own = pretraining_bound.bound(trained.model, recipe.horizon, trajectories, log_ratio)
     return {"ratio": rows, "bound": {"measured": float(apart), **own}}
 
 
@@ -222,5 +222,7 @@ def _ratio_row(one: ratio.Ratio, trained: Trained, trajectories: int) -> Record:
         "mixing": one.mixing,
         **{name: values.tolist() for name, values in ends.items()},
         "effective": list(one.effective),
-        "bound": bound.bound(trained.model, trained.recipe.horizon, trajectories, float(one.estimate[-1])),
+        "bound": pretraining_bound.bound(
+            trained.model, trained.recipe.horizon, trajectories, float(one.estimate[-1])
+        ),
     }

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import History
-from verify.audit import SEARCH, Recipe, Stepwise, words
+from verify.audit import SEARCH, Outline, Stepwise, words
 from verify.catalog import Entry
 
 Policy = Callable[[Any], Float[np.ndarray, "steps arms"]]
@@ -137,12 +137,12 @@ class Found:
     Attributes:
         violation: the one of the largest total variation.
         log_difference: the largest of all.
-        recipe: the history in words.
+        outline: the history in words.
     """
 
     violation: Violation
     log_difference: float
-    recipe: Recipe
+    outline: Outline
 
 
 def worst(policy: Policy, symmetry: Symmetry, entry: Entry, spec: Any, histories: int = 100) -> Found:
@@ -158,24 +158,24 @@ def worst(policy: Policy, symmetry: Symmetry, entry: Entry, spec: Any, histories
     tried: list[Found] = []
 
     @hypothesis.settings(SEARCH, max_examples=histories, phases=(Phase.generate, Phase.target))
-    @hypothesis.given(_stepwise(entry).recipes(spec))
-    def climb(recipe: Recipe) -> None:
-        generator = np.random.default_rng([recipe.seed, 1])  # type: ignore[attr-defined]
-        history: Any = recipe.history(spec)
+    @hypothesis.given(_stepwise(entry).outlines(spec))
+    def climb(outline: Outline) -> None:
+        generator = np.random.default_rng([outline.seed, 1])  # type: ignore[attr-defined]
+        history: Any = outline.history(spec)
         found = violation(policy, symmetry, history, generator)
         hypothesis.target(found.total_variation)
-        tried.append(Found(found, found.log_difference, recipe))
+        tried.append(Found(found, found.log_difference, outline))
 
     climb()
     largest = max(tried, key=lambda found: found.violation.total_variation)
-    return Found(largest.violation, max(found.log_difference for found in tried), largest.recipe)
+    return Found(largest.violation, max(found.log_difference for found in tried), largest.outline)
 
 
 def _stepwise(entry: Entry) -> Stepwise:
     """Where the row's histories come from, if they can be told step by step."""
     if not isinstance(entry.histories, Stepwise):
         raise ValueError(
-            f"histories: wanted recipes, decisions, step and told in those of the row {entry.name}"
+            f"histories: wanted outlines, decisions, step and told in those of the row {entry.name}"
         )
     return entry.histories
 
@@ -258,7 +258,7 @@ def measured(
                 "true": None if true is None else _typical(true, symmetry, runs),
                 "worst": asdict(found.violation),
                 "log_difference": found.log_difference,
-                "witness": words(found.recipe),
+                "witness": words(found.outline),
                 "smallest": None if case is None else asdict(case),
                 "smallest_violation": None
                 if case is None

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from constructions.showing import number
 from verify.cli import commands as cli
 from verify.cli import models as cli_models
-from verify.comparison import compare, contexts, ratio
+from verify.comparison import compare, ratio, training_mixtures
 from verify.play import players
 from verify.play.lockstep import play
 from verify.training import checkpoint, recipes, ship, train
@@ -68,7 +68,7 @@ def test_the_command_on_a_card_has_the_share_and_trains_the_same():
 
 def test_rows_are_what_the_models_do_on_the_same_problems(tmp_path):
     paths = [saved(tmp_path, share) for share in (1.0, 0.0, 0.5)]
-    found = contexts.contexts(paths, runs=20, particles=4)
+    found = training_mixtures.mixtures(paths, runs=20, particles=4)
     assert [row["share"] for row in found["rows"]] == [0, 0.5, 1]
     assert len({row["thompson"] for row in found["rows"]}) == 1
     for row in found["rows"]:
@@ -94,12 +94,12 @@ def test_models_must_differ_in_their_share_alone(tmp_path):
         with pytest.raises(
             ValueError, match="models: wanted models of mixed contexts that differ in their share"
         ):
-            contexts.contexts([one, other], runs=4, particles=2)
+            training_mixtures.mixtures([one, other], runs=4, particles=2)
 
 
 def test_every_share_of_the_paper_has_a_ratio():
     recipe = train.named("dpt-bernoulli", horizon=4).recipe
-    found = {one.share: one for one in contexts._ratios(recipe, 4, lambda what, done, whole: None)}
+    found = {one.share: one for one in training_mixtures._ratios(recipe, 4, lambda what, done, whole: None)}
     assert tuple(found) == ratio.SHARES
     assert found[0.0].mixing == "step"
     assert all(found[share].mixing == "trajectory" for share in ratio.SHARES[1:])
