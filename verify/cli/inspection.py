@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich import box
 from rich.console import Console
@@ -138,10 +139,17 @@ def _held(view: View, block: int) -> tuple[str, ...]:
 
 def _pairs(families: Sequence[Family]) -> int:
     """How many heads have a twin of the other sign."""
-    stems = {family.role[:-2]: family.count for family in families if family.role.endswith(" +")}
-    return sum(
-        stems.get(family.role[:-2], 0) and family.count for family in families if family.role.endswith(" −")
-    )
+    return sum(one.count for one, other in combinations(families, 2) if _twins(one, other))
+
+
+def _twins(one: Family, other: Family) -> bool:
+    """Whether two add opposite values by scores that are opposite but for their gates."""
+    parts = [(getattr(one, name), getattr(other, name)) for name in ("query", "key", "value")]
+    if any(mine.shape != theirs.shape for mine, theirs in parts):
+        return False
+    (query, against), (key, same), (value, opposite) = parts
+    apart = abs(abs(query) - abs(against)).max(), abs(key - same).max(), abs(value + opposite).max()
+    return not any(apart) and np.array_equal(one.targets, other.targets)
 
 
 def _example(view: View, block: int) -> str:
