@@ -241,8 +241,14 @@ def test_baselines_in_decision_processes_by_other_players():
         state = int(np.searchsorted(odds.cumsum(), problems.moves[0, step], side="right"))
         action = int(3 * u)
         assert found["uniform"][0, step] == pytest.approx(losses[step % 2, state, action])
-    with pytest.raises(ValueError, match="player: wanted one of ucbvi, uniform, values, got 'linucb'"):
+    with pytest.raises(ValueError, match="player: wanted 'ucbvi' or 'uniform' or 'values', got 'linucb'"):
         seated(recipe, "linucb", problems, np.random.default_rng(0))
+
+
+def test_an_algorithm_that_is_neither_built_nor_certain_is_one_clear_error():
+    trained = untrained("ad-linucb", player="thompson")
+    with pytest.raises(ValueError, match="recipe: wanted the algorithm of the row linucb, got thompson"):
+        compare.policies_on(trained, 2)
 
 
 class Indifferent:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from constructions import checks
 from verify.comparison import pretraining_bound, ratio
 from verify.comparison.panels import distance_panels, ratio_panels, regret_panel
-from verify.comparison.stand_ins import home, stand_in
+from verify.comparison.stand_ins import home, stand_in, truth
 from verify.play.lockstep import ByDecoder, first, play
 from verify.play.rollout import SideBySide
 from verify.sweeps.records import Record
@@ -155,8 +155,7 @@ def policies_on(trained: Trained, count: int, tell: Tell = lambda what, done, wh
     seen = play(problems, seated(recipe, recipe.algorithm, problems, generator))
     runs, built, rows = problems.histories(seen), stand_in(recipe), {}
     certain = recipe.seats[recipe.algorithm].certain
-    if built is None and not certain:
-        raise ValueError(f"recipe: wanted an algorithm that is built or certain, got {recipe.algorithm}")
+    true = None if built is None and certain else truth(recipe)
     for n, (actions, history) in enumerate(zip(seen.actions, runs, strict=True)):
         found = {"trained": trained.log_probabilities(history)}
         if certain:
@@ -164,7 +163,7 @@ def policies_on(trained: Trained, count: int, tell: Tell = lambda what, done, wh
                 found["expert"] = np.log(np.arange(recipe.actions) == actions[:, None])
         if built is not None:
             found["built"] = built.log_probabilities(history)
-        found["true"] = home(recipe).truth(built.spec, history) if built else found["expert"]
+        found["true"] = true(built.spec, history) if built and true else found["expert"]
         for name, odds in found.items():
             rows.setdefault(name, []).append(odds)
         tell("histories", n + 1, count)

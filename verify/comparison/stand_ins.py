@@ -13,6 +13,7 @@ import numpy as np
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
 from verify import theorems
+from verify.audit import Truth
 from verify.catalog import CATALOG, Entry
 from verify.theorems import pretraining
 from verify.training.kinds import BanditRecipe, EpisodeRecipe, Recipe
@@ -43,6 +44,18 @@ def stand_in(recipe: Recipe, shifted: bool = False) -> Construction | None:
     """
     entry = home(recipe)
     return entry.build(bounds(recipe, shifted)) if entry.player == recipe.algorithm else None
+
+
+def truth(recipe: Recipe) -> Truth:
+    """The true algorithm that a recipe's models are to learn, from specification and history to log-probabilities.
+
+    Raises:
+        ValueError: if it is not that of the recipe's row.
+    """
+    entry = home(recipe)
+    if entry.player != recipe.algorithm:
+        raise ValueError(f"recipe: wanted the algorithm of the row {entry.name}, got {recipe.algorithm}")
+    return entry.truth
 
 
 def soft_linucb(recipe: BanditRecipe, shifted: bool = False) -> linucb.Spec:

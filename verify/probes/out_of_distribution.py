@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from constructions.construction import Construction
-from verify.comparison.stand_ins import bounds, home
+from verify.comparison.stand_ins import bounds, truth
 from verify.play.lockstep import ByDecoder, Problems, Seen, play
 from verify.sweeps.records import Record, curve, panel
 from verify.training.kinds import Recipe, seated
@@ -63,15 +63,15 @@ def true_policies(recipe: Recipe, problems: Problems, seen: Seen) -> Float[np.nd
     """The true algorithm's probabilities along its own runs: 1 for what it took, if it is certain."""
     if recipe.seats[recipe.algorithm].certain:
         return np.eye(recipe.actions)[seen.actions]
-    spec, truth = bounds(recipe), home(recipe).truth
-    return np.exp(np.stack([truth(spec, history) for history in problems.histories(seen)]))
+    spec, true = bounds(recipe), truth(recipe)
+    return np.exp(np.stack([true(spec, history) for history in problems.histories(seen)]))
 
 
 def built_error(recipe: Recipe, built: Construction, problems: Problems, seen: Seen) -> float:
     """The worst error on a few runs, of those that the certificate bounds."""
-    truth, worst = home(recipe).truth, -np.inf
+    true, worst = truth(recipe), -np.inf
     for history in problems.histories(seen)[:PROBED]:
-        gaps = built.guarantee.errors(truth(built.spec, history), built.log_probabilities(history))
+        gaps = built.guarantee.errors(true(built.spec, history), built.log_probabilities(history))
         worst = max(worst, float(gaps.max()))
     return worst
 
