@@ -27,7 +27,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.transformer import DenseTransformer, Layer, Transformer
 from verify import algorithms
-from verify.histories.linear import Recipe, battery
+from verify.histories.linear import LinearOutline, battery
 
 THEOREM = linucb.Spec(dim=5, actions=10, horizon=200, error=1e-3, depth="stated")
 PLAIN = replace(THEOREM, horizon=50, depth="certified")
@@ -65,7 +65,7 @@ def interleaved(first: Callable[[], object], second: Callable[[], object], runs:
 
 def a_history(spec: linucb.Spec) -> BanditHistory:
     """A random history of full length."""
-    return Recipe("random", "linear", "spread", spec.horizon, 0.0, 0).history(spec)
+    return LinearOutline("random", "linear", "spread", spec.horizon, 0.0, 0).history(spec)
 
 
 def against_dense(built: Construction, history: BanditHistory) -> Ratio:
@@ -204,7 +204,7 @@ def in_numpy(spec: linucb.Spec, history: BanditHistory, steps: int, size: int) -
 def precision(built: Construction) -> dict[str, float]:
     """Worst |log-probability error| over part of the battery, by dtype and, where there is one, on the GPU."""
     spec = built.spec
-    histories = [recipe.history(spec) for recipe in battery(spec)[::4]]
+    histories = [outline.history(spec) for outline in battery(spec)[::4]]
     worst = {}
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         for dtype in (torch.float64, torch.float32):

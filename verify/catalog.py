@@ -22,7 +22,7 @@ from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
 from constructions.thompson import nodes
 from verify import algorithms, environments
-from verify.audit import Strategies, Truth
+from verify.audit import Strategies, Truth, Words
 from verify.balls import BallTruth, counts, linear
 from verify.histories import bernoulli as bernoulli_histories
 from verify.histories import episodes as episode_histories
@@ -45,13 +45,17 @@ class Entry:
         main: the specification that its report is about, and that saved histories are held to; `example` if left out.
         balls: the true algorithm in ball arithmetic, to enclose errors.
         environment: from a specification and a generator to a problem within the bounds of the specification.
-        decoder: from a specification and a generator to the true algorithm, one decision at a time.
+        decoder: from a specification and a generator to the true algorithm, one decision at a time; without a generator, to
+            its probabilities, which a row with a stand-in has.
+        player: its name among those who play many problems at once, `verify.play.seats`.
         played: what `decoder` plays in `environment`, in words.
         claims: its audit: from histories, mutants and progress to a Report; or where that is, as "module:function".
         grid: how it is swept over horizons and errors; or where that is, as "module:name".
-        short: its name on pages.
-        claim: what it does and how well, in a sentence or two.
-        code: where to find its weights, formulas and claims.
+        words: what pages say of it; or where that is, as "module:name".
+        symmetries: from a specification to what ought to change nothing, by name; or where that is.
+        registers: from a history to what the algorithm knows at each decision, by name; or where that is.
+        stand_in: from a training recipe, and whether its problems are to be shifted, to the specification that stands for
+            the algorithm to be learnt; or where that is.
     """
 
     name: str
@@ -65,13 +69,15 @@ class Entry:
     main: Any = None
     balls: BallTruth | None = None
     environment: Callable[[Any, np.random.Generator], Any] | None = None
-    decoder: Callable[[Any, np.random.Generator], Any] | None = None
+    decoder: Callable[[Any, Any], Any] | None = None
+    player: str = ""
     played: str = ""
     claims: Callable[..., Any] | str | None = None
     grid: Any = None
-    short: str = ""
-    claim: str = ""
-    code: str = ""
+    words: Words | str = field(default_factory=Words)
+    symmetries: Callable[[Any], Mapping[str, Any]] | str | None = None
+    registers: Callable[[Any], Mapping[str, np.ndarray]] | str | None = None
+    stand_in: Callable[[Any, bool], Any] | str | None = None
 
     def __post_init__(self):
         if self.main is None:
@@ -122,20 +128,14 @@ _ENTRIES = (
         balls=linear.linucb,
         environment=lambda spec, chance: environments.paper_linear_bandit(chance, **_fields(spec, *BANDIT)),
         decoder=lambda spec, chance: algorithms.decoder(spec),
+        player="linucb",
         played="LinUCB on the paper's linear bandit",
         claims="verify.claims.linucb:report",
         grid="verify.sweeps.linucb:GRID",
-        short="LinUCB",
-        claim=(
-            "A transformer with ReLU attention plays soft LinUCB: given the contexts, actions and rewards so far, its "
-            "log-probabilities of all arms are within ε of the algorithm's, at every step, with O(√T) layers up to "
-            "logarithms (Theorem 8) and, by Newton's iteration, with O(log T) (ours)."
-        ),
-        code=(
-            "Weights: constructions/linucb/ and constructions/primitives/. The theorem's formulas: "
-            "verify/theorems/linucb.py, lemmas.py, newton.py. The claims: verify/claims/linucb.py, depth.py. "
-            "Proofs of ours: docs/depth.md."
-        ),
+        words="verify.claims.words:LINUCB",
+        symmetries="verify.probes.symmetries:linear",
+        registers="verify.probes.registers:linear",
+        stand_in="verify.comparison.stand_ins:soft_linucb",
     ),
     Entry(
         "thompson",
@@ -151,19 +151,13 @@ _ENTRIES = (
             chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation", "weight_norm")
         ),
         decoder=algorithms.thompson_decoder,
+        player="thompson",
         played="Thompson sampling on a Gaussian linear bandit",
         claims="verify.claims.thompson:report",
         grid="verify.sweeps.thompson:GRID",
-        short="Thompson sampling",
-        claim=(
-            "A transformer plays linear Thompson sampling: with two arms its log-probabilities are within ε of the true "
-            "ones; with more it integrates the posterior along fixed lines, or takes the draw as input and plays the "
-            "same action (Theorem 10). For Bernoulli arms a construction of ours is certified for every arm."
-        ),
-        code=(
-            "Weights: constructions/thompson/. The theorem's formulas: verify/theorems/thompson.py, thompson_whole.py. "
-            "The claims: verify/claims/thompson.py, bernoulli.py, depth.py."
-        ),
+        words="verify.claims.words:THOMPSON",
+        symmetries="verify.probes.symmetries:linear",
+        registers="verify.probes.registers:linear",
     ),
     Entry(
         "bernoulli",
@@ -177,7 +171,11 @@ _ENTRIES = (
         balls=counts.bernoulli_thompson,
         environment=lambda spec, chance: environments.bernoulli_bandit(chance, spec.actions, spec.horizon),
         decoder=algorithms.bernoulli_thompson_decoder,
+        player="thompson",
         played="Thompson sampling on a Bernoulli bandit",
+        symmetries="verify.probes.symmetries:bernoulli",
+        registers="verify.probes.registers:counted",
+        stand_in="verify.comparison.stand_ins:bernoulli_thompson",
     ),
     Entry(
         "ucbvi",
@@ -202,17 +200,12 @@ _ENTRIES = (
             chance, spec.states, spec.actions, spec.horizon
         ),
         decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
+        player="ucbvi",
         played="UCB-VI on a random decision process",
         claims="verify.claims.ucbvi:report",
-        short="UCB-VI",
-        claim=(
-            "A transformer plays soft UCB-VI on tabular episodes without any error in exact arithmetic (Theorem 12, "
-            "repaired); two smaller forms of ours, slim and narrow, do the same with fewer registers and heads."
-        ),
-        code=(
-            "Weights: constructions/ucbvi/, its slim.py and narrow.py with their proofs. The theorem's formulas: "
-            "verify/theorems/ucbvi.py. Rational arithmetic: verify/audit/exact.py. The claims: verify/claims/ucbvi.py."
-        ),
+        words="verify.claims.words:UCBVI",
+        symmetries="verify.probes.episode_symmetries:episodic",
+        stand_in="verify.comparison.stand_ins:narrow_ucbvi",
     ),
 )
 

@@ -123,14 +123,26 @@ class BanditTokens:
             ValueError: if the history is not admissible for the spec.
         """
         self.check(history)
-        tokens = np.zeros((2 * history.steps - 1, self.stream.width))
-        tokens[self.states(history.steps), self.stream["arms"].slice] = history.contexts.reshape(
-            history.steps, -1
-        )
-        if history.draws is not None:
-            tokens[self.states(history.steps), self.stream["draw"].slice] = history.draws
-        self._record(tokens[1::2], history.actions, history.chosen, history.rewards)
-        tokens[:, self.stream["position"].slice] = position(np.arange(1, len(tokens) + 1))
+        draws = None if history.draws is None else history.draws[None]
+        seen = history.contexts[None], history.actions[None], history.rewards[None]
+        return self.laid_out(*seen, draws)[0]
+
+    def laid_out(
+        self,
+        contexts: Float[np.ndarray, "batch offered arms dim"],
+        actions: Int[np.ndarray, "batch taken"],
+        rewards: Float[np.ndarray, "batch taken"],
+        draws: Float[np.ndarray, "batch steps dim"] | None = None,
+        kind: type[np.floating] = np.float64,
+    ) -> Float[np.ndarray, "batch tokens width"]:
+        """The token matrices of many histories of equal length, unchecked; contexts of one step stand for every step."""
+        count, taken = actions.shape
+        tokens = np.zeros((count, 2 * taken + 1, self.stream.width), kind)
+        self._offer(tokens[:, ::2], contexts, draws)
+        every = np.broadcast_to(contexts, (count, taken + 1, *contexts.shape[2:]))[:, :-1]
+        played = np.take_along_axis(every, actions[:, :, None, None], axis=2)[:, :, 0]
+        self._record(tokens[:, 1::2], actions, played, rewards)
+        tokens[:, :, self.stream["position"].slice] = position(np.arange(1, tokens.shape[1] + 1))
         return tokens
 
     def before(self, steps: int) -> int:
@@ -162,9 +174,7 @@ class BanditTokens:
         """The tokens that come with decision number `decision` (from 1), the state token last."""
         chunk = np.zeros((len(contexts), 1, self.stream.width))
         arms = self.spec.actions
-        chunk[:, 0, self.stream["arms"].slice] = contexts[:, :arms].reshape(len(contexts), -1)
-        if self.drawn:
-            chunk[:, 0, self.stream["draw"].slice] = contexts[:, arms]
+        self._offer(chunk[:, 0], contexts[:, :arms], contexts[:, arms] if self.drawn else None)
         chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision - 1]))
         return chunk
 
@@ -184,14 +194,20 @@ class BanditTokens:
         chunk[:, 0, self.stream["position"].slice] = position(np.array([2 * decision]))
         return chunk
 
+    def _offer(self, tokens: np.ndarray, contexts: np.ndarray, draws: np.ndarray | None) -> None:
+        """What is on offer, put into state tokens, and the draws."""
+        tokens[..., self.stream["arms"].slice] = contexts.reshape(*contexts.shape[:-2], -1)
+        if draws is not None:
+            tokens[..., self.stream["draw"].slice] = draws
+
     def _record(
         self, tokens: np.ndarray, actions: np.ndarray, played: np.ndarray, rewards: np.ndarray
     ) -> None:
         """What was done and received, put into action tokens."""
-        tokens[:, self.stream["action"].slice] = played
-        tokens[:, self.stream["reward"].start] = rewards
+        tokens[..., self.stream["action"].slice] = played
+        tokens[..., self.stream["reward"].start] = rewards
         if "number" in self.stream.registers:
-            tokens[np.arange(len(tokens)), self.stream["number"].start + actions] = 1
+            tokens[..., self.stream["number"].slice] = np.eye(self.spec.actions)[actions]
 
     def check(self, history: BanditHistory) -> None:
         """Hold a history to the assumptions of the theorem; the error names the first one that fails."""

@@ -84,24 +84,47 @@ class EpisodeTokens:
             ValueError: if the history does not fit the spec.
         """
         self.check(history)
-        stream, states = self.stream, self.states(history.steps)
-        tokens = self.blank(1 + np.arange(states[-1] + 1))
-        tokens[states, stream["state"].start + history.states] = 1
-        tokens[states[:-1] + 1, stream["action"].start + history.actions] = 1
-        tokens[states[:-1] + 1, stream["reward"].start] = history.rewards
-        steps = np.arange(history.steps)
-        self._place(tokens, states, steps, history.states)
-        self._place(tokens, states[:-1] + 1, steps[:-1], history.states[:-1])
+        return self.laid_out(history.states[None], history.actions[None], history.rewards[None])[0]
+
+    def laid_out(
+        self,
+        states: Int[np.ndarray, "batch steps"],
+        actions: Int[np.ndarray, "batch taken"],
+        rewards: Float[np.ndarray, "batch taken"],
+        kind: type[np.floating] = np.float64,
+    ) -> Float[np.ndarray, "batch tokens width"]:
+        """The token matrices of many histories of equal length, unchecked."""
+        steps = np.arange(states.shape[1])
+        rows = self.states(len(steps))
+        tokens = np.repeat(self.blank(1 + np.arange(rows[-1] + 1)).astype(kind)[None], len(states), axis=0)
+        self._arrive(tokens, rows, steps, states)
+        self._record(tokens, rows[:-1] + 1, steps[:-1], states[:, :-1], actions, rewards)
         return tokens
 
-    def _place(self, tokens: np.ndarray, rows: np.ndarray, steps: np.ndarray, states: np.ndarray) -> None:
-        """Where steps (from 0) began, told to the tokens in these rows, if there is a register for it."""
-        if "place" in self.stream.registers:
-            tokens[rows, self.place(steps, states)] = 1
+    def _arrive(self, tokens: np.ndarray, rows: Any, steps: Any, states: np.ndarray) -> None:
+        """The states in which steps (from 0) begin, put into the tokens in these rows."""
+        tokens[:, rows, self.stream["state"].slice] = np.eye(self.spec.states)[states]
+        self._place(tokens, rows, steps, states)
 
-    def place(self, steps: Any, states: Any) -> Any:
-        """The entry of a token that says where steps (from 0) began, in streams with a register `place`."""
-        return self.stream["place"].start + steps % self.spec.horizon * self.spec.states + states
+    def _record(
+        self,
+        tokens: np.ndarray,
+        rows: Any,
+        steps: Any,
+        states: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+    ) -> None:
+        """What was done in steps (from 0) and received, put into the tokens in these rows."""
+        tokens[:, rows, self.stream["action"].slice] = np.eye(self.spec.actions)[actions]
+        tokens[:, rows, self.stream["reward"].start] = rewards
+        self._place(tokens, rows, steps, states)
+
+    def _place(self, tokens: np.ndarray, rows: Any, steps: Any, states: np.ndarray) -> None:
+        """Where steps (from 0) began, if there is a register for it."""
+        if "place" in self.stream.registers:
+            place = steps % self.spec.horizon * self.spec.states + states
+            tokens[:, rows, self.stream["place"].slice] = np.eye(self.stream["place"].size)[place]
 
     def blank(self, index: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens width"]:
         """Tokens number `index` (from 1) with nothing but their place."""
@@ -127,9 +150,7 @@ class EpisodeTokens:
         """The tokens that come with decision number `decision` (from 1), an empty one before it if an episode has ended."""
         index = np.arange(self.before(decision), self.states(decision)[-1] + 1) + 1
         chunk = np.repeat(self.blank(index)[None], len(contexts), axis=0)
-        rows = np.arange(len(contexts))
-        chunk[rows, -1, self.stream["state"].start + contexts] = 1
-        self._place(chunk[:, -1], rows, np.array(decision - 1), contexts)
+        self._arrive(chunk, -1, decision - 1, contexts)
         return chunk
 
     def action_chunk(
@@ -138,10 +159,7 @@ class EpisodeTokens:
         """The token that records what was done at that decision."""
         actions, rewards = taken(actions, rewards, len(contexts), self.spec.actions)
         chunk = np.repeat(self.blank(self.states(decision)[-1:] + 2)[None], len(contexts), axis=0)
-        rows = np.arange(len(contexts))
-        chunk[rows, 0, self.stream["action"].start + actions] = 1
-        chunk[:, 0, self.stream["reward"].start] = in_unit_interval(rewards)
-        self._place(chunk[:, 0], rows, np.array(decision - 1), contexts)
+        self._record(chunk, 0, decision - 1, contexts, actions, in_unit_interval(rewards))
         return chunk
 
     def check(self, history: EpisodeHistory) -> None:

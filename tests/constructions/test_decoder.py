@@ -10,11 +10,11 @@ import torch
 
 from constructions import linucb
 from verify import algorithms
-from verify.histories.linear import Recipe, battery
+from verify.histories.linear import LinearOutline, battery
 
 SPEC = linucb.Spec(dim=3, actions=4, horizon=12, error=1e-2)
 BUILT = linucb.build(SPEC)
-HISTORY = Recipe("random", "random", "spread", 12, 0.0, 7).history(SPEC)
+HISTORY = LinearOutline("random", "random", "spread", 12, 0.0, 7).history(SPEC)
 WHOLE = BUILT.log_probabilities(HISTORY)
 
 
@@ -48,7 +48,7 @@ def test_a_replayed_past_is_a_past_that_was_lived():
 
 @pytest.mark.nightly
 def test_a_batch_is_its_members():
-    others = [Recipe("random", "random", "spread", 12, 0.0, seed).history(SPEC) for seed in (1, 2, 3)]
+    others = [LinearOutline("random", "random", "spread", 12, 0.0, seed).history(SPEC) for seed in (1, 2, 3)]
     decoder = BUILT.decoder(batch=3)
     for step in range(12):
         found = decoder.observe(np.stack([history.contexts[step] for history in others]))
@@ -123,8 +123,8 @@ def test_a_construction_explains_its_layers():
 
 @pytest.mark.nightly
 def test_the_battery_is_decided_alike_one_by_one():
-    for recipe in battery(SPEC)[::30]:
-        history = recipe.history(SPEC)
+    for outline in battery(SPEC)[::30]:
+        history = outline.history(SPEC)
         decoder = BUILT.decoder()
         whole = BUILT.log_probabilities(history)
         for step in range(history.steps):

@@ -21,7 +21,7 @@ from constructions.thompson import by_newton as root_by_newton
 from constructions.thompson import sampling
 from constructions.transformer import Transformer
 from verify import algorithms
-from verify.histories.linear import recipes
+from verify.histories.linear import outlines
 from verify.sweeps.rounding import prefix
 from verify.theorems import evaluate, newton, symbols
 from verify.theorems import symbols as posterior_symbols
@@ -51,8 +51,8 @@ ERRORS = [
 ]
 """e_1, e_2, …, as stated."""
 
-cases = st.integers(0, len(SPECS) - 1).flatmap(lambda n: st.tuples(st.just(n), recipes(SPECS[n])))
-sampled = st.integers(0, len(SAMPLED) - 1).flatmap(lambda n: st.tuples(st.just(n), recipes(SAMPLED[n])))
+cases = st.integers(0, len(SPECS) - 1).flatmap(lambda n: st.tuples(st.just(n), outlines(SPECS[n])))
+sampled = st.integers(0, len(SAMPLED) - 1).flatmap(lambda n: st.tuples(st.just(n), outlines(SAMPLED[n])))
 
 
 def ridge_problem(spec, history):
@@ -90,8 +90,8 @@ def sizes(spec):
 @given(cases)
 def test_every_step_contracts_as_stated(case):
     """‖A^{1/2} X_k A^{1/2} − I‖ ≤ e_k after each layer, and equal to it where λ is an eigenvalue: at the first step."""
-    number, recipe = case
-    spec, history = SPECS[number], recipe.history(SPECS[number])
+    number, outline = case
+    spec, history = SPECS[number], outline.history(SPECS[number])
     matrices, _ = ridge_problem(spec, history)
     root, largest = power(matrices, 0.5), np.linalg.eigvalsh(matrices)[:, -1]
     # X is off by at most the block's bound; A^{1/2}, products and eigenvalues here by a few roundings of κ each
@@ -109,8 +109,8 @@ def test_every_step_contracts_as_stated(case):
 @given(cases)
 def test_the_inequalities_of_theorem_a(case):
     """(1.1), (1.2), (5.1) and (5.2), with what each step left of E."""
-    number, recipe = case
-    spec, history = SPECS[number], recipe.history(SPECS[number])
+    number, outline = case
+    spec, history = SPECS[number], outline.history(SPECS[number])
     matrices, moments = ridge_problem(spec, history)
     high, reward = spec.action_norm[1], evaluate(newton.REWARD_MAX, **VALUES[number])
     past = max(spec.horizon - 1, 1)
@@ -141,8 +141,8 @@ def test_the_inequalities_of_theorem_a(case):
 @given(cases)
 def test_the_policy_is_within_the_error(case):
     """(5.3)."""
-    number, recipe = case
-    built, history = BUILT[number], recipe.history(SPECS[number])
+    number, outline = case
+    built, history = BUILT[number], outline.history(SPECS[number])
     error = np.abs(built.log_probabilities(history) - algorithms.linucb(built.spec, history)).max()
     assert error <= built.spec.error + 2 * built.blocks[-1].promise.total.rounding
 
@@ -169,8 +169,8 @@ def with_draws(history, seed):
 @given(sampled)
 def test_every_step_of_the_root_stays_in_its_interval(case):
     """The eigenvalues of (ZY)^{1/2} = Z (Σ/S)^{1/2} lie in [l_k, 1], at l_k where λ is an eigenvalue; and Y = ZΣ/S."""
-    number, recipe = case
-    spec, history = SAMPLED[number], with_draws(recipe.history(SAMPLED[number]), recipe.seed)
+    number, outline = case
+    spec, history = SAMPLED[number], with_draws(outline.history(SAMPLED[number]), outline.seed)
     matrices, _ = ridge_problem(spec, history)
     largest = evaluate(newton.LARGEST, **sizes(spec))
     quarter = power(matrices / largest, 0.25)
@@ -191,9 +191,9 @@ def test_every_step_of_the_root_stays_in_its_interval(case):
 @given(sampled)
 def test_the_inequalities_of_theorem_b(case):
     """(6.1), and ‖x̂_k − x_k‖ ≤ e R."""
-    number, recipe = case
+    number, outline = case
     spec, built = SAMPLED[number], SAMPLERS[number]
-    history = with_draws(recipe.history(spec), recipe.seed)
+    history = with_draws(outline.history(spec), outline.seed)
     true = algorithms.thompson_values(spec, history)
     low = lower_ends(spec, ROOT_STEPS[number])[-1]
     error, values = (1 - low) / (1 + low), sizes(spec)

@@ -24,7 +24,7 @@ from constructions.parts.block import UNIT
 from constructions.sizes import measured
 from constructions.transformer import SparseMap
 from verify import algorithms
-from verify.histories.linear import Recipe, recipes
+from verify.histories.linear import LinearOutline, outlines
 from verify.theorems import evaluate
 from verify.theorems.linucb import STATED_LAYERS
 
@@ -243,7 +243,7 @@ def bound(construction) -> float:
 @given(specs(horizon=8, condition=60.0, error=1e-3, depths=("certified",)), st.data())
 def test_measured_error_is_at_most_the_certificate(spec, data):
     construction = build(spec)
-    history = data.draw(recipes(spec)).history(spec)
+    history = data.draw(outlines(spec)).history(spec)
     error = np.abs(construction.log_probabilities(history) - algorithms.linucb(spec, history)).max()
     target(error / bound(construction))
     assert error <= bound(construction)
@@ -267,7 +267,7 @@ every_construction = pytest.mark.parametrize("spec", FIXED, ids=lambda s: f"{s.s
 def test_every_block_keeps_its_promise_and_probes_show_the_true_values(spec, data):
     """Tolerance: either side solves A x = y in float64, and the condition number of A is at most 1 + T B²/λ."""
     construction = built(spec)
-    history = data.draw(recipes(spec)).history(spec)
+    history = data.draw(outlines(spec)).history(spec)
     values = algorithms.linucb_values(spec, history)
     expected = {
         "ridge": values.ridge_estimate,
@@ -389,8 +389,8 @@ def through_state_dict(model):
     ids=["deepcopy", "pickle", "state_dict"],
 )
 def test_a_shipped_transformer_is_the_same(ship):
-    model, recipe = built().transformer, Recipe("random", "random", "both ends", 4, 0.0, 0)
-    tokens = torch.as_tensor(built().tokens.encode(recipe.history(SPEC)))
+    model, outline = built().transformer, LinearOutline("random", "random", "both ends", 4, 0.0, 0)
+    tokens = torch.as_tensor(built().tokens.encode(outline.history(SPEC)))
     shipped = ship(model)
     assert torch.equal(shipped(tokens), model(tokens))
     assert measured(shipped) == measured(model)

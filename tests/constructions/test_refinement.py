@@ -13,7 +13,7 @@ from constructions import linucb
 from constructions.parts.stream import Stream
 from constructions.primitives import refinement
 from verify import algorithms
-from verify.histories.linear import recipes
+from verify.histories.linear import outlines
 from verify.sweeps.records import fit_power
 
 SPEC = linucb.Spec(
@@ -84,7 +84,7 @@ def test_bad_spreads_are_named():
 def test_measured_error_is_at_most_the_certificate(solver, error, data):
     spec = replace(SPEC, solver=solver, error=error)
     built = build(spec)
-    history = data.draw(recipes(spec)).history(spec)
+    history = data.draw(outlines(spec)).history(spec)
     wrong = np.abs(built.log_probabilities(history) - algorithms.linucb(spec, history)).max()
     whole = built.certificate + 2 * built.blocks[-1].promise.total.rounding
     target(wrong / whole)

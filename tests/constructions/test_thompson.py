@@ -17,7 +17,7 @@ from constructions import thompson
 from constructions.history import BanditHistory
 from constructions.thompson import Spec, build, lines_plan, posterior, sampling, two_arms
 from verify import algorithms
-from verify.histories.linear import Recipe, battery, recipes
+from verify.histories.linear import LinearOutline, battery, outlines
 
 TWO = Spec(dim=2, actions=2, horizon=4, error=0.05, separation=0.05)
 DRAWN = Spec(dim=2, actions=3, horizon=4, error=0.2, separation=0.05, form="sampling")
@@ -30,10 +30,10 @@ def built(spec: Spec):
     return build(spec)
 
 
-def room(spec: Spec, recipe: Recipe) -> BanditHistory:
-    """The recipe's history; a recipe whose arms find no place apart is not one."""
+def room(spec: Spec, outline: LinearOutline) -> BanditHistory:
+    """The outline's history; an outline whose arms find no place apart is not one."""
     try:
-        return recipe.history(spec)
+        return outline.history(spec)
     except ValueError as error:
         assume("separation" not in str(error))
         raise
@@ -85,13 +85,13 @@ def specs(draw):
 
 FAILED = Spec(dim=1, actions=2, horizon=2, error=1e-2)
 """1/√q at a token without arms is 3/2 of the largest with arms; gates that forgot it let other tokens in."""
-FAILED_BY = Recipe("random", "lowest", "largest", 2, -2.0, 5)
+FAILED_BY = LinearOutline("random", "lowest", "largest", 2, -2.0, 5)
 
 
 @given(specs(), st.data())
 def test_log_probabilities_are_within_the_certificate(spec, data):
-    recipe = data.draw(recipes(spec))
-    construction, history = build(spec), room(spec, recipe)
+    outline = data.draw(outlines(spec))
+    construction, history = build(spec), room(spec, outline)
     target(check_two_arms(construction, history))
 
 
@@ -106,8 +106,8 @@ def check_two_arms(construction, history) -> float:
 
 def test_histories_that_broke_the_gates():
     check_two_arms(built(FAILED), FAILED_BY.history(FAILED))
-    for recipe in battery(FAILED)[::3]:
-        check_two_arms(built(FAILED), recipe.history(FAILED))
+    for outline in battery(FAILED)[::3]:
+        check_two_arms(built(FAILED), outline.history(FAILED))
 
 
 def test_gates_hold_at_every_spec_in_a_row():
@@ -153,8 +153,8 @@ def literal(construction, history, model=None) -> np.ndarray:
 def test_the_literal_transformer_says_the_same(spec):
     """Either is within the rounding of the logits."""
     construction = built(spec)
-    for recipe in battery(spec)[::40]:
-        history = recipe.history(spec)
+    for outline in battery(spec)[::40]:
+        history = outline.history(spec)
         history = with_draws(spec, history, 0, False) if spec.form == "sampling" else history
         fast, slow = construction.outputs([history])[0], literal(construction, history)
         place = construction.tokens.stream["logits"].slice
@@ -165,7 +165,7 @@ def test_the_literal_transformer_says_the_same(spec):
 @pytest.mark.parametrize("spec", [TWO, DRAWN], ids=lambda s: s.form)
 def test_one_changed_weight_changes_fast_and_literal_alike(spec):
     construction, generator = built(spec), np.random.default_rng(1)
-    history = Recipe("random", "random", "spread", spec.horizon, 0.0, 3).history(spec)
+    history = LinearOutline("random", "random", "spread", spec.horizon, 0.0, 3).history(spec)
     history = with_draws(spec, history, 0, False) if spec.form == "sampling" else history
     names = [name for name, weight in construction.transformer.named_parameters() if weight.numel()]
     moved = 0
@@ -186,8 +186,8 @@ def test_one_changed_weight_changes_fast_and_literal_alike(spec):
 def test_clipping_never_acts(spec):
     """Slopes of 1/x once outgrew the radius where the prior is narrow."""
     construction = built(spec)
-    for recipe in battery(spec)[::20]:
-        history = recipe.history(spec)
+    for outline in battery(spec)[::20]:
+        history = outline.history(spec)
         history = with_draws(spec, history, 0, True) if spec.form == "sampling" else history
         tokens = torch.as_tensor(construction.tokens.encode(history))
         for layer in construction.transformer.run():
@@ -205,7 +205,7 @@ def test_differences_of_arms_carry_relative_errors_only(solver, data):
     """x̂ = (I + E)x with ‖E‖ ≤ ε_w, for differences of a millionth too; 10⁻⁹ of it is for rounding in x itself."""
     spec = replace(DRAWN, solver=solver, separation=1e-6, error=data.draw(st.sampled_from([0.02, 0.5])))
     construction, chosen = built(spec), sampling.plan(spec)
-    history = with_draws(spec, room(spec, data.draw(recipes(spec))), 0, False)
+    history = with_draws(spec, room(spec, data.draw(outlines(spec))), 0, False)
     outputs, registers = construction.outputs([history])[0], construction.tokens.stream.registers
     white = outputs[:, registers["white"].slice].reshape(-1, spec.actions, spec.dim)
     mean = outputs[:, registers["mean"].slice]
@@ -228,8 +228,8 @@ def test_differences_of_arms_carry_relative_errors_only(solver, data):
 def test_the_posterior_is_that_of_the_oracle(solver):
     """Every probe's true value, from the blocks' own words, is the oracle's, which shares no code with them."""
     spec = replace(DRAWN, solver=solver)
-    for recipe in battery(spec)[::30]:
-        history = with_draws(spec, recipe.history(spec), 1, True)
+    for outline in battery(spec)[::30]:
+        history = with_draws(spec, outline.history(spec), 1, True)
         probes = {probe.block: probe for probe in built(spec).probe(history)}
         true = algorithms.thompson_values(spec, history)
         for name, wanted in (
@@ -279,8 +279,8 @@ def test_chebyshev_takes_half_the_layers():
 @example(data=None, longest=True)
 def test_the_same_draw_gives_the_same_action(solver, data, longest):
     spec = replace(DRAWN, solver=solver)
-    recipe = data.draw(recipes(spec)) if data else Recipe("one arm", "highest", "largest", 4, 0.0, 0)
-    construction, history = built(spec), with_draws(spec, room(spec, recipe), recipe.seed, longest)
+    outline = data.draw(outlines(spec)) if data else LinearOutline("one arm", "highest", "largest", 4, 0.0, 0)
+    construction, history = built(spec), with_draws(spec, room(spec, outline), outline.seed, longest)
     true = algorithms.thompson_scores(spec, history)
     scores = construction.outputs([history])[0][:, construction.tokens.stream["logits"].slice]
     assert np.abs(scores - true).max() <= construction.certificate <= spec.error
@@ -310,7 +310,7 @@ def play(decoder, histories: list[BanditHistory], steps=range(4)) -> np.ndarray:
 @pytest.mark.parametrize("spec", [TWO, DRAWN], ids=lambda s: s.form)
 def test_decoders_give_the_same_as_whole_histories(spec):
     construction = built(spec)
-    histories = [Recipe("random", "random", "spread", 4, 0.0, seed).history(spec) for seed in range(3)]
+    histories = [LinearOutline("random", "random", "spread", 4, 0.0, seed).history(spec) for seed in range(3)]
     if spec.form == "sampling":
         histories = [with_draws(spec, history, n, False) for n, history in enumerate(histories)]
     whole = np.stack([construction.log_probabilities(history) for history in histories], axis=1)

@@ -16,7 +16,7 @@ from constructions.thompson.nodes import APART, Chance, Rule, chance, contractio
 from constructions.thompson.spec import FLOOR
 from verify import algorithms
 from verify.algorithms import choice_probabilities
-from verify.histories.linear import Recipe, recipes
+from verify.histories.linear import LinearOutline, outlines
 
 BASE = Spec(dim=2, actions=3, horizon=3, error=0.3, solver="zolotarev", nodes=4, separation=0.1)
 SPECS = [
@@ -70,7 +70,7 @@ def told_apart(spec: Spec, rule: Rule, white: np.ndarray) -> bool:
 @given(data=st.data())
 def test_lines_keep_their_promises(spec, data):
     construction, rule = built(spec), Rule.of(spec)
-    history = data.draw(recipes(spec)).history(spec)
+    history = data.draw(outlines(spec)).history(spec)
     values = algorithms.thompson_values(spec, history)
     told = np.array([told_apart(spec, rule, white) for white in values.whitened])
     assume(told.any())
@@ -205,8 +205,8 @@ def test_one_dimension_leaves_nothing_to_chance():
 def test_probabilities_along_lines_are_never_below_0():
     """Of an interval with two ends an ulp apart it was −6.9e-18, and its logarithm NaN."""
     spec = Spec(2, 3, 4, nodes=8, error=0.02, separation=0.05, solver="zolotarev")
-    recipe = Recipe("collinear", "alternating", "spread", 4, -0.3097765482167092, 2843277610)
-    values, rule = algorithms.thompson_values(spec, recipe.history(spec)), Rule.of(spec)
+    outline = LinearOutline("collinear", "alternating", "spread", 4, -0.3097765482167092, 2843277610)
+    values, rule = algorithms.thompson_values(spec, outline.history(spec)), Rule.of(spec)
     points = rule.nodes @ rule.basis.T
     assert algorithms.along_lines(values.whitened, values.mean, rule.direction, points).min() >= 0
 
@@ -248,7 +248,7 @@ def test_lines_have_the_size_of_the_docstring(solver, dim, arms, count):
 def test_a_medium_construction_keeps_its_promises():
     spec = Spec(dim=5, actions=10, horizon=20, nodes=64, solver="zolotarev", separation=0.01)
     construction, rule = build(spec), Rule.of(spec)
-    history = Recipe("random", "linear", "spread", 20, 0.0, 0).history(spec)
+    history = LinearOutline("random", "linear", "spread", 20, 0.0, 0).history(spec)
     values = algorithms.thompson_values(spec, history)
     wanted = np.array(
         [by_breakpoints(rule, *pair) for pair in zip(values.whitened, values.mean, strict=True)]

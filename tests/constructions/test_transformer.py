@@ -17,7 +17,7 @@ from constructions.fast.rewrite import compile_weights
 from constructions.inputs.bandits import position
 from constructions.sizes import measured
 from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer, clip
-from verify.histories.linear import battery, recipes
+from verify.histories.linear import battery, outlines
 
 LONGEST = 7
 AGREE = (
@@ -388,8 +388,8 @@ def small(solver: str):
     return linucb.build(spec)
 
 
-def encoded(built, recipe) -> torch.Tensor:
-    return torch.as_tensor(built.tokens.encode(recipe.history(built.spec)))[None]
+def encoded(built, outline) -> torch.Tensor:
+    return torch.as_tensor(built.tokens.encode(outline.history(built.spec)))[None]
 
 
 both_solvers = pytest.mark.parametrize("solver", ["gd", "agd"])
@@ -400,7 +400,7 @@ both_solvers = pytest.mark.parametrize("solver", ["gd", "agd"])
 @given(st.data())
 def test_program_of_linucb_is_the_transformer(solver, data):
     built = small(solver)
-    tokens = encoded(built, data.draw(recipes(built.spec)))
+    tokens = encoded(built, data.draw(outlines(built.spec)))
     states = slice(0, None, 2)
     expected = built.transformer(tokens)
     assert_equal_up_to_rounding(built.transformer.dense()(tokens), expected)
@@ -470,7 +470,7 @@ def test_a_changed_weight_never_misfires(solver, edits, data):
     built = small(solver)
     model = edited(built.transformer, edits)
     model.clip_radius = math.inf  # broken descent may diverge; clipping has its own test
-    tokens = encoded(built, data.draw(recipes(built.spec, steps=4)))
+    tokens = encoded(built, data.draw(outlines(built.spec, steps=4)))
     program = compile_weights(model, built.tokens.stream["position"].slice, 8)
     expected = model(tokens)
     assert_equal_up_to_rounding(model.dense()(tokens), expected)
@@ -489,7 +489,7 @@ def test_a_changed_weight_never_misfires(solver, edits, data):
 def test_junk_on_other_tokens_is_invisible(solver, data, seed):
     """Noise in every register that tokens do not fill, on every token but the last: the last one's output is the same."""
     built = small(solver)
-    tokens = encoded(built, data.draw(recipes(built.spec)))
+    tokens = encoded(built, data.draw(outlines(built.spec)))
     filled = ("action", "reward", "arms", "position")
     scratch = [name for name in built.tokens.stream.registers if name not in filled]
     noisy = tokens.clone()
@@ -562,7 +562,7 @@ def test_tokens_of_the_wrong_width_are_rejected():
 
 def test_every_batch_shape_gives_the_same_rows():
     built = small("agd")
-    tokens = torch.cat([encoded(built, recipe) for recipe in battery(built.spec)[:6]])
+    tokens = torch.cat([encoded(built, outline) for outline in battery(built.spec)[:6]])
     together = built.transformer(tokens)
     torch.testing.assert_close(built.transformer(tokens.unflatten(0, (2, 3))).flatten(0, 1), together)
     for alone, row in zip(tokens, together, strict=True):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import example, given, target
 from hypothesis import strategies as st
-from ucbvi_recipes import (
+from ucbvi_outlines import (
     BOLD,
     BUSY,
     FEW,
@@ -17,11 +17,11 @@ from ucbvi_recipes import (
     REWARDS,
     THOROUGH,
     TOLERANCE,
-    Recipe,
+    Outline,
     built,
     difference,
     every_form,
-    recipes,
+    outlines,
     specs,
     uneven,
 )
@@ -30,6 +30,7 @@ from constructions import ucbvi
 from constructions.history import EpisodeHistory
 from constructions.ucbvi import Spec
 from verify import algorithms, audit
+from verify.balls import counts
 from verify.histories import episodes as episode_strategies
 
 # ---------------------------------------------------------------- exact
@@ -42,16 +43,16 @@ from verify.histories import episodes as episode_strategies
 @example(replace(BOLD, actions=6), BUSY)
 @example(
     replace(BOLD, actions=5, horizon=4, temperature=0.01, exploration=0.0),
-    Recipe("one state", "0 or 1", 24, 1),
+    Outline("one state", "0 or 1", 24, 1),
 )
-@given(spec=specs, recipe=st.data())
-def test_policies_are_those_of_the_algorithm(form, spec, recipe):
+@given(spec=specs, outline=st.data())
+def test_policies_are_those_of_the_algorithm(form, spec, outline):
     spec = replace(spec, form=form)
     wanted = st.lists(
-        recipes(spec), min_size=3, max_size=3
+        outlines(spec), min_size=3, max_size=3
     )  # a spec takes longer to build than a history to run
     errors = []
-    for one in [recipe] if isinstance(recipe, Recipe) else recipe.draw(wanted):
+    for one in [outline] if isinstance(outline, Outline) else outline.draw(wanted):
         history = one.history(spec)
         errors.append(difference(spec, built(spec).log_probabilities(history), history))
         assert errors[-1] <= TOLERANCE
@@ -64,7 +65,7 @@ def test_the_histories_that_are_tried_tell_right_from_wrong():
     wrong = 0
     for moves in MOVES:
         for rewards in REWARDS:
-            history = Recipe(moves, rewards, 18, 3).history(BOLD)
+            history = Outline(moves, rewards, 18, 3).history(BOLD)
             assert uneven(BOLD, history), (moves, rewards)
             learnt = algorithms.ucbvi(BOLD, history)
             without = EpisodeHistory(history.states, history.actions, 0 * history.rewards, history.horizon)
@@ -76,8 +77,8 @@ def test_the_histories_that_are_tried_tell_right_from_wrong():
     assert wrong >= 15  # rewards count: at least four kinds of them in three of the families
 
 
-LEARNING = (Recipe("random", "real", 0, 1), Recipe("one state", "of the pair", 0, 2))
-IDLING = (Recipe("random", "nothing", 0, 1), Recipe("one pair", "nothing", 0, 2))
+LEARNING = (Outline("random", "real", 0, 1), Outline("one state", "of the pair", 0, 2))
+IDLING = (Outline("random", "nothing", 0, 1), Outline("one pair", "nothing", 0, 2))
 LONG = {
     "many visits": (Spec(states=2, actions=2, horizon=2, episodes=60, exploration=0.1), LEARNING),
     "many actions": (Spec(states=4, actions=17, horizon=3, episodes=12, exploration=0.01), LEARNING),
@@ -94,8 +95,8 @@ def test_long_histories(form, spec, tried):
     if form == "theorem":  # its look-ups have K² neurons
         spec = replace(spec, episodes=min(spec.episodes, 30), exploration=spec.exploration / 8)
     spec = replace(spec, form=form)
-    for recipe in tried:
-        history = replace(recipe, steps=spec.episodes * spec.horizon).history(spec)
+    for outline in tried:
+        history = replace(outline, steps=spec.episodes * spec.horizon).history(spec)
         assert uneven(spec, history)
         assert difference(spec, built(spec).log_probabilities(history), history) <= TOLERANCE
 
@@ -105,7 +106,7 @@ def test_the_literal_transformer_and_its_dense_matrices_agree(form):
     """The paper's Definitions 1 and 2 with nothing rewritten; a batch of two."""
     spec = Spec(states=2, actions=2, horizon=2, episodes=8, exploration=0.01, form=form)
     construction = built(spec)
-    histories = [Recipe(moves, "real", 16, 6).history(spec) for moves in ("random", "one state")]
+    histories = [Outline(moves, "real", 16, 6).history(spec) for moves in ("random", "one state")]
     assert all(uneven(spec, history) for history in histories)
     tokens = torch.as_tensor(np.stack([construction.tokens.encode(history) for history in histories]))
     for model in (construction.transformer, construction.transformer.dense()):
@@ -131,7 +132,7 @@ def test_the_literal_transformer_computes_what_the_program_computes(form, action
 @given(st.data())
 def test_what_is_yet_to_come_does_not_matter(form, data):
     spec = replace(BOLD, form=form)
-    history = data.draw(recipes(spec)).history(spec)
+    history = data.draw(outlines(spec)).history(spec)
     cut = data.draw(st.integers(1, history.steps))
     found = built(spec).log_probabilities(history)[:cut]
     np.testing.assert_allclose(
@@ -145,10 +146,10 @@ def test_what_is_yet_to_come_does_not_matter(form, data):
 @FEW
 @example(BOLD, BUSY)
 @example(KNOWN, THOROUGH)
-@given(spec=specs, recipe=st.data())
-def test_every_block_of_the_theorem_keeps_its_promise(spec, recipe):
-    recipe = recipe if isinstance(recipe, Recipe) else recipe.draw(recipes(spec))
-    history = recipe.history(spec)
+@given(spec=specs, outline=st.data())
+def test_every_block_of_the_theorem_keeps_its_promise(spec, outline):
+    outline = outline if isinstance(outline, Outline) else outline.draw(outlines(spec))
+    history = outline.history(spec)
     probes = built(spec).probe(history)
     assert len(probes) == len(built(spec).blocks)
     for probe in probes:
@@ -162,11 +163,11 @@ def test_every_block_of_the_theorem_keeps_its_promise(spec, recipe):
 @FEW
 @example(BOLD, BUSY)
 @example(KNOWN, THOROUGH)
-@given(spec=specs, recipe=st.data())
-def test_the_loop_keeps_its_promise(form, spec, recipe):
+@given(spec=specs, outline=st.data())
+def test_the_loop_keeps_its_promise(form, spec, outline):
     spec = replace(spec, form=form)
-    recipe = recipe if isinstance(recipe, Recipe) else recipe.draw(recipes(spec))
-    last = built(spec).probe(recipe.history(spec))[-1]
+    outline = outline if isinstance(outline, Outline) else outline.draw(outlines(spec))
+    last = built(spec).probe(outline.history(spec))[-1]
     target(last.error / last.promise)
     assert last.error <= last.promise
 
@@ -193,12 +194,12 @@ def test_probes_of_the_theorem_show_the_algorithms_values():
 @FEW
 @example(BOLD, BUSY)
 @example(KNOWN, THOROUGH)
-@given(spec=specs, recipe=st.data())
-def test_clipping_never_acts(form, spec, recipe):
+@given(spec=specs, outline=st.data())
+def test_clipping_never_acts(form, spec, outline):
     """Half the radius is more than any token's norm at any layer, action and empty tokens included."""
     spec = replace(spec, form=form)
-    recipe = recipe if isinstance(recipe, Recipe) else recipe.draw(recipes(spec))
-    tokens = torch.as_tensor(built(spec).tokens.encode(recipe.history(spec)))
+    outline = outline if isinstance(outline, Outline) else outline.draw(outlines(spec))
+    tokens = torch.as_tensor(built(spec).tokens.encode(outline.history(spec)))
     largest = float(tokens.norm(dim=-1).max())
     for layer in built(spec).transformer.run():
         tokens = layer(tokens)
@@ -210,6 +211,6 @@ def test_clipping_never_acts(form, spec, recipe):
 def test_the_theorems_certificate_holds_in_balls_and_is_near():
     """Quotients by 3, 5, 7, … are rounded, and 1/τ is not; bonuses are numbers of float64, and b(0) + H is cut off."""
     built = ucbvi.build(ucbvi.Spec(1, 2, 1, 12, temperature=1 / 16, exploration=0.02))
-    histories = [recipe.history(built.spec) for recipe in episode_strategies.battery(built.spec)]
-    worst = max(audit.enclose(built, algorithms.ucbvi, history).exact_high for history in histories)
+    histories = [outline.history(built.spec) for outline in episode_strategies.battery(built.spec)]
+    worst = max(audit.enclose(built, counts.ucbvi, history).exact_high for history in histories)
     assert built.certificate / 10 <= worst <= built.certificate

@@ -9,18 +9,18 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from ucbvi_recipes import (
+from ucbvi_outlines import (
     BOLD,
     BUSY,
     FEW,
     KNOWN,
     THOROUGH,
     TOLERANCE,
-    Recipe,
+    Outline,
     built,
     difference,
     every_form,
-    recipes,
+    outlines,
     specs,
     uneven,
 )
@@ -42,18 +42,18 @@ def play(decoder, history: EpisodeHistory, start: int = 0, stop: int | None = No
 @every_form
 @FEW
 @example(KNOWN, THOROUGH)
-@given(spec=specs, recipe=st.data())
-def test_the_decoder_is_the_whole_history(form, spec, recipe):
+@given(spec=specs, outline=st.data())
+def test_the_decoder_is_the_whole_history(form, spec, outline):
     spec = replace(spec, form=form)
-    recipe = recipe if isinstance(recipe, Recipe) else recipe.draw(recipes(spec))
-    history = recipe.history(spec)
+    outline = outline if isinstance(outline, Outline) else outline.draw(outlines(spec))
+    history = outline.history(spec)
     assert difference(spec, play(built(spec).decoder(), history), history) <= TOLERANCE
 
 
 @every_form
 def test_a_batch_is_its_members(form):
     spec = replace(BOLD, form=form)
-    histories = [Recipe(moves, "real", 18, 2).history(spec) for moves in ("random", "one pair", "one state")]
+    histories = [Outline(moves, "real", 18, 2).history(spec) for moves in ("random", "one pair", "one state")]
     decoder, found = built(spec).decoder(batch=3), []
     for step in range(18):
         found.append(decoder.observe(np.array([history.states[step] for history in histories])))

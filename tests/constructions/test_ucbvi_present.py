@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from ucbvi_recipes import BOLD, FEW, FORMS, KNOWN, THOROUGH, TOLERANCE, Recipe, built, recipes, specs
+from ucbvi_outlines import BOLD, FEW, FORMS, KNOWN, THOROUGH, TOLERANCE, Outline, built, outlines, specs
 
 from constructions.history import EpisodeHistory
 from constructions.ucbvi import Spec
@@ -40,13 +40,13 @@ def first_stage(spec: Spec, history: EpisodeHistory, token: int) -> np.ndarray:
 @both_forms
 @FEW
 @example(KNOWN, THOROUGH)
-@example(BOLD, Recipe("one pair", "everything", 18, 0))
-@given(spec=specs.filter(lambda spec: spec.horizon > 1), recipe=st.data())
-def test_every_token_holds_the_numbers_of_all_steps_that_are_over(form, spec, recipe):
+@example(BOLD, Outline("one pair", "everything", 18, 0))
+@given(spec=specs.filter(lambda spec: spec.horizon > 1), outline=st.data())
+def test_every_token_holds_the_numbers_of_all_steps_that_are_over(form, spec, outline):
     """Action and empty tokens too; N reaches K at the end of the last episode."""
     spec = replace(spec, form=form)
-    recipe = recipe if isinstance(recipe, Recipe) else recipe.draw(recipes(spec))
-    history, stream = recipe.history(spec), built(spec).tokens.stream
+    outline = outline if isinstance(outline, Outline) else outline.draw(outlines(spec))
+    history, stream = outline.history(spec), built(spec).tokens.stream
     tokens = built(spec).tokens.encode(history)
     whole = built(spec).transformer(torch.as_tensor(tokens)).numpy()
     held = whole[:, stream["base"].slice] + whole[:, stream["ahead"].slice]
@@ -68,15 +68,15 @@ def test_what_the_present_episode_changes_is_not_asked_for(form):
 
 @both_forms
 @FEW
-@example(BOLD, Recipe("one pair", "everything", 18, 0))
+@example(BOLD, Outline("one pair", "everything", 18, 0))
 @example(KNOWN, THOROUGH)
-@given(spec=specs, recipe=st.data())
-def test_no_token_leaves_the_domain_of_look_ups_and_gates(form, spec, recipe):
+@given(spec=specs, outline=st.data())
+def test_no_token_leaves_the_domain_of_look_ups_and_gates(form, spec, outline):
     """Layer by layer, at every token."""
     spec = replace(spec, form=form)
-    recipe = recipe if isinstance(recipe, Recipe) else recipe.draw(recipes(spec))
+    outline = outline if isinstance(outline, Outline) else outline.draw(outlines(spec))
     stream = built(spec).tokens.stream
-    tokens = torch.as_tensor(built(spec).tokens.encode(recipe.history(spec)))
+    tokens = torch.as_tensor(built(spec).tokens.encode(outline.history(spec)))
     highest = {"visits": spec.episodes, "rewards": spec.episodes, "transitions": spec.episodes}
     highest |= {"visits_raw": 1.0, "rewards_raw": 1.0, "transitions_raw": 1.0, "model": 1.0}
     highest |= {"ahead": spec.horizon, "ahead_raw": spec.horizon, "share": spec.horizon}
@@ -119,9 +119,9 @@ def test_no_difference_when_the_present_episode_repeats_the_past(form, data):
     """One way through the stages again and again, but for slips: every count of the present episode is one too many."""
     spec = Spec(states=2, actions=3, horizon=3, episodes=5, exploration=0.01, form=form)
     rewards = st.sampled_from(episode_strategies.REWARDS)
-    recipe = episode_strategies.EpisodeRecipe(
+    outline = episode_strategies.EpisodeOutline(
         "by stage", data.draw(rewards), 15, data.draw(st.integers(0, 999))
     )
-    history, scale = recipe.history(spec), Fraction(1 / spec.tau)
+    history, scale = outline.history(spec), Fraction(1 / spec.tau)
     true = algorithms.ucbvi_exact(spec, history, [Fraction(spec.bonus(n)) for n in range(6)])
     assert exact.logits(built(spec), history) == [[scale * q for q in row] for row in true]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
-from ucbvi_recipes import BOLD, BUSY, FEW, FORMS, built, specs
+from ucbvi_outlines import BOLD, BUSY, FEW, FORMS, built, specs
 
 from constructions.inputs.episodes import episode_stream
 from constructions.ucbvi import Spec, narrow, slim, theorem

@@ -21,7 +21,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 def search(case: Case, law, *more, steps: int | None = None, examples: int = FEW) -> None:
     """A law on what Hypothesis finds among the case's histories; `more` strategies give it further arguments."""
-    histories = case.source.recipes(case.spec, steps).map(lambda recipe: recipe.history(case.spec))
+    histories = case.source.outlines(case.spec, steps).map(lambda outline: outline.history(case.spec))
     settings(max_examples=examples)(given(histories, *more)(law))()
 
 
@@ -79,7 +79,7 @@ def test_inputs_stay_as_they_are_and_later_tokens_do_not_matter(case):
             np.testing.assert_array_equal(output[:, place], tokens[:, place])
 
     steps = case.decisions
-    others = case.source.recipes(case.spec, steps).map(lambda recipe: recipe.history(case.spec))
+    others = case.source.outlines(case.spec, steps).map(lambda outline: outline.history(case.spec))
     search(case, law, others, st.integers(1, 2 * steps), steps=steps)
 
 

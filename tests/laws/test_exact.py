@@ -95,10 +95,10 @@ def test_no_difference_on_every_history_of_two_stages(form):
 
 @pytest.mark.parametrize("form", [pytest.param("theorem", marks=pytest.mark.nightly), "slim", "narrow"])
 @settings(max_examples=4)
-@given(recipe=episode_strategies.recipes(MAIN))
-def test_no_difference_on_histories_that_are_found(form, recipe):
+@given(outline=episode_strategies.outlines(MAIN))
+def test_no_difference_on_histories_that_are_found(form, outline):
     spec = replace(MAIN, form=form)
-    built, history = ucbvi.build(spec), recipe.history(spec).prefix(min(recipe.steps, 24))
+    built, history = ucbvi.build(spec), outline.history(spec).prefix(min(outline.steps, 24))
     assert exact.logits(built, history) == wanted(spec, history)
 
 

@@ -9,7 +9,8 @@ from random_pairs import KINDS, Pair, PassedOver
 
 from constructions import thompson
 from constructions.history import BanditHistory
-from verify import algorithms, audit
+from verify import audit
+from verify.balls import linear
 
 MANY = 112
 """Pairs of each kind that make more than 3,000 in all."""
@@ -64,7 +65,7 @@ def test_the_ridge_of_a_posterior_is_rounded_and_its_certificate_knows():
     contexts, draws = [[[long], [short]], [[short], [long]]], [[-9.000008909999998], [-9.00000891]]
     history = BanditHistory(contexts, [1], [-59.91394195632448], draws)
     built = thompson.build(spec)
-    found = audit.enclose(built, algorithms.thompson_scores, history)
+    found = audit.enclose(built, linear.thompson, history)
     assert found.exact_low > 2.47e-17
     assert found.holds
     assert 5.29e-17 < spec.stretch - 1 < 5.3e-17

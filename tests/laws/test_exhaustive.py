@@ -75,7 +75,7 @@ def test_decisions_are_counted_by_what_their_state_has_seen():
 
 def test_the_page_tells_the_worst_and_its_history():
     good = look("ucbvi slim", 5)
-    bad = replace(good, name="ucbvi narrow", error=3.0, ratio=2.0, recipe="that one")
+    bad = replace(good, name="ucbvi narrow", error=3.0, ratio=2.0, outline="that one")
     exactly = exhaustive.Exactly("slim", 320, 7, 0, Counter(decisions=9))
     text = exhaustive.page([good, bad], [exactly], 5, MADE)
     count = good.histories + bad.histories

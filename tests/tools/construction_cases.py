@@ -36,7 +36,7 @@ class Case:
         spec: the specification.
         build: from the specification to the construction.
         truth: the algorithm, from specification and history to log-probabilities.
-        source: where histories come from: a module with `recipes(spec, steps)`.
+        source: where histories come from: a module with `outlines(spec, steps)`.
         size: sizes that the docstring gives, by name.
         most: sizes that it bounds.
         bad: values that the specification has to reject, and what is said of them.

@@ -46,17 +46,17 @@ FRUITLESS = 20
 
 
 @dataclass(frozen=True)
-class DrawnRecipe:
-    """A recipe of `verify.histories.linear`, with a draw for every step; in half of all histories as long as any may be."""
+class DrawnOutline:
+    """An outline of `verify.histories.linear`, with a draw for every step; half of all are as long as any may be."""
 
-    recipe: strategies.Recipe
+    outline: strategies.LinearOutline
 
     @property
     def steps(self) -> int:
-        return self.recipe.steps
+        return self.outline.steps
 
     def history(self, spec: thompson.Spec) -> BanditHistory:
-        one, generator = self.recipe.history(spec), np.random.default_rng([self.recipe.seed, 1])
+        one, generator = self.outline.history(spec), np.random.default_rng([self.outline.seed, 1])
         draws, most = generator.normal(size=(one.steps, spec.dim)), sampling.draw_norm(spec)
         lengths = np.linalg.norm(draws, axis=1, keepdims=True)
         draws *= most / lengths if generator.random() < 0.5 else np.minimum(1, most / lengths)
@@ -65,14 +65,14 @@ class DrawnRecipe:
 
 @dataclass(frozen=True)
 class Tried:
-    """A recipe with the history that was made of it, so that it is made once."""
+    """An outline with the history that was made of it, so that it is made once."""
 
-    recipe: Any
+    outline: Any
     made: Any
 
     @property
     def steps(self) -> int:
-        return self.recipe.steps
+        return self.outline.steps
 
     def history(self, spec: Any) -> Any:
         return self.made
@@ -87,7 +87,7 @@ class Row:
     truth: audit.Truth
     source: Any
     specs: tuple[Any, ...]
-    dressed: Callable[[Any], Any] = lambda recipe: recipe
+    dressed: Callable[[Any], Any] = lambda outline: outline
     claimed: Callable[[Any, Any], bool] = lambda spec, history: True
 
 
@@ -117,7 +117,7 @@ def rows() -> Iterator[Row]:
             algorithms.thompson_scores,
             strategies,
             specs,
-            dressed=DrawnRecipe,
+            dressed=DrawnOutline,
         )
         specs = (thompson.Spec(2, 3, 4, nodes=8, error=0.02, **few),)
         yield Row(
@@ -137,7 +137,7 @@ FAMILIES = {
 
 
 def drawn(source: Any, spec: Any, generator: np.random.Generator, size: int) -> list[Any]:
-    """Recipes of one length, in half of all cases the longest: any of the battery's kinds, with seeds of their own."""
+    """Outlines of one length, in half of all cases the longest: any of the battery's kinds, with seeds of their own."""
     kinds = source.battery(spec)
     longest = kinds[0].steps
     steps = longest if generator.random() < 0.5 else int(generator.integers(1, longest + 1))
@@ -170,7 +170,7 @@ class Outcome:
     ratio: float
     block: str
     block_ratio: float
-    recipe: str
+    outline: str
 
     @property
     def holds(self) -> bool:
@@ -189,12 +189,12 @@ def look(
     built, findings, seen, fruitless, batch = row.build(spec), audit.Findings(), set(), 0, 0
     while findings.histories < wanted and fruitless < FRUITLESS:
         tried = []
-        for recipe in map(row.dressed, drawn(row.source, spec, generator, BATCH)):
-            history = recipe.history(spec)
+        for outline in map(row.dressed, drawn(row.source, spec, generator, BATCH)):
+            history = outline.history(spec)
             told = hash(built.tokens.encode(history).tobytes())
             if told not in seen and row.claimed(spec, history):
                 seen.add(told)
-                tried.append(Tried(recipe, history))
+                tried.append(Tried(outline, history))
         fruitless = 0 if tried else fruitless + 1
         if tried:
             probed, batch = batch % PROBED == 0, batch + 1
@@ -211,7 +211,7 @@ def look(
         findings.ratio,
         block,
         worst.ratio,
-        repr(findings.recipe.recipe),
+        repr(findings.outline.outline),
     )
 
 
@@ -274,8 +274,8 @@ def rationals(form: str, wanted: int, seed: int, factor: Fraction = Fraction(1))
         scale, heads = Fraction(1 / spec.tau), built.size().heads
         share = -(-(wanted - count) // (len(EXPLORATIONS) - number))
         while len(seen) < share:
-            [recipe] = drawn(episode_strategies, spec, generator, 1)
-            history = recipe.history(spec)
+            [outline] = drawn(episode_strategies, spec, generator, 1)
+            history = outline.history(spec)
             told = hash(built.tokens.encode(history).tobytes())
             if told in seen:
                 continue
@@ -327,7 +327,10 @@ def page(outcomes: Sequence[Outcome], exactly: Sequence[Exactly], seed: int, mad
     for name, part in by_family.items():
         if part:
             worst = max(part, key=lambda outcome: outcome.ratio)
-            parts += [f"{name}: {worst.name}, error {worst.error!r}", f"    {worst.spec}\n    {worst.recipe}"]
+            parts += [
+                f"{name}: {worst.name}, error {worst.error!r}",
+                f"    {worst.spec}\n    {worst.outline}",
+            ]
     S, A, H, K = LARGE.states, LARGE.actions, LARGE.horizon, LARGE.episodes
     names = ["states again", "ties below H", "cut off at H", "below H", "decisions"]
     parts += [

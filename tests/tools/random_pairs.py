@@ -21,7 +21,7 @@ from constructions.history import BanditHistory
 from constructions.inputs.bandits import DOOR, History, reward_bound
 from constructions.rounding import rates
 from constructions.thompson import nodes, sampling
-from verify import algorithms
+from verify.balls import counts, linear
 from verify.histories import (
     bernoulli as bernoulli_strategies,
 )
@@ -85,7 +85,7 @@ def sizes(generator: Generator) -> dict[str, Any]:
 
 
 def edge(spec: Any, generator: Generator) -> BanditHistory:
-    """A recipe's history with norms, rewards, draws and distances as far out as the door lets in."""
+    """An outline's history with norms, rewards, draws and distances as far out as the door lets in."""
     low, high = spec.action_norm
     wide = SimpleNamespace(
         dim=spec.dim,
@@ -97,7 +97,7 @@ def edge(spec: Any, generator: Generator) -> BanditHistory:
         noise_bound=spec.noise_bound,
     )
     condition = 1 + spec.horizon * high**2 / spec.ridge
-    recipe = strategies.Recipe(
+    outline = strategies.LinearOutline(
         family=str(generator.choice(strategies.FAMILIES)),
         rewards=str(generator.choice(strategies.REWARDS)),
         norms=str(generator.choice(strategies.NORMS)),
@@ -105,7 +105,7 @@ def edge(spec: Any, generator: Generator) -> BanditHistory:
         weakness=float(generator.uniform(-3, math.log10(condition) + 1)),
         seed=int(generator.integers(2**32)),
     )
-    history = recipe.history(wide)
+    history = outline.history(wide)
     contexts, draws = history.contexts, None
     if generator.random() < 0.25:  # one length for all, anywhere between the two
         length = decades(generator, *np.log10(wide.action_norm))
@@ -118,7 +118,7 @@ def edge(spec: Any, generator: Generator) -> BanditHistory:
         except ValueError as error:
             raise PassedOver("no room") from error
     if getattr(spec, "form", "") == "sampling":
-        draws = generator.normal(size=(recipe.steps, spec.dim))
+        draws = generator.normal(size=(outline.steps, spec.dim))
         longest = sampling.draw_norm(spec) * (1 + EDGE)
         draws *= longest / np.linalg.norm(draws, axis=1, keepdims=True)
     rewards = history.rewards * (reward_bound(spec) * (1 + EDGE) / reward_bound(wide))
@@ -184,7 +184,7 @@ def soft_linucb(generator: Generator, solver: str, root: str, depth: str = "cert
     if solver != "newton":
         plan = linucb.plan(spec)
         shallow(linucb.descent_method(spec), max(deep for deep, *_ in plan.loops))
-    return Pair(linucb.build(spec), algorithms.linucb, edge(spec, generator))
+    return Pair(linucb.build(spec), linear.linucb, edge(spec, generator))
 
 
 def posterior(generator: Generator, solver: str, **changes: Any) -> thompson.Spec:
@@ -216,7 +216,7 @@ def two_arms(generator: Generator, solver: str) -> Pair:
     if solver != "newton":
         method, wanted = thompson.posterior.method(spec), spec.error / 40 / (1 + theta**2)
         shallow(method, depth_of(method, wanted))
-    return Pair(thompson.build(spec), algorithms.thompson, edge(spec, generator))
+    return Pair(thompson.build(spec), linear.thompson, edge(spec, generator))
 
 
 def depth_of(method: rates.Descent, residual: float) -> int:
@@ -234,7 +234,7 @@ def sampled(generator: Generator, solver: str) -> Pair:
     if solver != "newton":
         method = thompson.posterior.method(spec)
         shallow(method, depth_of(method, spec.error / score / 10))
-    return Pair(thompson.build(spec), algorithms.thompson_scores, edge(spec, generator))
+    return Pair(thompson.build(spec), linear.thompson, edge(spec, generator))
 
 
 def lines(generator: Generator, solver: str) -> Pair:
@@ -251,7 +251,7 @@ def lines(generator: Generator, solver: str) -> Pair:
     history = edge(spec, generator)
     if not told_apart(spec, history):
         raise PassedOver("not told apart")
-    return Pair(thompson.build(spec), algorithms.thompson, history)
+    return Pair(thompson.build(spec), linear.thompson, history)
 
 
 def told_apart(spec: thompson.Spec, history: BanditHistory) -> bool:
@@ -274,7 +274,7 @@ def told_apart(spec: thompson.Spec, history: BanditHistory) -> bool:
 
 def tossed(spec: Any, generator: Generator) -> History:
     """A history of Bernoulli arms."""
-    return bernoulli_strategies.BernoulliRecipe(
+    return bernoulli_strategies.BernoulliOutline(
         str(generator.choice(bernoulli_strategies.PATHS)),
         str(generator.choice(bernoulli_strategies.REWARDS)),
         int(generator.choice([spec.horizon, generator.integers(1, spec.horizon + 1)])),
@@ -285,7 +285,7 @@ def tossed(spec: Any, generator: Generator) -> History:
 def bernoulli(generator: Generator) -> Pair:
     arms, horizon = int(generator.integers(2, 4)), int(generator.integers(1, 6))
     spec = thompson.BernoulliSpec(arms, horizon, decades(generator, -3, math.log10(0.5)))
-    return Pair(thompson.build(spec), algorithms.bernoulli_thompson, tossed(spec, generator))
+    return Pair(thompson.build(spec), counts.bernoulli_thompson, tossed(spec, generator))
 
 
 def episodes(generator: Generator, form: str) -> Pair:
@@ -297,13 +297,13 @@ def episodes(generator: Generator, form: str) -> Pair:
         exploration=float(generator.choice([0.0, 1.0, decades(generator, -6, 6)])),
         form=form,
     )
-    history = episode_strategies.EpisodeRecipe(
+    history = episode_strategies.EpisodeOutline(
         str(generator.choice(episode_strategies.PATHS)),
         str(generator.choice(episode_strategies.REWARDS)),
         int(generator.integers(1, spec.horizon * spec.episodes + 1)),
         int(generator.integers(2**32)),
     ).history(spec)
-    return Pair(ucbvi.build(spec), algorithms.ucbvi, history)
+    return Pair(ucbvi.build(spec), counts.ucbvi, history)
 
 
 def soft_ucb(generator: Generator) -> Pair:

@@ -24,6 +24,7 @@ from constructions.construction import RESOLUTION, Construction
 from constructions.inputs.bandits import BanditTokens, History, position
 from constructions.probing import Probe, probes
 from verify.audit import Findings, Strategies, Truth, enclose, search
+from verify.catalog import entry_of
 from verify.histories import linear as strategies
 
 COARSE = 2.0**-40
@@ -85,11 +86,11 @@ def table(
         held: further arguments of `audit.search`.
     """
     found, battery = search(built, truth, histories, source=source, **held), source.battery(built.spec)
-    tried = [recipe.history(built.spec) for recipe in battery[:: max(1, 3 * len(battery) // histories)]]
+    tried = [outline.history(built.spec) for outline in battery[:: max(1, 3 * len(battery) // histories)]]
     worst = {name: one.error for name, one in found.blocks.items()}
     for probe in direct(built, tried):
         worst[probe.block] = max(worst[probe.block], probe.error)
-    rows = [] if truth is None else [_policy(built, truth, found, tried)]
+    rows = [] if truth is None else [_policy(built, found, tried)]
     for block in built.blocks:
         error, seen = block.promise.total.error, found.blocks[block.name]
         size = float(np.linalg.norm(seen.probe.true, axis=-1).max()) or block.promise.magnitude
@@ -98,12 +99,13 @@ def table(
     return rows
 
 
-def _policy(built: Construction, truth: Truth, found: Findings, tried: Sequence[History]) -> Row:
+def _policy(built: Construction, found: Findings, tried: Sequence[History]) -> Row:
     """The certificate; below what float64 resolves errors are enclosed in balls, on some histories."""
     error, certificate = found.error, built.certificate
     if certificate < RESOLUTION:
+        balls: Any = entry_of(built.spec).balls
         some = tried[:: max(1, len(tried) // ENCLOSED)]
-        error = max((enclose(built, truth, history).exact_high for history in some), default=0.0)
+        error = max((enclose(built, balls, history).exact_high for history in some), default=0.0)
     return Row(POLICY, "measured", certificate, error, error)
 
 

@@ -34,16 +34,16 @@ class Case:
         return PACKAGES[self.package].build(self.spec)
 
     def history(self, seed: int = 0):
-        """The longest history, of a recipe drawn by the seed."""
+        """The longest history, of an outline drawn by the seed."""
         if self.package == "ucbvi":
             source = episode_strategies
         elif isinstance(self.spec, thompson.BernoulliSpec):
             source = bernoulli_strategies
         else:
             source = strategies
-        recipes = source.battery(self.spec)
-        recipe = recipes[seed % len(recipes)]
-        history = replace(recipe, steps=self.built().tokens.decisions).history(self.spec)
+        outlines = source.battery(self.spec)
+        outline = outlines[seed % len(outlines)]
+        history = replace(outline, steps=self.built().tokens.decisions).history(self.spec)
         if getattr(self.spec, "form", "") != "sampling":
             return history
         draws = np.random.default_rng(seed).normal(size=(history.steps, self.spec.dim))

@@ -16,6 +16,7 @@ from constructions.parts.block import EXACT, Bound
 from constructions.parts.guarantee import Guarantee
 from verify import algorithms, audit
 from verify.audit import Verdict, mutation
+from verify.balls import linear
 from verify.histories import episodes as episode_strategies
 from verify.histories import linear as strategies
 
@@ -183,7 +184,7 @@ def test_the_search_is_the_same_for_everyone():
 
 def test_the_worst_history_is_a_witness():
     findings = audit.search(BUILT, algorithms.linucb, 160)
-    again = audit.measure(BUILT, algorithms.linucb, [findings.recipe])
+    again = audit.measure(BUILT, algorithms.linucb, [findings.outline])
     assert again.error == pytest.approx(
         findings.error, rel=1e-9
     )  # batches of other sizes add in another order
@@ -231,43 +232,43 @@ def test_mutants_are_caught_or_excused_with_a_measurement():
     assert all(mutant.kind == "equivalent" for mutant in still)
 
 
-@given(strategies.recipes(SPEC))
-def test_recipes_make_admissible_histories(recipe):
-    history = recipe.history(SPEC)
+@given(strategies.outlines(SPEC))
+def test_outlines_make_admissible_histories(outline):
+    history = outline.history(SPEC)
     BUILT.tokens.check(history)
-    assert history.steps == recipe.steps
+    assert history.steps == outline.steps
 
 
 @given(dim=st.integers(1, 3), actions=st.integers(1, 4), horizon=st.integers(1, 4), data=st.data())
-def test_recipes_fit_every_spec(dim, actions, horizon, data):
+def test_outlines_fit_every_spec(dim, actions, horizon, data):
     spec = linucb.Spec(dim, actions, horizon, action_norm=(1.0, 1.0), weight_norm=0.0)
     tried = data.draw(strategies.batches(spec, 3))
     built = linucb.build(replace(spec, error=0.1))
-    assert len({recipe.steps for recipe in tried}) == 1
+    assert len({outline.steps for outline in tried}) == 1
     assert audit.measure(built, algorithms.linucb, tried).score <= 1
 
 
 def test_the_battery_has_every_combination():
-    kinds = {(recipe.family, recipe.rewards, recipe.norms) for recipe in strategies.battery(SPEC)}
+    kinds = {(outline.family, outline.rewards, outline.norms) for outline in strategies.battery(SPEC)}
     assert len(kinds) == len(strategies.FAMILIES) * len(strategies.REWARDS) * len(strategies.NORMS)
-    assert np.unique([recipe.steps for recipe in strategies.battery(SPEC)]).tolist() == [SPEC.horizon]
+    assert np.unique([outline.steps for outline in strategies.battery(SPEC)]).tolist() == [SPEC.horizon]
 
 
 def test_the_decision_of_the_worst_error_is_remembered_and_enclosed():
     findings = audit.measure(BUILT, algorithms.linucb, strategies.battery(SPEC))
-    history = findings.recipe.history(SPEC)
+    history = findings.outline.history(SPEC)
     errors = np.abs(BUILT.log_probabilities(history) - algorithms.linucb(SPEC, history)).max(1)
     assert findings.step == errors.argmax()
     assert findings.error == pytest.approx(errors.max(), rel=1e-9)
-    found = audit.enclosed(BUILT, algorithms.linucb, findings.recipe, findings.step)
+    found = audit.enclosed(BUILT, linear.linucb, findings.outline, findings.step)
     assert found == pytest.approx(findings.error, rel=1e-9)
-    whole = audit.enclose(BUILT, algorithms.linucb, history)
+    whole = audit.enclose(BUILT, linear.linucb, history)
     assert whole.exact_low * (1 - 1e-9) <= found <= whole.exact_high <= BUILT.certificate
-    assert audit.enclosed(BUILT, algorithms.linucb, history, findings.step) == found
+    assert audit.enclosed(BUILT, linear.linucb, history, findings.step) == found
     small = copy.deepcopy(BUILT.transformer)
     small.clip_radius = 1.0
     clipped = replace(BUILT, transformer=small)
-    assert audit.enclosed(clipped, algorithms.linucb, findings.recipe, findings.step) == math.inf
+    assert audit.enclosed(clipped, linear.linucb, findings.outline, findings.step) == math.inf
 
 
 def test_a_block_whose_promise_float64_cannot_see_is_a_claim_of_float64():

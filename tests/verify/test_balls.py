@@ -20,19 +20,18 @@ from constructions.parts.block import UNIT
 from constructions.transformer import SparseMap
 from verify import algorithms, audit
 from verify.audit import exact
-from verify.balls import TRUTHS as TRUE_BALLS
-from verify.balls import arrays, forward, heads, linear, neurons
+from verify.balls import arrays, counts, forward, heads, linear, neurons
 from verify.catalog import line_policy
 from verify.histories import bernoulli as bernoulli_strategies
 from verify.histories import linear as strategies
 from verify.sweeps.thompson import FLOOR
 
-TRUTHS = {"linucb": algorithms.linucb, "thompson": algorithms.thompson, "ucbvi": algorithms.ucbvi}
+TRUTHS = {"linucb": linear.linucb, "thompson": linear.thompson, "ucbvi": counts.ucbvi}
 BERNOULLI = thompson.BernoulliSpec(actions=3, horizon=5, error=0.1)
 
 
 def truth_of(name):
-    return algorithms.bernoulli_thompson if "bernoulli" in name else TRUTHS[name.split()[0]]
+    return counts.bernoulli_thompson if "bernoulli" in name else TRUTHS[name.split()[0]]
 
 
 def inside(ball: arb, number: Fraction) -> bool:
@@ -159,7 +158,7 @@ def test_clipping_that_acts_is_told():
     small = copy.deepcopy(built.transformer)
     small.clip_radius = 10.0
     with pytest.raises(ValueError, match="balls: wanted norms below the clip radius 10, got"):
-        audit.enclose(replace(built, transformer=small), algorithms.linucb, history)
+        audit.enclose(replace(built, transformer=small), linear.linucb, history)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -167,7 +166,7 @@ def test_a_score_that_float64_takes_for_0_is_seen(sign):
     """x² − (1 + 2⁻⁵¹) with x = 1 + 2⁻⁵² is 2⁻¹⁰⁴; its negative moves nothing."""
     x, y = 1 + 2.0**-52, 1 + 2.0**-51
     assert x * x - y == 0
-    stream = heads.Stream(arrays.balls([[x], [y], [1.0]]), np.arange(1), *np.zeros((2, 3), dtype=bool))
+    stream = heads.BallStream(arrays.balls([[x], [y], [1.0]]), np.arange(1), *np.zeros((2, 3), dtype=bool))
 
     def matrix(rows):
         return arrays.Matrix(neurons.sparse.csr_array(np.array(rows, dtype=float)))
@@ -221,9 +220,9 @@ def holds(balls, values, width=1e-60):
 
 
 @settings(max_examples=10)
-@given(strategies.recipes(LINEAR, 12))
-def test_linucb_is_what_its_definition_says(recipe):
-    history = recipe.history(LINEAR)
+@given(strategies.outlines(LINEAR, 12))
+def test_linucb_is_what_its_definition_says(outline):
+    history = outline.history(LINEAR)
     steps = [history.steps - 1, 0]
     with arrays.precision(256), mpmath.workdps(80):
         last, first = linear.linucb(LINEAR, history, steps)
@@ -245,9 +244,9 @@ SAMPLED = thompson.Spec(3, 4, 6, form="sampling", noise_variance=0.5, prior_vari
 
 
 @settings(max_examples=5)
-@given(strategies.recipes(SAMPLED, 6), st.integers(0, 9))
-def test_thompson_scores_are_what_their_definition_says(recipe, seed):
-    past = recipe.history(SAMPLED)
+@given(strategies.outlines(SAMPLED, 6), st.integers(0, 9))
+def test_thompson_scores_are_what_their_definition_says(outline, seed):
+    past = outline.history(SAMPLED)
     draws = np.random.default_rng(seed).normal(size=(past.steps, SAMPLED.dim))
     history = BanditHistory(past.contexts, past.actions, past.rewards, draws)
     with arrays.precision(256), mpmath.workdps(80):
@@ -296,18 +295,18 @@ LINES = thompson.Spec(2, 3, 5, nodes=8, separation=0.05)
 
 
 @settings(max_examples=10)
-@given(strategies.recipes(TWO, 8))
-def test_two_arms_agree_with_numpy(recipe):
-    history = recipe.history(TWO)
+@given(strategies.outlines(TWO, 8))
+def test_two_arms_agree_with_numpy(outline):
+    history = outline.history(TWO)
     with arrays.precision(256):
         found = linear.thompson(TWO, history, range(history.steps))
     np.testing.assert_allclose(found.astype(float), algorithms.thompson(TWO, history), rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=10)
-@given(strategies.recipes(LINES, 5))
-def test_lines_agree_with_numpy(recipe):
-    history = recipe.history(LINES)
+@given(strategies.outlines(LINES, 5))
+def test_lines_agree_with_numpy(outline):
+    history = outline.history(LINES)
     with arrays.precision(256):
         found = linear.thompson(LINES, history, range(history.steps)).astype(float)
     wanted = line_policy(LINES, history)
@@ -325,7 +324,7 @@ def test_probabilities_along_lines_add_up_to_1():
 def test_bernoulli_arms_are_what_integrals_say():
     history = BanditHistory([np.eye(3)] * 6, [0, 0, 1, 2, 0], [1, 0, 1, 0, 1])
     with arrays.precision(256), mpmath.workdps(60):
-        found = TRUE_BALLS[algorithms.bernoulli_thompson](replace(BERNOULLI, horizon=6), history, [0, 1, 5])
+        found = counts.bernoulli_thompson(replace(BERNOULLI, horizon=6), history, [0, 1, 5])
 
         def odds(arm, pairs):
             def integrand(u):
@@ -350,7 +349,7 @@ def test_bernoulli_arms_are_what_integrals_say():
 def test_ucbvi_agrees_with_numpy():
     case = TINY["ucbvi slim"]
     history = case.history(5)
-    found = audit.enclose(case.built(), algorithms.ucbvi, history)
+    found = audit.enclose(case.built(), counts.ucbvi, history)
     assert found.float64_high < 1e-12  # of plain NumPy as of balls: both are the algorithm
     close = np.abs(algorithms.ucbvi(case.spec, history) - case.built().log_probabilities(history)).max()
     assert abs(close - found.float64_high) < 1e-13
@@ -366,7 +365,7 @@ def reversed_arms(truth):
 @pytest.mark.parametrize("name", TINY)
 def test_errors_lie_inside_certificates_and_a_wrong_truth_is_seen(name):
     case = TINY[name]
-    built, truth = case.built(), TRUE_BALLS[truth_of(name)]
+    built, truth = case.built(), truth_of(name)
     for seed in range(2):
         found = audit.enclose(built, truth_of(name), case.history(seed))
         assert found.exact_high <= built.certificate
@@ -401,7 +400,7 @@ DOOR = linucb.Spec(
     ],
 )
 def test_certificates_cover_what_is_stored_and_what_is_admitted(spec, history):
-    assert audit.enclose(linucb.build(spec), algorithms.linucb, history).holds
+    assert audit.enclose(linucb.build(spec), linear.linucb, history).holds
 
 
 def soft_ucb1_in_balls(spec, history, steps):
@@ -423,23 +422,23 @@ def soft_ucb1_in_balls(spec, history, steps):
 def test_the_construction_of_a_stranger_is_enclosed():
     spec = soft_ucb1.Spec(actions=3, horizon=12)
     built = soft_ucb1.build(spec)
-    for recipe in bernoulli_strategies.battery(spec)[:6]:
-        found = audit.enclose(built, soft_ucb1_in_balls, recipe.history(spec))
+    for outline in bernoulli_strategies.battery(spec)[:6]:
+        found = audit.enclose(built, soft_ucb1_in_balls, outline.history(spec))
         assert found.holds
         assert found.width < 1e-60
 
 
 def test_some_steps_are_those_of_all():
     built, history = TINY["linucb newton"].built(), TINY["linucb newton"].history(2)
-    each = [audit.enclose(built, algorithms.linucb, history, [step]) for step in range(history.steps)]
-    whole = audit.enclose(built, algorithms.linucb, history)
+    each = [audit.enclose(built, linear.linucb, history, [step]) for step in range(history.steps)]
+    whole = audit.enclose(built, linear.linucb, history)
     for name in ("exact_high", "float64_high"):
         assert max(getattr(one, name) for one in each) == pytest.approx(getattr(whole, name), rel=1e-9)
 
 
 def test_precision_is_raised_as_far_as_need_be():
     built, history = TINY["linucb agd"].built(), TINY["linucb agd"].history()
-    coarse, fine = (audit.enclose(built, algorithms.linucb, history, bits=bits) for bits in (2, 512))
+    coarse, fine = (audit.enclose(built, linear.linucb, history, bits=bits) for bits in (2, 512))
     assert coarse.bits < fine.bits
     assert coarse.width <= 1e-30
     assert coarse.exact_low <= fine.exact_high
@@ -460,7 +459,7 @@ def test_precision_is_raised_as_far_as_need_be():
 )
 def test_what_cannot_be_asked_is_told(change, said):
     case = TINY["linucb newton"]
-    asked = {"truth": algorithms.linucb} | change
+    asked = {"truth": linear.linucb} | change
     with pytest.raises(ValueError, match=said):
         audit.enclose(case.built(), history=case.history(), **asked)
 
@@ -469,7 +468,7 @@ def test_a_certificate_of_0_is_kept_by_no_error_and_by_no_error_that_can_be_told
     """One decision without exploration: all logits are 0, and balls know that up to their width only."""
     built = linucb.build(linucb.Spec(2, 3, 1, 0.01, "gd", exploration=0.0))
     history = BanditHistory([[[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]], [], [])
-    found = audit.enclose(built, algorithms.linucb, history)
+    found = audit.enclose(built, linear.linucb, history)
     assert found.holds
     assert found.exact_low == 0 < built.certificate
     found = replace(found, certificate=0.0)

@@ -12,7 +12,7 @@ from constructions.thompson import BernoulliSpec
 from verify import algorithms
 from verify.claims import bernoulli
 from verify.histories import bernoulli as bernoulli_strategies
-from verify.histories.bernoulli import PATHS, REWARDS, BernoulliRecipe
+from verify.histories.bernoulli import PATHS, REWARDS, BernoulliOutline
 from verify.show import plots
 
 SPEC = BernoulliSpec(3, 12, 0.05)
@@ -20,31 +20,36 @@ SPECS = st.builds(BernoulliSpec, st.integers(2, 6), st.integers(1, 30))
 
 
 @given(SPECS, st.data())
-def test_all_recipes_are_admissible(spec, data):
-    recipe = data.draw(bernoulli_strategies.recipes(spec))
-    history = recipe.history(spec)
-    assert history.steps == recipe.steps <= spec.horizon
-    assert np.array_equal(history.contexts, np.tile(np.eye(spec.actions), (recipe.steps, 1, 1)))
+def test_all_outlines_are_admissible(spec, data):
+    outline = data.draw(bernoulli_strategies.outlines(spec))
+    history = outline.history(spec)
+    assert history.steps == outline.steps <= spec.horizon
+    assert np.array_equal(history.contexts, np.tile(np.eye(spec.actions), (outline.steps, 1, 1)))
     assert set(history.rewards) <= {0.0, 1.0}
-    assert algorithms.bernoulli_thompson(spec, history).shape == (recipe.steps, spec.actions)
-    again = recipe.history(spec)
+    assert algorithms.bernoulli_thompson(spec, history).shape == (outline.steps, spec.actions)
+    again = outline.history(spec)
     assert np.array_equal(history.actions, again.actions)
     assert np.array_equal(history.rewards, again.rewards)
 
 
 def test_the_transformer_takes_all_of_the_battery():
-    built, recipes = thompson.build(SPEC), bernoulli_strategies.battery(SPEC)
-    assert {(recipe.path, recipe.rewards) for recipe in recipes} == {(p, r) for p in PATHS for r in REWARDS}
-    assert built.outputs([recipe.history(SPEC) for recipe in recipes], logits_only=True).shape[:2] == (40, 12)
+    built, outlines = thompson.build(SPEC), bernoulli_strategies.battery(SPEC)
+    assert {(outline.path, outline.rewards) for outline in outlines} == {
+        (p, r) for p in PATHS for r in REWARDS
+    }
+    assert built.outputs([outline.history(SPEC) for outline in outlines], logits_only=True).shape[:2] == (
+        40,
+        12,
+    )
     assert len(bernoulli_strategies.battery(SPEC, repeats=2)) == 80
 
 
 def played(path: str, rewards: str, spec=SPEC, seed: int = 0):
-    history = BernoulliRecipe(path, rewards, spec.horizon, seed).history(spec)
+    history = BernoulliOutline(path, rewards, spec.horizon, seed).history(spec)
     return history.actions, history.rewards
 
 
-def test_recipes_are_what_they_are_called():
+def test_outlines_are_what_they_are_called():
     assert len(set(played("one arm", "one")[0])) == 1
     assert played("in turn", "zero")[0].tolist() == [0, 1, 2] * 3 + [0, 1]
     actions = played("two arms", "prior")[0]
@@ -65,10 +70,10 @@ def test_recipes_are_what_they_are_called():
 
 
 @pytest.mark.parametrize("rewards", ["one", "zero", "prior"])
-def test_thompson_recipes_follow_the_probabilities(rewards):
+def test_thompson_outlines_follow_the_probabilities(rewards):
     """How often the third action repeats the second in 3,000 runs, against true probabilities: five standard deviations."""
     runs = [
-        BernoulliRecipe("Thompson", rewards, 4, seed).history(BernoulliSpec(3, 4)) for seed in range(3000)
+        BernoulliOutline("Thompson", rewards, 4, seed).history(BernoulliSpec(3, 4)) for seed in range(3000)
     ]
     wanted = [np.exp(algorithms.bernoulli_thompson(SPEC, run)[2, run.actions[1]]) for run in runs]
     found = [run.actions[2] == run.actions[1] for run in runs]
@@ -76,8 +81,8 @@ def test_thompson_recipes_follow_the_probabilities(rewards):
 
 
 def test_true_policies_without_a_generator_return_the_probabilities():
-    for recipe in bernoulli_strategies.battery(SPEC)[::5]:
-        history, policy, rows = recipe.history(SPEC), algorithms.bernoulli_thompson_decoder(SPEC), []
+    for outline in bernoulli_strategies.battery(SPEC)[::5]:
+        history, policy, rows = outline.history(SPEC), algorithms.bernoulli_thompson_decoder(SPEC), []
         for step in range(history.steps):
             rows.append(policy.observe(history.contexts[step]))
             if step < history.steps - 1:

@@ -57,7 +57,7 @@ def test_a_row_s_player_plays_its_environment_and_the_built_transformer_keeps_it
 
 def test_what_is_somewhere_else_is_there():
     for entry in CATALOG.values():
-        for what in ("claims", "grid"):
+        for what in ("claims", "grid", "words"):
             assert getattr(entry, what) is None or entry.found(what) is not None
     assert sum(entry.claims is not None for entry in CATALOG.values()) == 3
 
@@ -170,14 +170,20 @@ def test_any_specification_is_audited_from_the_command_line(tmp_path):
 
 
 def test_a_stranger_s_row_is_audited_from_the_command_line_and_a_wrong_one_fails(tmp_path):
-    (tmp_path / "right.py").write_text(ROW)
+    told = 'Words("UCB1", "It is said to hold.", captions={"slack": "There is room."})'
+    more = f"from dataclasses import replace\nfrom verify.audit import Words\nENTRY = replace(ENTRY, words={told})\n"
+    (tmp_path / "right.py").write_text(ROW + more)
     (tmp_path / "wrong.py").write_text(
         ROW + "from dataclasses import replace\n"
         "def backwards(spec, history):\n    return soft_ucb1.true_log_probabilities(spec, history)[:, ::-1]\n"
         "ENTRY = replace(ENTRY, truth=backwards)\n"
     )
     words = ["--set", "horizon=8", "--histories", "20", "--mutants", "0"]
-    assert CliRunner().invoke(cli.app, ["verify", str(tmp_path / "right.py"), *words]).exit_code == 0
+    out = ["--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(cli.app, ["verify", str(tmp_path / "right.py"), *words, *out]).exit_code == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    for text in (">UCB1</a>", "It is said to hold.", "There is room."):
+        assert text in page
     assert CliRunner().invoke(cli.app, ["verify", str(tmp_path / "wrong.py"), *words]).exit_code == 1
 
 

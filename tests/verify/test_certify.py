@@ -9,8 +9,8 @@ from tiny_cases import CASES
 from typer.testing import CliRunner
 
 from constructions.history import BanditHistory, EpisodeHistory, load_history
-from verify import algorithms, audit
-from verify.balls import TRUTHS
+from verify import audit
+from verify.balls import linear
 from verify.catalog import CATALOG
 from verify.cli import commands as cli
 
@@ -102,7 +102,7 @@ def test_it_prints_what_is_enclosed(files):
     records = json.loads(shown.stdout)
     assert records == json.loads((files / "out" / "certify.json").read_text())
     for seed, record in enumerate(records):
-        found = audit.enclose(case.built(), algorithms.linucb, case.history(seed))
+        found = audit.enclose(case.built(), linear.linucb, case.history(seed))
         assert record == {"file": str(files / f"{seed}.npz"), "steps": 5, "stated": 0.1} | found.record()
     table = certify(files / "0.npz", "--of", files / "built.safetensors", "--last", "2")
     assert table.exit_code == 0
@@ -111,7 +111,7 @@ def test_it_prints_what_is_enclosed(files):
 
 
 def test_a_certificate_that_is_exceeded_fails(files, monkeypatch):
-    wrong = lambda *asked: TRUTHS[algorithms.linucb](*asked)[:, ::-1]  # noqa: E731
+    wrong = lambda *asked: linear.linucb(*asked)[:, ::-1]  # noqa: E731
     monkeypatch.setitem(CATALOG, "linucb", replace(CATALOG["linucb"], balls=wrong))
     shown = certify(files / "0.npz", "--of", "linucb")
     assert shown.exit_code == 1
@@ -140,3 +140,23 @@ def test_help_fits_a_screen_and_has_an_example():
     shown = CliRunner().invoke(cli.app, ["certify", "--help"], env={"COLUMNS": "80"})
     assert "Example: weightwright certify history.npz --of linucb" in shown.stdout
     assert shown.stdout.count("\n") <= 25
+
+
+def test_a_row_of_a_stranger_is_certified_if_it_has_balls(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    row = """
+from verify.balls import linear
+from verify.catalog import CATALOG
+from dataclasses import replace
+ENTRY = replace(CATALOG["linucb"], name="mine", main=CATALOG["linucb"].spec(2, 3, 5, 0.1, "newton"))
+NONE = replace(ENTRY, balls=None)
+"""
+    (tmp_path / "mine_to_certify.py").write_text(row)
+    CASES["linucb newton"].history(0).save(tmp_path / "0.npz")
+    of = str(tmp_path / "mine_to_certify.py")
+    assert certify(tmp_path / "0.npz", "--of", of).exit_code == 0
+    refused = certify(tmp_path / "0.npz", "--of", f"{of}:NONE")
+    assert (
+        str(refused.exception)
+        == "certify: wanted balls in the row mine, the true algorithm in ball arithmetic, got none"
+    )

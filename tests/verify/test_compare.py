@@ -19,16 +19,19 @@ from typer.testing import CliRunner
 from constructions import ucbvi
 from constructions.history import BanditHistory
 from verify import algorithms
+from verify.catalog import CATALOG
 from verify.cli import commands as cli
 from verify.cli import models as cli_models
 from verify.cli import specs
-from verify.comparison import bound, compare, ratio, stand_ins
+from verify.comparison import compare, pretraining_bound, ratio
 from verify.comparison import panels as compare_panels
 from verify.play import many_bandits as tasks
-from verify.play import players
+from verify.play import players, seats
+from verify.play.lockstep import ByDecoder, play
 from verify.play.rollout import SideBySide
 from verify.show import plots
-from verify.training import policy, recipes, ship, train
+from verify.training import recipes, ship, train
+from verify.training.kinds import seated
 from verify.training.policy import HELD_OUT, Trained
 
 SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 4}
@@ -214,7 +217,7 @@ def test_regret_of_a_model_that_does_not_care():
     found = {name: compare.summary(regret) for name, regret in played.items()}
     assert list(found) == ["trained", "greedy", "thompson", "empirical", "ucb"]
     for number, size in enumerate((100, 30)):
-        problems = recipes.draw_tasks(trained.recipe, np.random.default_rng([HELD_OUT, number]), size)
+        problems = trained.recipe.draw(np.random.default_rng([HELD_OUT, number]), size)
         for means, uniforms in zip(problems.means, problems.uniforms, strict=True):
             totals.append([sum(max(means) - means[int(5 * u)] for u in uniforms[:t]) for t in range(1, 7)])
     np.testing.assert_allclose(found["trained"]["mean"], np.mean(totals, axis=0))
@@ -229,10 +232,10 @@ def test_baselines_in_decision_processes_by_other_players():
     recipe = trained.recipe
     found = compare.regrets(trained, size)
     assert list(found) == ["trained", "greedy", "ucbvi", "values", "uniform"]
-    problems = policy.held_out(recipe, np.random.default_rng([HELD_OUT, 0]), size)
-    spec = ucbvi.Spec(2, 3, 2, 4, temperature=policy.GREEDY, exploration=0.0)
-    greedy = policy.ByDecoder(SideBySide([algorithms.ucbvi_decoder(spec) for _ in range(size)]), problems)
-    np.testing.assert_allclose(policy.regret(problems, policy.played(problems, greedy)), found["values"])
+    problems = recipe.draw(np.random.default_rng([HELD_OUT, 0]), size)
+    spec = ucbvi.Spec(2, 3, 2, 4, temperature=seats.GREEDY, exploration=0.0)
+    greedy = ByDecoder(SideBySide([algorithms.ucbvi_decoder(spec) for _ in range(size)]), problems)
+    np.testing.assert_allclose(problems.regret(play(problems, greedy)), found["values"])
     assert (found["values"] != found["ucbvi"]).any()
     losses, state = problems.losses()[0], None
     for step, u in enumerate(problems.uniforms[0]):
@@ -240,8 +243,14 @@ def test_baselines_in_decision_processes_by_other_players():
         state = int(np.searchsorted(odds.cumsum(), problems.moves[0, step], side="right"))
         action = int(3 * u)
         assert found["uniform"][0, step] == pytest.approx(losses[step % 2, state, action])
-    with pytest.raises(ValueError, match="player: wanted one of ucbvi, uniform, values, got 'linucb'"):
-        policy.named("linucb", recipe, problems, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="player: wanted 'ucbvi' or 'uniform' or 'values', got 'linucb'"):
+        seated(recipe, "linucb", problems, np.random.default_rng(0))
+
+
+def test_an_algorithm_that_is_neither_built_nor_certain_is_one_clear_error():
+    trained = untrained("ad-linucb", player="thompson")
+    with pytest.raises(ValueError, match="recipe: wanted the algorithm of the row linucb, got thompson"):
+        compare.policies_on(trained, 2)
 
 
 class Indifferent:
@@ -260,7 +269,7 @@ class Indifferent:
 @pytest.mark.parametrize("name", ["ad-linucb", "dpt-bernoulli", "ad-ucbvi"])
 def test_built_plays_as_true_on_the_same_problems(name, monkeypatch):
     trained = episodic() if name == "ad-ucbvi" else untrained(name)
-    recipe, who = trained.recipe, policy.true_algorithm(trained.recipe)
+    recipe, who = trained.recipe, trained.recipe.algorithm
     played = compare.regrets(trained, 12)
     found = compare.side_by_side(recipe, played, 5)
     assert (found["problems"], found["differing"], found["parted"], found["excess"]) == (5, 0, 0, [0, 0])
@@ -270,8 +279,8 @@ def test_built_plays_as_true_on_the_same_problems(name, monkeypatch):
         name == "ad-ucbvi"
     ):  # among the players it uses the uniforms too; LinUCB is hard there, Thompson sampling draws
         np.testing.assert_allclose(found["regret"]["true"]["mean"], played[who][:5].cumsum(1).mean(0))
-    careless = stand_ins.Truth(algorithms.linucb, lambda spec: Indifferent(recipe.actions))
-    monkeypatch.setattr(compare, "TRUTHS", {who: careless})
+    careless = replace(CATALOG[recipe.row], decoder=lambda spec, chance: Indifferent(recipe.actions))
+    monkeypatch.setitem(CATALOG, recipe.row, careless)
     found = compare.side_by_side(recipe, played, 5)
     assert found["differing"] > 0.1
     assert 3 <= found["parted"] <= 5
@@ -406,21 +415,21 @@ def test_the_bound_is_the_formula_at_the_sizes_of_the_weights():
     inner = max(largest(rows[kind, head]) for kind in (0, 1) for head in (0, 1))
     values = sum(largest(outward[:, 4 * head : 4 * head + 4] @ rows[2, head]) for head in (0, 1))
     mlp = sum(largest(layer.weight.detach().double().numpy()) for layer in (block.first, block.second))
-    assert bound.norm(model) == pytest.approx(inner + values + mlp, rel=1e-5)
+    assert pretraining_bound.norm(model) == pytest.approx(inner + values + mlp, rel=1e-5)
     tokens = 100 * torch.randn(1, 500, 8, generator=torch.Generator().manual_seed(0))
     longest = float(block(tokens).detach().norm(dim=-1).max())
-    assert 0.8 * bound.radius(model) < longest <= bound.radius(model) * (1 + 1e-5)
+    assert 0.8 * pretraining_bound.radius(model) < longest <= pretraining_bound.radius(model) * (1 + 1e-5)
 
-    n, horizon, size = 1000, 8, bound.norm(model)
-    found = bound.bound(model, horizon, n, log_ratio=math.log(3))
+    n, horizon, size = 1000, 8, pretraining_bound.norm(model)
+    found = pretraining_bound.bound(model, horizon, n, log_ratio=math.log(3))
     rho = (n * horizon) ** -2
-    cover = 1 * 8 * (2 * 8 + 8) * math.log(2 + max(size, 1, bound.radius(model)) / rho)
+    cover = 1 * 8 * (2 * 8 + 8) * math.log(2 + max(size, 1, pretraining_bound.radius(model)) / rho)
     distance = horizon * math.sqrt(3) * math.sqrt((cover + math.log(horizon / 0.05)) / n)
     assert found["log_covering"] == pytest.approx(cover)
     assert found["distance"] == pytest.approx(distance)
     assert found["distance_vacuous"] == pytest.approx(distance / (math.sqrt(2) * horizon))
     assert found["reward_gap_vacuous"] == pytest.approx(distance)
-    enough = bound.bound(model, horizon, n, 0.0) | {"n": n}
+    enough = pretraining_bound.bound(model, horizon, n, 0.0) | {"n": n}
     assert enough["trajectories_needed"] == pytest.approx(n * enough["distance_vacuous"] ** 2)
 
 

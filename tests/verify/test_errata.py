@@ -413,7 +413,7 @@ def test_the_printed_route_with_own_steps_is_right():
     chosen = printed.stated(PLANE, 0.1)
     built = printed.whitened(replace(PLANE, form="policy"), chosen, own_steps=True)
     together = ("duplicates", "collinear", "weak direction")  # families with arms that are the same
-    histories = [recipe.history(PLANE) for recipe in battery(PLANE) if recipe.family not in together]
+    histories = [outline.history(PLANE) for outline in battery(PLANE) if outline.family not in together]
     true = np.stack([algorithms.thompson_values(PLANE, history).whitened for history in histories])
     found = built.outputs(histories)[..., built.tokens.stream["white"].slice].reshape(true.shape)
     assert np.linalg.norm(found - true, axis=-1).max() <= 0.1
@@ -453,8 +453,8 @@ def test_scores_are_wrong_with_the_printed_steps():
 def test_step_2a_gives_the_same_with_one_head_for_all_arms(together):
     stream, transformer = printed.arguments(PLANE, together=together)
     tokens = BanditTokens(stream, PLANE)
-    for recipe in battery(PLANE)[::7]:
-        history = recipe.history(PLANE)
+    for outline in battery(PLANE)[::7]:
+        history = outline.history(PLANE)
         found = transformer(torch.as_tensor(tokens.encode(history))).numpy()[
             tokens.states(6), stream["shifted"].slice
         ]
@@ -472,8 +472,8 @@ def test_the_repaired_separation_is_kept(horizon):
     kept = theorems.evaluate(
         thompson_whole.SEPARATION_KEPT / theorems.separation, **errata_thompson.symbols(spec)
     )
-    for recipe in battery(spec):
-        history = recipe.history(spec)
+    for outline in battery(spec):
+        history = outline.history(spec)
         white = algorithms.thompson_values(spec, history).whitened
         apart, moved = (np.linalg.norm(np.diff(x, axis=1), axis=-1) for x in (history.contexts, white))
         closest = min(closest, (moved[apart > 1e-9] / apart[apart > 1e-9]).min(initial=math.inf))

@@ -7,10 +7,11 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from verify.play import many_bandits as tasks
-from verify.probes import linear_probes
+from verify.play.lockstep import play
+from verify.probes import linear_probes, registers
 from verify.show import plots
 from verify.training import recipes, train
+from verify.training.kinds import seated
 from verify.training.model import TrainedTransformer
 from verify.training.policy import Trained
 
@@ -21,8 +22,8 @@ SMALL = {"layers": 2, "heads": 2, "width": 8}
 
 def drawn(recipe, size=4):
     generator = np.random.default_rng(0)
-    problems = recipes.draw_tasks(recipe, generator, size)
-    return problems, tasks.play(problems, recipes.player(recipe.player, problems, generator))
+    problems = recipe.draw(generator, size)
+    return problems, play(problems, seated(recipe, recipe.player, problems, generator))
 
 
 def test_ridge_regression_is_that_of_scikit_learn():
@@ -92,7 +93,7 @@ def test_the_penalty_is_chosen_on_whole_problems():
 
 def test_registers_of_linucb_by_inverses():
     problems, seen = drawn(LINUCB)
-    found = linear_probes.registers(LINUCB, problems, seen)
+    found = linear_probes.registers(registers.linear, problems, seen)
     for number in range(4):
         arms, gram, moment = problems.arms[number], np.eye(2), np.zeros(2)
         for step in range(12):
@@ -111,7 +112,7 @@ def test_registers_of_linucb_by_inverses():
 
 def test_registers_of_bernoulli_arms_by_counting():
     problems, seen = drawn(BERNOULLI)
-    found = linear_probes.registers(BERNOULLI, problems, seen)
+    found = linear_probes.registers(registers.counted, problems, seen)
     for number in range(4):
         for step in range(12):
             past = list(zip(seen.actions[number, :step], seen.rewards[number, :step], strict=True))
@@ -157,16 +158,16 @@ def test_a_register_that_was_put_there_is_found():
     run = train.Run(replace(BERNOULLI, player="thompson"), **SMALL)
     model = run.model()
     problems, seen = drawn(run.recipe, 40)
-    plays = linear_probes.registers(run.recipe, problems, seen)
+    plays = linear_probes.registers(registers.counted, problems, seen)
     total = (plays["successes"] + plays["failures"]).sum(axis=2, keepdims=True)
-    levels = linear_probes.activations(model, recipes.encode(run.recipe, problems, seen), run.recipe.places)
+    levels = linear_probes.activations(model, run.recipe.encode(problems, seen), run.recipe.places)
     assert linear_probes.by_level(levels[:1], total)[0] > 0.99
     assert linear_probes.by_level(levels[:1], plays["successes"] - plays["failures"])[0] < 0.3
 
 
 def test_what_cannot_be_probed_is_refused():
     episodes = recipes.EpisodeRecipe()
-    with pytest.raises(ValueError, match="wanted bandits"):
+    with pytest.raises(ValueError, match="registers: wanted some in the row ucbvi, got none"):
         linear_probes.probes(Trained(episodes, train.Run(episodes, **SMALL).model()))
     with pytest.raises(ValueError, match="wanted at least 10, got 9"):
         linear_probes.probes(Trained(LINUCB, train.Run(LINUCB, **SMALL).model()), problems=9)

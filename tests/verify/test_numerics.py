@@ -11,7 +11,7 @@ from constructions import linucb
 from constructions.history import BanditHistory
 from constructions.parts.block import UNIT
 from verify import algorithms
-from verify.histories.linear import recipes
+from verify.histories.linear import outlines
 from verify.show import plots
 from verify.sweeps import rounding as numerics
 from verify.sweeps.linucb import hard_histories
@@ -23,7 +23,7 @@ HISTORIES = hard_histories(SPEC)
 @given(st.data())
 def test_the_policy_in_balls_is_true_linucb(data):
     """Cholesky's method loses κ ≈ 200 units in the last place of scores of size ≤ 100."""
-    history = data.draw(recipes(SPEC)).history(SPEC)
+    history = data.draw(outlines(SPEC)).history(SPEC)
     true = algorithms.linucb(SPEC, history)[-1]
     np.testing.assert_allclose(numerics.policy(SPEC, history), true, rtol=0, atol=UNIT * 1e5 * 200)
 

@@ -10,11 +10,11 @@ from constructions import linucb, thompson
 from verify import algorithms
 from verify.comparison import stand_ins
 from verify.play import many_bandits as tasks
-from verify.play import many_mdps as mdps
 from verify.play import players
+from verify.play.lockstep import ByDecoder, Seen, play
 from verify.probes import out_of_distribution
 from verify.show import plots
-from verify.training import policy, recipes, shifts, train
+from verify.training import recipes, shifts, train
 from verify.training.policy import Trained
 
 LINUCB = replace(recipes.RECIPES["ad-linucb"], horizon=15, dim=3, actions=4)
@@ -81,16 +81,16 @@ def test_shifts_of_linear_problems_by_what_they_say():
     gap = lambda problems: problems.arms[:, :, None] - problems.arms[:, None]  # noqa: E731
     np.testing.assert_allclose(gap(after["arms close together"]), gap(before) / 5, atol=1e-12)
     np.testing.assert_allclose(after["arms close together"].arms.mean(axis=1), before.arms.mean(axis=1))
-    played = np.ones((5, 15), int)
+    played = Seen(np.ones((5, 15), int), np.zeros((5, 15)))
     np.testing.assert_allclose(after["rewards + 1"].regret(played), before.regret(played))
     arms = np.ones(5, int)
-    np.testing.assert_allclose(after["rewards + 1"].rewards(3, arms), before.rewards(3, arms) + 1)
+    np.testing.assert_allclose(after["rewards + 1"].pay(3, None, arms), before.pay(3, None, arms) + 1)
     np.testing.assert_array_equal(np.sort(after["arms permuted"].means), np.sort(before.means))
     assert (after["best arm last"].best == 3).all()
 
 
 def test_a_longer_horizon_begins_as_it_was():
-    problems = recipes.draw_tasks(LINUCB, np.random.default_rng(0), 100)
+    problems = LINUCB.draw(np.random.default_rng(0), 100)
     for before in (problems, tasks.bernoulli_tasks(np.random.default_rng(0), 100, 15, 3)):
         after = shifts.longer(before, np.random.default_rng(1))
         assert after.steps == 30
@@ -118,8 +118,8 @@ def test_a_lengthened_model_is_the_model_as_far_as_it_went():
     trained = Trained(LINUCB, train.Run(LINUCB, **SMALL).model())
     longer = out_of_distribution.lengthened(trained, 40)
     problems = shifts.longer(linear()[1], np.random.default_rng(1))
-    seen = tasks.play(problems, players.Uniform(problems))
-    [history, *_] = tasks.histories(problems, seen)
+    seen = play(problems, players.Uniform(problems))
+    [history, *_] = problems.histories(seen)
     np.testing.assert_array_equal(
         longer.log_probabilities(history)[:15], trained.log_probabilities(history.prefix(15))
     )
@@ -138,16 +138,16 @@ def test_a_lengthened_model_is_the_model_as_far_as_it_went():
 )
 def test_policies_in_batches_are_the_policies_one_by_one(recipe, make):
     trained, problems = Trained(recipe, train.Run(recipe, **SMALL).model()), make()
-    seen = tasks.play(problems, players.Uniform(problems))
+    seen = play(problems, players.Uniform(problems))
     found = out_of_distribution.policies(trained, problems, seen)
-    for row, history in zip(found, tasks.histories(problems, seen), strict=True):
+    for row, history in zip(found, problems.histories(seen), strict=True):
         np.testing.assert_allclose(row, np.exp(trained.log_probabilities(history)), atol=1e-5)
 
 
 def test_a_built_transformer_plays_by_the_probabilities_of_the_true_algorithm():
     built, problems = linucb.build(SPEC), linear()[1]
-    seen = tasks.play(problems, policy.ByDecoder(built.decoder(batch=5), problems))
-    for number, history in enumerate(tasks.histories(problems, seen)):
+    seen = play(problems, ByDecoder(built.decoder(batch=5), problems))
+    for number, history in enumerate(problems.histories(seen)):
         edges = np.exp(algorithms.linucb(SPEC, history)).cumsum(axis=1)
         uniforms = problems.uniforms[number]
         clear = np.abs(edges - uniforms[:, None]).min(axis=1) > 0.02  # more than the certificate can move
@@ -167,14 +167,14 @@ def test_built_keeps_its_certificate_on_every_shift_and_ignorance_scores_what_ch
     built = linucb.build(SPEC)
     records = out_of_distribution.probe(ignorant(LINUCB), built, problems=12)
     assert [record["shift"] for record in records] == list(shifts.shifts(LINUCB))
-    original = recipes.draw_tasks(LINUCB, np.random.default_rng([0, 2**33]), 12)
+    original = LINUCB.draw(np.random.default_rng([0, 2**33]), 12)
     for record, shift in zip(records, shifts.shifts(LINUCB).values(), strict=True):
         moved = shift(original, np.random.default_rng([0, 2**33 + 1]))
-        regret = moved.regret(tasks.play(moved, players.Uniform(moved)).actions).sum(axis=1)
+        regret = moved.regret(play(moved, players.Uniform(moved))).sum(axis=1)
         assert record["regret"]["trained"][0] == pytest.approx(regret.mean())
         assert record["regret"]["trained"][1] == pytest.approx(regret.std(ddof=1) / 12**0.5)
         np.testing.assert_allclose(record["distances"], 0.75)  # 1 − 1/A from an arm that is certain
-        optimal = moved.regret(tasks.play(moved, players.LinUCB(moved)).actions).sum(axis=1)
+        optimal = moved.regret(play(moved, players.LinUCB(moved))).sum(axis=1)
         assert record["excess"][0] == pytest.approx((regret - optimal).mean())
         longer = moved.steps == 30
         assert record["positions extrapolated"] == longer
@@ -204,7 +204,7 @@ def test_bernoulli_problems_against_thompson_sampling():
 
 
 def processes(size=6):
-    return recipes.draw_mdps(EPISODES, np.random.default_rng(0), size)
+    return EPISODES.draw(np.random.default_rng(0), size)
 
 
 def test_shifts_of_decision_processes():
@@ -243,10 +243,10 @@ def test_episodes_are_probed_as_bandits_are():
     built = stand_ins.stand_in(EPISODES, shifted=True)
     records = out_of_distribution.probe(ignorant(EPISODES), built, problems=6)
     assert [record["shift"] for record in records] == list(shifts.shifts(EPISODES))
-    original = recipes.draw_mdps(EPISODES, np.random.default_rng([0, 2**33]), 6)
+    original = EPISODES.draw(np.random.default_rng([0, 2**33]), 6)
     for record, shift in zip(records, shifts.shifts(EPISODES).values(), strict=True):
         moved = shift(original, np.random.default_rng([0, 2**33 + 1]))
-        lost = moved.regret(mdps.play_episodes(moved, mdps.Uniform(moved))).sum(axis=1)
+        lost = moved.regret(play(moved, players.Uniform(moved))).sum(axis=1)
         assert record["regret"]["trained"][0] == pytest.approx(lost.mean())
         assert record["regret"]["built"] == record["regret"]["true"]
         assert record["distances"][0] == pytest.approx(0, abs=1e-6)  # nothing is known in the first episode

@@ -8,11 +8,12 @@ import pytest
 from constructions import linucb, thompson, ucbvi
 from constructions.history import BanditHistory, EpisodeHistory
 from verify import algorithms
-from verify.play import many_bandits as tasks
+from verify.catalog import CATALOG, entry_of
+from verify.play.lockstep import play
 from verify.probes import symmetries
 from verify.probes.episode_symmetries import episodic
-from verify.probes.symmetries import BERNOULLI, LINEAR
 from verify.training import recipes, train
+from verify.training.kinds import seated
 from verify.training.policy import Trained
 
 LINUCB = linucb.Spec(dim=2, actions=3, horizon=8, error=1e-2, solver="newton")
@@ -20,6 +21,7 @@ TWO = thompson.Spec(dim=2, actions=2, horizon=8, error=1e-2, solver="newton")
 SEED = 2  # of a numbering of four arms that is not its own inverse
 EPISODES = ucbvi.Spec(2, 2, 2, 4, exploration=0.05, form="narrow")
 ARMS = thompson.BernoulliSpec(actions=3, horizon=12)
+LINEAR, BERNOULLI = symmetries.linear(LINUCB), symmetries.bernoulli(ARMS)
 
 
 def history(steps=7, arms=4, dim=3, seed=0, draws=False):
@@ -81,18 +83,18 @@ def test_draws_go_with_the_features():
 @pytest.mark.parametrize("name", LINEAR)
 @pytest.mark.parametrize(("spec", "true"), [(LINUCB, algorithms.linucb), (TWO, algorithms.thompson)])
 def test_true_algorithms_are_symmetric_and_built_ones_within_twice_the_certificate(spec, true, name):
-    found = symmetries.worst(lambda past: true(spec, past), LINEAR[name], spec, 15)
+    found = symmetries.worst(lambda past: true(spec, past), LINEAR[name], entry_of(spec), spec, 15)
     assert found.log_difference < 1e-9
     built = (linucb if spec is LINUCB else thompson).build(spec)
-    found = symmetries.worst(built.log_probabilities, LINEAR[name], spec, 15)
+    found = symmetries.worst(built.log_probabilities, LINEAR[name], entry_of(spec), spec, 15)
     assert found.log_difference <= 2 * built.certificate + 1e-9
 
 
 @pytest.mark.parametrize("name", BERNOULLI)
 def test_true_thompson_sampling_of_bernoulli_arms_is_symmetric(name):
     policy = lambda past: algorithms.bernoulli_thompson(ARMS, past)  # noqa: E731
-    assert symmetries.worst(policy, BERNOULLI[name], ARMS, 15).log_difference < 1e-9
-    assert symmetries.smallest(policy, BERNOULLI[name], ARMS, 1e-6, 15) is None
+    assert symmetries.worst(policy, BERNOULLI[name], entry_of(ARMS), ARMS, 15).log_difference < 1e-9
+    assert symmetries.smallest(policy, BERNOULLI[name], entry_of(ARMS), ARMS, 1e-6, 15) is None
 
 
 def test_episodes_are_numbered_anew_and_reordered_whole():
@@ -132,7 +134,12 @@ def test_ucbvi_is_symmetric_true_and_built(name):
         (lambda past: algorithms.ucbvi(EPISODES, past), 1e-9),
         (ucbvi.build(EPISODES).log_probabilities, 2e-10 / EPISODES.tau),
     ):
-        assert symmetries.worst(policy, episodic(EPISODES)[name], EPISODES, 15).log_difference < least
+        assert (
+            symmetries.worst(
+                policy, episodic(EPISODES)[name], entry_of(EPISODES), EPISODES, 15
+            ).log_difference
+            < least
+        )
 
 
 @pytest.mark.parametrize(
@@ -151,14 +158,21 @@ def test_what_breaks_a_symmetry_of_episodes_is_found_and_shrunk(name, past):
         return np.log(np.stack([odds, 1 - odds], axis=1))
 
     symmetry = episodic(EPISODES)[name]
-    found = symmetries.worst(policy, symmetry, EPISODES, 300)
+    found = symmetries.worst(policy, symmetry, entry_of(EPISODES), EPISODES, 300)
     assert found.violation.total_variation == pytest.approx(0.8)
-    case = symmetries.smallest(policy, symmetry, EPISODES, 0.5)
+    case = symmetries.smallest(policy, symmetry, entry_of(EPISODES), EPISODES, 0.5)
     assert len(case.past) == past
-    assert case.violation(policy, symmetry, EPISODES).total_variation == pytest.approx(0.8)
+    assert case.violation(policy, symmetry, entry_of(EPISODES), EPISODES).total_variation == pytest.approx(
+        0.8
+    )
     for other in episodic(EPISODES):
         if other not in (name, "actions renumbered"):  # which none of the three has
-            assert symmetries.worst(policy, episodic(EPISODES)[other], EPISODES, 10).log_difference == 0
+            assert (
+                symmetries.worst(
+                    policy, episodic(EPISODES)[other], entry_of(EPISODES), EPISODES, 10
+                ).log_difference
+                == 0
+            )
 
 
 def biased(past):
@@ -180,37 +194,39 @@ def forgetful(past):
 
 
 def test_policies_without_a_symmetry_are_caught_with_the_size_of_the_fault():
-    found = symmetries.worst(biased, LINEAR["arms permuted"], LINUCB, 20)
+    found = symmetries.worst(biased, LINEAR["arms permuted"], entry_of(LINUCB), LINUCB, 20)
     assert found.violation.total_variation == pytest.approx(0.25)
     assert found.log_difference == pytest.approx(np.log(2))
-    found = symmetries.worst(axis_bound, LINEAR["features rotated"], LINUCB, 20)
+    found = symmetries.worst(axis_bound, LINEAR["features rotated"], entry_of(LINUCB), LINUCB, 20)
     assert found.violation.total_variation == 1
     assert found.log_difference == np.inf
-    found = symmetries.worst(forgetful, LINEAR["past reordered"], LINUCB, 60)
+    found = symmetries.worst(forgetful, LINEAR["past reordered"], entry_of(LINUCB), LINUCB, 60)
     assert found.violation.total_variation == pytest.approx(0.8)
-    assert found.violation.step == found.recipe.steps
+    assert found.violation.step == found.outline.steps
     for policy, name in ((biased, "features rotated"), (axis_bound, "past reordered")):
-        assert symmetries.worst(policy, LINEAR[name], LINUCB, 20).log_difference == 0
+        assert symmetries.worst(policy, LINEAR[name], entry_of(LINUCB), LINUCB, 20).log_difference == 0
 
 
 @pytest.mark.parametrize("spec", [LINUCB, ARMS], ids=["linear", "Bernoulli"])
 def test_the_smallest_history_is_as_small_as_can_be(spec):
     """One reward of 1 and one below it, in the two orders."""
-    case = symmetries.smallest(forgetful, LINEAR["past reordered"], spec, 0.5)
+    case = symmetries.smallest(forgetful, LINEAR["past reordered"], entry_of(spec), spec, 0.5)
     assert sorted(case.past) == [(0, 0.0), (0, 1.0)]
-    assert case.violation(forgetful, LINEAR["past reordered"], spec).total_variation == pytest.approx(0.8)
-    assert symmetries.smallest(forgetful, LINEAR["past reordered"], spec, 0.81, 50) is None
-    assert symmetries.smallest(biased, LINEAR["arms permuted"], spec, 0.25 - 1e-9).past == ()
+    assert case.violation(
+        forgetful, LINEAR["past reordered"], entry_of(spec), spec
+    ).total_variation == pytest.approx(0.8)
+    assert symmetries.smallest(forgetful, LINEAR["past reordered"], entry_of(spec), spec, 0.81, 50) is None
+    assert symmetries.smallest(biased, LINEAR["arms permuted"], entry_of(spec), spec, 0.25 - 1e-9).past == ()
 
 
 def test_records_of_a_transformer_that_has_learnt_nothing():
     recipe = recipes.BanditRecipe("linear", "linucb", "expert", dim=2, actions=3, horizon=12)
     trained = Trained(recipe, train.Run(recipe, layers=1, heads=2, width=8).model())
-    problems = recipes.draw_tasks(recipe, np.random.default_rng(0), 3)
-    seen = tasks.play(problems, recipes.player("linucb", problems, np.random.default_rng()))
-    runs = tasks.histories(problems, seen)
+    problems = recipe.draw(np.random.default_rng(0), 3)
+    seen = play(problems, seated(recipe, "linucb", problems, np.random.default_rng()))
+    runs = problems.histories(seen)
     one = {"arms permuted": symmetries.permute_arms}
-    [arms] = symmetries.measured(trained.log_probabilities, one, LINUCB, runs, 0.05, 10)
+    [arms] = symmetries.measured(trained.log_probabilities, one, CATALOG["linucb"], LINUCB, runs, 0.05, 10)
     assert arms["symmetry"] == "arms permuted"
     assert 0 < arms["typical"] < 1
     assert arms["smallest"]["past"] == ()

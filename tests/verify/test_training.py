@@ -24,11 +24,12 @@ from verify import algorithms
 from verify.cli import commands as cli
 from verify.environments.sampling import draw
 from verify.play import many_bandits as tasks
-from verify.play import many_mdps as mdps
 from verify.play import players
+from verify.play.lockstep import play
 from verify.training import checkpoint, recipes, train
 from verify.training.attention import attention
 from verify.training.cache import cached
+from verify.training.kinds import seated
 from verify.training.model import Shape, TrainedTransformer
 from verify.training.policy import Player, Trained
 
@@ -41,8 +42,8 @@ SMALL = {"layers": 2, "heads": 2, "width": 8, "batch": 4}
 def drawn(recipe, size=6, seed=0):
     """Problems of a recipe and what its player does in them."""
     generator = np.random.default_rng(seed)
-    problems = recipes.draw_tasks(recipe, generator, size)
-    return problems, tasks.play(problems, recipes.player(recipe.player, problems, generator))
+    problems = recipe.draw(generator, size)
+    return problems, play(problems, seated(recipe, recipe.player, problems, generator))
 
 
 def histories(problems, seen):
@@ -61,7 +62,7 @@ def test_linucb_in_lockstep_is_linucb():
 
 def test_thompson_in_lockstep_draws_what_thompson_draws():
     problems = tasks.bernoulli_tasks(np.random.default_rng(1), 1, 30, 4)
-    seen = tasks.play(problems, players.Thompson(problems, np.random.default_rng(2)))
+    seen = play(problems, players.Thompson(problems, np.random.default_rng(2)))
     policy = algorithms.bernoulli_thompson_decoder(SimpleNamespace(actions=4), np.random.default_rng(2))
     for action, reward in zip(seen.actions[0], seen.rewards[0], strict=True):
         assert policy.observe(np.eye(4)).argmax() == action
@@ -72,7 +73,7 @@ def test_counting_players_count():
     """UCB and the empirical mean, each step from the whole history again."""
     for name, bonus in (("ucb", 1.0), ("empirical", 0.0)):
         problems, seen = drawn(replace(BERNOULLI, player="ucb", labels="expert"))
-        seen = tasks.play(problems, recipes.player(name, problems, np.random.default_rng()))
+        seen = play(problems, seated(BERNOULLI, name, problems, np.random.default_rng()))
         for actions, rewards in zip(seen.actions, seen.rewards, strict=True):
             assert sorted(actions[:5]) == [0, 1, 2, 3, 4]
             for step in range(5, 30):
@@ -82,8 +83,8 @@ def test_counting_players_count():
 
 
 def test_ucbvi_in_lockstep_is_ucbvi():
-    processes = recipes.draw_mdps(EPISODES, np.random.default_rng(3), 5)
-    seen = mdps.play_episodes(processes, recipes.expert(EPISODES, processes))
+    processes = EPISODES.draw(np.random.default_rng(3), 5)
+    seen = play(processes, seated(EPISODES, "ucbvi", processes, np.random.default_rng()))
     for n in range(5):
         history = EpisodeHistory(seen.states[n], seen.actions[n, :-1], seen.rewards[n, :-1], 3)
         policy = np.exp(algorithms.ucbvi(EPISODES.spec, history))
@@ -95,8 +96,8 @@ def test_ucbvi_in_lockstep_is_ucbvi():
 def test_processes_move_and_lose_as_tables_say():
     from verify.environments import TabularMDP
 
-    processes = recipes.draw_mdps(EPISODES, np.random.default_rng(4), 4)
-    seen = mdps.play_episodes(processes, recipes.expert(EPISODES, processes))
+    processes = EPISODES.draw(np.random.default_rng(4), 4)
+    seen = play(processes, seated(EPISODES, "ucbvi", processes, np.random.default_rng()))
     regret = processes.regret(seen)
     for n in range(4):
         mdp = TabularMDP(processes.initial[n], processes.transitions[n], processes.rewards[n])
@@ -115,8 +116,8 @@ def test_linear_rewards_and_regret_follow_the_means():
     problems, seen = drawn(LINUCB)
     means = np.take_along_axis(problems.means, seen.actions, axis=1)
     np.testing.assert_allclose(seen.rewards - problems.noise, means, atol=1e-12)
-    assert (problems.regret(seen.actions) >= 0).all()
-    assert (problems.regret(np.repeat(problems.best[:, None], 30, axis=1)) == 0).all()
+    assert (problems.regret(seen) >= 0).all()
+    assert (problems.regret(replace(seen, actions=np.repeat(problems.best[:, None], 30, axis=1))) == 0).all()
 
 
 def test_the_two_recipes_differ_in_their_labels_only():
@@ -139,8 +140,8 @@ def test_the_two_recipes_differ_in_their_labels_only():
 
 def drawn_of(recipe, seed, number, size):
     generator = np.random.default_rng([seed, number])
-    problems = recipes.draw_tasks(recipe, generator, size)
-    return problems, tasks.play(problems, recipes.player(recipe.player, problems, generator))
+    problems = recipe.draw(generator, size)
+    return problems, play(problems, seated(recipe, recipe.player, problems, generator))
 
 
 def test_half_of_the_mixed_context_is_uniform():
@@ -156,8 +157,8 @@ def test_tokens_are_those_of_built_transformers(recipe):
     data = recipes.batch(recipe, 0, 5, 3)
     generator = np.random.default_rng([0, 5])
     if recipe is EPISODES:
-        processes = recipes.draw_mdps(recipe, generator, 3)
-        seen = mdps.play_episodes(processes, recipes.expert(recipe, processes))
+        processes = recipe.draw(generator, 3)
+        seen = play(processes, seated(recipe, "ucbvi", processes, np.random.default_rng()))
         members = [
             EpisodeHistory(seen.states[n], seen.actions[n, :-1], seen.rewards[n, :-1], 3) for n in range(3)
         ]
@@ -229,13 +230,13 @@ def test_decoding_step_by_step_is_the_whole_pass(attention, recipe):
     trained = Trained(recipe, train.Run(recipe, attention=attention, **SMALL).model())
     generator = np.random.default_rng(0)
     if recipe is EPISODES:
-        processes = recipes.draw_mdps(recipe, generator, 2)
-        seen = mdps.play_episodes(processes, Player(trained, processes.uniforms))
+        processes = recipe.draw(generator, 2)
+        seen = play(processes, Player(trained, processes))
         history = EpisodeHistory(seen.states[0], seen.actions[0, :-1], seen.rewards[0, :-1], 3)
         contexts, uniforms = history.states, processes.uniforms[0]
     else:
-        problems = recipes.draw_tasks(recipe, generator, 2)
-        seen = tasks.play(problems, Player(trained, problems.uniforms, problems.arms))
+        problems = recipe.draw(generator, 2)
+        seen = play(problems, Player(trained, problems))
         history = next(histories(problems, seen))
         contexts, uniforms = history.contexts, problems.uniforms[0]
     decoder, policy = trained.decoder(), trained.log_probabilities(history)

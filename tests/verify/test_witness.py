@@ -79,13 +79,13 @@ def test_the_python_beside_a_claim_measures_it_again(change, block, capsys):
     change(built)
     found = audit.measure(built, algorithms.linucb, TRIED)
     worst = found.blocks[block] if block else found
-    text = audit.replayed(built, algorithms.linucb, worst.recipe, block)
-    recipe = worst.recipe
-    alone = audit.measure(built, algorithms.linucb, [recipe])
+    text = audit.replayed(built, algorithms.linucb, worst.outline, block)
+    outline = worst.outline
+    alone = audit.measure(built, algorithms.linucb, [outline])
     assert run(text, capsys) == (alone.blocks[block] if block else alone).error
     assert alone.error == pytest.approx(found.error, rel=1e-9) or block
     if change in (one_entry, not_a_number, every_entry, single_and_one_entry, another_target) and not block:
-        assert not np.isclose(alone.error, audit.measure(fresh(), algorithms.linucb, [recipe]).error)
+        assert not np.isclose(alone.error, audit.measure(fresh(), algorithms.linucb, [outline]).error)
     assert len(text.splitlines()) <= 6 + 2 + 4 + witness.FEW
     assert ("b85decode" in text) is (change is every_entry)
     assert ("changes" in text) is (change not in (nothing, single))
@@ -108,11 +108,11 @@ def test_a_damaged_construction_of_episodes_or_of_strangers_is_told_as_well(caps
     ]
     for built, truth, name in cases:
         source = import_module(f"verify.histories.{name}")
-        recipe = source.battery(built.spec)[1]
+        outline = source.battery(built.spec)[1]
         for value in list(built.transformer.parameters())[:3]:
             value.mul_(1.125)
-        found = audit.measure(built, truth, [recipe])
-        assert run(audit.replayed(built, truth, recipe), capsys) == found.error
+        found = audit.measure(built, truth, [outline])
+        assert run(audit.replayed(built, truth, outline), capsys) == found.error
 
 
 def test_nothing_to_replay_is_no_text():
@@ -166,7 +166,7 @@ def test_parts_other_tokens_and_nameless_truths_are_refused_in_a_line():
 
 def test_recipes_of_bernoulli_arms_are_imported_from_their_own_module():
     built = CASES["thompson bernoulli"].built()
-    recipe = bernoulli_strategies.battery(built.spec)[0]
-    text = audit.replayed(built, algorithms.bernoulli_thompson, recipe)
+    outline = bernoulli_strategies.battery(built.spec)[0]
+    text = audit.replayed(built, algorithms.bernoulli_thompson, outline)
     assert "from verify import audit\nfrom verify.histories import bernoulli\n" in text
     assert "thompson.build(thompson.BernoulliSpec(" in text

@@ -2,7 +2,8 @@
 
 from verify.audit.search import SEARCH as SEARCH
 from verify.audit.search import Findings as Findings
-from verify.audit.search import Recipe as Recipe
+from verify.audit.search import Outline as Outline
+from verify.audit.search import Stepwise as Stepwise
 from verify.audit.search import Strategies as Strategies
 from verify.audit.search import Truth as Truth
 from verify.audit.search import Worst as Worst
@@ -17,6 +18,7 @@ from verify.audit.verdicts import FLOAT64 as FLOAT64
 from verify.audit.verdicts import ORDER_WINDOW as ORDER_WINDOW
 from verify.audit.verdicts import Report as Report
 from verify.audit.verdicts import Verdict as Verdict
+from verify.audit.verdicts import Words as Words
 from verify.audit.witness import replayed as replayed
 from verify.audit.witness import words as words
 from verify.balls import enclose as enclose

@@ -26,7 +26,7 @@ from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
-from verify.audit import Findings, Recipe, Strategies, Truth, measure
+from verify.audit import Findings, Outline, Strategies, Truth, measure
 from verify.balls import forward
 from verify.balls.arrays import Balls, ImpreciseError, log_softmax, precision
 from verify.balls.enclosure import BITS, MOST
@@ -121,24 +121,26 @@ def share(found: Sequence[Mutant]) -> float:
     return sum(mutant.caught for mutant in effective) / max(len(effective), 1) if effective else 1.0
 
 
-def rounds(spec: Any, source: Strategies, tried: int) -> list[list[Recipe]]:
-    """Lists of recipes of equal length: some of the battery at full length, the rest of it, and all of it shortened."""
+def rounds(spec: Any, source: Strategies, tried: int) -> list[list[Outline]]:
+    """Lists of outlines of equal length: some of the battery at full length, the rest of it, and all of it shortened."""
     battery = source.battery(spec)
     first = set(np.linspace(0, len(battery) - 1, tried).astype(int).tolist())
     full = battery[0].steps
-    chosen = [recipe for n, recipe in enumerate(battery) if n in first]
-    others = [recipe for n, recipe in enumerate(battery) if n not in first]
-    shorter = [[replace(recipe, steps=steps) for recipe in battery[:: full - 1]] for steps in range(1, full)]
+    chosen = [outline for n, outline in enumerate(battery) if n in first]
+    others = [outline for n, outline in enumerate(battery) if n not in first]
+    shorter = [
+        [replace(outline, steps=steps) for outline in battery[:: full - 1]] for steps in range(1, full)
+    ]
     return [part for part in (chosen, others, *reversed(shorter)) if part]
 
 
 class Judge:
     """What the audit makes of a mutant, and what the mutant makes of the policy; the original is evaluated once."""
 
-    def __init__(self, built: Construction, truth: Truth, lists: list[list[Recipe]], held: dict[str, Any]):
+    def __init__(self, built: Construction, truth: Truth, lists: list[list[Outline]], held: dict[str, Any]):
         self.built, self.truth, self.lists, self.held = built, truth, lists, held
         self.layers = forward.compile_layers(built, everything=True)
-        self.histories = [[recipe.history(built.spec) for recipe in part] for part in lists]
+        self.histories = [[outline.history(built.spec) for outline in part] for part in lists]
         self.outputs = [built.policy(built.outputs(part, logits_only=True)) for part in self.histories]
         self.known: dict[tuple[int, int, int, int], Balls] = {}
 

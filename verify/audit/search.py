@@ -1,4 +1,4 @@
-"""The search for the worst error of a construction, over histories that a recipe makes."""
+"""The search for the worst error of a construction, over histories that an outline makes."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from constructions.parts.block import Block
 from constructions.probing import Probe
 from verify.audit.verdicts import FLOAT64, Verdict
 from verify.audit.witness import words
-from verify.balls import enclose
+from verify.balls import BallTruth, enclose
 from verify.histories import linear as strategies
 
 SEARCH = hypothesis.settings(
@@ -29,7 +29,7 @@ SEARCH = hypothesis.settings(
 
 
 @runtime_checkable
-class Recipe(Protocol):
+class Outline(Protocol):
     """A few words and numbers from which one history follows; a frozen dataclass."""
 
     @property
@@ -44,14 +44,35 @@ class Recipe(Protocol):
 
 @runtime_checkable
 class Strategies(Protocol):
-    """Where recipes come from: verify.histories.linear for bandits, verify.histories.episodes for episodes."""
+    """Where outlines come from: verify.histories.linear for bandits, verify.histories.episodes for episodes."""
 
     def battery(self, spec: Any, repeats: int = 1) -> list:
-        """The same recipes for everyone."""
+        """The same outlines for everyone."""
         ...
 
     def batches(self, spec: Any, size: int) -> Any:
-        """Hypothesis' lists of recipes of equal length."""
+        """Hypothesis' lists of outlines of equal length."""
+        ...
+
+
+@runtime_checkable
+class Stepwise(Strategies, Protocol):
+    """Where histories can also be told step by step, so that Hypothesis can shrink them."""
+
+    def outlines(self, spec: Any, steps: int | None = None) -> Any:
+        """Hypothesis' outlines."""
+        ...
+
+    def decisions(self, spec: Any) -> int:
+        """The most decisions that a history can hold."""
+        ...
+
+    def step(self, spec: Any) -> Any:
+        """Hypothesis' single steps, tuples of numbers."""
+        ...
+
+    def told(self, spec: Any, past: Sequence[tuple], seed: int) -> History:
+        """The history of such steps, with one more decision pending."""
         ...
 
 
@@ -74,21 +95,21 @@ class Worst:
     """The worst of one block: its largest errors, and the probe with the largest ratio of error to promise."""
 
     probe: Probe
-    recipe: Recipe
+    outline: Outline
     ratio: float
     error: float
     relative: float
     own_error: float
 
     @classmethod
-    def of(cls, probe: Probe, recipe: Recipe) -> "Worst":
+    def of(cls, probe: Probe, outline: Outline) -> "Worst":
         """A single probe."""
         ratio = max(
             over(probe.error, probe.promise),
             over(probe.own_error, probe.own_promise),
             over(probe.surrogate_error, probe.surrogate_promise),
         )
-        return cls(probe, recipe, ratio, probe.error, probe.relative, probe.own_error)
+        return cls(probe, outline, ratio, probe.error, probe.relative, probe.own_error)
 
     def merge(self, other: "Worst") -> "Worst":
         """The worst of two."""
@@ -105,7 +126,7 @@ def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) ->
     Where float64 is too coarse to see the promise of exact arithmetic, and nothing else is stated, the claim is one of
     float64: that measured is at most the promise with rounding.
     """
-    promise, found = block.promise.total, {"relative": worst.relative, "witness": words(worst.recipe)}
+    promise, found = block.promise.total, {"relative": worst.relative, "witness": words(worst.outline)}
     if stated is None and promise.error < promise.rounding < math.inf:
         note = f"{block.source}; in exact arithmetic the promise is {promise.error:.2g}, which float64 is too coarse to show"
         claim = f"{claim}, in float64"
@@ -115,20 +136,20 @@ def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) ->
 
 
 def enclosed(
-    built: Construction, truth: Callable[..., Any], history: History | Recipe | None, step: int
+    built: Construction, truth: BallTruth, history: History | Outline | None, step: int
 ) -> float | None:
     """Upper end of an enclosure of the policy's error at one decision, in exact arithmetic; infinite where none can be had.
 
     Args:
         built: the construction, its weights as float64 holds them.
-        truth: the true algorithm; see `enclose`.
-        history: what has been seen, or its recipe; what comes after the decision makes no difference. Without any there is
+        truth: the true algorithm in balls.
+        history: what has been seen, or its outline; what comes after the decision makes no difference. Without any there is
             no error either.
         step: the decision (from 0), that of the worst error.
     """
     if history is None:
         return None
-    if isinstance(history, Recipe):
+    if isinstance(history, Outline):
         history = history.history(built.spec)
     try:
         return enclose(built, truth, history.prefix(step + 1), [step]).exact_high
@@ -143,7 +164,7 @@ class Findings:
     Attributes:
         histories: how many it tried.
         error: the worst |log-probability error|.
-        recipe: the history at which it was found.
+        outline: the history at which it was found.
         blocks: the worst of every block by name.
         ratio: the worst error over what the construction allows; 0 if no policy was measured.
         step: the decision (from 0) at which the worst error was found.
@@ -151,15 +172,15 @@ class Findings:
 
     histories: int = 0
     error: float = 0.0
-    recipe: Recipe | None = None
+    outline: Outline | None = None
     blocks: Mapping[str, Worst] = field(default_factory=dict)
     ratio: float = 0.0
     step: int = 0
 
     @property
     def witness(self) -> dict | None:
-        """The recipe of the worst history as a record."""
-        return words(self.recipe)
+        """The outline of the worst history as a record."""
+        return words(self.outline)
 
     @property
     def score(self) -> float:
@@ -171,7 +192,7 @@ class Findings:
         blocks = dict(self.blocks)
         for name, worst in other.blocks.items():
             blocks[name] = blocks[name].merge(worst) if name in blocks else worst
-        worse = other if other.recipe is None or other.error >= self.error else self
+        worse = other if other.outline is None or other.error >= self.error else self
         ratio = max(self.ratio, other.ratio)
         return replace(worse, histories=self.histories + other.histories, blocks=blocks, ratio=ratio)
 
@@ -179,12 +200,12 @@ class Findings:
 def measure(
     built: Construction,
     truth: Truth | None,
-    tried: Sequence[Recipe],
+    tried: Sequence[Outline],
     *,
     held_to: Construction | None = None,
     probed: bool = True,
 ) -> Findings:
-    """Evaluate recipes of equal length side by side, against every promise and the true algorithm, by `built.guarantee`.
+    """Evaluate outlines of equal length side by side, against every promise and the true algorithm, by `built.guarantee`.
 
     Args:
         built: what is evaluated.
@@ -195,19 +216,19 @@ def measure(
         probed: whether every block is held to its promises too, which takes most of the time.
     """
     held_to = held_to or built
-    histories = [recipe.history(built.spec) for recipe in tried]
+    histories = [outline.history(built.spec) for outline in tried]
     outputs, allowed = built.outputs(histories), held_to.allowed
     blocks = held_to.blocks if probed else ()
     findings = Findings()
-    for recipe, history, output, policy in zip(tried, histories, outputs, built.said(outputs), strict=True):
+    for outline, history, output, policy in zip(tried, histories, outputs, built.said(outputs), strict=True):
         error, step, ratio = 0.0, 0, 0.0
         if truth is not None:
             by_step = built.guarantee.errors(truth(built.spec, history), policy).max(axis=1, initial=0.0)
             step, error = int(by_step.argmax()), float(by_step.max())
             ratio = over(error, allowed)
         probes = held_to.probe(history, output, blocks) if blocks else ()
-        worst = {probe.block: Worst.of(probe, recipe) for probe in probes}
-        findings = findings.merge(Findings(1, error, recipe, worst, ratio, step))
+        worst = {probe.block: Worst.of(probe, outline) for probe in probes}
+        findings = findings.merge(Findings(1, error, outline, worst, ratio, step))
     return findings
 
 
@@ -224,7 +245,7 @@ def search(
     Further arguments are those of `measure`.
     """
 
-    def measured(tried: Sequence[Recipe]) -> Findings:
+    def measured(tried: Sequence[Outline]) -> Findings:
         return measure(built, truth, tried, **held)
 
     return climb(Findings(), measured, lambda found: found.score, built.spec, histories, batch, source)
@@ -232,7 +253,7 @@ def search(
 
 def climb(
     found: Any,
-    measure: Callable[[Sequence[Recipe]], Any],
+    measure: Callable[[Sequence[Outline]], Any],
     score: Callable[[Any], float],
     spec: Any,
     histories: int,
@@ -243,7 +264,7 @@ def climb(
 
     Args:
         found: what is known before, as a record with `histories` and `merge`.
-        measure: what some recipes of equal length show.
+        measure: what some outlines of equal length show.
         score: what is climbed.
         spec: for what the histories are.
         histories: so many at least.
@@ -260,7 +281,7 @@ def climb(
         phases=(Phase.generate, Phase.target),
     )
     @hypothesis.given(source.batches(spec, batch))
-    def ascend(tried: list[Recipe]) -> None:
+    def ascend(tried: list[Outline]) -> None:
         nonlocal found
         new = measure(tried)
         hypothesis.target(min(score(new), 1e300))
@@ -272,14 +293,14 @@ def climb(
 
 def shrink(
     built: Construction, truth: Truth | None, source: Strategies = strategies, **held: Any
-) -> Recipe | None:
+) -> Outline | None:
     """The shortest history of the battery that still breaks a promise; None if none of any length does.
 
     Further arguments are those of `measure`.
     """
     for steps in range(1, built.tokens.decisions + 1):
-        for recipe in source.battery(built.spec):
-            tried = replace(recipe, steps=steps)
+        for outline in source.battery(built.spec):
+            tried = replace(outline, steps=steps)
             if measure(built, truth, [tried], **held).score > 1:
                 return tried
     return None

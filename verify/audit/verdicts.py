@@ -5,6 +5,7 @@ admissible history, *stated* the theorem's own formula. A verdict that fails kee
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
@@ -32,7 +33,7 @@ class Verdict:
             stored; see `enclosed`.
         relative: measured divided by the size of what it is an error of, if it is an error.
         note: anything a reader should know.
-        witness: the history at which `measured` was found, as a recipe.
+        witness: the history at which `measured` was found, as an outline.
         main: whether a reader in a hurry should see it.
         replay: Python that measures it again on the witness alone.
         fit: whether `measured` is a fitted exponent that is held to a bound.
@@ -83,6 +84,23 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a page says of a construction.
+
+    Attributes:
+        short: its name in a list; the title of the report if left out.
+        claim: what it does and how well, in a sentence or two.
+        code: where to find its weights, formulas and claims.
+        captions: what each figure shows, by its name.
+    """
+
+    short: str = ""
+    claim: str = ""
+    code: str = ""
+    captions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Report:
     """All that an audit of one construction found; `record()` is its JSON.
 
@@ -94,6 +112,7 @@ class Report:
         blocks: rows of error, promise and slack, block by block.
         mutants: the single-weight changes that were tried.
         records: what the figures show, by the name of the figure, one record a panel.
+        words: what the page says of it.
         made: when, with which versions, on what machine and in what time.
     """
 
@@ -104,6 +123,7 @@ class Report:
     blocks: list[dict]
     mutants: list[dict]
     records: dict[str, list[dict]]
+    words: Words = field(default_factory=Words)
     made: dict = field(default_factory=dict)
 
     @property

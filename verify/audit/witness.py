@@ -21,29 +21,29 @@ Change = tuple[str, int, str]
 """A tensor's name, the number of its entry, and what stands there, as `float.hex` writes it."""
 
 
-def words(recipe: Any) -> dict | None:
-    """A recipe as a record, if there is one."""
-    return None if recipe is None else asdict(recipe)
+def words(outline: Any) -> dict | None:
+    """An outline as a record, if there is one."""
+    return None if outline is None else asdict(outline)
 
 
-def replayed(built: Construction, truth: Callable | None, recipe: Any, block: str = "") -> str:
+def replayed(built: Construction, truth: Callable | None, outline: Any, block: str = "") -> str:
     """Python that builds the weights and measures the error, of the policy or of a block, on one history alone.
 
     Weights that are not those of the spec are told entry by entry, so that a damaged model is measured damaged. Empty if
-    there is no recipe.
+    there is no outline.
 
     Args:
         built: what is measured.
         truth: the true algorithm, a function that can be imported; None if only blocks are.
-        recipe: the history.
+        outline: the history.
         block: the block whose error it is; the policy's if left out.
 
     Raises:
         ValueError: if text cannot tell the weights or the truth: another structure, a part, a function without a name.
     """
-    if recipe is None:
+    if outline is None:
         return ""
-    package, (room, _, module) = saving.home(built.spec), type(recipe).__module__.rpartition(".")
+    package, (room, _, module) = saving.home(built.spec), type(outline).__module__.rpartition(".")
     name = package.__name__.rpartition(".")[2]
     wanted, true = _imported(truth)
     lines = [
@@ -53,7 +53,7 @@ def replayed(built: Construction, truth: Callable | None, recipe: Any, block: st
         f"from {room} import {module}" if room else f"import {module}",
         f"built = {name}.build({name}.{built.spec!r})",
         *_damage(built),
-        f"tried = [{module}.{recipe!r}]",
+        f"tried = [{module}.{outline!r}]",
         f"print(audit.measure(built, {true}, tried){f'.blocks[{block!r}]' if block else ''}.error)",
     ]
     return "\n".join(lines)

@@ -6,6 +6,6 @@ linear.py      true algorithms for linear bandits; counts.py those that count
 enclosure.py   the distance of the two on a history
 """
 
-from verify.balls.enclosure import TRUTHS, BallTruth, Enclosure, enclose
+from verify.balls.enclosure import BallTruth, Enclosure, enclose
 
-__all__ = ["TRUTHS", "BallTruth", "Enclosure", "enclose"]
+__all__ = ["BallTruth", "Enclosure", "enclose"]

@@ -1,7 +1,7 @@
 """How far a transformer is from the algorithm on one history, with all rounding enclosed."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,8 +10,7 @@ from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
-from verify import algorithms
-from verify.balls import counts, forward, linear
+from verify.balls import forward
 from verify.balls.arrays import Balls, ImpreciseError, balls, log_softmax, precision
 
 BITS = 256
@@ -25,15 +24,6 @@ WIDEST = 1e-30
 
 BallTruth = Callable[[Any, Any, Sequence[int]], Balls]
 """From specification, history and steps (from 0) to balls around log-probabilities, shape (steps, actions)."""
-
-TRUTHS: Mapping[Callable[..., Any], BallTruth] = {
-    algorithms.linucb: linear.linucb,
-    algorithms.thompson: linear.thompson,
-    algorithms.thompson_scores: linear.thompson,
-    algorithms.bernoulli_thompson: counts.bernoulli_thompson,
-    algorithms.ucbvi: counts.ucbvi,
-}
-"""The true algorithms in balls, by their form in NumPy."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +61,7 @@ class Enclosure:
 
 def enclose(
     built: Construction,
-    truth: Callable[..., Any],
+    truth: BallTruth,
     history: History,
     steps: Sequence[int] | None = None,
     bits: int = BITS,
@@ -84,7 +74,7 @@ def enclose(
 
     Args:
         built: the construction; its weights are taken as float64 holds them.
-        truth: the true algorithm, as `algorithms` has it in NumPy, or a `BallTruth`.
+        truth: the true algorithm in balls: `balls` of a catalog's row.
         history: what has been seen.
         steps: which decisions, counted from 0; all if left out.
         bits: precision to begin with; a layer may cost two bits, and so many are added.
@@ -101,12 +91,12 @@ def enclose(
     outputs = built.outputs([history], logits_only=True, steps=chosen)[0]
     guarantee, measured = built.guarantee, built.said(outputs)
     everywhere = len(np.unique(chosen)) == history.steps or not math.isfinite(built.certificate)
-    layers, oracle = forward.compile_layers(built, everything=everywhere), TRUTHS.get(truth, truth)
+    layers = forward.compile_layers(built, everything=everywhere)
     bits = min(bits + 2 * sum(layer.repeat for layer in layers), MOST)
     while True:
         try:
             with precision(bits):
-                true = _checked(oracle(built.spec, history, chosen.tolist()), measured.shape)
+                true = _checked(truth(built.spec, history, chosen.tolist()), measured.shape)
                 found = forward.logits(built, history, chosen, layers, everywhere=everywhere)
                 counted = _counted(true, guarantee.floor)
                 gaps = (true - (found if guarantee.of == "scores" else log_softmax(found)))[counted]

@@ -16,7 +16,7 @@ from constructions.construction import Construction
 from constructions.fast.pruning import LayerWeights, prune
 from constructions.inputs.bandits import History
 from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls
-from verify.balls.heads import Linear, Literal, StaleError, Stream, file_heads
+from verify.balls.heads import BallStream, Linear, Literal, StaleError, file_heads
 from verify.balls.neurons import Neurons, file_neurons
 
 
@@ -29,7 +29,7 @@ class Layer:
     repeat: int
     written: np.ndarray
 
-    def __call__(self, stream: Stream) -> None:
+    def __call__(self, stream: BallStream) -> None:
         """Attention, then MLP."""
         moves = [head(stream) for head in self.heads]  # all from the stream before any of them
         if moves:
@@ -97,14 +97,14 @@ def logits(
 
 def _run(
     layers: Sequence[Layer], encoded: np.ndarray, wanted: np.ndarray, alone: int, radius: float
-) -> Stream:
+) -> BallStream:
     """All layers; from number `alone` on, on the wanted tokens only."""
     values = balls(encoded)
     writes = [np.zeros(len(encoded), dtype=bool)]  # from layer n on
     for layer in reversed(layers):
         writes.insert(0, writes[0] | layer.written)
     everything, nothing = np.arange(values.shape[1]), np.zeros(len(encoded), dtype=bool)
-    stream = Stream(values, everything, nothing, writes[0])
+    stream = BallStream(values, everything, nothing, writes[0])
     _inside(stream, radius)
     for number, layer in enumerate(layers):
         if number == alone:
@@ -115,7 +115,7 @@ def _run(
     return stream
 
 
-def _inside(stream: Stream, radius: float) -> None:
+def _inside(stream: BallStream, radius: float) -> None:
     """Wanted: norms below the clip radius, so that clipping does not act."""
     middle, reach = (np.abs(part[:, stream.at]) for part in stream.floats)
     least, most = (

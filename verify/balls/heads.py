@@ -31,7 +31,7 @@ class StaleError(Exception):
 
 
 @dataclass
-class Stream:
+class BallStream:
     """All tokens, of which those in `at` are brought up to date.
 
     Attributes:
@@ -93,7 +93,7 @@ class Linear:
     pairs: int
     name: tuple
 
-    def __call__(self, stream: Stream) -> tuple[np.ndarray, Balls]:
+    def __call__(self, stream: BallStream) -> tuple[np.ndarray, Balls]:
         """Stream entries, and what is added to them; an entry may be named more than once."""
         if self.name not in stream.known or not stream.settled(self.key, self.value):
             stream.known[self.name] = self._sums(stream)
@@ -107,7 +107,7 @@ class Linear:
             found[n] = row
         return self.targets, found.T
 
-    def _sums(self, stream: Stream) -> list[arb_mat]:
+    def _sums(self, stream: BallStream) -> list[arb_mat]:
         """(1/i) Σ_{j≤i} key_j ⊗ value_j at the wanted tokens."""
         stream.fresh(self.key)
         stream.fresh(self.value)
@@ -135,7 +135,7 @@ class Literal:
     heads: int
     name: tuple
 
-    def __call__(self, stream: Stream) -> tuple[np.ndarray, Balls]:
+    def __call__(self, stream: BallStream) -> tuple[np.ndarray, Balls]:
         """Stream entries, and what is added to them; an entry may be named more than once."""
         if self.name not in stream.known or not stream.settled(self.query, self.key):
             stream.known[self.name] = self._open(stream)
@@ -154,11 +154,11 @@ class Literal:
         """What a matrix reads, shape (heads, rows of each, tokens)."""
         return part(tokens).reshape(self.heads, part.height // self.heads, tokens.shape[1])
 
-    def stale(self, stream: Stream, token: np.ndarray, query: np.ndarray) -> bool:
+    def stale(self, stream: BallStream, token: np.ndarray, query: np.ndarray) -> bool:
         """Whether a value is read on another token that does not hold it."""
         return bool(stream.stale[self.value.reads].any() and (token != stream.at[query]).any())
 
-    def _open(self, stream: Stream) -> tuple[np.ndarray, np.ndarray, np.ndarray, Balls]:
+    def _open(self, stream: BallStream) -> tuple[np.ndarray, np.ndarray, np.ndarray, Balls]:
         """Head, number of the wanted token i, token j, and relu(score)/i, wherever that is not 0."""
         stream.fresh(self.key)
         found = [
@@ -177,13 +177,13 @@ class Literal:
         some = np.array([not ball.is_zero() for ball in share], dtype=bool)
         return head[some], query[some], token[some], share[some]
 
-    def _parts(self, stream: Stream) -> Iterator[Int[np.ndarray, " part"]]:
+    def _parts(self, stream: BallStream) -> Iterator[Int[np.ndarray, " part"]]:
         """Numbers of wanted tokens, a few at a time."""
         most = max(1, BLOCK // (self.heads * stream.values.shape[1]))
         for start in range(0, len(stream.at), most):
             yield np.arange(start, min(start + most, len(stream.at)))
 
-    def _candidates(self, stream: Stream, part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _candidates(self, stream: BallStream, part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where a score may be above 0, decided in float64 with room for everything."""
         at, last = stream.at[part], stream.at[part].max() + 1
         query, off = self._rows(self.query, stream, at)
@@ -199,7 +199,7 @@ class Literal:
         head, query, token = opened.nonzero()
         return head, part[query], token
 
-    def _rows(self, part: Matrix, stream: Stream, tokens: np.ndarray):
+    def _rows(self, part: Matrix, stream: BallStream, tokens: np.ndarray):
         """What a matrix reads in float64, shape (heads, tokens, rank), and how far it may be off: 0 for integers."""
         middle, reach = (part[:, tokens] for part in stream.floats)
         rows, off = part.floats(middle, reach)

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from constructions.fast.sparsity import edges, packed, shape
 from verify.balls.arrays import EPSILON, TINY, ZERO, Balls, Matrix, balls, precision, relu
-from verify.balls.heads import Stream
+from verify.balls.heads import BallStream
 
 KNOTS = 8
 """So many neurons at least make a look-up."""
@@ -79,7 +79,7 @@ class Neurons:
     curves: list[tuple[int, int, float, Curve]]
     other: tuple[Matrix, Matrix]
 
-    def __call__(self, stream: Stream) -> None:
+    def __call__(self, stream: BallStream) -> None:
         """The MLP layer, residual included."""
         now, moves = stream.now, []
         for (first, second), act in ((self.paired, lambda z: z), (self.other, relu)):
@@ -90,7 +90,7 @@ class Neurons:
         for rows, moved in moves:
             stream.add(rows, moved)
 
-    def _look_up(self, stream: Stream, now: Balls) -> tuple[np.ndarray, Balls]:
+    def _look_up(self, stream: BallStream, now: Balls) -> tuple[np.ndarray, Balls]:
         targets = np.unique([target for _, target, _, _ in self.curves])
         found = np.full((len(targets), now.shape[1]), ZERO, dtype=object)
         middle, reach = (part[:, stream.at] for part in stream.floats)

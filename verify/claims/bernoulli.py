@@ -17,7 +17,8 @@ from constructions import thompson
 from constructions.construction import Construction
 from constructions.thompson.bernoulli_plan import Plan, plan
 from verify import algorithms
-from verify.audit import Recipe, Verdict, climb, enclosed, kept, search, slack, words
+from verify.audit import Outline, Verdict, climb, enclosed, kept, search, slack, words
+from verify.balls import counts
 from verify.catalog import CATALOG
 from verify.claims.general import exponent
 from verify.environments import bernoulli_bandit
@@ -49,7 +50,7 @@ class Excess:
         divergence: KL(TS ‖ TF).
         distance: total variation.
         surplus: (TF_k − TS_k)/(1 − TS_k).
-        recipe: the history of the worst ratio, if it has a recipe.
+        outline: the history of the worst ratio, if it has an outline.
         step: the decision (from 0) of the worst ratio.
     """
 
@@ -58,7 +59,7 @@ class Excess:
     divergence: float = 0.0
     distance: float = 0.0
     surplus: float = 0.0
-    recipe: Recipe | None = None
+    outline: Outline | None = None
     step: int = 0
 
     def merge(self, other: "Excess") -> "Excess":
@@ -102,10 +103,10 @@ def _title(spec: thompson.BernoulliSpec) -> str:
     return f"A={spec.actions}, T={spec.horizon}, ε={spec.error:g}"
 
 
-def excess(built: Construction, tried: Sequence[Any], recipes: Sequence[Recipe | None]) -> Excess:
+def excess(built: Construction, tried: Sequence[Any], outlines: Sequence[Outline | None]) -> Excess:
     """Hold the policy against the true one on histories of equal length."""
     ours, whole = built.policy(built.outputs(tried, logits_only=True)), Excess()
-    for recipe, history, log_found in zip(recipes, tried, ours, strict=True):
+    for outline, history, log_found in zip(outlines, tried, ours, strict=True):
         log_true = algorithms.bernoulli_thompson(built.spec, history)
         true, found = np.exp(log_true), np.exp(log_found)
         ratio = np.nan_to_num(log_true - log_found, nan=np.inf)
@@ -114,15 +115,15 @@ def excess(built: Construction, tried: Sequence[Any], recipes: Sequence[Recipe |
         each = (ratio, (true * ratio).sum(-1), apart, surplus)
         worst, divergence, distance, largest = (float(values.max()) for values in each)
         step = int(ratio.max(-1).argmax())
-        whole = whole.merge(Excess(1, worst, divergence, distance, largest, recipe, step))
+        whole = whole.merge(Excess(1, worst, divergence, distance, largest, outline, step))
     return whole
 
 
 def _searched(built: Construction, histories: int) -> Excess:
     """The worst over at least so many histories, climbing log TS − log TF."""
 
-    def measure(recipes: Sequence[Recipe]) -> Excess:
-        return excess(built, [recipe.history(built.spec) for recipe in recipes], recipes)
+    def measure(outlines: Sequence[Outline]) -> Excess:
+        return excess(built, [outline.history(built.spec) for outline in outlines], outlines)
 
     def score(found: Excess) -> float:
         return found.ratio / built.certificate
@@ -138,7 +139,7 @@ def _policy(built: Construction, found: Excess) -> Iterator[Verdict]:
     """The docstring's theorem."""
     spec, rounding = built.spec, _rounding(built)
     title = f"Bernoulli arms, {_title(spec)}, {found.histories} histories"
-    both = {"rounding": rounding, "witness": words(found.recipe)}
+    both = {"rounding": rounding, "witness": words(found.outline)}
     distance, stated = -math.expm1(-built.certificate), -math.expm1(-spec.error)
     yield Verdict(
         f"{title}: log TS − log TF",
@@ -148,7 +149,7 @@ def _policy(built: Construction, found: Excess) -> Iterator[Verdict]:
         spec.error,
         built.certificate,
         main=spec == MAIN,
-        enclosed=enclosed(built, algorithms.bernoulli_thompson, found.recipe, found.step),
+        enclosed=enclosed(built, counts.bernoulli_thompson, found.outline, found.step),
         **both,
     )
     for what, worst, bound, promised, note in (

@@ -20,8 +20,9 @@ from constructions.sizes import Size
 from constructions.thompson import nodes, sampling
 from verify import algorithms
 from verify.audit import Findings, Verdict, measure
+from verify.catalog import CATALOG
 from verify.claims.general import certified
-from verify.histories.linear import Recipe, battery
+from verify.histories.linear import LinearOutline, battery
 from verify.sweeps import rounding as numerics
 from verify.sweeps.linucb import hard_histories
 from verify.sweeps.records import Record
@@ -84,7 +85,7 @@ def rounding(spec: linucb.Spec) -> tuple[list[Verdict], list[Record]]:
         note = ", ".join(f"{x:.1e}" for x in along["float64"])
         verdicts.append(Verdict(claim, source, "size", ratio, 1.0, note=f"k = 1, 2, …: {note}"))
     chosen = replace(spec, root="products")
-    worst = Recipe(
+    worst = LinearOutline(
         "random", "highest", "largest", spec.horizon, 0.0, 0
     )  # little seen, and already contracted
     policy = numerics.by_condition(chosen, RIDGES, [hard_histories(chosen)[0], worst.history(chosen)])
@@ -180,7 +181,7 @@ def _corollary(title: str, built: list[Built]) -> Verdict:
 
 
 def searched(
-    title: str, built: Construction, source: str, histories: list[Recipe], together: int = 20
+    title: str, built: Construction, source: str, histories: list[LinearOutline], together: int = 20
 ) -> Iterator[Verdict]:
     """The error of a LinUCB construction, and its worst block, over some histories, so many of them at a time."""
     findings = Findings()
@@ -189,7 +190,7 @@ def searched(
     spec = built.spec
     main = (spec.solver, spec.horizon, spec.root) == ("newton", 200, "interpolation")
     claim = f"{title}: |log-probability error|"
-    yield certified(claim, source, built, algorithms.linucb, findings, main=main)
+    yield certified(claim, source, built, CATALOG["linucb"], findings, main=main)
     worst = max(findings.blocks.values(), key=lambda block: block.ratio)
     claim = f"{title}: worst error over promise of a block"
     yield Verdict(claim, source, "size", worst.ratio, 1.0, note=worst.probe.block)

@@ -13,9 +13,8 @@ from constructions.construction import Construction
 from constructions.showing import number, settings
 from verify.audit import (
     Findings,
-    Recipe,
+    Outline,
     Report,
-    Truth,
     Verdict,
     enclosed,
     kept,
@@ -26,7 +25,6 @@ from verify.audit import (
 )
 from verify.audit.impostors import unmasked
 from verify.audit.mutation import Mutant, mutants, share
-from verify.balls import TRUTHS
 from verify.catalog import Entry
 from verify.sweeps.records import Fit
 
@@ -57,10 +55,11 @@ def report(
     progress(f"auditing {trials} mutants")
     broken = mutants(built, entry.truth, trials, seed=0, source=entry.histories) if trials else []
     verdicts += [caught(broken)] if broken else []
-    return reported(entry.title, built, verdicts, broken, {"slack": slack.rows(built, findings)})
+    return reported(entry, entry.title, built, verdicts, broken, {"slack": slack.rows(built, findings)})
 
 
 def reported(
+    entry: Entry,
     title: str,
     built: Construction,
     verdicts: list[Verdict],
@@ -72,17 +71,18 @@ def reported(
     rows = [row for part in slacks.values() for row in part]
     drawn = {name: [{"kind": "slack", "rows": part}] for name, part in slacks.items()}
     spec, size, tried = asdict(built.spec), asdict(built.size()), [asdict(mutant) for mutant in broken]
-    return Report(title, spec, size, verdicts, rows, tried, {**(records or {}), **drawn})
+    figures, words = {**(records or {}), **drawn}, entry.found("words")
+    return Report(title, spec, size, verdicts, rows, tried, figures, words)
 
 
 def certified(
     claim: str,
     source: str,
     built: Construction,
-    truth: Truth,
+    entry: Entry,
     findings: Findings,
     *,
-    shortest: Recipe | None = None,
+    shortest: Outline | None = None,
     replay: bool = True,
     **more: Any,
 ) -> Verdict:
@@ -92,13 +92,13 @@ def certified(
         claim: what is claimed; the number of histories is added.
         source: where.
         built: the construction.
-        truth: the true algorithm.
+        entry: its row, with the true algorithm.
         findings: what the search found.
         shortest: a witness in place of the worst history.
         replay: whether Python is written that measures the witness again.
         more: fields of the verdict in place of the spec's error, float64's rounding and a main claim.
     """
-    witness = shortest or findings.recipe
+    witness = shortest or findings.outline
     fields = {"stated": getattr(built.spec, "error", None), "rounding": built.rounding, "main": True} | more
     return Verdict(
         f"{claim}, {findings.histories} histories",
@@ -106,9 +106,9 @@ def certified(
         "bound",
         findings.error,
         certified=built.certificate,
-        enclosed=enclosed(built, truth, findings.recipe, findings.step),
+        enclosed=entry.balls and enclosed(built, entry.balls, findings.outline, findings.step),
         witness=words(witness),
-        replay=replayed(built, truth, witness) if replay else "",
+        replay=replayed(built, entry.truth, witness) if replay else "",
         **fields,
     )
 
@@ -127,12 +127,11 @@ def title(entry: Entry, spec: Any) -> str:
 
 def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
-    balls = entry.balls or TRUTHS.get(entry.truth)
     try:
-        replay = replayed(built, entry.truth, findings.recipe)
+        replay = replayed(built, entry.truth, findings.outline)
     except ValueError:  # a truth that cannot be imported
         replay = ""
-    coarse = balls is None and built.rounding > built.certificate
+    coarse = entry.balls is None and built.rounding > built.certificate
     yield Verdict(
         f"{title(entry, built.spec)}: error of {built.guarantee.of}, {findings.histories} histories",
         "this row of the catalog",
@@ -144,7 +143,7 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         witness=findings.witness,
         main=True,
         replay=replay,
-        enclosed=balls and enclosed(built, balls, findings.recipe, findings.step),
+        enclosed=entry.balls and enclosed(built, entry.balls, findings.outline, findings.step),
         note="float64 is too coarse for this certificate: give the row the truth in balls, balls=…"
         if coarse
         else "",

@@ -35,7 +35,8 @@ from verify.sweeps.records import Fit, fit_power
 from verify.theorems import lemmas, symbols
 from verify.theorems import linucb as theorem
 
-MAIN = CATALOG["linucb"].main
+ROW = CATALOG["linucb"]
+MAIN = ROW.main
 STATED = replace(MAIN, horizon=200, depth="stated")
 HORIZONS: dict[Solver, list[int]] = {"agd": [10, 30, 100, 300, 1000, 3000], "gd": [10, 30, 100, 300, 1000]}
 SOLVERS: tuple[Solver, ...] = ("chebyshev", "agd")
@@ -85,7 +86,7 @@ def report(
     verdicts.append(caught(broken))
     records |= {"regret": list(streams.values()), "rounding": panels}
     paper = "Soft LinUCB (Theorem 8 of arXiv 2310.08566)"
-    return reported(paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
+    return reported(ROW, paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
 
 
 def _title(spec: linucb.Spec) -> str:
@@ -97,7 +98,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     spec, title = built.spec, _title(built.spec)
     shortest = shrink(built, algorithms.linucb) if findings.score > 1 else None
     claim = f"{title}: |log-probability error|, all t and k"
-    yield certified(claim, "Theorem 8", built, algorithms.linucb, findings, shortest=shortest)
+    yield certified(claim, "Theorem 8", built, ROW, findings, shortest=shortest)
     depth = built.transformer.stored_layers[0].repeat
     values = symbols(spec) | {"depth": depth}
     formulas = {
@@ -109,7 +110,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         stated = formula.evaluate("error", **values) if formula else None
         claim = f"{block.name}: error after {depth} descent layers"
         worst = findings.blocks[block.name]
-        replay = replayed(built, algorithms.linucb, worst.recipe, block.name)
+        replay = replayed(built, algorithms.linucb, worst.outline, block.name)
         yield replace(kept(claim, block, worst, stated), replay=replay)
 
 
@@ -131,7 +132,7 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
     findings = measure(built, None, battery(spec)[::6])
     worst = findings.blocks["ridge estimate"]
     name = f"ridge lemma, {spec.solver}, T={spec.horizon}"
-    history = worst.recipe.history(spec)
+    history = worst.outline.history(spec)
     yield Verdict(
         f"{name}: ‖ŵ − w‖ at its {depth} layers",
         lemma.source,
@@ -141,7 +142,7 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
         promise.error,
         rounding=promise.rounding,
         relative=worst.relative,
-        witness=words(worst.recipe),
+        witness=words(worst.outline),
         enclosed=enclose_register(built, "ridge", linear.ridge, history, history.steps - 1, LEMMA_BITS),
         note="enclosed at the last decision",
     )
@@ -167,7 +168,7 @@ def _stated() -> Iterator[Verdict]:
     yield Verdict(f"{title}: layers", "Theorem 8, proof", "size", built.size().layers, stated, note=note)
     claim = f"{title}: layers, above the ridge lemma's"
     yield Verdict(claim, "ridge lemma", "least", built.size().layers, ridge)
-    yield certified(f"{title}: |log-probability error|", "Theorem 8", built, algorithms.linucb, findings)
+    yield certified(f"{title}: |log-probability error|", "Theorem 8", built, ROW, findings)
 
 
 def _chebyshev(spec: linucb.Spec) -> Iterator[Verdict]:

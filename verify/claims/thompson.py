@@ -24,6 +24,7 @@ from constructions.thompson import nodes, posterior
 from verify import algorithms
 from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, search, slack
 from verify.audit.mutation import mutants
+from verify.balls import linear
 from verify.catalog import CATALOG, line_policy
 from verify.claims import bernoulli, depth
 from verify.claims.general import caught, certified, exponent, reported
@@ -36,7 +37,8 @@ from verify.sweeps.records import fit_power
 from verify.theorems import evaluate, symbols, thompson_whole
 from verify.theorems import thompson as theorem
 
-TWO = CATALOG["thompson"].main
+ROW = CATALOG["thompson"]
+TWO = ROW.main
 SEARCHED = thompson.Spec(dim=3, actions=4, horizon=30, nodes=64)
 MAIN = thompson.Spec(dim=5, actions=10, horizon=200, nodes=4096)
 SAMPLED = replace(MAIN, form="sampling", error=1e-3)
@@ -96,7 +98,7 @@ def report(
         f"slack_{name}": [row for row in part if row["block"] not in _MANY] for name, part in parts.items()
     }
     paper = "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)"
-    return reported(paper, built, verdicts, broken, shown, records)
+    return reported(ROW, paper, built, verdicts, broken, shown, records)
 
 
 def _title(spec: thompson.Spec) -> str:
@@ -106,7 +108,7 @@ def _title(spec: thompson.Spec) -> str:
 def _searched(built: Construction, findings: Findings, what: str) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
     claim, replay = f"{what}, {_title(built.spec)}: |log-probability error|", built.spec.actions == 2
-    yield certified(claim, "Theorem 10", built, algorithms.thompson, findings, replay=replay, rounding=0.0)
+    yield certified(claim, "Theorem 10", built, ROW, findings, replay=replay, rounding=0.0)
     for block in built.blocks:
         if block.name not in _MANY:
             yield kept(f"{what}: {block.name}", block, findings.blocks[block.name])
@@ -124,7 +126,7 @@ def _two_arms(spec: thompson.Spec) -> Verdict:
         f"two arms, {_title(spec)}: |log-probability error|",
         "Theorem 10, one-sided and truncated there",
     )
-    return certified(claim, source, built, algorithms.thompson, findings, rounding=0.0, note=note)
+    return certified(claim, source, built, ROW, findings, rounding=0.0, note=note)
 
 
 def _policy() -> Iterator[Verdict]:
@@ -162,7 +164,7 @@ def _policy() -> Iterator[Verdict]:
         MAIN.error,
         built.certificate,
         main=True,
-        enclosed=enclosed(built, algorithms.thompson, histories[history], int(steps[step])),
+        enclosed=enclosed(built, linear.thompson, histories[history], int(steps[step])),
         note=f"certified total variation from P̄ {certified:.2g}; left to chance: a direction that does not tell two arms "
         f"apart ({untold}), and |P̄ − P| ≤ {chance.distance(0.01):.2g} with probability 0.99 "
         f"(independent nodes: {replace(chance, independent=True).distance(0.01):.2g}), for a history fixed beforehand",
@@ -222,7 +224,7 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
         SAMPLED.error,
         built.certificate,
         main=True,
-        enclosed=enclosed(built, algorithms.thompson_scores, *where),
+        enclosed=enclosed(built, linear.thompson, *where),
         note=f"float64 may add {built.rounding:.1g}",
     )
     told = f"{len(margins)} differ, margins {', '.join(f'{m:.1e}' for m in margins)}"

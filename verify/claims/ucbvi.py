@@ -47,7 +47,8 @@ from verify.sweeps.records import Fit, fit_power
 from verify.theorems import evaluate, symbols
 from verify.theorems import ucbvi as theorem
 
-MAIN = CATALOG["ucbvi"].main
+ROW = CATALOG["ucbvi"]
+MAIN = ROW.main
 FORMS: tuple[ucbvi.Form, ...] = ("theorem", "slim", "narrow")
 MUTATED = ucbvi.Spec(states=2, actions=2, horizon=2, episodes=12, exploration=0.03, form="narrow")
 LARGE = ucbvi.Spec(states=8, actions=4, horizon=20, episodes=20)
@@ -93,13 +94,13 @@ def report(
     records["regret"] = _streams()
     verdicts += [_stream(record) for record in records["regret"]]
     small = replace(MAIN, states=2, actions=2, horizon=2, episodes=9)
-    recipe = episode_strategies.EpisodeRecipe("sticky", "table", 17, 3)
-    records["stream"] = [episode_sweeps.stream_at_token(ucbvi.build(small), recipe.history(small))]
+    outline = episode_strategies.EpisodeOutline("sticky", "table", 17, 3)
+    records["stream"] = [episode_sweeps.stream_at_token(ucbvi.build(small), outline.history(small))]
     progress(f"auditing {trials} mutants")
     broken = mutants(ucbvi.build(MUTATED), algorithms.ucbvi, trials, seed=0, source=episode_strategies)
     verdicts.append(caught(broken, f"{_title(MUTATED)}: "))
     paper = "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)"
-    return reported(paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
+    return reported(ROW, paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
 
 
 def _title(spec: ucbvi.Spec) -> str:
@@ -117,14 +118,14 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
     kinds = episode_strategies.battery(spec)
     for number in range(histories):
         steps = int(generator.integers(1, episode_strategies.decisions(spec) + 1))
-        recipe = replace(kinds[number % len(kinds)], steps=steps, seed=int(generator.integers(2**32)))
-        history = recipe.history(spec)
+        outline = replace(kinds[number % len(kinds)], steps=steps, seed=int(generator.integers(2**32)))
+        history = outline.history(spec)
         true = algorithms.ucbvi_exact(spec, history, bonus)
         for row, wanted in zip(exact.logits(built, history), true, strict=True):
             difference = max(abs(x - scale * q) for x, q in zip(row, wanted, strict=True))
             decisions, uneven = decisions + 1, uneven + (len(set(wanted)) > 1)
             if difference > worst or witness is None:
-                worst, witness = max(worst, difference), asdict(recipe)
+                worst, witness = max(worst, difference), asdict(outline)
     return Verdict(
         f"{_title(spec)}: difference of logits in rational arithmetic, {histories} histories, {decisions} decisions",
         "Theorem 12" if spec.form == "theorem" else "theorem ours",
@@ -142,7 +143,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     spec = built.spec
     failed, stated = findings.score > 1, episode_sweeps.rounding(spec)
     shortest = shrink(built, algorithms.ucbvi, episode_strategies) if failed else None
-    witness = shortest or findings.recipe
+    witness = shortest or findings.outline
     yield Verdict(
         f"{_title(spec)}: |log-probability error| in float64, {findings.histories} histories",
         FLOAT64,
@@ -155,7 +156,7 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         note="exact but for rounding, which is to stay below 10⁻¹⁰/τ",
     )
     claim = f"{_title(spec)}: |log-probability error|, weights as float64 holds them"
-    yield certified(claim, "this project", built, algorithms.ucbvi, findings, replay=False, stated=stated)
+    yield certified(claim, "this project", built, ROW, findings, replay=False, stated=stated)
     for block in built.blocks:
         yield kept(f"{_title(spec)}, {block.name}", block, findings.blocks[block.name])
 

@@ -14,7 +14,7 @@ from constructions.construction import Construction
 from constructions.history import load_history
 from constructions.showing import number
 from verify.balls import enclose
-from verify.catalog import CATALOG, entry_of, named
+from verify.catalog import CATALOG, Entry, entry_of, named
 from verify.cli.options import Json, out_folder
 
 
@@ -33,10 +33,10 @@ def certify(
     """
     console = Console(stderr=True)
     with console.status("building") as status:
-        built, records = construction(of), []
+        (entry, built), records = found(of), []
         for path in histories:
             status.update(f"enclosing {path}")
-            records.append(enclosed(built, path, last))
+            records.append(enclosed(entry, built, path, last))
     if out is not None:
         files.write(out / "certify.json", json.dumps(records, indent=1))
     if as_json:
@@ -47,30 +47,35 @@ def certify(
         raise typer.Exit(1)
 
 
-def construction(name: str) -> Construction:
-    """The construction of a name with its main specification, or of a file.
+def found(name: str) -> tuple[Entry, Construction]:
+    """A row and its construction: that of a name with its main specification, or that of a file.
 
     Raises:
         ValueError: if it is neither.
     """
     if Path(name).suffix == ".safetensors":
-        return load(name)
-    return (entry := named(name)).build(entry.main)
+        built = load(name)
+        return entry_of(built.spec), built
+    return (entry := named(name)), entry.build(entry.main)
 
 
-def enclosed(built: Construction, path: Path, last: int | None) -> dict[str, Any]:
+def enclosed(entry: Entry, built: Construction, path: Path, last: int | None) -> dict[str, Any]:
     """What was found on one saved history, as a record: `Enclosure.record`, and file, steps and what is stated.
 
     Raises:
-        ValueError: if the file holds no history, or one of another kind or not admissible.
+        ValueError: if the file holds no history, or one of another kind or not admissible, or the row has no balls.
     """
-    entry, history = entry_of(built.spec), load_history(path)
+    history = load_history(path)
     if not isinstance(history, entry.seen):
         raise ValueError(f"{path}: wanted {entry.seen.__name__}, got {type(history).__name__}")
     steps = range(max(0, history.steps - (last or history.steps)), history.steps)
-    found = enclose(built, entry.balls or entry.truth, history, steps)
+    if entry.balls is None:
+        raise ValueError(
+            f"certify: wanted balls in the row {entry.name}, the true algorithm in ball arithmetic, got none"
+        )
+    enclosure = enclose(built, entry.balls, history, steps)
     stated = getattr(built.spec, "error", 0.0)  # of UCB-VI the theorem says: no error at all
-    return {"file": str(path), "steps": len(steps), "stated": stated} | found.record()
+    return {"file": str(path), "steps": len(steps), "stated": stated} | enclosure.record()
 
 
 def table(name: str, records: list[dict[str, Any]]) -> Table:

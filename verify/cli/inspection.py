@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich import box
 from rich.console import Console
@@ -18,7 +19,7 @@ from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, Entry, named
 from verify.cli import specs
-from verify.inspector.anatomy import Family, View, lemma, span
+from verify.inspector.anatomy import Family, View, said, span
 
 OPTIONS = ("dim", "actions", "horizon", "error", "solver", "form")
 """Fields of specifications that have an option of their own."""
@@ -87,9 +88,9 @@ def tables(built: Construction, title: str) -> Iterator[Table]:
     yield sizes
     blocks = _table("blocks, and what each carries out", "layers", "block", "error ≤")
     for index, block in enumerate(built.blocks):
-        claim = lemma(block).claim
+        first = said(block).partition("\n")[0]
         text = (
-            f"{escape(block.name)}\n[dim]{escape(f'{block.source}: {claim}' if claim else block.source)}[/]"
+            f"{escape(block.name)}\n[dim]{escape(f'{block.source}: {first}' if first else block.source)}[/]"
         )
         if block.promise.derived:
             text += f"\n[dim]from its inputs alone {number(block.promise.derived.whole)}; {escape(block.promise.proof)}[/]"
@@ -138,10 +139,17 @@ def _held(view: View, block: int) -> tuple[str, ...]:
 
 def _pairs(families: Sequence[Family]) -> int:
     """How many heads have a twin of the other sign."""
-    stems = {family.role[:-2]: family.count for family in families if family.role.endswith(" +")}
-    return sum(
-        stems.get(family.role[:-2], 0) and family.count for family in families if family.role.endswith(" −")
-    )
+    return sum(one.count for one, other in combinations(families, 2) if _twins(one, other))
+
+
+def _twins(one: Family, other: Family) -> bool:
+    """Whether two add opposite values by scores that are opposite but for their gates."""
+    parts = [(getattr(one, name), getattr(other, name)) for name in ("query", "key", "value")]
+    if any(mine.shape != theirs.shape for mine, theirs in parts):
+        return False
+    (query, against), (key, same), (value, opposite) = parts
+    apart = abs(abs(query) - abs(against)).max(), abs(key - same).max(), abs(value + opposite).max()
+    return not any(apart) and np.array_equal(one.targets, other.targets)
 
 
 def _example(view: View, block: int) -> str:

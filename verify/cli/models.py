@@ -14,8 +14,8 @@ from constructions import files
 from constructions.showing import number
 from verify.cli.options import Json, Out, Runs, bars, narrow
 from verify.comparison import compare as comparing
-from verify.comparison import contexts as contextual
-from verify.comparison.panels import NAMES
+from verify.comparison import training_mixtures
+from verify.play.seats import TITLES
 from verify.probes import probe as probing
 from verify.show import plots
 
@@ -58,7 +58,7 @@ def contexts(
     files.writable(out := out or Path("reports/contexts"))
     effort = {"runs": 100, "particles": 8} if quick else {"runs": runs}
     with bars() as tell:
-        found = contextual.contexts(models or contextual.MODELS, **effort, tell=tell)
+        found = training_mixtures.mixtures(models or training_mixtures.MODELS, **effort, tell=tell)
     path, found = write_report(found, out, "contexts.json")
     if as_json:
         print(json.dumps(found))
@@ -109,7 +109,7 @@ def comparison_tables(found: dict) -> Iterator[Table]:
     regret = narrow(f"{found['model']}: regret, {found['runs']} runs", "", "mean", "± 95 %", "s.d.")
     for name, row in found["regret"].items():
         values = (row["mean"][-1], row["half"], row["deviation"][-1])
-        regret.add_row(NAMES.get(name, name), *map(number, values))
+        regret.add_row(TITLES.get(name, name), *map(number, values))
     yield regret
     if (beside := found["built"]) is not None:
         yield builtnarrow(beside)

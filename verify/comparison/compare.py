@@ -11,42 +11,26 @@ them, beside the true policy with the probabilities that it ought to have: what 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from constructions import checks
-from verify.comparison import bound, ratio
-from verify.comparison.panels import NAMES, distance_panels, ratio_panels, regret_panel
-from verify.comparison.stand_ins import TRUTHS, stand_in, true_policy
+from verify.comparison import pretraining_bound, ratio
+from verify.comparison.panels import distance_panels, ratio_panels, regret_panel
+from verify.comparison.stand_ins import home, stand_in, truth
+from verify.play.lockstep import ByDecoder, first, play
 from verify.play.rollout import SideBySide
 from verify.sweeps.records import Record
 from verify.sweeps.thompson import FLOOR
-from verify.training import checkpoint, policy, train
-from verify.training.policy import (
-    HELD_OUT,
-    TOGETHER,
-    ByDecoder,
-    Trained,
-    contests,
-    first,
-    half_interval,
-    held_out,
-    named,
-    true_algorithm,
-)
-from verify.training.recipes import EpisodeRecipe, Recipe
+from verify.training import checkpoint, train
+from verify.training.kinds import BanditRecipe, Recipe, seated
+from verify.training.policy import HELD_OUT, TOGETHER, Trained, contests, half_interval
 
 Tell = Callable[[str, int, int], None]
 Policies = dict[str, Float[np.ndarray, "histories steps actions"]]
 Regrets = dict[str, Float[np.ndarray, "runs steps"]]
-
-OTHERS = {
-    "linear": ("empirical", "thompson"),
-    "bernoulli": ("empirical", "thompson", "ucb"),
-    "episodes": ("values", "uniform"),
-}
-"""The paper's baselines; for episodes, greedy play on empirical values, and uniform play."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +78,9 @@ def compare(
         panels.append(regret_panel(f"the first {beside['problems']} of them", beside["regret"]))
     found: Record = {
         "model": name,
-        "recipe": kind(trained.recipe),
+        "recipe": trained.recipe.problem,
         "steps": step,
-        "true": NAMES[true_algorithm(trained.recipe)],
+        "true": trained.recipe.seats[trained.recipe.algorithm].title,
         "runs": effort.runs,
         "histories": effort.histories,
         "regret": regret,
@@ -107,15 +91,10 @@ def compare(
     return found | theorem(trained, policies, trajectories, effort.particles, found["records"], tell)
 
 
-def kind(recipe: Recipe) -> str:
-    """What is played: "linear" or "bernoulli" bandits, or "episodes"."""
-    return "episodes" if isinstance(recipe, EpisodeRecipe) else recipe.problem
-
-
 def regrets(trained: Trained, runs: int, tell: Tell = lambda what, done, whole: None) -> Regrets:
     """Regret step by step, by player, the baselines among them."""
     recipe = trained.recipe
-    others = [one for one in OTHERS[kind(recipe)] if one != true_algorithm(recipe)]
+    others = [one for one in recipe.baselines if one != recipe.algorithm]
     return contests(trained, runs, others, tell=lambda done, whole: tell("regret", done, whole))
 
 
@@ -145,16 +124,16 @@ def side_by_side(
         len(played["trained"]), TOGETHER
     )  # of `contests`: problems depend on how many are drawn together
     count = min(count, batch)
-    problems = first(held_out(recipe, np.random.default_rng([HELD_OUT, 0]), batch), count)
-    truth = TRUTHS[true_algorithm(recipe)]
+    problems = first(recipe.draw(np.random.default_rng([HELD_OUT, 0]), batch), count)
+    true: Any = home(recipe).decoder
     decoders = {
         "built": built.decoder(batch=count),
-        "true": SideBySide([truth.decoder(built.spec) for _ in range(count)]),
+        "true": SideBySide([true(built.spec, None) for _ in range(count)]),
     }
     actions, found = {}, {}
     for done, (name, decoder) in enumerate(decoders.items(), 1):
-        seen = policy.played(problems, ByDecoder(decoder, problems))
-        actions[name], found[name] = seen.actions, policy.regret(problems, seen)
+        seen = play(problems, ByDecoder(decoder, problems))
+        actions[name], found[name] = seen.actions, problems.regret(seen)
         tell("built beside true", done, len(decoders))
     apart = actions["built"] != actions["true"]
     excess = (found["built"] - found["true"]).sum(axis=1)
@@ -172,18 +151,19 @@ def side_by_side(
 def policies_on(trained: Trained, count: int, tell: Tell = lambda what, done, whole: None) -> Policies:
     """Log-probabilities of all policies along histories that the true algorithm makes on held-out problems."""
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0, 1])
-    problems = held_out(recipe, generator, count)
-    playing = named(true_algorithm(recipe), recipe, problems, generator)
-    seen = policy.played(problems, playing)
-    runs, built, rows = policy.histories(problems, seen), stand_in(recipe), {}
+    problems = recipe.draw(generator, count)
+    seen = play(problems, seated(recipe, recipe.algorithm, problems, generator))
+    runs, built, rows = problems.histories(seen), stand_in(recipe), {}
+    certain = recipe.seats[recipe.algorithm].certain
+    true = None if built is None and certain else truth(recipe)
     for n, (actions, history) in enumerate(zip(seen.actions, runs, strict=True)):
         found = {"trained": trained.log_probabilities(history)}
-        if true_algorithm(recipe) in ("linucb", "ucb"):
+        if certain:
             with np.errstate(divide="ignore"):
                 found["expert"] = np.log(np.arange(recipe.actions) == actions[:, None])
         if built is not None:
             found["built"] = built.log_probabilities(history)
-        found["true"] = true_policy(recipe, built.spec, history) if built else found["expert"]
+        found["true"] = true(built.spec, history) if built and true else found["expert"]
         for name, odds in found.items():
             rows.setdefault(name, []).append(odds)
         tell("histories", n + 1, count)
@@ -221,15 +201,15 @@ def theorem(
     sampling, the ratio is estimated for other contexts too, and drawn into `records`; of a mixed context, 1/α is taken.
     """
     recipe, target = trained.recipe, policies.get("expert", policies["true"])
-    apart = bound.hellinger(target, policies["trained"]).sum(axis=1).mean()
+    apart = pretraining_bound.hellinger(target, policies["trained"]).sum(axis=1).mean()
     log_ratio, rows = 0.0, []
-    if not isinstance(recipe, EpisodeRecipe) and true_algorithm(recipe) == "thompson":
+    if isinstance(recipe, BanditRecipe) and recipe.problem == "bernoulli" and recipe.algorithm == "thompson":
         ratios = ratio.experiment(recipe.actions, recipe.horizon, particles, tell)
         rows = [_ratio_row(one, trained, trajectories) for one in ratios]
         records["ratio"] = ratio_panels(ratios)
         if recipe.player == "mixed":  # R ≤ 1/α, and for α = 0 the estimate
             log_ratio = -float(np.log(recipe.share)) if recipe.share else float(ratios[0].estimate[-1])
-    own = bound.bound(trained.model, recipe.horizon, trajectories, log_ratio)
+    own = pretraining_bound.bound(trained.model, recipe.horizon, trajectories, log_ratio)
     return {"ratio": rows, "bound": {"measured": float(apart), **own}}
 
 
@@ -241,5 +221,7 @@ def _ratio_row(one: ratio.Ratio, trained: Trained, trajectories: int) -> Record:
         "mixing": one.mixing,
         **{name: values.tolist() for name, values in ends.items()},
         "effective": list(one.effective),
-        "bound": bound.bound(trained.model, trained.recipe.horizon, trajectories, float(one.estimate[-1])),
+        "bound": pretraining_bound.bound(
+            trained.model, trained.recipe.horizon, trajectories, float(one.estimate[-1])
+        ),
     }

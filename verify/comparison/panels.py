@@ -6,18 +6,10 @@ from typing import Any
 import numpy as np
 
 from verify.comparison import ratio
+from verify.play.seats import TITLES
 from verify.sweeps.records import Record, panel
 from verify.sweeps.thompson import FLOOR
 
-NAMES = {
-    "linucb": "LinUCB",
-    "thompson": "Thompson sampling",
-    "ucb": "UCB",
-    "ucbvi": "UCB-VI",
-    "empirical": "empirical mean",
-    "values": "empirical values",
-}
-"""How players are called in tables and figures, where not by their key."""
 LEAST = 1e-12
 """Smaller errors are drawn as this."""
 
@@ -37,7 +29,7 @@ def regret_panel(title: str, regret: Mapping[str, Record]) -> Record:
         mean, spread = np.array(found["mean"]), np.array(found["deviation"])
         look = "measured" if who in ("trained", "greedy") else "certified"
         curves.append(
-            curve(NAMES.get(who, who), mean.tolist(), mean - spread, (mean + spread).tolist(), look)
+            curve(TITLES.get(who, who), mean.tolist(), mean - spread, (mean + spread).tolist(), look)
         )
     return panel(title, ("step t", "cumulative regret (reward)"), curves, ("linear", "linear"), "upper left")
 

@@ -29,7 +29,7 @@ from scipy.special import logsumexp
 
 from verify.algorithms import bernoulli_thompson_at
 from verify.environments.sampling import draw
-from verify.play.many_mdps import inverse
+from verify.play.lockstep import inverse
 
 Tell = Callable[[int, int], None]
 

@@ -1,24 +1,22 @@
-"""What stands in for the algorithm that a model was to learn: built transformers, and true policies of the same spec.
+"""What stands in for the algorithm that a model was to learn: specifications, which rows of the catalog have as `stand_in`.
 
 LinUCB as an expert takes the largest score, and no transformer of the paper does that exactly; soft LinUCB at the
 temperature of Theorem 9 stands in for it, 0.003 at T = 200, at which the paper shows the regret of LinUCB. Thompson sampling
 of Bernoulli arms and soft UCB-VI stand for themselves. UCB for Bernoulli arms has no built form.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
-from constructions.inputs.bandits import History
-from verify import algorithms, theorems
+from verify import theorems
+from verify.audit import Truth
+from verify.catalog import CATALOG, Entry
 from verify.theorems import pretraining
-from verify.training.policy import true_algorithm
-from verify.training.recipes import BanditRecipe, EpisodeRecipe, Recipe
+from verify.training.kinds import BanditRecipe, EpisodeRecipe, Recipe
 from verify.training.shifts import NOISES
 
 LOWEST = 0.05
@@ -27,33 +25,37 @@ SHORTEST = 1e-4
 """The same where arms are projected or drawn together."""
 
 
-@dataclass(frozen=True)
-class Truth:
-    """A true algorithm, from the spec of what is built: probabilities on whole histories, and one decision at a time."""
-
-    policy: Callable[[Any, Any], Float[np.ndarray, "steps actions"]]
-    decoder: Callable[[Any], Any]
+def home(recipe: Recipe) -> Entry:
+    """The row of the catalog that a recipe's problems belong to."""
+    return CATALOG[recipe.row]
 
 
-TRUTHS = {
-    "linucb": Truth(algorithms.linucb, algorithms.decoder),
-    "thompson": Truth(algorithms.bernoulli_thompson, algorithms.bernoulli_thompson_decoder),
-    "ucbvi": Truth(algorithms.ucbvi, algorithms.ucbvi_decoder),
-}
+def bounds(recipe: Recipe, shifted: bool = False) -> Any:
+    """The specification of the recipe's row that its problems keep within; `shifted` if it is to admit every shift."""
+    return home(recipe).found("stand_in")(recipe, shifted)
 
 
 def stand_in(recipe: Recipe, shifted: bool = False) -> Construction | None:
-    """The built transformer for a recipe's true algorithm, if there is one; `shifted` if it is to admit every shift.
+    """The built transformer for the algorithm that a recipe's models are to learn, if that is the one of its row.
 
     >>> from verify.training.recipes import RECIPES
     >>> round(stand_in(RECIPES["ad-linucb"]).spec.temperature, 6)
     0.003042
     """
-    if isinstance(recipe, EpisodeRecipe):
-        return ucbvi.build(replace(recipe.spec, form="narrow"))
-    if true_algorithm(recipe) == "thompson":
-        return thompson.build(thompson.BernoulliSpec(recipe.actions, recipe.horizon))
-    return linucb.build(soft_linucb(recipe, shifted)) if true_algorithm(recipe) == "linucb" else None
+    entry = home(recipe)
+    return entry.build(bounds(recipe, shifted)) if entry.player == recipe.algorithm else None
+
+
+def truth(recipe: Recipe) -> Truth:
+    """The true algorithm that a recipe's models are to learn, from specification and history to log-probabilities.
+
+    Raises:
+        ValueError: if it is not that of the recipe's row.
+    """
+    entry = home(recipe)
+    if entry.player != recipe.algorithm:
+        raise ValueError(f"recipe: wanted the algorithm of the row {entry.name}, got {recipe.algorithm}")
+    return entry.truth
 
 
 def soft_linucb(recipe: BanditRecipe, shifted: bool = False) -> linucb.Spec:
@@ -77,6 +79,11 @@ def soft_linucb(recipe: BanditRecipe, shifted: bool = False) -> linucb.Spec:
     )
 
 
-def true_policy(recipe: Recipe, spec: Any, history: History) -> Float[np.ndarray, "steps actions"]:
-    """Log-probabilities of the true algorithm, at the spec of what was built."""
-    return TRUTHS[true_algorithm(recipe)].policy(spec, history)
+def bernoulli_thompson(recipe: BanditRecipe, shifted: bool = False) -> thompson.BernoulliSpec:
+    """Thompson sampling of as many arms and steps; every shift keeps rewards within 0 and 1."""
+    return thompson.BernoulliSpec(recipe.actions, recipe.horizon)
+
+
+def narrow_ucbvi(recipe: EpisodeRecipe, shifted: bool = False) -> ucbvi.Spec:
+    """The recipe's own, in the smallest form; every shift keeps to its sizes."""
+    return replace(recipe.spec, form="narrow")

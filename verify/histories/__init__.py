@@ -1,1 +1,1 @@
-"""Recipes of histories that a search tries, and how Hypothesis draws them."""
+"""Outlines of histories that a search tries, and how Hypothesis draws them."""

@@ -1,5 +1,6 @@
-"""Histories of Bernoulli bandits that try to break a construction, as recipes from which one history follows."""
+"""Histories of Bernoulli bandits that try to break a construction, as outlines from which one history follows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ REWARDS = (
 
 
 @dataclass(frozen=True)
-class BernoulliRecipe:
+class BernoulliOutline:
     """One history in words.
 
     Attributes:
@@ -73,24 +74,40 @@ class BernoulliRecipe:
         return BanditHistory(np.tile(np.eye(arms), (self.steps, 1, 1)), actions, rewards)
 
 
-def recipes(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[BernoulliRecipe]:
-    """Recipes for a spec, of any length or of the given one."""
+def outlines(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[BernoulliOutline]:
+    """Outlines for a spec, of any length or of the given one."""
     lengths = st.integers(1, spec.horizon) if steps is None else st.just(steps)
     seeds = st.integers(0, 2**32 - 1)
-    return st.builds(BernoulliRecipe, st.sampled_from(PATHS), st.sampled_from(REWARDS), lengths, seeds)
+    return st.builds(BernoulliOutline, st.sampled_from(PATHS), st.sampled_from(REWARDS), lengths, seeds)
 
 
-def batches(spec: BanditSpec, size: int) -> st.SearchStrategy[list[BernoulliRecipe]]:
-    """Lists of `size` recipes of equal length; half the lists are of full length."""
+def batches(spec: BanditSpec, size: int) -> st.SearchStrategy[list[BernoulliOutline]]:
+    """Lists of `size` outlines of equal length; half the lists are of full length."""
     lengths = st.one_of(st.just(spec.horizon), st.integers(1, spec.horizon))
-    return lengths.flatmap(lambda steps: st.lists(recipes(spec, steps), min_size=size, max_size=size))
+    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
 
 
-def battery(spec: BanditSpec, repeats: int = 1) -> list[BernoulliRecipe]:
+def battery(spec: BanditSpec, repeats: int = 1) -> list[BernoulliOutline]:
     """Every path with every kind of reward, at full length: the same for everyone."""
     kinds = [(path, rewards) for path in PATHS for rewards in REWARDS]
     return [
-        BernoulliRecipe(path, rewards, spec.horizon, 1000 * repeat + number)
+        BernoulliOutline(path, rewards, spec.horizon, 1000 * repeat + number)
         for repeat in range(repeats)
         for number, (path, rewards) in enumerate(kinds)
     ]
+
+
+def decisions(spec: BanditSpec) -> int:
+    """The most decisions that a history can hold."""
+    return spec.horizon
+
+
+def step(spec: BanditSpec) -> st.SearchStrategy[tuple[int, float]]:
+    """An arm, and whether it won."""
+    return st.tuples(st.integers(0, spec.actions - 1), st.integers(0, 1).map(float))
+
+
+def told(spec: BanditSpec, past: Sequence[tuple], seed: int) -> BanditHistory:
+    """The history of such steps; there is nothing left for the seed."""
+    contexts = np.tile(np.eye(spec.actions), (len(past) + 1, 1, 1))
+    return BanditHistory(contexts, [arm for arm, _ in past], [reward for _, reward in past])

@@ -1,5 +1,6 @@
-"""Histories of episodes that try to break a construction, as recipes from which one history follows."""
+"""Histories of episodes that try to break a construction, as outlines from which one history follows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ REWARDS = ("zero", "one", "table", "random", "thirds")
 
 
 @dataclass(frozen=True)
-class EpisodeRecipe:
+class EpisodeOutline:
     """One history in words.
 
     Attributes:
@@ -70,24 +71,36 @@ def decisions(spec: TabularSpec) -> int:
     return spec.episodes * spec.horizon
 
 
-def recipes(spec: TabularSpec, steps: int | None = None) -> st.SearchStrategy[EpisodeRecipe]:
-    """Recipes for a spec, of any length or of the given one."""
+def outlines(spec: TabularSpec, steps: int | None = None) -> st.SearchStrategy[EpisodeOutline]:
+    """Outlines for a spec, of any length or of the given one."""
     lengths = st.integers(1, decisions(spec)) if steps is None else st.just(steps)
     seeds = st.integers(0, 2**32 - 1)
-    return st.builds(EpisodeRecipe, st.sampled_from(PATHS), st.sampled_from(REWARDS), lengths, seeds)
+    return st.builds(EpisodeOutline, st.sampled_from(PATHS), st.sampled_from(REWARDS), lengths, seeds)
 
 
-def batches(spec: TabularSpec, size: int) -> st.SearchStrategy[list[EpisodeRecipe]]:
-    """Lists of `size` recipes of equal length; half the lists are of full length."""
+def batches(spec: TabularSpec, size: int) -> st.SearchStrategy[list[EpisodeOutline]]:
+    """Lists of `size` outlines of equal length; half the lists are of full length."""
     lengths = st.one_of(st.just(decisions(spec)), st.integers(1, decisions(spec)))
-    return lengths.flatmap(lambda steps: st.lists(recipes(spec, steps), min_size=size, max_size=size))
+    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
 
 
-def battery(spec: TabularSpec, repeats: int = 1) -> list[EpisodeRecipe]:
+def battery(spec: TabularSpec, repeats: int = 1) -> list[EpisodeOutline]:
     """Every path with every kind of reward, at full length: the same for everyone."""
     kinds = [(path, rewards) for path in PATHS for rewards in REWARDS]
     return [
-        EpisodeRecipe(path, rewards, decisions(spec), 1000 * repeat + number)
+        EpisodeOutline(path, rewards, decisions(spec), 1000 * repeat + number)
         for repeat in range(repeats)
         for number, (path, rewards) in enumerate(kinds)
     ]
+
+
+def step(spec: TabularSpec) -> st.SearchStrategy[tuple[int, int, float]]:
+    """A state, an action, and a reward of 0 or 1."""
+    state, action = st.integers(0, spec.states - 1), st.integers(0, spec.actions - 1)
+    return st.tuples(state, action, st.integers(0, 1).map(float))
+
+
+def told(spec: TabularSpec, past: Sequence[tuple], seed: int) -> EpisodeHistory:
+    """The history of such steps; the seed's remainder is the last state."""
+    states, actions, rewards = zip(*past, strict=True) if past else ((), (), ())
+    return EpisodeHistory([*states, seed % spec.states], actions, rewards, spec.horizon)

@@ -1,11 +1,11 @@
 """Histories that try to break a construction.
 
-A `Recipe` is a few words and numbers from which one history follows; Hypothesis draws, aims and shrinks recipes, and a
-recipe in a report is a witness that anyone can rebuild. Every history stays within the norm bounds of the spec, and keeps
+An outline is a few words and numbers from which one history follows; Hypothesis draws, aims and shrinks outlines, and an
+outline in a report is a witness that anyone can rebuild. Every history stays within the norm bounds of the spec, and keeps
 arms apart where the spec has a `separation`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ NORMS = ("smallest", "largest", "both ends", "spread")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LinearOutline:
     """One history in words.
 
     Attributes:
@@ -162,11 +162,11 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def recipes(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[Recipe]:
-    """Recipes for a spec, of any length up to its horizon or of the given one."""
+def outlines(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[LinearOutline]:
+    """Outlines for a spec, of any length up to its horizon or of the given one."""
     lengths = st.integers(1, spec.horizon) if steps is None else st.just(steps)
     return st.builds(
-        Recipe,
+        LinearOutline,
         family=st.sampled_from(FAMILIES),
         rewards=st.sampled_from(REWARDS),
         norms=st.sampled_from(NORMS),
@@ -176,17 +176,34 @@ def recipes(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[Rec
     )
 
 
-def batches(spec: BanditSpec, size: int) -> st.SearchStrategy[list[Recipe]]:
-    """Lists of `size` recipes of equal length, for evaluation side by side; half the lists have the full horizon."""
+def batches(spec: BanditSpec, size: int) -> st.SearchStrategy[list[LinearOutline]]:
+    """Lists of `size` outlines of equal length, for evaluation side by side; half the lists have the full horizon."""
     lengths = st.one_of(st.just(spec.horizon), st.integers(1, spec.horizon))
-    return lengths.flatmap(lambda steps: st.lists(recipes(spec, steps), min_size=size, max_size=size))
+    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
 
 
-def battery(spec: BanditSpec, repeats: int = 1) -> list[Recipe]:
+def battery(spec: BanditSpec, repeats: int = 1) -> list[LinearOutline]:
     """Every family with every kind of reward and norm, at the full horizon: the same for everyone."""
     kinds = [(f, r, n) for f in FAMILIES for r in REWARDS for n in NORMS]
     return [
-        Recipe(family, rewards, norms, spec.horizon, float(number % 5 - 2), 1000 * repeat + number)
+        LinearOutline(family, rewards, norms, spec.horizon, float(number % 5 - 2), 1000 * repeat + number)
         for repeat in range(repeats)
         for number, (family, rewards, norms) in enumerate(kinds)
     ]
+
+
+def decisions(spec: BanditSpec) -> int:
+    """The most decisions that a history can hold."""
+    return spec.horizon
+
+
+def step(spec: BanditSpec) -> st.SearchStrategy[tuple[int, float]]:
+    """An arm and its reward, a whole number."""
+    high = int(reward_bound(spec))
+    return st.tuples(st.integers(0, spec.actions - 1), st.integers(-high, high).map(float))
+
+
+def told(spec: BanditSpec, past: Sequence[tuple], seed: int) -> BanditHistory:
+    """The history of such steps: one action set for ever, random directions with norms spread over [b_a, B_a]."""
+    contexts = LinearOutline("fixed", "random", "spread", len(past) + 1, 0.0, seed).history(spec).contexts
+    return BanditHistory(contexts, [arm for arm, _ in past], [reward for _, reward in past])

@@ -5,7 +5,6 @@ that what a head or a neuron writes says whose it is.
 """
 
 import inspect
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -223,34 +222,15 @@ def _neurons(layer: Layer, units: list[tuple[int, Units]]) -> Iterator[Neurons]:
         place = stop
 
 
-@dataclass(frozen=True)
-class Lemma:
-    """What the docstring of the primitive that made a block says: its claim and its source, "" where it says none."""
-
-    claim: str
-    source: str
-
-
-def lemma(block: Block) -> Lemma:
-    """The claim and the source of the function that made a block, from its docstring, or else what it opens with.
+def said(block: Block) -> str:
+    """What the function that made a block says of itself: its docstring, "" if it has none.
 
     >>> from constructions import linucb
-    >>> lemma(linucb.build(linucb.Spec(dim=2, actions=2, horizon=3, error=0.5)).blocks[2]).claim[:30]
-    'entry k of `to` is ⟨left_k, ri'
+    >>> said(linucb.build(linucb.Spec(dim=2, actions=2, horizon=3, error=0.5)).blocks[2]).splitlines()[0]
+    'Inner products of registers of the token itself.'
     """
-    maker = inspect.getmodule(block.truth)
-    names = getattr(block.truth, "__qualname__", "").split(".")
-    text = inspect.getdoc(getattr(maker, names[0], None)) or ""
-    return Lemma(_field(text, "Claim") or " ".join(text.partition("\n\n")[0].split()), _field(text, "Source"))
-
-
-FIELDS = "Claim|Source|Reads|Writes|Error|Needs|Cost|Example"
-
-
-def _field(text: str, name: str) -> str:
-    """One field of a primitive's docstring, on one line."""
-    found = re.search(rf"\b{name}:\s*(.*?)(?=\s*(?:\b(?:{FIELDS}):|\n\n|>>>|\Z))", text, re.DOTALL)
-    return " ".join(found.group(1).split()).rstrip() if found else ""
+    maker = getattr(block.truth, "__qualname__", "").split(".")[0]
+    return inspect.getdoc(getattr(inspect.getmodule(block.truth), maker, None)) or ""
 
 
 def span(views: Sequence[View], block: int) -> tuple[int, int]:

@@ -45,10 +45,6 @@ function entries(matrix) {
   return rows.map((row, n) => [row, columns[n], weights[n]]);
 }
 
-function code(text) { // `x` in a docstring is code
-  return text.split("`").map((piece, n) => (n % 2 ? make("code", {}, piece) : piece));
-}
-
 function formula(text) { // subscripts set as such, registers that are written in their colour
   const nodes = text.split(/([ᵢⱼ])/).flatMap((piece) => {
     if (piece === "ᵢ" || piece === "ⱼ") return [make("sub", {}, piece === "ᵢ" ? "i" : "j")];
@@ -99,7 +95,7 @@ function blockList() {
     const probe = history && history.probes[n];
     const holds = probe && number(probe.error) <= number(probe.promise);
     const facts = [
-      ["claims", code(block.claim || "—")], ["source", code(block.cites || block.source)], ["holds for", [block.domain]],
+      ["source", [block.source]], ["holds for", [block.domain]],
       ["reads", [make("span", { class: "read" }, block.reads.join(", "))]], ["writes", [make("span", { class: "written" }, block.writes.join(", "))]],
       ["own error ≤", [bound(block.own)]], ["error in all ≤", [bound(block.total)]],
       ...(probe ? [["on the history", [make("span", { class: holds ? "good" : "bad" }, `${short(probe.error)}, ${holds ? "within the promise" : "beyond the promise"}`)]]] : []),
@@ -110,6 +106,7 @@ function blockList() {
         make("span", { class: "soft where" }, `${block.first === block.last ? "layer" : "layers"} ${range(block.first, block.last)}`),
         make("span", { class: "bound" }, `≤ ${short(block.total.whole)}`)),
       make("dl", {}, ...facts.flatMap(([name, parts]) => [make("dt", {}, name), make("dd", {}, ...parts)])),
+      block.said ? make("pre", {}, block.said) : null,
       make("button", { onclick: () => { open(where); $("layer").scrollIntoView(); } }, `Open ${title(layers[where]).toLowerCase()}`));
   }));
 }
@@ -171,7 +168,7 @@ function showPart() {
   }
   if (!part) return $("part").replaceChildren();
   const block = blocks[part.block];
-  const lead = make("p", {}, ...code(block.claim), block.claim && " ", make("span", { class: "soft" }, `${block.source}.`));
+  const lead = make("p", {}, block.said.split("\n")[0], block.said && " ", make("span", { class: "soft" }, `${block.source}.`));
   $("part").replaceChildren(make("h3", {}, part.role), lead, ...(isHead(part) ? headNodes(part) : neuronNodes(part)));
 }
 

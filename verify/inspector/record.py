@@ -12,7 +12,7 @@ from scipy import sparse
 
 from constructions.construction import Construction
 from constructions.parts.block import Block, Bound
-from verify.inspector.anatomy import Family, Neurons, View, layers, lemma, span
+from verify.inspector.anatomy import Family, Neurons, View, layers, said, span
 from verify.inspector.formulas import KINDS
 from verify.inspector.replay import Replay
 
@@ -82,14 +82,12 @@ def _bound(bound: Bound) -> dict[str, Any]:
 
 
 def _block(built: Construction, views: list[View], number: int, block: Block) -> dict[str, Any]:
-    said = lemma(block)
     order = list(built.tokens.stream.registers)
     first, last = span(views, number)
     return {
         "name": block.name,
         "source": block.source,
-        "claim": said.claim,
-        "cites": said.source,
+        "said": said(block),
         "domain": block.promise.domain,
         "own": _bound(block.promise.own),
         "total": _bound(block.promise.total),

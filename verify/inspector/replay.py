@@ -1,8 +1,7 @@
 """A history run through a construction: what the registers hold after each layer, and what they should hold in the end."""
 
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
 from constructions.parts.guarantee import Guarantee
 from constructions.probing import Probe
-from constructions.transformer import Layer, Transformer
 from verify.catalog import Entry
 from verify.play.episodes import play
 from verify.play.rollout import rollout
+from verify.sweeps.rounding import prefix
 
 MOST = 24
 """So many decisions of a history, or layers of a transformer, are shown; of more, some spread evenly by ratio."""
@@ -83,8 +82,8 @@ def replay(built: Construction, entry: Entry, seed: int = 0) -> Replay:
     points = _points(built)
     output = built.outputs([history])[0]
     inputs = built.tokens.encode(history)[built.tokens.states(history.steps)]
-    after = partial(_after, built, history, decisions)
-    held = [inputs[decisions], *(after(count) for count in points[1:-1]), output[decisions]]
+    between = [prefix(built, count).outputs([history], steps=decisions)[0] for count in points[1:-1]]
+    held = [inputs[decisions], *between, output[decisions]]
     return Replay(
         history,
         setting,
@@ -120,14 +119,3 @@ def _points(built: Construction) -> tuple[int, ...]:
     for start, length in zip(ends, lengths, strict=False):
         kept |= {start + 4**power for power in range(length.bit_length()) if 4**power < length}
     return tuple(sorted(kept))
-
-
-def _after(built: Construction, history: History, decisions: np.ndarray, count: int) -> np.ndarray:
-    """What the state tokens hold after so many layers."""
-    layers: list[Layer] = []
-    for layer in built.transformer.stored_layers:
-        if count > 0:
-            layers.append(Layer(layer.attention, layer.mlp, min(layer.repeat, count)))
-        count -= layer.repeat
-    begun = Transformer(layers, built.transformer.width, built.transformer.clip_radius)
-    return replace(built, transformer=begun).outputs([history], steps=decisions)[0]

@@ -1,16 +1,12 @@
-"""Many bandits at once, played in lockstep.
-
-A player is asked for an arm in every bandit, `choose(step)`, and told what it got, `record(arms, rewards)`. The randomness
-of rewards is drawn before the first step and belongs to step and bandit, so that all players meet the same.
-"""
+"""Many bandits at once, to be played in lockstep."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from constructions.history import BanditHistory
+from verify.play.lockstep import Pay, Seen, Whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +33,37 @@ class Tasks:
         return self.noise.shape[1]
 
     @property
+    def choices(self) -> int:
+        """A."""
+        return self.means.shape[1]
+
+    @property
     def best(self) -> Int[np.ndarray, " batch"]:
         """The optimal arm of each."""
         return self.means.argmax(axis=1)
 
-    def rewards(self, step: int, arms: Int[np.ndarray, " batch"]) -> Float[np.ndarray, " batch"]:
-        """What the arms pay at a step in 0..T−1."""
-        means, noise = self.means[np.arange(len(arms)), arms], self.noise[:, step]
+    def arrive(self, step: int, states: None, actions: Whole | None) -> None:
+        """There are no states."""
+
+    def context(self, states: None) -> Float[np.ndarray, "batch arms dim"]:
+        """The arms, always."""
+        return self.arms
+
+    def pay(self, step: int, states: None, actions: Whole) -> Pay:
+        """What arms pay at a step in 0..T−1."""
+        means, noise = self.means[np.arange(len(actions)), actions], self.noise[:, step]
         return (noise < means).astype(np.float64) if self.bernoulli else means + noise
 
-    def regret(self, arms: Int[np.ndarray, "batch steps"]) -> Float[np.ndarray, "batch steps"]:
+    def regret(self, seen: Seen) -> Float[np.ndarray, "batch steps"]:
         """Mean reward of the best arm less that of the arm played, step by step."""
-        return self.means.max(axis=1)[:, None] - np.take_along_axis(self.means, arms, axis=1)
+        return self.means.max(axis=1)[:, None] - np.take_along_axis(self.means, seen.actions, axis=1)
+
+    def histories(self, seen: Seen) -> list[BanditHistory]:
+        """Each bandit's part as a history of its own, its last decision pending."""
+        return [
+            BanditHistory(np.repeat(arms[None], self.steps, axis=0), actions[:-1], rewards[:-1])
+            for arms, actions, rewards in zip(self.arms, seen.actions, seen.rewards, strict=True)
+        ]
 
 
 def linear_tasks(
@@ -66,43 +81,3 @@ def bernoulli_tasks(generator: np.random.Generator, batch: int, steps: int, acti
     means = generator.random((batch, actions))
     noise, uniforms = generator.random((2, batch, steps))
     return Tasks(arms, means, noise, uniforms, bernoulli=True)
-
-
-@runtime_checkable
-class Player(Protocol):
-    """Who plays a batch of bandits."""
-
-    def choose(self, step: int) -> Int[np.ndarray, " batch"]:
-        """The arm for each bandit at a step in 0..T−1."""
-        ...
-
-    def record(self, arms: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
-        """What was played, and what it paid."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectories:
-    """What a player did: arms and rewards of every step, shape (batch, steps)."""
-
-    actions: Int[np.ndarray, "batch steps"]
-    rewards: Float[np.ndarray, "batch steps"]
-
-
-def play(tasks: Tasks, player: Player) -> Trajectories:
-    """Play to the horizon."""
-    actions = np.empty(tasks.noise.shape, np.int64)
-    rewards = np.empty(tasks.noise.shape)
-    for step in range(tasks.steps):
-        actions[:, step] = player.choose(step)
-        rewards[:, step] = tasks.rewards(step, actions[:, step])
-        player.record(actions[:, step], rewards[:, step])
-    return Trajectories(actions, rewards)
-
-
-def histories(tasks: Tasks, seen: Trajectories) -> list[BanditHistory]:
-    """Each member of a batch as a history of its own, its last decision pending."""
-    return [
-        BanditHistory(np.repeat(arms[None], tasks.steps, axis=0), actions[:-1], rewards[:-1])
-        for arms, actions, rewards in zip(tasks.arms, seen.actions, seen.rewards, strict=True)
-    ]

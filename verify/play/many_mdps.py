@@ -5,14 +5,13 @@ t mod H. The planning is that of `verify.algorithms.tabular`, over all processes
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from constructions.history import EpisodeHistory
-
-Whole = Int[np.ndarray, " batch"]
+from verify.play.lockstep import Pay, Seen, Whole, inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +42,11 @@ class MDPs:
         """H."""
         return self.rewards.shape[1]
 
+    @property
+    def choices(self) -> int:
+        """A."""
+        return self.rewards.shape[3]
+
     def arrive(self, step: int, states: Whole | None, actions: Whole | None) -> Whole:
         """The state at a step, from where and how the one before was left."""
         stage = step % self.horizon
@@ -50,6 +54,14 @@ class MDPs:
         if stage and states is not None and actions is not None:
             odds = self.transitions[np.arange(len(states)), stage - 1, states, actions]
         return inverse(odds, self.moves[:, step])
+
+    def context(self, states: Whole) -> Whole:
+        """The states."""
+        return states
+
+    def pay(self, step: int, states: Whole, actions: Whole) -> Pay:
+        """r_h(s,a)."""
+        return self.rewards[np.arange(len(states)), step % self.horizon, states, actions]
 
     def losses(self) -> Float[np.ndarray, "batch horizon states actions"]:
         """V*_h(s) − Q*_h(s,a) ≥ 0, by backward induction."""
@@ -60,29 +72,18 @@ class MDPs:
             losses[:, stage] = ahead[:, :, None] - values
         return losses
 
-    def regret(self, seen: "Visits") -> Float[np.ndarray, "batch steps"]:
+    def regret(self, seen: Seen) -> Float[np.ndarray, "batch steps"]:
         """What each action lost, all that follows being optimal."""
-        rows = np.arange(len(seen.states))[:, None]
+        rows = np.arange(len(seen.actions))[:, None]
         return self.losses()[rows, np.arange(self.steps) % self.horizon, seen.states, seen.actions]
 
-
-@dataclass(frozen=True, eq=False)
-class Visits:
-    """States, actions and rewards of every step, shape (batch, steps)."""
-
-    states: Int[np.ndarray, "batch steps"]
-    actions: Int[np.ndarray, "batch steps"]
-    rewards: Float[np.ndarray, "batch steps"]
-
-
-def inverse(odds: Float[np.ndarray, "batch outcomes"], uniforms: Float[np.ndarray, " batch"]) -> Whole:
-    """The outcome at which each distribution function first exceeds its uniform.
-
-    >>> inverse(np.array([[0.0, 0.5, 0.5], [0.2, 0.8, 0.0]]), np.array([0.0, 0.9])).tolist()
-    [1, 1]
-    """
-    cumulated = odds.cumsum(axis=1)
-    return (cumulated <= (uniforms * cumulated[:, -1])[:, None]).sum(axis=1)
+    def histories(self, seen: Seen) -> list[EpisodeHistory]:
+        """Each process's part as a history of its own, its last decision pending."""
+        parts = zip(seen.states, seen.actions, seen.rewards, strict=True)  # type: ignore[arg-type]
+        return [
+            EpisodeHistory(states, actions[:-1], rewards[:-1], self.horizon)
+            for states, actions, rewards in parts
+        ]
 
 
 def random_mdps(
@@ -96,54 +97,6 @@ def random_mdps(
     return MDPs(initial, transitions, rewards, moves, uniforms)
 
 
-@runtime_checkable
-class EpisodePlayer(Protocol):
-    """Who plays a batch of decision processes."""
-
-    def choose(self, step: int, states: Whole) -> Whole:
-        """The action in each process at a step in 0..T−1."""
-        ...
-
-    def record(self, actions: Whole, rewards: Float[np.ndarray, " batch"]) -> None:
-        """What was done, and what it paid."""
-        ...
-
-
-def play_episodes(processes: MDPs, player: EpisodePlayer) -> Visits:
-    """Play all episodes."""
-    shape = processes.moves.shape
-    states, actions, rewards = np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape)
-    here = did = None
-    for step in range(processes.steps):
-        here = states[:, step] = processes.arrive(step, here, did)
-        did = actions[:, step] = player.choose(step, here)
-        rewards[:, step] = processes.rewards[np.arange(shape[0]), step % processes.horizon, here, did]
-        player.record(did, rewards[:, step])
-    return Visits(states, actions, rewards)
-
-
-def histories(processes: MDPs, seen: Visits) -> list[EpisodeHistory]:
-    """Each member of a batch as a history of its own, its last decision pending."""
-    return [
-        EpisodeHistory(states, actions[:-1], rewards[:-1], processes.horizon)
-        for states, actions, rewards in zip(seen.states, seen.actions, seen.rewards, strict=True)
-    ]
-
-
-class Uniform:
-    """Every action with equal odds, by the processes' uniforms."""
-
-    def __init__(self, processes: MDPs):
-        self._actions = (processes.uniforms * processes.rewards.shape[3]).astype(np.int64)
-
-    def choose(self, step: int, states: Whole) -> Whole:
-        """Whatever came."""
-        return self._actions[:, step]
-
-    def record(self, actions: Whole, rewards: Float[np.ndarray, " batch"]) -> None:
-        """Nothing is learnt."""
-
-
 class UCBVI:
     """Soft UCB-VI: actions by softmax(Q_h(s,·)/τ), through the processes' uniforms; it plans when an episode begins."""
 
@@ -154,7 +107,7 @@ class UCBVI:
         self._counts, self._earned = (np.zeros_like(processes.rewards) for _ in range(2))
         self._last: tuple | None = None
 
-    def choose(self, step: int, states: Whole) -> Whole:
+    def choose(self, step: int, states: Any = None) -> Whole:
         """One action for each process."""
         stage = step % self._processes.horizon
         if stage == 0:
@@ -166,7 +119,7 @@ class UCBVI:
         odds = np.exp((scores - scores.max(axis=1, keepdims=True)) / self._temperature)
         return inverse(odds, self._processes.uniforms[:, step])
 
-    def record(self, actions: Whole, rewards: Float[np.ndarray, " batch"]) -> None:
+    def record(self, actions: Whole, rewards: Pay) -> None:
         """Count."""
         self._last = (*self._here, actions)
         self._counts[self._last] += 1

@@ -1,7 +1,6 @@
 """Symmetries of UCB-VI: it sees counts and sums of rewards by stage, state and action, of whole episodes.
 
-It does not care how states and actions are numbered, or in which order the past episodes came. In place of searches on
-bandits, `symmetries.worst` and `symmetries.smallest` take histories of episodes from a `ucbvi.Spec`.
+It does not care how states and actions are numbered, or in which order the past episodes came.
 """
 
 from functools import partial

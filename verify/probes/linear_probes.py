@@ -8,19 +8,18 @@ by step in place, so that what is left is what the number of the step tells. R²
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from verify import algorithms
-from verify.play.many_bandits import Tasks, Trajectories, histories, play
+from verify.comparison.stand_ins import home
+from verify.play.lockstep import Problems, Seen, play
 from verify.sweeps.records import curve, panel
+from verify.training.kinds import seated
 from verify.training.model import TrainedTransformer
 from verify.training.policy import Trained
-from verify.training.recipes import BanditRecipe, draw_tasks, encode, player
 
 Record = dict[str, Any]
 PENALTIES = tuple(10.0**power for power in range(-8, 3))
@@ -88,29 +87,10 @@ def _rows(array: Float[np.ndarray, "problems steps size"]) -> Float[np.ndarray, 
 
 
 def registers(
-    recipe: BanditRecipe, problems: Tasks, seen: Trajectories
+    known: Callable[[Any], Mapping[str, np.ndarray]], problems: Problems, seen: Seen
 ) -> dict[str, Float[np.ndarray, "problems steps size"]]:
-    """What the true algorithm knows at each decision: the registers of the constructions, those of all arms side by side.
-
-    For linear bandits w_t, A_t⁻¹a_k, √(a_kᵀA_t⁻¹a_k) and ⟨a_k, w_t⟩ at λ = 1; for Bernoulli arms successes and failures
-    of each, and the mean (s + 1)/(s + f + 2) of the posterior.
-    """
-    spec: Any = SimpleNamespace(ridge=1.0, exploration=1.0, temperature=1.0)
-    found: list[dict[str, np.ndarray]] = []
-    for history in histories(problems, seen):
-        if recipe.problem == "linear":
-            values = algorithms.linucb_values(spec, history)
-            inverse = values.inverse_actions.reshape(history.steps, -1)
-            one = {"ridge estimate": values.ridge_estimate, "A⁻¹a": inverse}
-            found.append(one | {"width": values.width, "mean": values.mean})
-        else:
-            plays = np.eye(recipe.actions)[history.actions]
-            won, lost = (
-                np.concatenate([np.zeros((1, recipe.actions)), np.cumsum(plays * paid[:, None], axis=0)])
-                for paid in (history.rewards, 1 - history.rewards)
-            )
-            mean = (won + 1) / (won + lost + 2)
-            found.append({"successes": won, "failures": lost, "posterior mean": mean})
+    """What a true algorithm knows at each decision of each problem."""
+    found = [known(history) for history in problems.histories(seen)]
     return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
 
@@ -142,24 +122,24 @@ def probes(
     """R² by level for each register, of the model and of both controls; the problems are played as in training.
 
     Args:
-        trained: a model trained on bandits.
+        trained: a model whose row of the catalog has registers.
         problems: half of them fit the probe, the other half measure it.
         seed: of problems and of random weights.
         every: one decision in so many is looked at.
         tell: told registers done and wanted.
 
     Raises:
-        ValueError: for a recipe of other problems, or fewer than 2·FOLDS problems.
+        ValueError: for a recipe whose row has none, or fewer than 2·FOLDS problems.
     """
-    recipe = trained.recipe
-    if not isinstance(recipe, BanditRecipe):
-        raise ValueError(f"recipe: wanted bandits, got {type(recipe).__name__}")
+    recipe, row = trained.recipe, home(trained.recipe)
+    if row.registers is None:
+        raise ValueError(f"registers: wanted some in the row {row.name}, got none")
     if problems < 2 * FOLDS:
         raise ValueError(f"problems: wanted at least {2 * FOLDS}, got {problems}")
     generator = np.random.default_rng([seed, 2**33])
-    drawn = draw_tasks(recipe, generator, problems)
-    seen = play(drawn, player(recipe.player, drawn, generator))
-    tokens, known = encode(recipe, drawn, seen), registers(recipe, drawn, seen)
+    drawn: Any = recipe.draw(generator, problems)
+    seen = play(drawn, seated(recipe, recipe.player, drawn, generator))
+    tokens, known = recipe.encode(drawn, seen), registers(row.found("registers"), drawn, seen)
     fresh = TrainedTransformer(trained.model.shape, torch.Generator().manual_seed(seed))
     looked = slice(None, None, every)
     levels, random = (activations(model, tokens, recipe.places[looked]) for model in (trained.model, fresh))

@@ -14,23 +14,12 @@ import torch
 from jaxtyping import Float
 
 from constructions.construction import Construction
-from verify.comparison.stand_ins import true_policy
-from verify.play.many_bandits import Tasks
+from verify.comparison.stand_ins import bounds, truth
+from verify.play.lockstep import ByDecoder, Problems, Seen, play
 from verify.sweeps.records import Record, curve, panel
+from verify.training.kinds import Recipe, seated
 from verify.training.model import TrainedTransformer
-from verify.training.policy import (
-    ByDecoder,
-    Player,
-    Problems,
-    Trained,
-    held_out,
-    histories,
-    named,
-    played,
-    regret,
-    true_algorithm,
-)
-from verify.training.recipes import EpisodeRecipe, Recipe, encode, encode_episodes
+from verify.training.policy import Player, Trained
 from verify.training.shifts import NOISES, Shift, shifts
 
 CHUNK = 32
@@ -60,32 +49,30 @@ def lengthened(trained: Trained, horizon: int) -> Trained:
     return Trained(recipe, model)
 
 
-def policies(trained: Trained, problems: Any, seen: Any) -> Float[np.ndarray, "batch steps arms"]:
+def policies(trained: Trained, problems: Any, seen: Seen) -> Float[np.ndarray, "batch steps arms"]:
     """The trained probabilities at every decision of a batch of trajectories."""
     recipe, model, found = trained.recipe, trained.model, []
-    of_episodes = isinstance(recipe, EpisodeRecipe)
-    given = encode_episodes(recipe, seen) if of_episodes else encode(recipe, problems, seen)
     places = torch.as_tensor(recipe.places, device=model.device)
     with torch.no_grad():
-        for tokens in torch.as_tensor(given).split(CHUNK):
+        for tokens in torch.as_tensor(recipe.encode(problems, seen)).split(CHUNK):
             found.append(model(tokens.to(model.device), places).double().softmax(dim=2).numpy(force=True))
     return np.concatenate(found)
 
 
-def true_policies(recipe: Recipe, problems: Problems, seen: Any) -> Float[np.ndarray, "batch steps arms"]:
-    """The true algorithm's probabilities along its own runs: 1 for what it took, if it is LinUCB or UCB."""
-    if true_algorithm(recipe) in ("linucb", "ucb"):
+def true_policies(recipe: Recipe, problems: Problems, seen: Seen) -> Float[np.ndarray, "batch steps arms"]:
+    """The true algorithm's probabilities along its own runs: 1 for what it took, if it is certain."""
+    if recipe.seats[recipe.algorithm].certain:
         return np.eye(recipe.actions)[seen.actions]
-    spec: Any = getattr(recipe, "spec", recipe)
-    return np.exp(np.stack([true_policy(recipe, spec, history) for history in histories(problems, seen)]))
+    spec, true = bounds(recipe), truth(recipe)
+    return np.exp(np.stack([true(spec, history) for history in problems.histories(seen)]))
 
 
-def built_error(recipe: Recipe, built: Construction, problems: Problems, seen: Any) -> float:
-    """The worst |log built − log true| on a few runs; for Bernoulli arms log true − log built, as the theorem has it."""
-    worst, one_sided = -np.inf, true_algorithm(recipe) == "thompson"
-    for history in histories(problems, seen)[:PROBED]:
-        gaps = true_policy(recipe, built.spec, history) - built.log_probabilities(history)
-        worst = max(worst, float((gaps if one_sided else np.abs(gaps)).max()))
+def built_error(recipe: Recipe, built: Construction, problems: Problems, seen: Seen) -> float:
+    """The worst error on a few runs, of those that the certificate bounds."""
+    true, worst = truth(recipe), -np.inf
+    for history in problems.histories(seen)[:PROBED]:
+        gaps = built.guarantee.errors(true(built.spec, history), built.log_probabilities(history))
+        worst = max(worst, float(gaps.max()))
     return worst
 
 
@@ -111,7 +98,7 @@ def probe(
     Raises:
         ValueError: for a shift that leaves the norm bounds of `built`.
     """
-    original = held_out(trained.recipe, np.random.default_rng([seed, 2**33]), problems)
+    original = trained.recipe.draw(np.random.default_rng([seed, 2**33]), problems)
     records, chosen = [], shifts(trained.recipe) if chosen is None else chosen
     for name, shift in chosen.items():
         moved = shift(original, np.random.default_rng([seed, 2**33 + 1]))
@@ -125,17 +112,16 @@ def _one(trained: Trained, built: Construction | None, moved: Problems, seed: in
     past_training = moved.steps > trained.recipe.horizon
     model = lengthened(trained, moved.steps) if past_training else trained
     recipe: Any = model.recipe
-    arms = moved.arms if isinstance(moved, Tasks) else None
     players = {
-        "true": named(true_algorithm(recipe), recipe, moved, np.random.default_rng([seed, 2**33 + 2])),
-        "trained": Player(model, moved.uniforms, arms),
-        "greedy": Player(model, moved.uniforms, arms, greedy=True),
+        "true": seated(recipe, recipe.algorithm, moved, np.random.default_rng([seed, 2**33 + 2])),
+        "trained": Player(model, moved),
+        "greedy": Player(model, moved, greedy=True),
     }
     use = built if built is not None and built.tokens.decisions >= moved.steps else None
     if use is not None:
         players["built"] = ByDecoder(use.decoder(batch=len(moved.uniforms)), moved)
-    runs = {name: played(moved, one) for name, one in players.items()}
-    totals = {name: regret(moved, run).sum(axis=1) for name, run in runs.items()}
+    runs = {name: play(moved, one) for name, one in players.items()}
+    totals = {name: moved.regret(run).sum(axis=1) for name, run in runs.items()}
     seen = runs["true"]
     apart = np.abs(policies(model, moved, seen) - true_policies(recipe, moved, seen)).sum(axis=2) / 2
     return {

@@ -14,23 +14,14 @@ from typing import Any
 import numpy as np
 
 from constructions import checks
-from constructions.thompson import BernoulliSpec
-from verify.comparison.panels import NAMES
-from verify.comparison.stand_ins import soft_linucb, stand_in, true_policy
+from verify.catalog import Entry
+from verify.comparison.stand_ins import bounds, home, stand_in
+from verify.play.lockstep import play
 from verify.probes import linear_probes, out_of_distribution, symmetries
-from verify.probes.episode_symmetries import episodic
 from verify.sweeps.records import Record
 from verify.training import train
-from verify.training.policy import (
-    HELD_OUT,
-    Trained,
-    held_out,
-    histories,
-    named,
-    played,
-    true_algorithm,
-)
-from verify.training.recipes import EpisodeRecipe, Recipe
+from verify.training.kinds import seated
+from verify.training.policy import HELD_OUT, Trained
 
 Tell = Callable[[str, int, int], None]
 PARTS = ("symmetries", "registers", "shifts")
@@ -72,19 +63,22 @@ def probe(
     The parts are those of PARTS that apply, if not told.
 
     Raises:
-        ValueError: if there is no such model, there is no such part, or it does not apply to models of episodes.
+        ValueError: if there is no such model, there is no such part, or the model's row of the catalog does not have it.
     """
     for part in only or ():
         if part not in PARTS:
             raise ValueError(f"only: wanted one of {', '.join(PARTS)}, got {part!r}")
     path = train.locate(model)
     trained = train.load(path)
-    recipe, only = trained.recipe, applicable(trained.recipe) if only is None else only
+    recipe, known = trained.recipe, applicable(home(trained.recipe))
+    only = known if only is None else only
     for part in only:
-        if part not in applicable(recipe):
-            wanted = "wanted symmetries or shifts for a model trained on episodes"
-            raise ValueError(f"only: {wanted}, got {part}")
-    found: Record = {"model": train.title(path), "true": NAMES[true_algorithm(recipe)], "records": {}}
+        if part not in known:
+            raise ValueError(
+                f"only: wanted {' or '.join(known)} for a model trained on {recipe.problem}, got {part}"
+            )
+    true = recipe.seats[recipe.algorithm].title
+    found: Record = {"model": train.title(path), "true": true, "records": {}}
     if "symmetries" in only:
         found["symmetries"] = broken(trained, effort, partial(tell, "symmetries"))
     if "registers" in only:
@@ -99,32 +93,24 @@ def probe(
     return found
 
 
-def applicable(recipe: Recipe) -> tuple[str, ...]:
-    """The parts that can be asked of a recipe's models."""
-    return ("symmetries", "shifts") if isinstance(recipe, EpisodeRecipe) else PARTS
-
-
-def _symmetries(recipe: Recipe) -> tuple[Any, dict[str, symmetries.Symmetry]]:
-    """The bounds that histories keep within, and the symmetries of a recipe's algorithm."""
-    if isinstance(recipe, EpisodeRecipe):
-        return recipe.spec, episodic(recipe.spec)
-    if recipe.problem == "linear":
-        return soft_linucb(recipe), symmetries.LINEAR
-    return BernoulliSpec(recipe.actions, recipe.horizon), symmetries.BERNOULLI
+def applicable(row: Entry) -> tuple[str, ...]:
+    """The parts that can be asked of models of a row's problems: what the row has, and shifts."""
+    return tuple(part for part in PARTS if part == "shifts" or getattr(row, part) is not None)
 
 
 def broken(trained: Trained, effort: Effort, tell: Callable[[int, int], None]) -> list[Record]:
     """By how much the model breaks each symmetry of its algorithm, beside the true policy where that has probabilities."""
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0, 2])
-    spec, known = _symmetries(recipe)
-    problems = held_out(recipe, generator, effort.runs)
-    seen = played(problems, named(true_algorithm(recipe), recipe, problems, generator))
+    row, spec = home(recipe), bounds(recipe)
+    problems: Any = recipe.draw(generator, effort.runs)
+    seen = play(problems, seated(recipe, recipe.algorithm, problems, generator))
     return symmetries.measured(
         trained.log_probabilities,
-        known,
+        row.found("symmetries")(spec),
+        row,
         spec,
-        histories(problems, seen),
+        problems.histories(seen),
         histories=effort.histories,
-        true=None if true_algorithm(recipe) == "ucb" else partial(true_policy, recipe, spec),
+        true=partial(row.truth, spec) if row.player == recipe.algorithm else None,
         tell=tell,
     )

@@ -25,20 +25,10 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 from jaxtyping import Float, Int
 
-from constructions import ucbvi
-from constructions.history import BanditHistory, EpisodeHistory
-from constructions.inputs.bandits import History, reward_bound
-from constructions.thompson import BernoulliSpec
-from verify.audit import SEARCH, Recipe, words
-from verify.histories import (
-    bernoulli as bernoulli_strategies,
-)
-from verify.histories import (
-    episodes as episode_strategies,
-)
-from verify.histories import (
-    linear as strategies,
-)
+from constructions.history import BanditHistory
+from constructions.inputs.bandits import History
+from verify.audit import SEARCH, Outline, Stepwise, words
+from verify.catalog import Entry
 
 Policy = Callable[[Any], Float[np.ndarray, "steps arms"]]
 """Log-probabilities at every step of a history."""
@@ -98,15 +88,18 @@ def reorder_past(history: BanditHistory, generator: np.random.Generator) -> Imag
     return Image(BanditHistory(*past), np.arange(history.contexts.shape[1]), first=history.steps - 1)
 
 
-LINEAR: dict[str, Symmetry] = {
-    "arms permuted": permute_arms,
-    "features rotated": rotate_features,
-    "past reordered": reorder_past,
-}
-"""What LinUCB and linear Thompson sampling have."""
+def linear(spec: Any) -> dict[str, Symmetry]:
+    """What LinUCB and linear Thompson sampling have, at every specification."""
+    return {
+        "arms permuted": permute_arms,
+        "features rotated": rotate_features,
+        "past reordered": reorder_past,
+    }
 
-BERNOULLI: dict[str, Symmetry] = {name: LINEAR[name] for name in ("arms permuted", "past reordered")}
-"""What Thompson sampling for Bernoulli arms has."""
+
+def bernoulli(spec: Any) -> dict[str, Symmetry]:
+    """What Thompson sampling for Bernoulli arms has, at every specification."""
+    return {"arms permuted": permute_arms, "past reordered": reorder_past}
 
 
 @dataclass(frozen=True)
@@ -144,85 +137,88 @@ class Found:
     Attributes:
         violation: the one of the largest total variation.
         log_difference: the largest of all.
-        recipe: the history in words.
+        outline: the history in words.
     """
 
     violation: Violation
     log_difference: float
-    recipe: Recipe
+    outline: Outline
 
 
-def worst(policy: Policy, symmetry: Symmetry, spec: Any, histories: int = 100) -> Found:
+def worst(policy: Policy, symmetry: Symmetry, entry: Entry, spec: Any, histories: int = 100) -> Found:
     """Look for the largest total variation over so many histories, with Hypothesis climbing it.
 
     Args:
         policy: whose symmetry is tried.
-        symmetry: one of LINEAR or BERNOULLI, or of episodes; the transformation is drawn anew for each history.
-        spec: the bounds that histories keep within; a BernoulliSpec for Bernoulli arms, a ucbvi.Spec for episodes.
+        symmetry: the transformation, drawn anew for each history.
+        entry: the row of the catalog that histories are of.
+        spec: one of its specifications: the bounds that they keep within.
         histories: how many.
     """
-    kinds: dict[type, Any] = {BernoulliSpec: bernoulli_strategies, ucbvi.Spec: episode_strategies}
-    source = kinds.get(type(spec), strategies)
     tried: list[Found] = []
 
     @hypothesis.settings(SEARCH, max_examples=histories, phases=(Phase.generate, Phase.target))
-    @hypothesis.given(source.recipes(spec))
-    def climb(recipe: Recipe) -> None:
-        generator = np.random.default_rng([recipe.seed, 1])  # type: ignore[attr-defined]
-        history: Any = recipe.history(spec)
+    @hypothesis.given(_stepwise(entry).outlines(spec))
+    def climb(outline: Outline) -> None:
+        generator = np.random.default_rng([outline.seed, 1])  # type: ignore[attr-defined]
+        history: Any = outline.history(spec)
         found = violation(policy, symmetry, history, generator)
         hypothesis.target(found.total_variation)
-        tried.append(Found(found, found.log_difference, recipe))
+        tried.append(Found(found, found.log_difference, outline))
 
     climb()
     largest = max(tried, key=lambda found: found.violation.total_variation)
-    return Found(largest.violation, max(found.log_difference for found in tried), largest.recipe)
+    return Found(largest.violation, max(found.log_difference for found in tried), largest.outline)
+
+
+def _stepwise(entry: Entry) -> Stepwise:
+    """Where the row's histories come from, if they can be told step by step."""
+    if not isinstance(entry.histories, Stepwise):
+        raise ValueError(
+            f"histories: wanted outlines, decisions, step and told in those of the row {entry.name}"
+        )
+    return entry.histories
 
 
 @dataclass(frozen=True)
 class Case:
-    """A history that Hypothesis can shrink: an action set for ever, what was played, and what it paid.
+    """A history that Hypothesis can shrink: what was played and what it paid, step by step.
 
     Attributes:
-        past: arms and their rewards; of episodes, states, actions and their rewards.
-        seed: of the action set and of the transformation; its remainder is the last state.
+        past: what the row's histories are told by, `step` of them drawn for each.
+        seed: of what they leave open, and of the transformation.
     """
 
-    past: tuple[tuple[int, float] | tuple[int, int, float], ...]
+    past: tuple[tuple[float, ...], ...]
     seed: int
 
-    def history(self, spec: Any) -> History:
-        """The history: unit vectors for a BernoulliSpec, else random directions with norms spread over [b_a, B_a]."""
-        if isinstance(spec, ucbvi.Spec):
-            states, actions, rewards = zip(*self.past, strict=True) if self.past else ((), (), ())
-            return EpisodeHistory([*states, self.seed % spec.states], actions, rewards, spec.horizon)
-        steps = len(self.past) + 1
-        if isinstance(spec, BernoulliSpec):
-            contexts = np.tile(np.eye(spec.actions), (steps, 1, 1))
-        else:
-            recipe = strategies.Recipe("fixed", "random", "spread", steps, 0.0, self.seed)
-            contexts = recipe.history(spec).contexts
-        return BanditHistory(contexts, [step[0] for step in self.past], [step[-1] for step in self.past])
+    def history(self, entry: Entry, spec: Any) -> History:
+        """The history."""
+        return _stepwise(entry).told(spec, self.past, self.seed)
 
-    def violation(self, policy: Policy, symmetry: Symmetry, spec: Any) -> Violation:
+    def violation(self, policy: Policy, symmetry: Symmetry, entry: Entry, spec: Any) -> Violation:
         """That of the policy here."""
-        return violation(policy, symmetry, self.history(spec), np.random.default_rng([self.seed, 1]))
+        return violation(policy, symmetry, self.history(entry, spec), np.random.default_rng([self.seed, 1]))
 
 
-def smallest(policy: Policy, symmetry: Symmetry, spec: Any, least: float, examples: int = 200) -> Case | None:
+def smallest(
+    policy: Policy, symmetry: Symmetry, entry: Entry, spec: Any, least: float, examples: int = 200
+) -> Case | None:
     """The smallest history with a total variation of at least `least`; None if none was found among so many examples.
 
     Rewards are whole numbers. What is found is shrunk, then shorter histories are searched until none is found.
     """
-    step, longest = _steps(spec)
-    found = None
+    source, found = _stepwise(entry), None
+    step, longest = source.step(spec), source.decisions(spec) - 1
     while longest >= 0:
         drawn = st.tuples(st.lists(step, max_size=longest).map(tuple), st.integers(0, 2**16))
         try:
             found = Case(
                 *hypothesis.find(
                     drawn,
-                    lambda drawn: Case(*drawn).violation(policy, symmetry, spec).total_variation >= least,
+                    lambda drawn: (
+                        Case(*drawn).violation(policy, symmetry, entry, spec).total_variation >= least
+                    ),
                     settings=hypothesis.settings(SEARCH, max_examples=examples),
                 )
             )
@@ -232,20 +228,10 @@ def smallest(policy: Policy, symmetry: Symmetry, spec: Any, least: float, exampl
     return found
 
 
-def _steps(spec: Any) -> tuple[st.SearchStrategy, int]:
-    """What one step of a Case is drawn from, and the largest number of past steps."""
-    action, bit = st.integers(0, spec.actions - 1), st.integers(0, 1).map(float)
-    if isinstance(spec, ucbvi.Spec):
-        return st.tuples(st.integers(0, spec.states - 1), action, bit), episode_strategies.decisions(spec) - 1
-    if isinstance(spec, BernoulliSpec):
-        return st.tuples(action, bit), spec.horizon - 1
-    high = int(reward_bound(spec))
-    return st.tuples(action, st.integers(-high, high).map(float)), spec.horizon - 1
-
-
 def measured(
     policy: Policy,
     symmetries: Mapping[str, Symmetry],
+    entry: Entry,
     spec: Any,
     runs: Sequence[History],
     least: float = 0.1,
@@ -262,8 +248,8 @@ def measured(
     records = []
     for done, (name, symmetry) in enumerate(symmetries.items(), 1):
         found, case = (
-            worst(policy, symmetry, spec, histories),
-            smallest(policy, symmetry, spec, least, histories),
+            worst(policy, symmetry, entry, spec, histories),
+            smallest(policy, symmetry, entry, spec, least, histories),
         )
         records.append(
             {
@@ -272,11 +258,11 @@ def measured(
                 "true": None if true is None else _typical(true, symmetry, runs),
                 "worst": asdict(found.violation),
                 "log_difference": found.log_difference,
-                "witness": words(found.recipe),
+                "witness": words(found.outline),
                 "smallest": None if case is None else asdict(case),
                 "smallest_violation": None
                 if case is None
-                else asdict(case.violation(policy, symmetry, spec)),
+                else asdict(case.violation(policy, symmetry, entry, spec)),
             }
         )
         tell(done, len(symmetries))

@@ -8,14 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
 
 from constructions.showing import typeset
 from verify.audit import ORDER_WINDOW, Report, Verdict
-from verify.catalog import CATALOG
 from verify.errata.entry import KINDS
 from verify.show.cards import alone, card
-from verify.show.page_words import CAPTIONS, LEGENDS
 
 FRAME = Path(__file__).with_name("page.html")
 SHOWN = 5
@@ -23,12 +20,15 @@ SHOWN = 5
 SIZES = dict(layers="layers", heads="heads", width="registers", hidden="neurons", norm="as the norm |||θ|||")
 
 
-class Words(NamedTuple):
-    """About one construction: a short name, its claim in a sentence, and where to find it."""
-
-    short: str
-    claim: str
-    code: str
+LEGENDS = {
+    "regret": ("Bands are one standard deviation of true runs; dotted lines, the same of the transformer's."),
+    "slack": (
+        "Worst error of each block over its promise, with the errors of its inputs and without: left of the "
+        "line is kept, and the distance to it is slack."
+    ),
+    "size_against_horizon": "Exponents are fitted with the stated formula's logarithm divided out.",
+}
+"""By kind of record, after the caption."""
 
 
 def page(
@@ -36,7 +36,7 @@ def page(
 ) -> str:
     """The page; `drawings` are SVG texts by construction and figure."""
     word, verdict = _verdict(reports.values(), errata)
-    links = {name: _words(name, report).short for name, report in reports.items()}
+    links = {name: report.words.short or report.title for name, report in reports.items()}
     links |= {"errata": "Errata", "limits": "What the numbers do not say", "reproduce": "Reproduce"}
     return Template(FRAME.read_text(encoding="utf-8")).substitute(
         nav=" ".join(f"<a href='#{escape(name)}'>{escape(text)}</a>" for name, text in links.items()),
@@ -105,14 +105,7 @@ def _commands(reports: Mapping[str, Report]) -> str:
     return "\n".join(lines)
 
 
-def _words(name: str, report: Report) -> Words:
-    """What the catalog says of a construction, or the title of its report."""
-    entry = CATALOG.get(name)
-    return Words(entry.short, entry.claim, entry.code) if entry else Words(report.title, "", "")
-
-
 def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:
-    words = _words(name, report)
     explicit = [verdict for verdict in report.verdicts if not verdict.fitted]
     fits = [verdict for verdict in report.verdicts if verdict.fitted]
     chosen = [verdict for verdict in explicit if verdict.main] or explicit[:SHOWN]
@@ -125,8 +118,8 @@ def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:
     shown = {figure: _figure(name, report, figure, svg) for figure, svg in drawings.items()}
     blocks = [figure for figure in shown if report.records[figure][0]["kind"] == "slack"]
     parts = [
-        f"<section id='{escape(name)}'><h2>{escape(report.title)}</h2><p>{escape(words.claim)}</p>",
-        f"<p class='small'>{escape(words.code)}</p>",
+        f"<section id='{escape(name)}'><h2>{escape(report.title)}</h2><p>{escape(report.words.claim)}</p>",
+        f"<p class='small'>{escape(report.words.code)}</p>",
         f"<p class='small'>The main setting, {escape(_line(report.spec))}: {escape(size)}.</p>",
         f"<h3>Explicit claims: {_count(explicit)}</h3>",
         *(card(name, verdict) for verdict in first),
@@ -190,7 +183,7 @@ def _mutants(mutants: Sequence[dict]) -> str:
 
 
 def _figure(name: str, report: Report, figure: str, svg: str) -> str:
-    caption = CAPTIONS.get(name, {}).get(figure, "")
+    caption = report.words.captions.get(figure, "")
     legend = LEGENDS.get(report.records[figure][0]["kind"], "")
     text = escape(" ".join(filter(None, (caption, legend))))
     return (

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
 
 from constructions import files
-from verify.audit import Report, Verdict
+from verify.audit import Report, Verdict, Words
 from verify.audit.slack import Row
 from verify.errata.entry import Record
 from verify.show import page, plots
@@ -109,6 +109,7 @@ class Saved(TypedDict):
     blocks: list[Row]
     mutants: list[Mutant]
     records: dict[str, list[dict[str, Any]]]
+    words: NotRequired[Words]
     made: Made
 
 

@@ -19,6 +19,7 @@ from constructions.rounding import rates
 from constructions.sizes import measured
 from constructions.thompson import sampling
 from verify import algorithms, audit, theorems
+from verify.balls import linear
 from verify.play.rollout import Environment, SideBySide, rollouts
 from verify.sweeps import records
 from verify.sweeps.records import Grid, Record, fit_power, plain
@@ -180,7 +181,7 @@ def regret(environment: Factory, spec: linucb.Spec, seeds: Sequence[int], label:
     wrong = [np.abs(run.log_probabilities - row).max(-1) for run, row in zip(own, true, strict=True)]
     worst, step = np.unravel_index(np.argmax(wrong), np.shape(wrong))
     errors = {"measured": float(np.max(wrong)), "certified": built.certificate, "stated": spec.error}
-    found = audit.enclosed(built, algorithms.linucb, histories[worst], int(step))
+    found = audit.enclosed(built, linear.linucb, histories[worst], int(step))
     more = {"enclosed": found, "rounding": built.rounding}
     return records.regret(built, (own, other), seeds, label, {}, **errors, **more)
 

@@ -23,7 +23,7 @@ from constructions.inputs.ridge import largest_eigenvalue
 from constructions.linucb import by_newton
 from constructions.parts.block import UNIT
 from constructions.rounding import schedules
-from constructions.transformer import Transformer
+from constructions.transformer import Layer, Transformer
 from verify.balls import linear
 from verify.balls.arrays import precision
 from verify.sweeps.records import Record, curve, panel
@@ -118,11 +118,13 @@ def panels(along: Record, condition: Record) -> list[Record]:
 
 
 def prefix(built: Construction, layers: int) -> Construction:
-    """The same weights, cut off after so many layers."""
-    whole = built.transformer
-    return replace(
-        built, transformer=Transformer(whole.stored_layers[:layers], whole.width, whole.clip_radius)
-    )
+    """The same weights, cut off after so many layers; those that repeat are counted as often as they run."""
+    whole, kept = built.transformer, []
+    for layer in whole.stored_layers:
+        if layers > 0:
+            kept.append(Layer(layer.attention, layer.mlp, min(layer.repeat, layers)))
+        layers -= layer.repeat
+    return replace(built, transformer=Transformer(kept, whole.width, whole.clip_radius))
 
 
 def _iterates(spec: linucb.Spec, history: BanditHistory, steps: int, largest: float):

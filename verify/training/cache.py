@@ -14,7 +14,8 @@ from typing import Annotated
 import msgspec
 
 from constructions import files
-from verify.training.recipes import Batch, Recipe, batch
+from verify.training.kinds import Recipe
+from verify.training.recipes import Batch, batch
 
 MANIFEST = "manifest.jsonl"
 

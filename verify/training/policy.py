@@ -1,12 +1,12 @@
 """A trained transformer as a policy: on whole histories, one decision at a time, and playing many problems at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from constructions import checks
@@ -14,11 +14,9 @@ from constructions.activations import pairs
 from constructions.history import finite_policy
 from constructions.inputs.bandits import History
 from constructions.plain import integer, reals, shown
-from verify.play import many_bandits as tasks
-from verify.play import many_mdps as mdps
-from verify.play.many_bandits import Tasks, play
+from verify.play.lockstep import Pay, Problems, Whole, inverse, play
+from verify.training.kinds import Recipe, seated
 from verify.training.model import Memory, TrainedTransformer
-from verify.training.recipes import EpisodeRecipe, Recipe, draw_mdps, draw_tasks, expert, player
 
 Hook = tuple[int, Callable[[np.ndarray, int], np.ndarray | None]]
 """A layer, and what is to be made of what stands after it."""
@@ -28,11 +26,6 @@ TOGETHER = 100
 
 HELD_OUT = 2**32
 """Seed of the problems that regret is measured on; training seeds are below."""
-
-GREEDY = 1e-9
-"""A temperature at which the largest value is taken, and uniforms decide between equal ones."""
-
-Problems = Tasks | mdps.MDPs
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,46 +150,21 @@ class Decoder:
 class Player:
     """Plays many problems in lockstep: by its probabilities, which uniforms turn into actions, or the likeliest action."""
 
-    def __init__(
-        self,
-        trained: Trained,
-        uniforms: Float[np.ndarray, "batch steps"],
-        arms: Float[np.ndarray, "batch arms dim"] | None = None,
-        greedy: bool = False,
-    ):
+    def __init__(self, trained: Trained, problems: Problems, greedy: bool = False):
         self._tokens, self._model = trained.recipe.tokens, trained.model
-        self._memories, self._uniforms, self._greedy = trained.model.memories(), uniforms, greedy
-        self._decision, self._contexts, self._recorded = 0, arms, None
+        self._memories, self._problems, self._greedy = trained.model.memories(), problems, greedy
+        self._decision, self._contexts, self._recorded = 0, None, None
 
-    def choose(self, step: int, states: Int[np.ndarray, " batch"] | None = None) -> Int[np.ndarray, " batch"]:
+    def choose(self, step: int, states: Whole | None = None) -> Whole:
         """One action for each problem."""
-        if states is not None:
-            self._contexts = states
-        self._decision = step + 1
-        chunk = self._tokens.state_chunk(self._decision, self._contexts)  # type: ignore[arg-type]
+        self._decision, self._contexts = step + 1, self._problems.context(states)
+        chunk = self._tokens.state_chunk(self._decision, self._contexts)
         policy = np.exp(advance(self._model, self._recorded, chunk, self._memories))
-        return policy.argmax(axis=1) if self._greedy else mdps.inverse(policy, self._uniforms[:, step])
+        return policy.argmax(axis=1) if self._greedy else inverse(policy, self._problems.uniforms[:, step])
 
-    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
+    def record(self, actions: Whole, rewards: Pay) -> None:
         """Kept for the next step, which takes it in."""
         self._recorded = self._tokens.action_chunk(self._decision, self._contexts, actions, rewards)  # type: ignore[arg-type]
-
-
-class ByDecoder:
-    """Plays many problems in lockstep by a decoder's probabilities, built or true, and the problems' uniforms."""
-
-    def __init__(self, decoder: Any, problems: Problems):
-        self._decoder, self._uniforms = decoder, problems.uniforms
-        self._contexts = problems.arms if isinstance(problems, Tasks) else None
-
-    def choose(self, step: int, states: Int[np.ndarray, " batch"] | None = None) -> Int[np.ndarray, " batch"]:
-        """One action for each problem."""
-        odds = np.exp(self._decoder.observe(self._contexts if states is None else states))
-        return mdps.inverse(odds, self._uniforms[:, step])
-
-    def record(self, actions: Int[np.ndarray, " batch"], rewards: Float[np.ndarray, " batch"]) -> None:
-        """Taken in."""
-        self._decoder.record(actions, rewards)
 
 
 def advance(
@@ -231,70 +199,20 @@ def half_interval(totals: Float[np.ndarray, " runs"]) -> float:
     return float(1.96 * np.std(totals, ddof=1) / np.sqrt(len(totals)))
 
 
-def true_algorithm(recipe: Recipe) -> str:
-    """The algorithm that a recipe's model should carry out, by name: the expert, or Thompson sampling for DPT."""
-    if isinstance(recipe, EpisodeRecipe):
-        return "ucbvi"
-    return {"linear": "linucb", "bernoulli": "ucb" if recipe.player == "ucb" else "thompson"}[recipe.problem]
-
-
-def held_out(recipe: Recipe, generator: np.random.Generator, size: int) -> Problems:
-    """Fresh problems of a recipe, bandits or decision processes."""
-    episodes = isinstance(recipe, EpisodeRecipe)
-    return draw_mdps(recipe, generator, size) if episodes else draw_tasks(recipe, generator, size)
-
-
-def first(problems: Problems, count: int) -> Problems:
-    """The first of them, with their random numbers."""
-    values = {field.name: getattr(problems, field.name) for field in fields(problems)}
-    return replace(problems, **{name: x[:count] for name, x in values.items() if isinstance(x, np.ndarray)})
-
-
-def played(problems: Problems, one: Any) -> Any:
-    """What a player does to the end: Trajectories or Visits."""
-    return play(problems, one) if isinstance(problems, Tasks) else mdps.play_episodes(problems, one)
-
-
-def regret(problems: Problems, seen: Any) -> Float[np.ndarray, "batch steps"]:
-    """Regret of what was done, step by step."""
-    return problems.regret(seen.actions) if isinstance(problems, Tasks) else problems.regret(seen)
-
-
-def histories(problems: Problems, seen: Any) -> list:
-    """What was done as histories, the last decisions pending."""
-    return tasks.histories(problems, seen) if isinstance(problems, Tasks) else mdps.histories(problems, seen)
-
-
-def named(name: str, recipe: Recipe, problems: Problems, generator: np.random.Generator) -> Any:
-    """A player by name; for decision processes "ucbvi", "uniform", or "values": greedy, with no bonus but for the new."""
-    if isinstance(problems, Tasks):
-        return player(name, problems, generator)
-    known = {
-        "ucbvi": lambda: expert(recipe, problems),  # type: ignore[arg-type]
-        "uniform": lambda: mdps.Uniform(problems),
-        "values": lambda: mdps.UCBVI(problems, np.zeros(problems.steps + 1), GREEDY),
-    }
-    if name not in known:
-        raise ValueError(f"player: wanted one of {', '.join(known)}, got {name!r}")
-    return known[name]()
-
-
 def contest(
     trained: Trained, size: int, number: int = 0, others: Sequence[str] | None = None
 ) -> dict[str, Float[np.ndarray, "batch steps"]]:
     """Step-by-step regret on a batch of held-out problems: of the model, of the true algorithm, and of others.
 
     "trained" draws from the model's probabilities, "greedy" takes their largest; all meet the same problems and rewards.
-    The batch is a function of its number and size. Others are the empirical mean, if not told, and nobody for episodes.
+    The batch is a function of its number and size. Others are `recipe.beside`, if not told.
     """
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, number])
-    problems, arms = held_out(recipe, generator, size), None
-    if isinstance(problems, Tasks):
-        arms, others = problems.arms, ("empirical",) if others is None else others
+    problems = recipe.draw(generator, size)
     players: dict[str, Any] = {
-        "trained": Player(trained, problems.uniforms, arms),
-        "greedy": Player(trained, problems.uniforms, arms, greedy=True),
+        "trained": Player(trained, problems),
+        "greedy": Player(trained, problems, greedy=True),
     }
-    for name in (true_algorithm(recipe), *(others or ())):
-        players[name] = named(name, recipe, problems, generator)
-    return {name: regret(problems, played(problems, one)) for name, one in players.items()}
+    for name in (recipe.algorithm, *(recipe.beside if others is None else others)):
+        players[name] = seated(recipe, name, problems, generator)
+    return {name: problems.regret(play(problems, one)) for name, one in players.items()}

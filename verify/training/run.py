@@ -9,10 +9,11 @@ import torch
 
 from constructions import checks, files
 from constructions.plain import shown
+from verify.training.kinds import BanditRecipe, EpisodeRecipe, Recipe
 from verify.training.model import Attending, Shape, TrainedTransformer
 from verify.training.optimisers import Kind, Optimiser
 from verify.training.policy import HELD_OUT
-from verify.training.recipes import BanditRecipe, EpisodeRecipe, Recipe, hold, units
+from verify.training.recipes import hold, units
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from verify.play.many_bandits import Tasks
 from verify.play.many_mdps import MDPs
-from verify.training.recipes import EpisodeRecipe, Recipe
+from verify.training.kinds import Recipe
 
 Shift = Callable[[Any, np.random.Generator], Any]
 """From Tasks to Tasks, or from MDPs to MDPs."""
@@ -147,8 +147,6 @@ _BOTH: dict[str, Shift] = {"arms permuted": permuted, "best arm last": best_last
 
 
 def shifts(recipe: Recipe) -> dict[str, Shift]:
-    """By name; Bernoulli rewards have neither a scale of noise nor a geometry."""
-    if isinstance(recipe, EpisodeRecipe):
-        return {"as in training": unchanged, **_EPISODES}
-    own = _LINEAR if recipe.problem == "linear" else _BERNOULLI
-    return {"as in training": unchanged, **own, **_BOTH}
+    """By name, those of its problems; Bernoulli rewards have neither a scale of noise nor a geometry."""
+    own = {"linear": _LINEAR | _BOTH, "bernoulli": _BERNOULLI | _BOTH, "episodes": _EPISODES}
+    return {"as in training": unchanged, **own[recipe.problem]}

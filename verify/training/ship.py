@@ -18,8 +18,9 @@ from constructions import files
 from constructions.showing import number
 from verify.training import checkpoint, train
 from verify.training.curves import NOT_REGRET
+from verify.training.kinds import Recipe
 from verify.training.policy import HELD_OUT, Trained, contests, half_interval
-from verify.training.recipes import RECIPES, EpisodeRecipe, Recipe
+from verify.training.recipes import RECIPES
 
 
 def ship(
@@ -131,7 +132,7 @@ def card(path: Path) -> str:
         f"width {run.width}, {run.attention} attention. `verify.training.train.load({name!r})` loads it, "
         f"`weightwright compare {name}` plays it against the true algorithm.",
         f"- **Command**: `{checkpoint.told(path, 'command')}`",
-        f"- **Data**: {data(run.recipe)}, made on the spot from seed {run.seed}; "
+        f"- **Data**: {run.recipe.described}, made on the spot from seed {run.seed}; "
         f"{step * run.batch:,} trajectories, each seen once",
         f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}{_stretches(curve, run)}",
         f"- **Time**: {took}",
@@ -161,24 +162,6 @@ def _stretches(curve: list[dict], run: train.Run) -> str:
 def _until(rows: list[dict], name: str) -> list[tuple[int, int]]:
     """The values of a column in turn, and the step at which each was there last."""
     return [(value, list(some)[-1]["step"]) for value, some in groupby(rows, lambda row: int(row[name]))]
-
-
-def data(recipe: Recipe) -> str:
-    """What a recipe trains on, in words."""
-    if isinstance(recipe, EpisodeRecipe):
-        return (
-            f"soft UCB-VI in decision processes of {recipe.states} states, {recipe.actions} actions and "
-            f"{recipe.episode} steps, {recipe.episodes} episodes; labels: its own actions"
-        )
-    labels = {
-        "expert": "its own actions",
-        "optimal": "the best arm",
-        "estimate": "the arm that looks best at the end",
-    }
-    who = {"mixed": f"Thompson sampling ({recipe.share:.0%}) and uniformly"}.get(recipe.player, recipe.player)
-    noise = f", noise N(0, {recipe.noise}²)" if recipe.problem == "linear" else ""
-    arms = f"{recipe.actions} arms" + (f" in {recipe.dim} dimensions" if recipe.problem == "linear" else "")
-    return f"{recipe.problem} bandits, {arms}{noise}, T = {recipe.horizon}; played by {who}; labels: {labels[recipe.labels]}"
 
 
 def _recipe(recipe: Recipe) -> tuple[str, dict[str, Any]]:

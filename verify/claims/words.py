@@ -1,7 +1,20 @@
-"""What the page says of each figure."""
+"""What pages say of each construction: a short name, its claim in a sentence or two, where its parts are, captions."""
 
-CAPTIONS = {
-    "linucb": {
+from verify.audit import Words
+
+LINUCB = Words(
+    short="LinUCB",
+    claim=(
+        "A transformer with ReLU attention plays soft LinUCB: given the contexts, actions and rewards so far, its "
+        "log-probabilities of all arms are within ε of the algorithm's, at every step, with O(√T) layers up to "
+        "logarithms (Theorem 8) and, by Newton's iteration, with O(log T) (ours)."
+    ),
+    code=(
+        "Weights: constructions/linucb/ and constructions/primitives/. The theorem's formulas: "
+        "verify/theorems/linucb.py, lemmas.py, newton.py. The claims: verify/claims/linucb.py, depth.py. "
+        "Proofs of ours: docs/depth.md."
+    ),
+    captions={
         "depth": (
             "The worst error of the ridge estimate falls geometrically with depth. The certificate follows "
             "the worst history found closely, and falls about twice as fast as the lemma's bound; below the "
@@ -24,7 +37,20 @@ CAPTIONS = {
             "the policy's error by condition number: above the certificate, the precision no longer suffices."
         ),
     },
-    "thompson": {
+)
+
+THOMPSON = Words(
+    short="Thompson sampling",
+    claim=(
+        "A transformer plays linear Thompson sampling: with two arms its log-probabilities are within ε of the true "
+        "ones; with more it integrates the posterior along fixed lines, or takes the draw as input and plays the "
+        "same action (Theorem 10). For Bernoulli arms a construction of ours is certified for every arm."
+    ),
+    code=(
+        "Weights: constructions/thompson/. The theorem's formulas: verify/theorems/thompson.py, thompson_whole.py. "
+        "The claims: verify/claims/thompson.py, bernoulli.py, depth.py."
+    ),
+    captions={
         "nodes": (
             "Distance from the true policy by the number of lines or points: lines, along which one direction"
             " is integrated exactly, beat points, and a Sobol' sequence beats independent draws."
@@ -44,7 +70,19 @@ CAPTIONS = {
             "the decisions that differ."
         ),
     },
-    "ucbvi": {
+)
+
+UCBVI = Words(
+    short="UCB-VI",
+    claim=(
+        "A transformer plays soft UCB-VI on tabular episodes without any error in exact arithmetic (Theorem 12, "
+        "repaired); two smaller forms of ours, slim and narrow, do the same with fewer registers and heads."
+    ),
+    code=(
+        "Weights: constructions/ucbvi/, its slim.py and narrow.py with their proofs. The theorem's formulas: "
+        "verify/theorems/ucbvi.py. Rational arithmetic: verify/audit/exact.py. The claims: verify/claims/ucbvi.py."
+    ),
+    captions={
         "sizes": (
             "Width and neurons of the theorem's form and of the two smaller ones, one variable at a time. "
             "Narrow is linear in S where the theorem's form is quadratic."
@@ -57,15 +95,4 @@ CAPTIONS = {
             "The residual stream at one decision: every register, what it holds, and which layer wrote it."
         ),
     },
-}
-"""By construction and figure."""
-
-LEGENDS = {
-    "regret": ("Bands are one standard deviation of true runs; dotted lines, the same of the transformer's."),
-    "slack": (
-        "Worst error of each block over its promise, with the errors of its inputs and without: left of the "
-        "line is kept, and the distance to it is slack."
-    ),
-    "size_against_horizon": "Exponents are fitted with the stated formula's logarithm divided out.",
-}
-"""By kind of record, after the caption."""
+)

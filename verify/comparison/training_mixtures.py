@@ -1,4 +1,6 @@
-"""How the context that a model was trained on tells in its regret: the paper's figure of distribution ratios.
+"""Whom a model was trained on, Thompson sampling among uniform play, and what that does to its regret.
+
+The paper's figure of distribution ratios.
 
 Models that learn the optimal arm of Bernoulli bandits, alike but for α, the share of Thompson sampling's trajectories among
 uniform ones. All play the same problems, which Thompson sampling plays too; beside regret stands the distribution ratio of
@@ -14,19 +16,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from verify.comparison import bound, ratio
+from verify.comparison import pretraining_bound, ratio
 from verify.comparison.panels import curve
 from verify.sweeps.records import Record, panel
 from verify.training import checkpoint, train
+from verify.training.kinds import BanditRecipe
 from verify.training.policy import Trained, contests, half_interval
-from verify.training.recipes import BanditRecipe
 
 Tell = Callable[[str, int, int], None]
 MODELS = tuple(f"dpt-share-{share:g}" for share in ratio.SHARES)
 """The shipped ones."""
 
 
-def contexts(
+def mixtures(
     models: Sequence[Path | str] = MODELS,
     runs: int = 500,
     particles: int = 64,
@@ -95,7 +97,9 @@ def _row(trained: Trained, name: Path | str, regret: dict, one: ratio.Ratio) -> 
         "log_ratio": last["estimate"],
         "log_ratio_low": last["low"],
         "log_ratio_high": last["high"],
-        "bound": bound.bound(trained.model, trained.recipe.horizon, trajectories, last["estimate"]),
+        "bound": pretraining_bound.bound(
+            trained.model, trained.recipe.horizon, trajectories, last["estimate"]
+        ),
     }
 
 

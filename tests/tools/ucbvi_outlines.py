@@ -1,4 +1,4 @@
-"""Tabular histories for tests of UCB-VI: recipes that lay bare what was learnt, and strategies for small specs."""
+"""Tabular histories for tests of UCB-VI: outlines that lay bare what was learnt, and strategies for small specs."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +35,7 @@ REWARDS = ("nothing", "everything", "real", "of the pair", "0 or 1")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Outline:
     """A history in words: how states and actions follow, what they earn, how many decisions there are, and a seed."""
 
     moves: str
@@ -68,11 +68,11 @@ class Recipe:
         return EpisodeHistory(states, actions[:-1], rewards[:-1], spec.horizon)
 
 
-def recipes(spec: Spec):
+def outlines(spec: Spec):
     most = spec.episodes * spec.horizon
     steps = st.just(most) | st.integers(1, most)
     return st.builds(
-        Recipe, st.sampled_from(MOVES), st.sampled_from(REWARDS), steps, st.integers(0, 2**32 - 1)
+        Outline, st.sampled_from(MOVES), st.sampled_from(REWARDS), steps, st.integers(0, 2**32 - 1)
     )
 
 
@@ -91,10 +91,10 @@ BOLD = Spec(states=3, actions=3, horizon=3, episodes=6, exploration=0.02)
 """So little exploration that what was learnt shows: with 1 every action value of a short run is H."""
 
 KNOWN = Spec(states=2, actions=2, horizon=3, episodes=12, exploration=0.01)
-THOROUGH = Recipe("random", "real", 36, 5)
+THOROUGH = Outline("random", "real", 36, 5)
 """Every action of every state is tried at every stage, so that expected values ahead are less than H and count."""
 
-BUSY = Recipe("random", "real", 18, 5)
+BUSY = Outline("random", "real", 18, 5)
 
 
 def difference(spec: Spec, found: np.ndarray, history: EpisodeHistory) -> float:

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from constructions.showing import number
 from verify.cli import commands as cli
 from verify.cli import models as cli_models
-from verify.comparison import compare, contexts, ratio
-from verify.play import many_bandits as tasks
+from verify.comparison import compare, ratio, training_mixtures
 from verify.play import players
+from verify.play.lockstep import play
 from verify.training import checkpoint, recipes, ship, train
+from verify.training.kinds import seated
 from verify.training.policy import HELD_OUT
 
 SMALL = {"layers": 1, "heads": 2, "width": 8, "batch": 10, "horizon": 6}
@@ -33,8 +34,8 @@ def saved(folder, share, **changes):
 )
 def test_a_share_of_a_batch_is_thompson_sampling(share, thompson):
     recipe = replace(recipes.RECIPES["dpt-bernoulli"], horizon=3, share=share)
-    problems = recipes.draw_tasks(recipe, np.random.default_rng(0), 40)
-    playing = recipes.player("mixed", problems, np.random.default_rng(1), share)
+    problems = recipe.draw(np.random.default_rng(0), 40)
+    playing = seated(recipe, "mixed", problems, np.random.default_rng(1))
     uniform = players.Uniform(problems)
     differs = (playing.choose(0) != uniform.choose(0)) | (playing.choose(1) != uniform.choose(1))
     assert (~playing._mask).sum() == thompson
@@ -42,9 +43,9 @@ def test_a_share_of_a_batch_is_thompson_sampling(share, thompson):
     assert differs.any() == (thompson > 0)
     found = recipes.batch(recipe, 3, 4, 40)
     generator = np.random.default_rng([3, 4])
-    problems = recipes.draw_tasks(recipe, generator, 40)
-    seen = tasks.play(problems, recipes.player("mixed", problems, generator, share))
-    assert (found.tokens == recipes.encode(recipe, problems, seen)).all()
+    problems = recipe.draw(generator, 40)
+    seen = play(problems, seated(recipe, "mixed", problems, generator))
+    assert (found.tokens == recipe.encode(problems, seen)).all()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
@@ -62,20 +63,20 @@ def test_only_mixed_contexts_have_a_share(name):
 def test_the_command_on_a_card_has_the_share_and_trains_the_same():
     run = train.named("dpt-bernoulli", horizon=6, share=0.1)
     assert ship.command(run) == "weightwright train dpt-bernoulli --set horizon=6 --set share=0.1"
-    assert "Thompson sampling (10%) and uniformly" in ship.data(run.recipe)
+    assert "Thompson sampling (10%) and uniformly" in run.recipe.described
 
 
 def test_rows_are_what_the_models_do_on_the_same_problems(tmp_path):
     paths = [saved(tmp_path, share) for share in (1.0, 0.0, 0.5)]
-    found = contexts.contexts(paths, runs=20, particles=4)
+    found = training_mixtures.mixtures(paths, runs=20, particles=4)
     assert [row["share"] for row in found["rows"]] == [0, 0.5, 1]
     assert len({row["thompson"] for row in found["rows"]}) == 1
     for row in found["rows"]:
         trained = train.load(tmp_path / f"{row['model']}.safetensors")
         generator = np.random.default_rng([HELD_OUT, 0])
-        problems = recipes.draw_tasks(trained.recipe, generator, 20)
-        true = tasks.play(problems, players.Thompson(problems, generator))
-        regret = problems.regret(true.actions).sum(axis=1)
+        problems = trained.recipe.draw(generator, 20)
+        true = play(problems, players.Thompson(problems, generator))
+        regret = problems.regret(true).sum(axis=1)
         assert row["thompson"] == pytest.approx(regret.mean())
         assert row["excess"] == pytest.approx(row["regret"] - row["thompson"])
         assert row["log_ratio_low"] <= row["log_ratio"] <= row["log_ratio_high"]
@@ -93,12 +94,12 @@ def test_models_must_differ_in_their_share_alone(tmp_path):
         with pytest.raises(
             ValueError, match="models: wanted models of mixed contexts that differ in their share"
         ):
-            contexts.contexts([one, other], runs=4, particles=2)
+            training_mixtures.mixtures([one, other], runs=4, particles=2)
 
 
 def test_every_share_of_the_paper_has_a_ratio():
     recipe = train.named("dpt-bernoulli", horizon=4).recipe
-    found = {one.share: one for one in contexts._ratios(recipe, 4, lambda what, done, whole: None)}
+    found = {one.share: one for one in training_mixtures._ratios(recipe, 4, lambda what, done, whole: None)}
     assert tuple(found) == ratio.SHARES
     assert found[0.0].mixing == "step"
     assert all(found[share].mixing == "trajectory" for share in ratio.SHARES[1:])
