@@ -57,23 +57,12 @@ class Strategies(Protocol):
 
 @runtime_checkable
 class Stepwise(Strategies, Protocol):
-    """Where histories can also be told step by step, so that Hypothesis can shrink them."""
+    """Where histories can also be told step by step, tuples of numbers, so that Hypothesis can shrink them."""
 
-    def outlines(self, spec: Any, steps: int | None = None) -> Any:
-        """Hypothesis' outlines."""
-        ...
-
-    def decisions(self, spec: Any) -> int:
-        """The most decisions that a history can hold."""
-        ...
-
-    def step(self, spec: Any) -> Any:
-        """Hypothesis' single steps, tuples of numbers."""
-        ...
-
-    def told(self, spec: Any, past: Sequence[tuple], seed: int) -> History:
-        """The history of such steps, with one more decision pending."""
-        ...
+    def outlines(self, spec: Any, steps: int | None = None) -> Any: ...  # noqa: D102
+    def decisions(self, spec: Any) -> int: ...  # noqa: D102
+    def step(self, spec: Any) -> Any: ...  # noqa: D102
+    def told(self, spec: Any, past: Sequence[tuple], seed: int) -> History: ...  # noqa: D102
 
 
 Truth = Callable[[Any, Any], Float[np.ndarray, "steps arms"]]
