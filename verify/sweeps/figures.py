@@ -200,7 +200,7 @@ def regret(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
             rollouts(stages, players, [np.random.default_rng([n, 1]) for n in seeds])
             for players in (own, SideBySide(true))
         )
-    told = {"name": entry.words.short or entry.title, "setting": f"{effort.seeds} runs"}
+    told = {"name": entry.found("words").short or entry.title, "setting": f"{effort.seeds} runs"}
     return [records.regret(built, runs, list(seeds), entry.played or entry.title, told)]  # type: ignore[arg-type]
 
 
