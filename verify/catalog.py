@@ -94,7 +94,7 @@ class Entry:
 
 def line_policy(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     """Log of the mean over the spec's lines of the exact probabilities along them: what is certified of many arms."""
-    values, rule = algorithms.thompson_values(spec, history), nodes.Rule.of(spec)  # type: ignore[arg-type]
+    values, rule = algorithms.thompson_values(spec, history), nodes.NodeRule.of(spec)  # type: ignore[arg-type]
     points = rule.nodes @ rule.basis.T
     with np.errstate(divide="ignore"):
         return np.log(algorithms.along_lines(values.whitened, values.mean, rule.direction, points))

@@ -8,7 +8,7 @@ widths.py       the square root of the confidence width, by interpolation or by 
 from constructions import checks
 from constructions.construction import Construction
 from constructions.linucb import by_newton
-from constructions.linucb.by_descent import Plan as Plan
+from constructions.linucb.by_descent import DescentPlan as DescentPlan
 from constructions.linucb.by_descent import assemble_plan, plan
 from constructions.linucb.by_descent import descent_method as descent_method
 from constructions.linucb.by_descent import estimator as estimator

@@ -37,7 +37,7 @@ from constructions.rounding.outward import above, nearest
 
 
 @dataclass(frozen=True)
-class Plan:
+class DescentPlan:
     """The choices behind the weights.
 
     Attributes:
@@ -54,7 +54,7 @@ class Plan:
         return {name: depth for depth, *names in self.loops for name in names}
 
 
-def plan(spec: Spec) -> "Plan":
+def plan(spec: Spec) -> "DescentPlan":
     """The depths and the error of the square root that a spec asks for."""
     method = descent_method(spec)
     return certified_plan(spec, method) if spec.depth == "certified" else stated_plan(spec, method)
@@ -83,7 +83,7 @@ def inherited_error(spec: Spec, method: rates.Descent, depth: int) -> float:
     return widths.inherited(spec, method.reward_residual(depth), method.residual(depth))
 
 
-def certified_plan(spec: Spec, method: rates.Descent) -> Plan:
+def certified_plan(spec: Spec, method: rates.Descent) -> DescentPlan:
     """The least depth that leaves the square root its share of the error, both solves side by side."""
     budget = spec.error * spec.temperature / 2 * (1 - SLACK)
     share = (1 - root_share(spec)) * budget if spec.exploration else budget
@@ -98,10 +98,12 @@ def certified_plan(spec: Spec, method: rates.Descent) -> Plan:
             checks.carried(spec.error, inherited_error(spec, method, high) * spec.error / share)
     depth = bisect.bisect_left(range(high), True, lo=high // 2, key=enough)
     rest = budget - inherited_error(spec, method, depth)
-    return Plan(((depth, "ridge", "inverse"),), rest / spec.exploration if spec.exploration else math.inf)
+    return DescentPlan(
+        ((depth, "ridge", "inverse"),), rest / spec.exploration if spec.exploration else math.inf
+    )
 
 
-def stated_plan(spec: Spec, method: rates.Descent) -> Plan:
+def stated_plan(spec: Spec, method: rates.Descent) -> DescentPlan:
     """Depths and error split as printed in the proof of Theorem approx_smooth_linucb."""
     low, high = spec.action_norm  # the paper's own bounds
     smooth, horizon, ridge = high * high + spec.ridge, spec.horizon, spec.ridge
@@ -122,10 +124,10 @@ def stated_plan(spec: Spec, method: rates.Descent) -> Plan:
         (depth(high / ridge, inverse_error), "inverse"),
     )
     share = spec.error * spec.temperature
-    return Plan(loops, share / (12 * spec.exploration) if spec.exploration else math.inf)
+    return DescentPlan(loops, share / (12 * spec.exploration) if spec.exploration else math.inf)
 
 
-def assemble_plan(spec: Spec, plan: Plan) -> Construction:
+def assemble_plan(spec: Spec, plan: DescentPlan) -> Construction:
     """The transformer for a plan."""
     d, A, two = spec.dim, spec.actions, int(spec.solver != "gd")  # accelerated: a register more
     solved = {"ridge": d, "ridge_ahead": two * d, "inverse": d * A, "inverse_ahead": two * d * A}

@@ -60,7 +60,7 @@ def build(spec: Spec | BernoulliSpec) -> Construction:
     return _lines(spec)
 
 
-def whitener(spec: Spec, plan: posterior.Plan | by_newton.Plan) -> Construction:
+def whitener(spec: Spec, plan: posterior.PosteriorPlan | by_newton.NewtonPlan) -> Construction:
     """Steps 1 to 3 alone: the whitened arms in the register `white`; the logits stay zero.
 
     Its certificate is a bound on ‖x̂_k − x_k‖.

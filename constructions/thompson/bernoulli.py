@@ -81,7 +81,7 @@ from constructions.parts.units import matrix_units
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.rounding.outward import above
-from constructions.thompson.bernoulli_plan import BernoulliSpec, Plan, plan
+from constructions.thompson.bernoulli_plan import BernoulliPlan, BernoulliSpec, plan
 
 SOURCE = "theorem ours (constructions/thompson/bernoulli.py), for app-TS-bernoulli, step 2"
 
@@ -98,7 +98,7 @@ def build(spec: BernoulliSpec) -> Construction:
     return assemble_plan(spec, chosen)
 
 
-def assemble_plan(spec: BernoulliSpec, plan: Plan) -> Construction:
+def assemble_plan(spec: BernoulliSpec, plan: BernoulliPlan) -> Construction:
     """The transformer for a plan, a block a layer: errors have one sign, which a value's bound on its size does not say."""
     arms, points = spec.actions, spec.actions * plan.rule.nodes.size
     sizes = dict.fromkeys(("plays", "wins", "losses", "factor"), arms)
@@ -138,7 +138,7 @@ def _counts(spec: BernoulliSpec, stream: Stream) -> Block:
     )
 
 
-def _factor(spec: BernoulliSpec, plan: Plan, stream: Stream) -> Block:
+def _factor(spec: BernoulliSpec, plan: BernoulliPlan, stream: Stream) -> Block:
     """log((n + 1)!/(s! b!)), from three tables."""
     to, factorials, units = stream["factor"], plan.factorials, []
     tables = {"plays": factorials[1:], "wins": -factorials[:-1], "losses": -factorials[:-1]}
@@ -155,7 +155,7 @@ def _factor(spec: BernoulliSpec, plan: Plan, stream: Stream) -> Block:
     return Block("log (n+1)!/(s! b!)", SOURCE, (Step((), tuple(units)),), to, truth, promise, groups=to.size)
 
 
-def _densities(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) -> Block:
+def _densities(spec: BernoulliSpec, plan: BernoulliPlan, stream: Stream, drift: float) -> Block:
     """Layer 2; `drift` is the rounding of the factors."""
     moved = (1 + arb(plan.density.relative)) * arb(plan.drift).expm1()
     inherited = Bound(above(spec.horizon * moved), 2 * spec.horizon * drift)
@@ -167,7 +167,7 @@ def _densities(spec: BernoulliSpec, plan: Plan, stream: Stream, drift: float) ->
 
 
 def _shares(
-    spec: BernoulliSpec, plan: Plan, stream: Stream, cdf: Block, log_cdf: Block, drift: float
+    spec: BernoulliSpec, plan: BernoulliPlan, stream: Stream, cdf: Block, log_cdf: Block, drift: float
 ) -> Block:
     """Layer 5: the exponents of layer 2, and log F of all other arms."""
     arms, curve, register = spec.actions, plan.log_cdf, stream["log_cdf"]
@@ -196,7 +196,7 @@ def _logarithm(name: str, curve: Envelope, stream: Stream, of: Block, to: str) -
     return envelope.logarithms(name, SOURCE, curve, inherited=inherited, **places)
 
 
-def _log_densities(plan: Plan, stream: Stream) -> Link:
+def _log_densities(plan: BernoulliPlan, stream: Stream) -> Link:
     """A row for log f_k(u_g) for each arm and node."""
     arms, logs = stream["factor"].size, plan.rule.logs
     factor, wins, losses = (
@@ -206,19 +206,19 @@ def _log_densities(plan: Plan, stream: Stream) -> Link:
     return factor + successes + losses.scale_rows(np.tile(logs[::-1], arms))
 
 
-def _exponents(plan: Plan, values: Values) -> Float[np.ndarray, "tokens rows"]:
+def _exponents(plan: BernoulliPlan, values: Values) -> Float[np.ndarray, "tokens rows"]:
     """The same in plain NumPy."""
     factor, wins, losses = (values[name][:, :, None] for name in ("factor", "wins", "losses"))
     logs = plan.rule.logs
     return (factor + wins * logs + losses * logs[::-1]).reshape(len(factor), -1)
 
 
-def _largest_terms(spec: BernoulliSpec, plan: Plan) -> float:
+def _largest_terms(spec: BernoulliSpec, plan: BernoulliPlan) -> float:
     """Bound on the terms of log f_k(u_g), added up in absolute value."""
     return 3 * float(plan.factorials[-1]) - spec.horizon * float(plan.rule.logs[0])
 
 
-def _cdf(plan: Plan, stream: Stream, drift: float) -> Block:
+def _cdf(plan: BernoulliPlan, stream: Stream, drift: float) -> Block:
     """F_k(u_g) = Σ_h D_gh f_k(u_h) and the lift, a neuron for every f ≥ 0; `drift` is what rounding of f adds."""
     partial, to, name = plan.rule.partial, stream["cdf"], "distribution functions F_k(u_g)"
     units = matrix_units("integrals of densities", stream["density"], stream.one, to, partial, plan.lift)

@@ -12,7 +12,7 @@ from constructions.parts.guarantee import Guarantee
 from constructions.primitives import envelope, lookup
 from constructions.primitives.envelope import Envelope
 from constructions.rounding.outward import above, balls, rational
-from constructions.thompson.quadrature import Rule, rule
+from constructions.thompson.quadrature import Quadrature, rule
 
 SHARES = {"density": 0.6, "log_cdf": 0.12, "share": 0.25, "logits": 0.03}
 """Parts of the error left to layers 2, 4, 5 and 6, about as the fewest neurons have it."""
@@ -79,7 +79,7 @@ class BernoulliSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class BernoulliPlan:
     """The choices behind the weights, and what follows from them.
 
     Letters are those of the theorem in bernoulli.py; bounds are rounded up.
@@ -94,7 +94,7 @@ class Plan:
     """
 
     arms: int
-    rule: Rule
+    rule: Quadrature
     factorials: Float[np.ndarray, " counts"]
     drift: float
     density: Envelope
@@ -153,12 +153,12 @@ class Plan:
             return above((self.shares + self.arms * arb(self.logits.absolute)).log() + self.shortfall)
 
 
-def scale(rule: Rule) -> arb:
+def scale(rule: Quadrature) -> arb:
     """What float64 leaves of the weights w_g and of their products with those of neurons, relatively."""
     return arb(rule.weight_error) + envelope.ROUNDED
 
 
-def cdf_error(rule: Rule, density: Envelope, drift: float, lift: float) -> tuple[float, float]:
+def cdf_error(rule: Quadrature, density: Envelope, drift: float, lift: float) -> tuple[float, float]:
     """r₁ and e, F̃ ≤ (1 + r₁)F + e: as f̃ lies between (1 + r₁)f − (r₁ + d₁)f and (1 + r₁)f + a₁."""
     relative, absolute, shortfall = _errors(density, drift)
     rise = arb(rule.spread(1.0, 0.0, absolute, above(arb(relative) + shortfall)))
@@ -190,7 +190,7 @@ def _table_error(values: list[float], wanted: list[arb]) -> arb:
     return max((abs(x - ball).upper() for x, ball in zip(numbers, wanted, strict=True)), default=arb(0))
 
 
-def plan(spec: BernoulliSpec) -> Plan:
+def plan(spec: BernoulliSpec) -> BernoulliPlan:
     """The functions that a spec asks for."""
     arms, budget = (
         spec.actions,
@@ -213,4 +213,4 @@ def plan(spec: BernoulliSpec) -> Plan:
     highest = above(longest + (arms - 1) * (arb(highest_cdf) + log_cdf.absolute).log())
     share = envelope.exponential(highest, (1 - ABSOLUTE) * last, ABSOLUTE * last / arms)
     logits = envelope.logarithm(above(arb(spec.error).exp()), budget["logits"] / arms)
-    return Plan(arms, nodes, factorials, drift, density, log_cdf, share, logits, lift)
+    return BernoulliPlan(arms, nodes, factorials, drift, density, log_cdf, share, logits, lift)

@@ -40,7 +40,7 @@ SOURCE = "theorem ours, in place of steps 1 to 3 of Theorem approx_thompson_line
 
 
 @dataclass(frozen=True)
-class Plan:
+class NewtonPlan:
     """The choices behind the linear algebra.
 
     Attributes:
@@ -54,12 +54,12 @@ class Plan:
     residual: float
 
 
-def plan(spec: Spec, relative: float, residual: float) -> Plan:
+def plan(spec: Spec, relative: float, residual: float) -> NewtonPlan:
     """The fewest steps with ε_w ≤ relative and 2ε_w + ε_w² ≤ residual."""
     return chosen(spec, least_steps(spec, lambda error, both: error <= relative and both <= residual)[0])
 
 
-def chosen(spec: Spec, steps: int) -> Plan:
+def chosen(spec: Spec, steps: int) -> NewtonPlan:
     """The plan of so many steps."""
     largest, root = (
         largest_eigenvalue(spec),
@@ -70,7 +70,7 @@ def chosen(spec: Spec, steps: int) -> Plan:
         ours, theirs = scales(spec, root.middle)
         off = abs(ours / wanted - 1).max(abs(theirs * arb(spec.noise_variance) / wanted - 1))
         error = outward.above((1 + arb(root.error)) * (1 + off) * spec.stretch.sqrt() - 1)
-        return Plan(steps, error, outward.above((2 + arb(error)) * error))
+        return NewtonPlan(steps, error, outward.above((2 + arb(error)) * error))
 
 
 def scales(spec: Spec, middle: float) -> tuple[float, float]:
@@ -97,7 +97,7 @@ def least_steps(spec: Spec, enough: Callable[[float, float], bool]) -> tuple[int
     return plan.steps, plan.residual
 
 
-def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) -> dict[str, int]:
+def registers(spec: Spec, chosen: NewtonPlan | None = None, difference: bool = False) -> dict[str, int]:
     """Names and sizes of the scratch registers; the difference of two arms may be whitened instead of both."""
     dim, arms = spec.dim, spec.dim * spec.actions
     matrices = dict.fromkeys(("gram", "gram_times", "root", "partner"), dim * dim)
@@ -105,7 +105,7 @@ def registers(spec: Spec, chosen: Plan | None = None, difference: bool = False) 
     return matrices | vectors | {"white": dim if difference else arms}
 
 
-def solve(p: Program, spec: Spec, chosen: Plan) -> None:
+def solve(p: Program, spec: Spec, chosen: NewtonPlan) -> None:
     """The blocks that fill the registers `white`, with all arms or the difference of two, and `half`.
 
     Blocks, not products of the language: that their errors are one and the same E, no bound on each could say.
@@ -127,7 +127,7 @@ def solve(p: Program, spec: Spec, chosen: Plan) -> None:
     p.put(_white(p, spec, chosen, arms, ours), _half(p, spec, chosen, b, theirs))
 
 
-def _white(p: Program, spec: Spec, chosen: Plan, arms: Value, scale: float) -> Block:
+def _white(p: Program, spec: Spec, chosen: NewtonPlan, arms: Value, scale: float) -> Block:
     """x_k, or x_1 − x_2 for two arms whose register has room for no more."""
     to, dim = p.stream["white"], spec.dim
     alone = to.size == dim
@@ -151,7 +151,7 @@ def _white(p: Program, spec: Spec, chosen: Plan, arms: Value, scale: float) -> B
     return Block(f"√r Σ^-0.5 {name}", SOURCE, (Step(heads),), to, truth, promise, groups=count)
 
 
-def _half(p: Program, spec: Spec, chosen: Plan, b: Value, scale: float) -> Block:
+def _half(p: Program, spec: Spec, chosen: NewtonPlan, b: Value, scale: float) -> Block:
     """Σ⁻¹ᐟ² b/√r."""
     to, times, largest = p.stream["half"], read(p.stream["moment_times"]), largest_eigenvalue(spec)
     heads = newton.times("half", p.stream["root"], times, to, p.position, scale, p.tokens * b.size)

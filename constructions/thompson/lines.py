@@ -49,14 +49,14 @@ from constructions.primitives import clipping, interpolation, maximum, stored
 from constructions.rounding.outward import above
 from constructions.thompson import lines_plan, posterior
 from constructions.thompson.algebra import route
-from constructions.thompson.lines_plan import Plan
-from constructions.thompson.nodes import Rule, resolution
+from constructions.thompson.lines_plan import LinesPlan
+from constructions.thompson.nodes import NodeRule, resolution
 from constructions.thompson.spec import Spec
 
 SOURCE = "Theorem approx_thompson_linear, step 4, lines"
 
 
-def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
+def registers(spec: Spec, chosen: LinesPlan) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
     arms, pairs = spec.actions, spec.actions * (spec.actions - 1)
     lines = arms * len(chosen.rule.nodes)
@@ -76,7 +76,7 @@ def _levels(groups: int, count: int) -> list[int]:
     return sizes
 
 
-def write(p: Program, spec: Spec, chosen: Plan) -> Value:
+def write(p: Program, spec: Spec, chosen: LinesPlan) -> Value:
     """The layers after steps 1 to 3, which have written `white`.
 
     The middle is one block: that errors of slopes and heights move an end of an interval relatively is a lemma about all of
@@ -95,7 +95,7 @@ def write(p: Program, spec: Spec, chosen: Plan) -> Value:
     return p.function("logits", "log P", found, truth, curve, slope=above(1 / arb(least)))
 
 
-def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
+def _slopes(spec: Spec, stream: Stream, chosen: LinesPlan, white: Block) -> Block:
     """Of every pair, how much steeper one arm is along e than the other, and the same cut off at δ."""
     at, delta = stream.registers, resolution(spec)
     first, second = _pairs(spec.actions)
@@ -117,7 +117,7 @@ def _slopes(spec: Spec, stream: Stream, chosen: Plan, white: Block) -> Block:
     return Block("slopes along e", SOURCE, steps, (at["ahead"], at["near"]), truth, promise, groups=2 * pairs)
 
 
-def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) -> Block:
+def _lines(spec: Spec, stream: Stream, chosen: LinesPlan, white: Block, mean: Block) -> Block:
     """One lemma: from x_k and y_k to the mean over nodes of the exact probabilities along their lines."""
     rule, at = chosen.rule, stream.registers
     delta, theta, reach = resolution(spec), posterior.largest_ratio(spec), lines_plan.reach(spec)
@@ -148,7 +148,7 @@ def _lines(spec: Spec, stream: Stream, chosen: Plan, white: Block, mean: Block) 
 
 
 def _rounding(
-    spec: Spec, chosen: Plan, beyond: float, gate: float, white: Promise, mean: Promise
+    spec: Spec, chosen: LinesPlan, beyond: float, gate: float, white: Promise, mean: Promise
 ) -> tuple[float, float]:
     """What rounding does to p̂_k: here, and by what it did to x̂ and ŷ before.
 
@@ -195,7 +195,7 @@ def _offsets(stream: Stream, beyond: float, zone: float) -> Units:
     )
 
 
-def _moves(stream: Stream, rule: Rule, first: np.ndarray, second: np.ndarray, gate: float) -> Head:
+def _moves(stream: Stream, rule: NodeRule, first: np.ndarray, second: np.ndarray, gate: float) -> Head:
     """c_kj (Eᵀ(x_j − x_k), y_j − y_k), the last entry twice."""
     place, pairs = Position.of(stream["position"]), len(first)
     apart = _differences(stream["white"], first, second, rule.basis)
@@ -214,7 +214,7 @@ def _moves(stream: Stream, rule: Rule, first: np.ndarray, second: np.ndarray, ga
     )
 
 
-def _tree(spec: Spec, stream: Stream, chosen: Plan) -> list[Step]:
+def _tree(spec: Spec, stream: Stream, chosen: LinesPlan) -> list[Step]:
     """From the ends of intervals to p̂."""
     lines, number, steps = spec.actions * len(chosen.rule.nodes), 0, []
     numbers = _candidates(stream, chosen.rule, spec.actions)
@@ -232,7 +232,7 @@ def _tree(spec: Spec, stream: Stream, chosen: Plan) -> list[Step]:
     return [*steps, Step((), ends), Step((), _mean(stream, chosen))]
 
 
-def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:
+def _candidates(stream: Stream, rule: NodeRule, arms: int) -> Link:
     """Numbers whose largest is lo_k, and whose largest is −hi_k: for each side, node and arm, one for each other arm."""
     nodes, rest = rule.nodes.shape
     first, second = _pairs(arms)
@@ -246,7 +246,7 @@ def _candidates(stream: Stream, rule: Rule, arms: int) -> Link:
     return stack(*sides)
 
 
-def _mean(stream: Stream, chosen: Plan) -> tuple[Units, Units]:
+def _mean(stream: Stream, chosen: LinesPlan) -> tuple[Units, Units]:
     """p̂_k += (1/N) Σ over nodes of Φ(hi_k) − Φ(lo_k)."""
 
     def part(name: str, sign: float) -> Units:

@@ -26,12 +26,12 @@ from constructions.primitives.interpolation import Interpolant
 from constructions.rounding.outward import above, balls, below, nearest, power_of_two
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
-from constructions.thompson.nodes import APART, NEARLY, Rule, normal_quantile, resolution
+from constructions.thompson.nodes import APART, NEARLY, NodeRule, normal_quantile, resolution
 from constructions.thompson.spec import FLOOR, Spec
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class LinesPlan:
     """The choices behind the weights.
 
     Attributes:
@@ -45,8 +45,8 @@ class Plan:
         error: the certificate.
     """
 
-    rule: Rule
-    algebra: posterior.Plan | by_newton.Plan
+    rule: NodeRule
+    algebra: posterior.PosteriorPlan | by_newton.NewtonPlan
     cut: float
     inverse: Interpolant
     normal: Interpolant
@@ -55,11 +55,11 @@ class Plan:
     error: float
 
 
-def plan(spec: Spec) -> Plan:
+def plan(spec: Spec) -> LinesPlan:
     """Shares of the error that leave most of it to Φ, which has neurons for each arm and node."""
     pairs = 2.0 * spec.actions * (spec.actions - 1)  # ends of intervals for each node, from d numbers each
     limits.hold("thompson by lines", weights=(pairs * spec.nodes + spec.dim) * spec.dim)
-    rule, arms, wanted = Rule.of(spec), spec.actions, float(spec.error or 0) * (1 - 1e-6)
+    rule, arms, wanted = NodeRule.of(spec), spec.actions, float(spec.error or 0) * (1 - 1e-6)
     log_error, cut_off = wanted / 20, float(spec.truncation or 0)
 
     def whole(probability: float) -> float:
@@ -104,7 +104,7 @@ def plan(spec: Spec) -> Plan:
     )
     error = whole(low)
     checks.carried(float(spec.error or 0), error)
-    return Plan(rule, algebra, cut, inverse, share, logarithm, low, error)
+    return LinesPlan(rule, algebra, cut, inverse, share, logarithm, low, error)
 
 
 def zone(spec: Spec) -> float:

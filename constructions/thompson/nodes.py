@@ -23,10 +23,10 @@ NEARLY = 1 + 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
+class NodeRule:
     """A direction, a basis of its complement, and nodes in it.
 
-    >>> rule = Rule.of(Spec(dim=3, actions=3, horizon=9, nodes=8))
+    >>> rule = NodeRule.of(Spec(dim=3, actions=3, horizon=9, nodes=8))
     >>> rule.nodes.shape, bool(np.allclose(rule.basis.T @ rule.direction, 0))
     ((8, 2), True)
     """
@@ -36,7 +36,7 @@ class Rule:
     nodes: Float[np.ndarray, "nodes rest"]
 
     @classmethod
-    def of(cls, spec: Spec) -> "Rule":
+    def of(cls, spec: Spec) -> "NodeRule":
         """The rule of a spec: a random rotation and random nodes, from its seed."""
         rotate, scatter = np.random.default_rng([spec.seed, 7]).spawn(2)
         basis = rotation(rotate.normal(size=(spec.dim, spec.dim)))

@@ -50,7 +50,7 @@ SOURCE = "Theorem approx_thompson_linear, step {}"
 
 
 @dataclass(frozen=True)
-class Plan:
+class PosteriorPlan:
     """The choices behind the linear algebra.
 
     Attributes:
@@ -99,7 +99,7 @@ def least_depth(spec: Spec, enough) -> int:
     return bisect.bisect_left(range(high), True, lo=high // 2, key=lambda n: enough(solver.residual(n)))
 
 
-def plan(spec: Spec, relative: float, residual: float) -> Plan:
+def plan(spec: Spec, relative: float, residual: float) -> PosteriorPlan:
     """The least depth and the fewest poles with ε_w ≤ relative and ε ≤ residual."""
     poles = rational.pade if spec.solver == "pade" else rational.zolotarev
     rule = poles(spec.ridge, largest_eigenvalue(spec), relative / 4)
@@ -107,11 +107,11 @@ def plan(spec: Spec, relative: float, residual: float) -> Plan:
     return with_depth(spec, depth, rule)
 
 
-def with_depth(spec: Spec, depth: int, rule: rational.Rational) -> Plan:
+def with_depth(spec: Spec, depth: int, rule: rational.Rational) -> PosteriorPlan:
     """The plan of a depth and a rule."""
     ridges = {spec.ridge, *map(float, rule.shifts)}
     residual = max(method(spec, ridge).residual(depth) for ridge in ridges)
-    return Plan(depth, rule, _whole(spec, rule, residual), residual)
+    return PosteriorPlan(depth, rule, _whole(spec, rule, residual), residual)
 
 
 def _gain(spec: Spec, rule: rational.Rational) -> arb:
@@ -138,7 +138,7 @@ def _whole(spec: Spec, rule: rational.Rational, residual: float) -> float:
     return above((1 + whole) * (1 + arb(residual)) - 1 if rule.constant else whole)
 
 
-def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
+def registers(spec: Spec, chosen: PosteriorPlan) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
     arms = spec.dim * spec.actions
     names = ["white", "white_ahead", "root"] if spec.solver == "pade" else ["white"]
@@ -147,7 +147,7 @@ def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
     return {"estimate": spec.dim, "estimate_ahead": spec.dim} | dict.fromkeys(names, arms)
 
 
-def solve(p: Program, spec: Spec, chosen: Plan) -> None:
+def solve(p: Program, spec: Spec, chosen: PosteriorPlan) -> None:
     """The blocks that fill the registers `estimate` and `white`.
 
     Blocks, not sums of the language: what they claim is a power of Σ, relative to which errors stay small.
@@ -215,7 +215,9 @@ def powers(
     return ((turned * scales[:, None]) @ basis.mT).reshape(vectors.shape)
 
 
-def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: str, power: float) -> Block:
+def _combined(
+    spec: Spec, stream: Stream, chosen: PosteriorPlan, poles: list[Block], to: str, power: float
+) -> Block:
     """Step 2c: √r times the sum over poles, which is close to Σ^power a_k."""
     scale, high, rule = math.sqrt(spec.noise_variance), admitted_norms(spec)[1], chosen.rule
     terms = [(scale * float(w), block.outputs[0]) for w, block in zip(rule.weights, poles, strict=True)]
@@ -240,7 +242,7 @@ def _combined(spec: Spec, stream: Stream, chosen: Plan, poles: list[Block], to: 
     )
 
 
-def _whitened_by_descent(spec: Spec, stream: Stream, chosen: Plan, root: Block) -> Block:
+def _whitened_by_descent(spec: Spec, stream: Stream, chosen: PosteriorPlan, root: Block) -> Block:
     """Step 3: x_k = Σ⁻¹ of the root."""
     norm = math.sqrt(spec.noise_variance * largest_eigenvalue(spec)) * admitted_norms(spec)[1] * 2
     block = inverse(spec, stream, "white", chosen.depth, vectors="root", norm=norm, source="3")

@@ -39,7 +39,7 @@ GRID = np.linspace(0, 3, 601)[1:]
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
+class Quadrature:
     """Nodes, and what integrates values at them.
 
     Attributes:
@@ -74,7 +74,7 @@ class Rule:
         return above(arb(float(found)) * (1 + 2 * UNIT * (len(self.nodes) + 16) + self.weight_error))
 
 
-def rule(actions: int, horizon: int, error: float) -> Rule:
+def rule(actions: int, horizon: int, error: float) -> Quadrature:
     """The rule with the fewest nodes that errs by at most `error` in either way, for all counts of less than `horizon`.
 
     Rounding is left out of this; the bounds have it.
@@ -130,7 +130,7 @@ def _tail(degree: int, kept: int, growth: Float[np.ndarray, " grid"]) -> float:
 
 
 @cache
-def _gauss(count: int) -> Rule:
+def _gauss(count: int) -> Quadrature:
     """Nodes, weights, and D by Legendre polynomials: (2m + 1) ∫ P_m = P_{m+1} − P_{m−1}.
 
     `partial_error` is what rounding of D makes of D f where Σ_g w_g f(u_g) ≤ 1.
@@ -146,7 +146,7 @@ def _gauss(count: int) -> Rule:
         ]
         back = [[row[m] * w for row, w in zip(values, weights, strict=True)] for m in range(count)]
         partial = (arb_mat(integrals) * arb_mat(back)).entries()
-        return Rule(
+        return Quadrature(
             nodes=np.array([float((1 + x) / 2) for x, _ in places]),
             logs=np.array(list(map(float, logs))),
             weights=np.array(list(map(float, weights))),

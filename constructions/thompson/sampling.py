@@ -28,7 +28,7 @@ def admitted_draw(spec: Spec) -> float:
     return draw_norm(spec) * (1 + COVERED)
 
 
-def plan(spec: Spec) -> posterior.Plan | by_newton.Plan:
+def plan(spec: Spec) -> posterior.PosteriorPlan | by_newton.NewtonPlan:
     """Half of the error for either term."""
     half, reach = float(spec.error or 0) / 2 * (1 - 1e-6), posterior.reach(spec)
     relative = min(half / (reach * admitted_draw(spec)), 0.5)

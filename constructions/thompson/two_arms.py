@@ -53,7 +53,7 @@ SHARE = 0.7
 
 
 @dataclass(frozen=True)
-class Plan:
+class TwoArmsPlan:
     """The choices behind the weights.
 
     Attributes:
@@ -73,7 +73,7 @@ class Plan:
     error: float
 
 
-def plan(spec: Spec) -> Plan:
+def plan(spec: Spec) -> TwoArmsPlan:
     """The least depth and the widest knots that meet the error."""
     budget, most = float(spec.error or 0) / 2 * (1 - 1e-6), posterior.largest_ratio(spec)
     tail = SHARE * budget
@@ -96,10 +96,10 @@ def plan(spec: Spec) -> Plan:
     error = ratio(residual)
     whole = above(2 * (tail + error * (most + arb(error) + (2 / arb.pi()).sqrt())))
     checks.carried(float(spec.error or 0), whole)
-    return Plan(depth, residual, spread, error, tail, whole)
+    return TwoArmsPlan(depth, residual, spread, error, tail, whole)
 
 
-def registers(spec: Spec, chosen: Plan) -> dict[str, int]:
+def registers(spec: Spec, chosen: TwoArmsPlan) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
     names = ("difference", "estimate", "estimate_ahead", "solved", "solved_ahead")
     sizes: dict[str, int] = dict.fromkeys(names, spec.dim)
@@ -130,7 +130,7 @@ class Moments:
     gap_shake: float
 
 
-def write(p: Program, spec: Spec, chosen: Plan) -> Value:
+def write(p: Program, spec: Spec, chosen: TwoArmsPlan) -> Value:
     """All of the construction for two arms: the two log-probabilities, log Φ(±t)."""
     theta = above(arb(posterior.largest_ratio(spec)) + chosen.ratio)
     curve = _log_normal_curve(chosen, theta)  # first: what it refuses is refused soon
@@ -141,7 +141,7 @@ def write(p: Program, spec: Spec, chosen: Plan) -> Value:
     return p.function("logits", "log Φ(±t)", t, log_ndtr, curve, slope=slope, signs=(1.0, -1.0))
 
 
-def _by_descent(p: Program, spec: Spec, chosen: Plan) -> Moments:
+def _by_descent(p: Program, spec: Spec, chosen: TwoArmsPlan) -> Moments:
     """Of u = a_1 − a_2: m = ⟨u, μ̂⟩ and q = ⟨u, Σ⁻¹u⟩."""
     _, _, arms = bandits.tokens(p, spec)
     first, second = arms.vectors
@@ -170,7 +170,7 @@ def _by_descent(p: Program, spec: Spec, chosen: Plan) -> Moments:
     return Moments(r, gap, variance, low, shake, gap_shake)
 
 
-def _by_newton(p: Program, spec: Spec, chosen: Plan) -> Moments:
+def _by_newton(p: Program, spec: Spec, chosen: TwoArmsPlan) -> Moments:
     """Of x = √r Σ⁻¹ᐟ²u and v: m = ⟨x, v⟩ and rq = ‖x‖²."""
     by_newton.solve(p, spec, by_newton.chosen(spec, chosen.depth))
     largest, epsilon = largest_eigenvalue(spec), chosen.residual
@@ -196,17 +196,17 @@ def _own(p: Program, name: str) -> float:
     return p.written(name).promise.own.rounding
 
 
-def _longest(chosen: Plan, least: float) -> float:
+def _longest(chosen: TwoArmsPlan, least: float) -> float:
     """The largest s."""
     return (1 + chosen.spread) / math.sqrt(least)
 
 
-def _relative(chosen: Plan) -> float:
+def _relative(chosen: TwoArmsPlan) -> float:
     """What a factor 1 ± ε on q does to m/√q."""
     return (1 + chosen.residual) / math.sqrt(1 - chosen.residual) - 1
 
 
-def _inverse_root(p: Program, chosen: Plan, moments: Moments) -> Value:
+def _inverse_root(p: Program, chosen: TwoArmsPlan, moments: Moments) -> Value:
     """The interpolant s ≈ 1/√(rq)."""
     q, low, r = moments.variance, moments.least, moments.noise
     longest = _longest(chosen, r * low)
@@ -228,7 +228,7 @@ def _inverse_root(p: Program, chosen: Plan, moments: Moments) -> Value:
     )
 
 
-def _ratio(p: Program, spec: Spec, chosen: Plan, moments: Moments, s: Value) -> Value:
+def _ratio(p: Program, spec: Spec, chosen: TwoArmsPlan, moments: Moments, s: Value) -> Value:
     """The ratio t = m s w for w = (3 − r q s²)/2, one step of Newton's iteration."""
     m, q, r, size = moments.gap, moments.variance, moments.noise, posterior.largest_ratio(spec)
     drift, why = (1 + chosen.spread) * (1 + _relative(chosen)) - 1, "errors relative to √q (two_arms.py)"
@@ -248,7 +248,7 @@ def _ratio(p: Program, spec: Spec, chosen: Plan, moments: Moments, s: Value) -> 
     return product("ratio", "ratio t", scaled, correction, size + chosen.ratio, chosen.ratio, rounding)
 
 
-def _log_normal_curve(chosen: Plan, theta: float) -> tuple[interpolation.Interpolant, float]:
+def _log_normal_curve(chosen: TwoArmsPlan, theta: float) -> tuple[interpolation.Interpolant, float]:
     """The interpolant of log Φ on [−θ, θ], and how near its neurons are."""
     return stored.within(
         lambda aim: interpolation.walk(lambda x: nearest(_log_normal, x), curvature, -theta, theta, aim),

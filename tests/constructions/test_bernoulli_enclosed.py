@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from constructions.primitives import envelope
 from constructions.rounding.outward import balls
 from constructions.thompson.bernoulli import BernoulliSpec, build
-from constructions.thompson.bernoulli_plan import Plan, plan
+from constructions.thompson.bernoulli_plan import BernoulliPlan, plan
 from constructions.thompson.quadrature import _gauss
 from constructions.transformer import SparseMap
 
@@ -81,7 +81,7 @@ def at(polynomial: fmpq_poly, x: arb) -> arb:
     return total
 
 
-def check_steps(chosen: Plan, registers: dict[str, list[arb]], counts: Counts) -> None:
+def check_steps(chosen: BernoulliPlan, registers: dict[str, list[arb]], counts: Counts) -> None:
     """Every line of the proof, at every node."""
     arms, count = len(counts), chosen.rule.nodes.size
     r1, e = map(arb, chosen.cdf_error)

@@ -268,7 +268,7 @@ def test_newton_computes_a_polynomial_of_the_stated_degree(steps, monkeypatch):
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_step_of_descent_raises_the_degree_by_two(depth):
-    plan = linucb.Plan(((depth, "ridge", "inverse"),), FINE)
+    plan = linucb.DescentPlan(((depth, "ridge", "inverse"),), FINE)
     built = linucb.assemble_plan(replace(PLAIN, solver="gd"), plan)
     assert degree(built, 2 * depth + 2) == 2 * depth - 1
 
@@ -278,7 +278,7 @@ def test_the_root_computes_a_polynomial_of_the_stated_degree(steps, monkeypatch)
     spec = thompson.Spec(**SMALL, form="sampling", solver="newton", noise_variance=4.0, error=10.0)
     low = lower_ends(spec, steps)[-1]
     error = (1 - low) / (1 + low)
-    chosen = root_by_newton.Plan(steps, error, 2 * error + error**2)
+    chosen = root_by_newton.NewtonPlan(steps, error, 2 * error + error**2)
     monkeypatch.setattr(root_by_newton, "plan", lambda *_: chosen)
     built = thompson.build(spec)
     assert built.size().layers == steps + 3

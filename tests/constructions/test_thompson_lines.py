@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from constructions.history import BanditHistory
 from constructions.thompson import Spec, build, lines_plan, nodes
-from constructions.thompson.nodes import APART, Chance, Rule, chance, contraction, resolution
+from constructions.thompson.nodes import APART, Chance, NodeRule, chance, contraction, resolution
 from constructions.thompson.spec import FLOOR
 from verify import algorithms
 from verify.algorithms import choice_probabilities
@@ -38,7 +38,7 @@ def built(spec: Spec):
     return build(spec)
 
 
-def by_breakpoints(rule: Rule, white: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def by_breakpoints(rule: NodeRule, white: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """One decision: on the line of each node, all crossings of two scores in order; in each gap the highest score wins."""
     found = np.zeros(len(mean))
     for node in rule.nodes:
@@ -57,7 +57,7 @@ def by_breakpoints(rule: Rule, white: np.ndarray, mean: np.ndarray) -> np.ndarra
     return found / len(rule.nodes)
 
 
-def told_apart(spec: Spec, rule: Rule, white: np.ndarray) -> bool:
+def told_apart(spec: Spec, rule: NodeRule, white: np.ndarray) -> bool:
     """The certificate's condition on the direction, for one decision."""
     pairs = [(k, j) for k in range(spec.actions) for j in range(k)]
     apart = np.array([white[k] - white[j] for k, j in pairs])
@@ -69,7 +69,7 @@ def told_apart(spec: Spec, rule: Rule, white: np.ndarray) -> bool:
 @FEW
 @given(data=st.data())
 def test_lines_keep_their_promises(spec, data):
-    construction, rule = built(spec), Rule.of(spec)
+    construction, rule = built(spec), NodeRule.of(spec)
     history = data.draw(outlines(spec)).history(spec)
     values = algorithms.thompson_values(spec, history)
     told = np.array([told_apart(spec, rule, white) for white in values.whitened])
@@ -127,7 +127,7 @@ def truth():
 def policies(count: int, **change) -> np.ndarray:
     spec = Spec(dim=3, actions=4, horizon=3, **change)
     return np.array(
-        [Rule.of(replace(spec, seed=seed)).policy(WHITE[None], MEAN[None])[0] for seed in range(count)]
+        [NodeRule.of(replace(spec, seed=seed)).policy(WHITE[None], MEAN[None])[0] for seed in range(count)]
     )
 
 
@@ -143,7 +143,7 @@ def test_the_mean_over_nodes_is_unbiased(rule, count):
 @pytest.mark.parametrize("rule", ["sobol", "random"])
 def test_nodes_are_standard_normal(rule):
     """Mean and covariance, each within 4.5 standard errors of 4,096 independent ones."""
-    found = Rule.of(replace(BASE, dim=3, nodes=4096, rule=rule)).nodes
+    found = NodeRule.of(replace(BASE, dim=3, nodes=4096, rule=rule)).nodes
     assert np.abs(found.mean(0)).max() <= 4.5 / 64
     assert np.abs(np.cov(found.T) - np.eye(2)).max() <= 4.5 * math.sqrt(2) / 64
 
@@ -176,7 +176,7 @@ def test_directions_that_fail_are_as_rare_as_bounded(dim, share):
     assert 0 < bound < 1
     corner = contraction(spec) * spec.separation * np.eye(dim)
     white = np.stack([np.zeros(dim), corner[0], corner[1]])
-    failed = [not told_apart(spec, Rule.of(replace(spec, seed=seed)), white) for seed in range(1500)]
+    failed = [not told_apart(spec, NodeRule.of(replace(spec, seed=seed)), white) for seed in range(1500)]
     deviation = 3 * math.sqrt(bound / 1500)
     assert np.mean(failed) <= bound + deviation
     assert (
@@ -193,7 +193,7 @@ def test_gain_is_that_of_one_node_where_sobol_points_promise_nothing():
 
 def test_one_dimension_leaves_nothing_to_chance():
     spec = replace(BASE, dim=1, actions=4)
-    rule, generator = Rule.of(spec), np.random.default_rng(0)
+    rule, generator = NodeRule.of(spec), np.random.default_rng(0)
     assert rule.nodes.shape == (1, 0)
     white, mean = generator.normal(size=(20, 4, 1)), generator.normal(size=(20, 4))
     exact = choice_probabilities(white, mean)
@@ -206,7 +206,7 @@ def test_probabilities_along_lines_are_never_below_0():
     """Of an interval with two ends an ulp apart it was −6.9e-18, and its logarithm NaN."""
     spec = Spec(2, 3, 4, nodes=8, error=0.02, separation=0.05, solver="zolotarev")
     outline = LinearOutline("collinear", "alternating", "spread", 4, -0.3097765482167092, 2843277610)
-    values, rule = algorithms.thompson_values(spec, outline.history(spec)), Rule.of(spec)
+    values, rule = algorithms.thompson_values(spec, outline.history(spec)), NodeRule.of(spec)
     points = rule.nodes @ rule.basis.T
     assert algorithms.along_lines(values.whitened, values.mean, rule.direction, points).min() >= 0
 
@@ -218,7 +218,7 @@ def test_bad_failures_are_named(failure):
 
 
 def test_seeds_change_nodes_and_nothing_else():
-    first, again, other = Rule.of(BASE), Rule.of(BASE), Rule.of(replace(BASE, seed=1))
+    first, again, other = NodeRule.of(BASE), NodeRule.of(BASE), NodeRule.of(replace(BASE, seed=1))
     np.testing.assert_array_equal(first.nodes, again.nodes)
     assert not np.array_equal(first.nodes, other.nodes)
     assert not np.array_equal(first.direction, other.direction)
@@ -238,7 +238,7 @@ def test_lines_have_the_size_of_the_docstring(solver, dim, arms, count):
     assert size.layers == (1 + again) * depth + 6 + math.ceil(math.log2(arms - 1))
     assert size.heads == max(3 + poles * (2 * arms + 1), pairs)
     base = 3 * dim + 4 + arms * (dim + 1) + (2 * poles + 1 + 2 * again) * arms * dim
-    assert size.width == base + (dim + 4) * pairs + 2 * pairs * len(nodes.Rule.of(spec).nodes) + 2 * arms
+    assert size.width == base + (dim + 4) * pairs + 2 * pairs * len(nodes.NodeRule.of(spec).nodes) + 2 * arms
     slopes, normal = len(plan.inverse.slopes), len(plan.normal.slopes)
     wide = 2 * arms * len(plan.rule.nodes) * normal + 2
     assert size.hidden == max(pairs * (slopes + 2) + 2, wide)
@@ -247,7 +247,7 @@ def test_lines_have_the_size_of_the_docstring(solver, dim, arms, count):
 @pytest.mark.nightly
 def test_a_medium_construction_keeps_its_promises():
     spec = Spec(dim=5, actions=10, horizon=20, nodes=64, solver="zolotarev", separation=0.01)
-    construction, rule = build(spec), Rule.of(spec)
+    construction, rule = build(spec), NodeRule.of(spec)
     history = LinearOutline("random", "linear", "spread", 20, 0.0, 0).history(spec)
     values = algorithms.thompson_values(spec, history)
     wanted = np.array(

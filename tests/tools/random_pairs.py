@@ -256,7 +256,7 @@ def lines(generator: Generator, solver: str) -> Pair:
 
 def told_apart(spec: thompson.Spec, history: BanditHistory) -> bool:
     """Whether |⟨x_j − x_k, e⟩| ≥ ζ‖x_j − x_k‖ and ≥ δ for every pair of arms at every decision, with room for rounding."""
-    rule, chosen = nodes.Rule.of(spec), history.chosen
+    rule, chosen = nodes.NodeRule.of(spec), history.chosen
     for step, arms in enumerate(history.contexts):
         gram = spec.ridge * np.eye(spec.dim) + chosen[:step].T @ chosen[:step]
         values, basis = np.linalg.eigh(gram)

@@ -12,7 +12,7 @@ from flint import arb, arb_mat, ctx
 from jaxtyping import Float
 
 from constructions.history import BanditHistory
-from constructions.thompson.nodes import Rule
+from constructions.thompson.nodes import NodeRule
 from constructions.thompson.spec import FLOOR
 from verify.balls.arrays import Balls, ImpreciseError, log_softmax
 
@@ -62,7 +62,7 @@ def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
             return [log_normal(ratio), log_normal(-ratio)]
 
     else:
-        along = _Lines(Rule.of(spec))
+        along = _Lines(NodeRule.of(spec))
 
         def rows(gram: arb_mat, moment: arb_mat, arms: arb_mat) -> list[arb]:
             white = arms * inverse_root(gram, ridge) * noise.sqrt()
@@ -139,7 +139,7 @@ def _sums(history: BanditHistory, ridge: arb, steps: Sequence[int]) -> Iterator[
 class _Lines:
     """The mean over lines of the exact probabilities along them."""
 
-    def __init__(self, rule: Rule):
+    def __init__(self, rule: NodeRule):
         self.direction = arb_mat([[x] for x in rule.direction.tolist()])
         self.basis, self.nodes = _matrix(rule.basis), _matrix(rule.nodes).transpose()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from constructions import thompson
 from constructions.construction import Construction
-from constructions.thompson.bernoulli_plan import Plan, plan
+from constructions.thompson.bernoulli_plan import BernoulliPlan, plan
 from verify import algorithms
 from verify.audit import Outline, Verdict, climb, enclosed, kept, search, slack, words
 from verify.balls import counts
@@ -194,7 +194,7 @@ def _orders() -> Iterator[Verdict]:
     yield exponent("Bernoulli arms: knots in log T", SOURCE, fit, 1.0, note, most=True)
 
 
-def _knots(chosen: Plan) -> int:
+def _knots(chosen: BernoulliPlan) -> int:
     """The most neurons for one arm and node."""
     return max(len(curve.knots) for curve in (chosen.density, chosen.log_cdf, chosen.share))
 

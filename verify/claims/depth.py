@@ -108,7 +108,7 @@ def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Ve
     title = f"sampling form by Newton, d={spec.dim}, A={spec.actions}, ε={spec.error:g}"
     yield from _held(title, built, newton.THEOREM_B, newton.THEOREM_C_THOMPSON)
     spec = replace(lines, solver="newton")
-    longest = float(np.linalg.norm(nodes.Rule.of(spec).nodes, axis=1).max(initial=0.0))
+    longest = float(np.linalg.norm(nodes.NodeRule.of(spec).nodes, axis=1).max(initial=0.0))
     values = symbols(spec) | {"node_norm": longest, "nodes": spec.nodes}
     size, stated = thompson.build(spec).size(), newton.THEOREM_B_LINES
     title = f"{spec.nodes} lines by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}"

@@ -141,7 +141,7 @@ def _policy() -> Iterator[Verdict]:
     worst = np.argsort(shortfall)[-5:]
     closer = truth.some(worst, 2**17)
     largest = max(float(np.sort(shortfall)[-6]), float(closer.shortfall(found[worst]).max()))
-    rule = nodes.Rule.of(MAIN)
+    rule = nodes.NodeRule.of(MAIN)
     ideal = algorithms.along_lines(truth.white, truth.mean, rule.direction, rule.nodes @ rule.basis.T)
     certified = built.blocks[-2].promise.own.error * MAIN.actions + MAIN.actions * float(MAIN.truncation or 0)
     title, chance = f"{_title(MAIN)}, {MAIN.nodes:,} nodes, {len(distance)} posteriors", built.chance

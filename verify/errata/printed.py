@@ -40,13 +40,13 @@ ROOM = 2.0**400
 """What the blocks may write: no clipping hides a divergence."""
 
 
-def plan(spec: Spec, depth: int, poles: int) -> posterior.Plan:
+def plan(spec: Spec, depth: int, poles: int) -> posterior.PosteriorPlan:
     """The plan with so many layers of each descent and so many poles, around the printed centre."""
     rule = rational.with_poles("pade", spec.ridge, largest(spec), poles)
     return posterior.with_depth(spec, depth, rule)
 
 
-def stated(spec: Spec, error: float) -> posterior.Plan:
+def stated(spec: Spec, error: float) -> posterior.PosteriorPlan:
     """As many layers and poles as the paper prints for ‖x̂ − x‖ ≤ error."""
     values = symbols(spec) | {"error_2": evaluate(theorem.STEP_3_NEEDS_2, error_3=error, **symbols(spec))}
     poles = math.ceil(evaluate(theorem.POLES, **values))
@@ -55,7 +55,7 @@ def stated(spec: Spec, error: float) -> posterior.Plan:
     return plan(spec, depth, poles)
 
 
-def whitened(spec: Spec, chosen: posterior.Plan, *, own_steps: bool) -> Construction:
+def whitened(spec: Spec, chosen: posterior.PosteriorPlan, *, own_steps: bool) -> Construction:
     """Steps 1 to 3; with form "sampling" the scores too."""
     drawn = {"draw": spec.dim} | sampling.registers(spec) if spec.form == "sampling" else {}
     p = thompson.program(spec, drawn | registers(spec, chosen))
@@ -86,14 +86,14 @@ def pade(count: int) -> tuple[Float[np.ndarray, " poles"], Float[np.ndarray, " p
     return 2 / (2 * count + 1) * nearest(arb.sin, angle) ** 2, nearest(arb.cos, angle) ** 2
 
 
-def registers(spec: Spec, chosen: posterior.Plan) -> dict[str, int]:
+def registers(spec: Spec, chosen: posterior.PosteriorPlan) -> dict[str, int]:
     """Names and sizes of the scratch registers."""
     arms = spec.dim * spec.actions
     return dict.fromkeys(("shifted_share", "shifted"), arms) | posterior.registers(spec, chosen)
 
 
 def stages(
-    spec: Spec, stream: Stream, chosen: posterior.Plan, *, own_steps: bool = False
+    spec: Spec, stream: Stream, chosen: posterior.PosteriorPlan, *, own_steps: bool = False
 ) -> list[list[Block]]:
     """The blocks that fill the registers `estimate` and `white`, with the printed step size or with the poles' own."""
     first = shifted(spec, stream)
@@ -206,7 +206,7 @@ def _system(
     return replace(block, promise=replace(block.promise, magnitude=ROOM))
 
 
-def _root(spec: Spec, stream: Stream, chosen: posterior.Plan, poles: list[Block]) -> Block:
+def _root(spec: Spec, stream: Stream, chosen: posterior.PosteriorPlan, poles: list[Block]) -> Block:
     """Step 2c."""
     a, b = pade(len(poles))
     scale = math.sqrt(spec.noise_variance * center(spec))

@@ -58,7 +58,7 @@ def error_against_nodes(
 
 
 def _lines(spec: thompson.Spec, posteriors: Posteriors, rule: str, count: int, seed: int) -> np.ndarray:
-    chosen = nodes.Rule.of(replace(spec, nodes=count, seed=seed, rule=rule))
+    chosen = nodes.NodeRule.of(replace(spec, nodes=count, seed=seed, rule=rule))
     points = chosen.nodes @ chosen.basis.T
     white, mean, direction = posteriors.white, posteriors.mean, chosen.direction
     pieces = np.array_split(np.arange(len(mean)), max(1, len(mean) * count // 50_000))
@@ -209,7 +209,7 @@ class Acting:
 def picture(spec: thompson.Spec, steps: Sequence[int], seed: int = 0) -> list[Record]:
     """Posteriors over weights in the plane after some steps of one run, with the lines of the nodes drawn in."""
     [history] = runs(spec, 1, seed, fixed=True)
-    values, rule, found = algorithms.thompson_values(spec, history), nodes.Rule.of(spec), []
+    values, rule, found = algorithms.thompson_values(spec, history), nodes.NodeRule.of(spec), []
     true = algorithms.choice_probabilities(values.whitened, values.mean)
     for step in steps:
         chosen = history.chosen[: step - 1]
