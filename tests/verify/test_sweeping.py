@@ -398,7 +398,7 @@ def test_the_command_tabulates_draws_and_goes_on(tmp_path, monkeypatch):
     chosen = list(dict.fromkeys(chosen))
     monkeypatch.setattr(frontier, "configurations", lambda names, quick: chosen)
     monkeypatch.setattr(frontier, "ERROR_HORIZON", 10)
-    words = ["sweep", "--algorithm", "linucb", "--workers", "1", "--out", str(tmp_path)]
+    words = ["sweep", "linucb", "--workers", "1", "--out", str(tmp_path)]
     shown = CliRunner().invoke(cli.app, [*words, "--json"])
     assert shown.exit_code == 0
     record = json.loads(shown.stdout)

@@ -43,6 +43,11 @@ COMMANDS = {
         "Figures: of any specification, or of saved reports.",
         "plot linucb --figure depth --set dim=3 --out depth.pdf",
     ),
+    "new": Command(
+        "verify.cli.starting:new",
+        "Write a first file of one's own, which builds, and its test.",
+        "new counts",
+    ),
     "certify": Command(
         "verify.cli.certification:certify",
         "Enclose errors on saved histories in balls, rounding included.",
@@ -56,7 +61,7 @@ COMMANDS = {
     "sweep": Command(
         "verify.cli.sweeps:sweep",
         "Every solver's depth, size and error, by horizon and error.",
-        "sweep --algorithm linucb --quick",
+        "sweep linucb --quick --set dim=3",
     ),
     "train": Command(
         "verify.cli.training:train",

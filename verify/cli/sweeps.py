@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from constructions import files
 from constructions.showing import number
+from verify.cli import specs
 from verify.cli.options import COLUMNS, Json, out_folder
 from verify.show import plots
 from verify.sweeps import grid as frontier
@@ -22,6 +23,11 @@ from verify.sweeps import runner as sweeping
 
 
 def sweep(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"{', '.join(frontier.SWEPT)}, a row of one's own, or all.")
+    ] = "all",
+    sets: specs.Set = None,
+    spec: specs.Spec = None,
     dask: Annotated[
         str | None,
         typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786."),
@@ -30,9 +36,6 @@ def sweep(
     workers: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="Processes on this machine.")
     ] = os.cpu_count() or 1,
-    algorithm: Annotated[
-        str, typer.Option(metavar="|".join((*frontier.SWEPT, "all")), help="What to sweep.")
-    ] = "all",
     quick: Annotated[bool, typer.Option("--quick", help="Four horizons, one error.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -40,8 +43,11 @@ def sweep(
 
     Writes results.jsonl, records.json and figures; goes on where it was killed. Exit status 1 if a configuration fails.
     """
-    names = among("algorithm", algorithm, frontier.SWEPT)
-    tasks = [(one.key, one) for one in frontier.configurations(names, quick)]
+    names = frontier.SWEPT if name == "all" else (name,)
+    given = specs.asked(sets, spec)
+    tasks = [(one.key, one) for one in frontier.configurations(names, quick, given)]
+    for _, one in tasks[:1]:
+        one.spec()  # refused before any work if it is
     run = sweeping.in_processes(workers) if dask is None else sweeping.on_cluster(dask)
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task("sweep", total=None)
@@ -74,17 +80,6 @@ def sweep(
         print(f"failed: {line['key']}: {line['reason']}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-
-
-def among(what: str, name: str, known: Sequence[str]) -> Sequence[str]:
-    """One of these, or all of them.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    if name not in (*known, "all"):
-        raise ValueError(f"{what}: wanted one of {', '.join((*known, 'all'))}, got {name}")
-    return known if name == "all" else [name]
 
 
 def _layers(rows: list[dict]) -> Iterator[Table]:

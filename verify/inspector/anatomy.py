@@ -7,6 +7,7 @@ that what a head or a neuron writes says whose it is.
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -229,8 +230,10 @@ def said(block: Block) -> str:
     >>> said(linucb.build(linucb.Spec(dim=2, actions=2, horizon=3, error=0.5)).blocks[2]).splitlines()[0]
     'Inner products of registers of the token itself.'
     """
-    maker = getattr(block.truth, "__qualname__", "").split(".")[0]
-    return inspect.getdoc(getattr(inspect.getmodule(block.truth), maker, None)) or ""
+    maker: Any = inspect.getmodule(block.truth)
+    for name in getattr(block.truth, "__qualname__", "").partition(".<locals>")[0].split("."):
+        maker = getattr(maker, name, None)
+    return inspect.getdoc(maker) or "" if maker is not None else ""
 
 
 def span(views: Sequence[View], block: int) -> tuple[int, int]:

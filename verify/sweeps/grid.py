@@ -7,8 +7,9 @@ those of "chebyshev" are not tied, and are built while they are few.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 
 from constructions import checks
 from constructions.construction import Construction
-from verify.catalog import CATALOG, Entry
+from verify.catalog import CATALOG, Entry, named
 from verify.sweeps.linucb import hard_histories
 from verify.sweeps.records import Grid, Record, curve, panel
 
@@ -47,6 +48,7 @@ class Row(TypedDict):
     error: float
     dim: int
     actions: int
+    more: dict[str, Any]
     depth: str
     layers: int
     heads: int | None
@@ -67,15 +69,16 @@ class Configuration:
     """One point of the grid.
 
     Attributes:
-        algorithm: one of SWEPT.
+        algorithm: one of SWEPT, or the name of any row that says how it is swept.
         solver: one of `solvers(algorithm)`.
         horizon: T.
         error: ε, on log-probabilities for LinUCB, on the sampled scores for Thompson sampling.
         dim: d.
         actions: A.
+        more: further fields of the specification, with their values.
 
     Raises:
-        ValueError: for an algorithm or a solver of another name.
+        ValueError: for an algorithm that is not swept, or a solver that it has not.
     """
 
     algorithm: str
@@ -84,9 +87,9 @@ class Configuration:
     error: float
     dim: int = 5
     actions: int = 10
+    more: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self):
-        checks.choice("algorithm", self.algorithm, SWEPT)
         checks.choice("solver", self.solver, solvers(self.algorithm))
 
     @property
@@ -96,9 +99,10 @@ class Configuration:
         >>> Configuration("linucb", "newton", 1000, 1e-3).key
         'linucb newton dim=5 actions=10 horizon=1000 error=0.001'
         """
-        numbers = {name: x for name, x in asdict(self).items() if not isinstance(x, str)}
-        order = sorted(numbers, key=("dim", "actions", "horizon", "error").index)
-        return " ".join([self.algorithm, self.solver, *(f"{name}={numbers[name]!r}" for name in order)])
+        numbers = {name: getattr(self, name) for name in ("dim", "actions", "horizon", "error")} | dict(
+            self.more
+        )
+        return " ".join([self.algorithm, self.solver, *(f"{name}={x!r}" for name, x in numbers.items())])
 
     @property
     def depth(self) -> str:
@@ -108,28 +112,43 @@ class Configuration:
     @property
     def grid(self) -> Grid:
         """How its algorithm is swept."""
-        return CATALOG[self.algorithm].found("grid")
+        return _grid(self.algorithm)
 
     def spec(self) -> Any:
         """What is built; for "theorem", what its formulas are taken at."""
         common = {name: getattr(self, name) for name in ("dim", "actions", "horizon", "error")}
-        return self.grid.spec(**common, **({} if self.solver == "theorem" else {"solver": self.solver}))
+        return self.grid.spec(
+            **common, **dict(self.more), **({} if self.solver == "theorem" else {"solver": self.solver})
+        )
+
+
+def _grid(algorithm: str) -> Grid:
+    if (found := named(algorithm).found("grid")) is None:
+        raise ValueError(f"sweep: wanted a row with a grid, as {', '.join(SWEPT)} have, got {algorithm}")
+    return found
 
 
 def solvers(algorithm: str) -> tuple[str, ...]:
     """What the paper's proof asks for, and every way to build it."""
-    return "theorem", *CATALOG[algorithm].found("grid").solvers
+    return "theorem", *_grid(algorithm).solvers
 
 
-def configurations(algorithms: Sequence[str] = SWEPT, quick: bool = False) -> list[Configuration]:
+def configurations(
+    algorithms: Sequence[str] = SWEPT, quick: bool = False, given: Mapping[str, Any] = MappingProxyType({})
+) -> list[Configuration]:
     """The grid, cheapest first: T = 10 … 10⁶ in half decades, ε = 10⁻² … 10⁻⁶; `quick`: decades to 10⁴, ε = 10⁻³.
 
     >>> len(configurations(["linucb"], quick=True)), len(configurations(["linucb"]))
     (20, 275)
     """
+    for name in ("horizon", "error", "solver"):
+        if name in given:
+            raise ValueError(f"sweep: wanted fields that it does not vary itself, got {name}")
+    sizes = {name: given[name] for name in ("dim", "actions") if name in given}
+    more = tuple((name, value) for name, value in given.items() if name not in sizes)
     horizons, errors = (HORIZONS[:7:2], (TABLE_ERROR,)) if quick else (HORIZONS, ERRORS)
     return [
-        Configuration(algorithm, solver, horizon, error)
+        Configuration(algorithm, solver, horizon, error, **sizes, more=more)
         for horizon in horizons
         for error in errors
         for algorithm in algorithms
@@ -145,10 +164,11 @@ def evaluate(configuration: Configuration) -> Record:
     adversarial ones; holds, whether measured ≤ certificate + rounding, None where nothing was measured.
     """
     torch.set_num_threads(1)  # workers are many, layers are small
-    record = asdict(configuration) | {"depth": configuration.depth}
+    more = {name: list(x) if isinstance(x, tuple) else x for name, x in configuration.more}
+    record = asdict(configuration) | {"more": more, "depth": configuration.depth}
     if configuration.solver == "theorem":
         return record | _theorem(configuration.grid, configuration.spec())
-    entry, spec = CATALOG[configuration.algorithm], configuration.spec()
+    entry, spec = named(configuration.algorithm), configuration.spec()
     if configuration.solver == "chebyshev" and (layers := configuration.grid.planned(spec)) > MOST_STORED:
         unknown = dict.fromkeys(("heads", *UNKNOWN))
         note = f"layers by the plan, as those that are not tied are built up to {MOST_STORED:,}"
@@ -193,7 +213,8 @@ def layers_by_horizon(records: Iterable[Record], error: float = TABLE_ERROR) -> 
     rows: dict[tuple[str, str], Record] = {}
     for record in records:
         if record["error"] == error:
-            [route] = [name for name, solvers in ROUTES.items() if record["solver"] in solvers]
+            known = (name for name, solvers in ROUTES.items() if record["solver"] in solvers)
+            route = next(known, "ours")
             named = {
                 "algorithm": record["algorithm"],
                 "route": route,
