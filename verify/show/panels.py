@@ -6,7 +6,7 @@ curves apart in grey. Records come from verify/sweeps; the rows of "slack" are p
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -274,31 +274,3 @@ def _band(record: Record, name: str) -> list[list[float]]:
     """A mean less and plus its standard deviation."""
     pairs = list(zip(record[name], record[f"{name}_deviation"], strict=True))
     return [[mean + sign * deviation for mean, deviation in pairs] for sign in (-1, 1)]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How one kind of record is drawn, and which fields it has to have: lists of one length, and others."""
-
-    draw: Callable[[Axes, Record], None]
-    lists: str
-    others: str
-
-
-SIZES = "horizons certified stated log_stated"
-BANDS = "steps built true built_deviation true_deviation"
-KINDS: Mapping[str, Kind] = {
-    kind.draw.__name__: kind
-    for kind in (
-        Kind(error_against_depth, "depths measured certified stated rounding", "spec.horizon spec.solver"),
-        Kind(error_against_width, "errors measured certified neurons", "fit.exponent fit.constant domain"),
-        Kind(size_against_horizon, SIZES, "fits.certified fits.stated spec source"),
-        Kind(regret, BANDS, "decisions differing label layers seeds spec"),
-        Kind(slack, "error promise own_error own_promise", "block"),
-        Kind(size_of_forms, "values", "variable forms.theorem forms.slim forms.narrow fits spec"),
-        Kind(stream_at_token, "", "registers spec steps"),
-        Kind(curves, "x y", "label look group"),
-        Kind(posterior, "probabilities", "center root points direction arms step"),
-        Kind(heat_map, "values", "words columns title"),
-    )
-}

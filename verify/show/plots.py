@@ -10,7 +10,8 @@ What a panel shows is worked out in panels.py.
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from constructions import files
-from verify.show.panels import KINDS, Record, registers
+from verify.show import panels
+from verify.show.panels import Record, registers
 
 COLUMN, PAGE, HEIGHT = 3.4, 7.0, 2.5
 """Widths of figures of one panel and of several, and the least height of a row of panels, in inches."""
@@ -41,6 +43,42 @@ STYLE = {
     "figure.dpi": 200,
     "svg.fonttype": "none",
     "svg.hashsalt": "weightwright",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of record is drawn, and which fields it has to have: lists of one length, and others."""
+
+    draw: Callable[[Axes, Record], None]
+    lists: str
+    others: str
+
+
+SIZES = "horizons certified stated log_stated"
+BANDS = "steps built true built_deviation true_deviation"
+KINDS: Mapping[str, Kind] = {
+    kind.draw.__name__: kind
+    for kind in (
+        Kind(
+            panels.error_against_depth,
+            "depths measured certified stated rounding",
+            "spec.horizon spec.solver",
+        ),
+        Kind(
+            panels.error_against_width,
+            "errors measured certified neurons",
+            "fit.exponent fit.constant domain",
+        ),
+        Kind(panels.size_against_horizon, SIZES, "fits.certified fits.stated spec source"),
+        Kind(panels.regret, BANDS, "decisions differing label layers seeds spec"),
+        Kind(panels.slack, "error promise own_error own_promise", "block"),
+        Kind(panels.size_of_forms, "values", "variable forms.theorem forms.slim forms.narrow fits spec"),
+        Kind(panels.stream_at_token, "", "registers spec steps"),
+        Kind(panels.curves, "x y", "label look group"),
+        Kind(panels.posterior, "probabilities", "center root points direction arms step"),
+        Kind(panels.heat_map, "values", "words columns title"),
+    )
 }
 
 
