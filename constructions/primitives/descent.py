@@ -89,7 +89,11 @@ def ridge(
     error = above(method.reward_residual(depth) * seen)
     domain = f"‖a‖ ≤ {method.action_max:.4g}, |r| ≤ {reward_max:.4g}, at most {method.horizon - 1} rewards"
     systems = _Systems(method, action, reward, blank(point.size), moments, position, point, ahead)
-    return systems.solved("ridge estimate", "Lemma approx_ridge", depth, domain, error, above(largest))
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens dim"]:
+        return systems.solutions(values)
+
+    return systems.solved("ridge estimate", "Lemma approx_ridge", truth, depth, domain, error, above(largest))
 
 
 def largest_estimate(ridge: float, rewards: int, reward_max: float) -> arb:
@@ -131,9 +135,12 @@ def inverse(
     domain = f"‖a‖ ≤ {norm or method.action_max:.4g}, at most {method.horizon - 1} actions"
     error = above(arb(method.residual(depth)) * largest)
     own = read(vectors), lambda values: held(values, vectors)
-    return _Systems(method, action, None, *own, position, point, ahead).solved(
-        name, source, depth, domain, error, largest
-    )
+    systems = _Systems(method, action, None, *own, position, point, ahead)
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        return systems.solutions(values)
+
+    return systems.solved(name, source, truth, depth, domain, error, largest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +183,17 @@ class _Systems:
         """Whether the gradient is taken at `point`, and each layer has a step of its own."""
         return self.method.solver == "chebyshev"
 
-    def solved(self, name: str, source: str, depth: int, domain: str, error: float, largest: float) -> Block:
-        """The block of so many layers, with an error on the way to solutions of norm at most `largest`.
+    def solved(
+        self,
+        name: str,
+        source: str,
+        truth: Callable[[Values], np.ndarray],
+        depth: int,
+        domain: str,
+        error: float,
+        largest: float,
+    ) -> Block:
+        """The block of so many layers, with an error on the way to `truth`, solutions of norm at most `largest`.
 
         Rounding: each step computes a sum over at most 2T tokens and d entries of terms of size ≤ 4 largest.
         Magnitude: residuals are at most 1, so ‖point‖ ≤ 2 largest and ‖ahead‖ ≤ (1 + 2β) 2 largest.
@@ -190,15 +206,16 @@ class _Systems:
         promise = Promise(domain, own, own, math.sqrt(1 + 3**2) * 2 * largest * math.sqrt(self.count))
         steps, repeat = self.loop(depth)
 
-        def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-            square, y = grams(values[self.action.name], self.method.ridge), self.wanted(values)
-            return np.linalg.solve(square, y.transpose(0, 2, 1)).transpose(0, 2, 1).reshape(len(y), -1)
-
         def iterates(values: Values) -> Float[np.ndarray, "tokens size"]:
             return self.iterates(depth, values).reshape(-1, self.point.size)
 
         surrogate = Surrogate(iterates, Bound(0.0, 2 * own.rounding)) if self.apart else None
         return Block(name, source, steps, self.point, truth, promise, repeat, self.count, surrogate)
+
+    def solutions(self, values: Values) -> Float[np.ndarray, "tokens size"]:
+        """Each x at each token."""
+        square, y = grams(values[self.action.name], self.method.ridge), self.wanted(values)
+        return np.linalg.solve(square, y.transpose(0, 2, 1)).transpose(0, 2, 1).reshape(len(y), -1)
 
     def wanted(self, values: Values) -> Float[np.ndarray, "tokens count dim"]:
         """Each y at each token."""

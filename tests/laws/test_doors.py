@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
 from doors import (
     BUILT,
     CONTEXTS,
@@ -343,7 +342,7 @@ def test_commands_refuse_in_one_line(command, monkeypatch, capsys, tmp_path):
 
 def test_every_count_of_the_command_line_has_an_end():
     """How many histories, mutants, problems or workers; other numbers are judged by a spec, a recipe or a history."""
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = {name: command.loaded(name) for name, command in cli.COMMANDS.items()}
     counts = {
         (name, option.name): option.max
         for name, command in commands.items()

@@ -102,7 +102,14 @@ def _results(folder):
     with sweeping.results(folder / "results.jsonl") as (file, _):
         for one in frontier.configurations(["linucb"], quick=True)[:3]:
             empty = dict.fromkeys(frontier.Row.__annotations__) | asdict(one)
-            record = empty | {"depth": "stated", "layers": 3, "histories": 0, "note": "", "measured": 0.25}
+            record = empty | {
+                "depth": "stated",
+                "layers": 3,
+                "histories": 0,
+                "note": "",
+                "measured": 0.25,
+                "more": {},
+            }
             line = {"key": one.key, "status": "done", "record": record}
             file.write(json.dumps(files.sealed(line)).encode() + b"\n")
         file.write(

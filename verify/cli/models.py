@@ -63,7 +63,7 @@ def contexts(
     if as_json:
         print(json.dumps(found))
     else:
-        Console().print(contextsnarrow(found), f"{path} and figure")
+        Console().print(contexts_table(found), f"{path} and figure")
 
 
 class Part(StrEnum):
@@ -112,7 +112,7 @@ def comparison_tables(found: dict) -> Iterator[Table]:
         regret.add_row(TITLES.get(name, name), *map(number, values))
     yield regret
     if (beside := found["built"]) is not None:
-        yield builtnarrow(beside)
+        yield built_table(beside)
     steps = len(next(iter(found["pairs"].values()))["variation"])
     chosen = sorted({1, 10, steps // 2, steps} & set(range(1, steps + 1)))
     title = f"total variation along {found['histories']} histories of {found['true']}"
@@ -132,7 +132,7 @@ def comparison_tables(found: dict) -> Iterator[Table]:
     yield bounds
 
 
-def contextsnarrow(found: dict) -> Table:
+def contexts_table(found: dict) -> Table:
     """One row for each context."""
     title = f"regret after {found['horizon']} steps, {found['runs']} problems; pretraining theorem with c = 1"
     table = narrow(title, "context", "regret", "beyond Thompson", "log R", "95 %", "Σ D_H ≤", "vacuous by")
@@ -177,7 +177,7 @@ def probe_tables(found: dict) -> Iterator[Table]:
         yield table
 
 
-def builtnarrow(beside: dict) -> Table:
+def built_table(beside: dict) -> Table:
     """Built beside true on the same problems, with the same random numbers."""
     title = f"first {beside['problems']} of them; built ≠ true in {beside['differing']:.2%} of decisions"
     table = narrow(title, "", "mean", "± 95 %", "s.d.")
