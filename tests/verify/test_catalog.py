@@ -200,7 +200,9 @@ def test_a_stranger_s_row_is_audited_from_the_command_line_and_a_wrong_one_fails
 )
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_what_is_no_specification_is_refused_in_a_line(command, words, message):
-    jaxtyping.config.update("jaxtyping_disable", True)  # as a user meets it: types are enforced in tests alone
+    jaxtyping.config.update(
+        "jaxtyping_disable", True
+    )  # as a user meets it: types are enforced in tests alone
     try:
         shown = CliRunner().invoke(cli.app, [command, "linucb", *words])
     finally:
