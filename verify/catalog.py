@@ -83,6 +83,16 @@ class Entry:
         if self.main is None:
             object.__setattr__(self, "main", self.spec(**self.example))
 
+    def playable(self, what: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Its environment and its decoder, for `what` is to be drawn from them.
+
+        Raises:
+            ValueError: if the row has not both.
+        """
+        if self.environment is None or self.decoder is None:
+            raise ValueError(f"{what}: wanted an environment and a decoder in the row {self.name}, got none")
+        return self.environment, self.decoder
+
     def found(self, what: str) -> Any:
         """A field that may say where it is: the object itself. Modules are imported when they are asked for."""
         value = getattr(self, what)

@@ -155,6 +155,16 @@ def test_bad_words_are_one_line_and_nothing_is_written(words, message, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("below", ["file", "file/depth.pdf"])
+def test_what_cannot_be_written_is_told_before_anything_is_built(below, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setitem(FIGURES, "depth", lambda *_: pytest.fail("work was done"))
+    with pytest.raises(ValueError, match=r"file.*: wanted a f.* that can be written"):
+        CliRunner().invoke(
+            cli.app, ["plot", "linucb", "--out", str(tmp_path / below)], catch_exceptions=False
+        )
+
+
 def test_names_of_figures_have_no_suffix(tmp_path):
     figure = plots.draw(*figures.depth(OURS, SPEC, LITTLE))
     with pytest.raises(ValueError, match=r"name: wanted a plain file name without suffix, got 'depth.pdf'"):

@@ -1,5 +1,6 @@
 """The command line. A command is imported when it is asked for: the list of them needs no library that takes seconds."""
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -17,13 +18,12 @@ class Command(NamedTuple):
     example: str
 
     def loaded(self, name: str) -> Any:
-        """The command itself, with what it needs: of torch one thread, as layers are many and small."""
-        import_module("torch").set_num_threads(1)
-        module, _, function = self.place.partition(":")
-        alone = typer.Typer(add_completion=False)
-        alone.command(name, epilog=f"Example: weightwright {self.example}")(
-            getattr(import_module(module), function)
-        )
+        """The command itself; where it brought torch along, that has one thread, as layers are many and small."""
+        place, _, function = self.place.partition(":")
+        module, alone = import_module(place), typer.Typer(add_completion=False)
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)
+        alone.command(name, epilog=f"Example: weightwright {self.example}")(getattr(module, function))
         return typer.main.get_command(alone)
 
 

@@ -1,6 +1,7 @@
 """The command weightwright plot: figures of a construction at any specification, or of what was saved."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 
 from constructions import files
-from verify.catalog import named
+from verify.catalog import Entry, named
 from verify.cli import specs
 from verify.cli.options import MOST, Json
 from verify.show import plots
@@ -45,43 +46,51 @@ def plot(
     NAME draws depth unless --figure says otherwise, into figures/NAME. A report, as --out of commands writes it,
     draws all its figures, into figures; a folder of reports the page of all, beside them.
     """
-    look: dict[str, Any] = {"title": title, "xlabel": x_label, "ylabel": y_label}
-    size_of = _size(size)
+    look: dict[str, Any] = {"title": title, "xlabel": x_label, "ylabel": y_label, "size": _size(size)}
     path = Path(source)
-    if path.suffix != ".py" and path.exists():
-        if sets or spec is not None:
-            raise ValueError(f"--set: wanted none for what is saved, got {sets or spec}")
-        if figure is None and path.is_dir() and not (path / "report.json").exists():
-            drawn = [str(publish(path, out if out is None else files.writable(out)))]
-            print(json.dumps(drawn) if as_json else "\n".join(drawn))
-            return
-        found = figures(path / "report.json" if path.is_dir() else path)
-        if figure is not None and figure not in found:
-            raise files.refusal("figure", f"one of {', '.join(found)}", figure)
-        chosen, folder = {name: found[name] for name in ([figure] if figure else found)}, Path("figures")
+    if out is not None:  # asked before any work
+        files.placed(out) if plots.kind_of(out) else files.writable(out)
+    saved = path.suffix != ".py" and path.exists()
+    if saved and (sets or spec is not None):
+        raise ValueError(f"--set: wanted none for what is saved, got {sets or spec}")
+    if saved and figure is None and path.is_dir() and not (path / "report.json").exists():
+        drawn = [str(publish(path, out))]
+    elif saved:
+        drawn = _drawn(_of_report(path, figure), out, Path("figures"), look)
     else:
-        entry, name = named(source), figure or "depth"
-        if name not in FIGURES:
-            raise files.refusal("figure", f"one of {', '.join(FIGURES)}", name)
+        entry = named(source)
+        folder, effort = Path("figures") / entry.name, Effort(histories, seeds, over, tuple(values or ()))
         asked = specs.made(entry, specs.asked(sets, spec))
-        plots.kind_of(out)
-        with Console(stderr=True).status(f"{entry.name}: {name}") as status:
-            tell = lambda what: status.update(f"{entry.name}: {what}")  # noqa: E731
-            effort = Effort(histories, seeds, over, tuple(values or ()), tell)
-            chosen = {name: list(FIGURES[name](entry, asked, effort))}
-        folder = Path("figures") / entry.name
-    if kind := plots.kind_of(out):
-        if len(chosen) != 1:
-            raise files.refusal("--figure", f"one of {', '.join(chosen)}, as {out} is a {kind} file", "none")
-        [panels] = chosen.values()
-        drawn = [str(plots.write(panels, out, size=size_of, **look))]  # type: ignore[arg-type]
-    else:
-        drawn = [
-            str(one)
-            for name, panels in chosen.items()
-            for one in plots.save(plots.draw(*panels, size=size_of, **look), out or folder, name)
-        ]
+        drawn = _drawn(_of_construction(entry, asked, figure or "depth", effort), out, folder, look)
     print(json.dumps(drawn) if as_json else "\n".join(drawn))
+
+
+def _of_report(path: Path, figure: str | None) -> dict[str, list[Any]]:
+    """The panels of saved figures, all or one, by name."""
+    found = figures(path / "report.json" if path.is_dir() else path)
+    if figure is not None and figure not in found:
+        raise files.refusal("figure", f"one of {', '.join(found)}", figure)
+    return found if figure is None else {figure: found[figure]}
+
+
+def _of_construction(entry: Entry, spec: Any, figure: str, effort: Effort) -> dict[str, list[Any]]:
+    """The panels of one figure at a specification, by name."""
+    if figure not in FIGURES:
+        raise files.refusal("figure", f"one of {', '.join(FIGURES)}", figure)
+    with Console(stderr=True).status(f"{entry.name}: {figure}") as status:
+        tell = lambda what: status.update(f"{entry.name}: {what}")  # noqa: E731
+        return {figure: list(FIGURES[figure](entry, spec, replace(effort, tell=tell)))}
+
+
+def _drawn(chosen: dict[str, list[Any]], out: Path | None, folder: Path, look: dict[str, Any]) -> list[str]:
+    """What was written: one file, if `out` is one, or all figures into a folder, twice."""
+    if out is None or not (kind := plots.kind_of(out)):
+        pairs = (plots.save(plots.draw(*one, **look), out or folder, name) for name, one in chosen.items())
+        return [str(path) for pair in pairs for path in pair]
+    if len(chosen) != 1:
+        raise files.refusal("--figure", f"one of {', '.join(chosen)}, as {out} is a {kind} file", "none")
+    [panels] = chosen.values()
+    return [str(plots.write(panels, out, **look))]
 
 
 def _size(text: str | None) -> tuple[float, float] | None:

@@ -46,8 +46,7 @@ def sweep(
     names = frontier.SWEPT if name == "all" else (name,)
     given = specs.asked(sets, spec)
     tasks = [(one.key, one) for one in frontier.configurations(names, quick, given)]
-    for _, one in tasks[:1]:
-        one.spec()  # refused before any work if it is
+    tasks[0][1].spec()  # refused before any work if it is
     run = sweeping.in_processes(workers) if dask is None else sweeping.on_cluster(dask)
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
         shown = bar.add_task("sweep", total=None)

@@ -59,12 +59,11 @@ def example(built: Construction, entry: Entry, seed: int = 0) -> tuple[History, 
     Raises:
         ValueError: if the catalog's row has no problem or no player.
     """
-    if entry.environment is None or entry.decoder is None:
-        raise ValueError(f"history: wanted an environment and a decoder in the row {entry.name}, got none")
+    environment, algorithm = entry.playable("history")
     spec: Any = built.spec
     problem, player, chance = np.random.default_rng(seed).spawn(3)
     draws = deepcopy(player)  # those which the decoder will draw
-    stage, decoder = entry.environment(spec, problem), entry.decoder(spec, player)
+    stage, decoder = environment(spec, problem), algorithm(spec, player)
     if entry.seen is EpisodeHistory:
         history = play(stage, decoder, chance, spec.episodes).history
     else:

@@ -101,10 +101,7 @@ def draw(
     Raises:
         ValueError: if there is no record, or one is of no known kind, lacks a field or holds something else than numbers.
     """
-    if not records:
-        raise ValueError("draw: wanted one or more records, got none")
-    for record in records:
-        _check(record)
+    _check_all(records)
     with matplotlib.style.context(["default", STYLE]):
         rows, columns = (1, len(records)) if len(records) < 4 else (math.ceil(len(records) / 2), 2)
         whole = (COLUMN if columns == 1 else PAGE, rows * max(map(_height, records)))
@@ -162,9 +159,8 @@ def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
     if not name or Path(name).name != name or Path(name).suffix.lower() in KINDS_OF_FILE:
         raise ValueError(f"name: wanted a plain file name without suffix, got {name!r}")
     svg, png = (Path(folder) / f"{name}.{suffix}" for suffix in ("svg", "png"))
-    with matplotlib.style.context(["default", STYLE]):
-        for path in (svg, png):
-            files.write(path, _picture(figure, path.suffix))
+    for path in (svg, png):
+        files.write(path, _picture(figure, path.suffix))
     return svg, png
 
 
@@ -179,7 +175,8 @@ KINDS_OF_FILE = (*SILENT, ".csv", ".json")
 
 def _picture(figure: Figure, suffix: str) -> bytes:
     picture = BytesIO()
-    figure.savefig(picture, format=suffix[1:], **SILENT[suffix])
+    with matplotlib.style.context(["default", STYLE]):
+        figure.savefig(picture, format=suffix[1:], **SILENT[suffix])
     return picture.getvalue()
 
 
@@ -199,14 +196,13 @@ def write(records: Sequence[Record], path: Path, **look: Any) -> Path:
         raise files.refusal(
             path, f"a name that ends with {', '.join(KINDS_OF_FILE)}", path.suffix or "no suffix"
         )
-    figure = draw(*records, **look)  # which holds the records to their kinds
+    _check_all(records)
     if kind == ".json":
         files.write_json(path, {"records": {path.stem: list(records)}})
     elif kind == ".csv":
         files.write(path, table(records))
     else:
-        with matplotlib.style.context(["default", STYLE]):
-            files.write(path, _picture(figure, kind))
+        files.write(path, _picture(draw(*records, **look), kind))
     return path
 
 
@@ -247,6 +243,14 @@ def table(records: Sequence[Record]) -> str:
         else:
             raise ValueError(f"csv: wanted curves, got {record['kind']}, which has none")
     return text.getvalue()
+
+
+def _check_all(records: Sequence[Record]) -> None:
+    """Hold records to be some, each to its kind."""
+    if not records:
+        raise ValueError("draw: wanted one or more records, got none")
+    for record in records:
+        _check(record)
 
 
 def _check(record: Record) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from constructions.construction import Construction
 from constructions.history import EpisodeHistory
+from constructions.parts.guarantee import POLICY
 from verify.audit import search, slack
 from verify.catalog import Entry
 from verify.play.episodes import play
@@ -61,30 +62,31 @@ def ways(spec: Any) -> list[tuple[str, Any]]:
     for name in ("solver", "form"):
         values = [value for value in get_args(hints.get(name)) if isinstance(value, str)]
         if len(values) > 1:
-            return list(_admitted((value, {name: value}) for value in values)(spec))
+            found = ((value, _changed(spec, name, value)) for value in values)
+            return [(value, one) for value, one in found if one is not None]
     return [("", spec)]
 
 
-def _admitted(changes: Any) -> Callable[[Any], Iterator[tuple[str, Any]]]:
-    """Those changes of a specification that it does not refuse."""
-
-    def some(spec: Any) -> Iterator[tuple[str, Any]]:
-        for name, change in changes:
-            try:
-                yield name, replace(spec, **change)
-            except ValueError:
-                continue
-
-    return some
-
-
-def _built(entry: Entry, spec: Any, what: str, effort: Effort) -> Construction | None:
-    """The construction, or None where it is refused: too deep, or not to be had at this error."""
-    effort.tell(f"building {what}")
+def _changed(spec: Any, name: str, value: Any) -> Any:
+    """The specification with another value of a field, or None where it refuses that."""
     try:
-        return entry.build(spec)
+        return replace(spec, **{name: value})
     except ValueError:
         return None
+
+
+def _built(
+    entry: Entry, spec: Any, name: str, values: Sequence[Any], effort: Effort
+) -> Iterator[tuple[str, Any, Construction]]:
+    """Every way to build, at every value of a field; what is refused, being too deep or not to be had, is left out."""
+    for way, chosen in ways(spec):
+        for value in values:
+            effort.tell(f"building {way} {name} = {value:g}")
+            try:
+                built = entry.build(replace(chosen, **{name: value}))
+            except ValueError:
+                continue
+            yield way, value, built
 
 
 def by_error(entry: Entry, spec: Any, effort: Effort) -> dict[str, list[dict[str, float]]]:
@@ -96,20 +98,10 @@ def by_error(entry: Entry, spec: Any, effort: Effort) -> dict[str, list[dict[str
     if not getattr(spec, "error", None):
         raise ValueError(f"figure: wanted a specification with a field error, got one of {entry.name}")
     found: dict[str, list[dict[str, float]]] = {}
-    for way, chosen in ways(spec):
-        for factor in FACTORS:
-            for what, one in _admitted(
-                [(f"{way} ε = {spec.error * factor:.3g}", {"error": spec.error * factor})]
-            )(chosen):
-                built = _built(entry, one, what.strip(), effort)
-                if built is not None:
-                    worst = search(built, entry.truth, effort.histories, source=entry.histories).error
-                    row = {
-                        "measured": worst,
-                        "certified": float(built.certificate),
-                        **built.transformer.counts(),
-                    }
-                    found.setdefault(way, []).append(row)
+    for way, _, built in _built(entry, spec, "error", [spec.error * factor for factor in FACTORS], effort):
+        worst = search(built, entry.truth, effort.histories, source=entry.histories).error
+        row = {"measured": worst, "certified": float(built.certificate), **built.transformer.counts()}
+        found.setdefault(way, []).append(row)
     if not found:
         raise ValueError(f"figure: wanted a specification that can be built, got {spec}"[:300])
     return found
@@ -133,8 +125,8 @@ def _error_panel(entry: Entry, spec: Any, effort: Effort, size: str, label: str)
         for look in ("certified", "measured")
     ]
     kept = [one for one in curves if one["x"]]  # errors of 0 have no place on a logarithmic axis
-    of = entry.build(spec).guarantee.of
-    return panel(entry.title, (label, f"worst error of {of}"), kept, scales=("log", "log"))
+    of = getattr(spec, "guarantee", POLICY).of
+    return panel(entry.title, (label, f"worst error of {of}"), kept)
 
 
 def horizon(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
@@ -149,12 +141,8 @@ def horizon(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
     here = getattr(spec, effort.over)
     values = effort.values or tuple(sorted({max(1, round(scale * here)) for scale in SCALES}))
     found: dict[str, list[tuple[int, dict[str, int]]]] = {}
-    for way, chosen in ways(spec):
-        for what, one in _admitted([(f"{way} {effort.over} = {n}", {effort.over: n}) for n in values])(
-            chosen
-        ):
-            if (built := _built(entry, one, what.strip(), effort)) is not None:
-                found.setdefault(way, []).append((getattr(one, effort.over), built.transformer.counts()))
+    for way, value, built in _built(entry, spec, effort.over, values, effort):
+        found.setdefault(way, []).append((value, built.transformer.counts()))
     if max(map(len, found.values()), default=0) < 2:
         raise ValueError(f"{effort.over}: wanted two values or more that can be built, of {values}")
     return [
@@ -178,12 +166,11 @@ def regret(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
     Raises:
         ValueError: if the row has no problem or no player.
     """
-    if entry.environment is None or entry.decoder is None:
-        raise ValueError(f"regret: wanted an environment and a decoder in the row {entry.name}, got none")
+    environment, decoder = entry.playable("regret")
     effort.tell("building")
     built, seeds = entry.build(spec), range(effort.seeds)
-    stages = [entry.environment(spec, np.random.default_rng([n, 0])) for n in seeds]
-    true = [entry.decoder(spec, np.random.default_rng([n, 2])) for n in seeds]
+    stages = [environment(spec, np.random.default_rng([n, 0])) for n in seeds]
+    true = [decoder(spec, np.random.default_rng([n, 2])) for n in seeds]
     effort.tell(f"{effort.seeds} runs of each")
     if entry.seen is EpisodeHistory:
         runs = tuple(

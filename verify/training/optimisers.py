@@ -6,8 +6,8 @@ read-out, biases and LayerNorms are the rest.
 Sources: AdamW, arXiv 1711.05101; SOAP, arXiv 2409.11321, its eigenbases by QR; Muon, as PyTorch has it.
 """
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,8 @@ class Optimiser:
     ):
         self._names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         matrices = [one for one in model.blocks.parameters() if one.dim() == 2 and kind != "adamw"]
-        rest = [one for one in model.parameters() if not any(one is matrix for matrix in matrices)]
+        hidden = {*matrices}  # by identity
+        rest = [one for one in model.parameters() if one not in hidden]
         adamw = torch.optim.AdamW(rest, weight_decay=decay, betas=(momentum, memory), fused=True)
         self._parts: list[tuple[torch.optim.Optimizer, float]] = [(adamw, rate)]
         if matrices:
@@ -77,12 +78,17 @@ class Optimiser:
     def _remembered(self) -> Iterator[tuple[str, Tensor]]:
         for part, _ in self._parts:
             for parameter, state in part.state.items():
-                for kind, value in state.items():
-                    several = value if isinstance(value, list) else [value]
-                    for number, one in enumerate(several):
-                        if isinstance(one, Tensor) and one.dim():
-                            place = f"{number}" if isinstance(value, list) else ""
-                            yield f"{kind}{place}.{self._names[parameter]}", one
+                for kind, one in _arrays(state):
+                    yield f"{kind}.{self._names[parameter]}", one
+
+
+def _arrays(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a weight's state by kind, those of a list numbered; counts of steps have no dimension."""
+    for kind, value in state.items():
+        numbered = enumerate(value) if isinstance(value, list) else [("", value)]
+        for number, one in numbered:
+            if isinstance(one, Tensor) and one.dim():
+                yield f"{kind}{number}", one
 
 
 def _of_matrices(kind: Kind, matrices: list[nn.Parameter]) -> torch.optim.Optimizer:

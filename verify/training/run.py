@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -67,7 +67,7 @@ class Run:
     def __post_init__(self):
         checks.instance("recipe", self.recipe, BanditRecipe, EpisodeRecipe)
         checks.settle(self, checks.whole, "steps", "batch", "layers", "heads", "width")
-        checks.settle(self, checks.choice, "optimizer", among=("adamw", "soap", "muon"))
+        checks.settle(self, checks.choice, "optimizer", among=get_args(Kind))
         checks.settle(self, checks.number, "rate", "matrix_rate", "clip", positive=True)
         checks.settle(self, checks.number, "decay", positive=False)
         checks.settle(self, checks.share, "warmup", "descent", "momentum", "memory")
@@ -91,15 +91,18 @@ class Run:
 
     def length_at(self, step: int) -> int:
         """The number of decisions that a step in 0..steps−1 sees of each trajectory."""
-        share = next((share for until, share in self.lengths if step < until * self.steps), 1.0)
-        return math.ceil(share * self.recipe.horizon)
+        return self._decisions(
+            next((share for until, share in self.lengths if step < until * self.steps), 1.0)
+        )
 
     @property
     def all_lengths(self) -> set[int]:
         """Every `length_at`."""
-        return {
-            math.ceil(share * self.recipe.horizon) for share in (1.0, *(share for _, share in self.lengths))
-        }
+        return {self._decisions(share) for share in (1.0, *(share for _, share in self.lengths))}
+
+    def _decisions(self, share: float) -> int:
+        """So large a share of a trajectory, rounded up."""
+        return math.ceil(share * self.recipe.horizon)
 
     def model(self) -> TrainedTransformer:
         """The model before the first step."""

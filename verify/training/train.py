@@ -95,8 +95,7 @@ def train(
             losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
                 row = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
-                row |= {"seconds": time.monotonic() - begun}
-                row |= {"length": run.length_at(step)}
+                row |= {"seconds": time.monotonic() - begun, "length": run.length_at(step)}
                 played = contest(Trained(run.recipe, model), TOGETHER)
                 row |= {name: float(regret.sum(axis=1).mean()) for name, regret in played.items()}
                 curve, losses = [*curve, row], []
