@@ -12,8 +12,8 @@ score, see the present episode only; their difference counts the earlier episode
 
     (1/i) Σ_{j≤i} [match_j] (1 − [k_j = k_i]) value_j
 
-The constant of the fifth head is printed as −B·wanted, which makes its score 0 instead of 1 on a match; `changes=False`
-builds that form. The values of the five more are printed as V = −V, which only V = 0 satisfies; `negated=False` builds it.
+The constant of the fifth head is printed as −B·wanted, which makes its score 0 instead of 1 on a match, and the values of
+the five more as V = −V, which only V = 0 satisfies (verify/errata/printed_ucbvi.py builds both).
 
 **By a one-hot stage** one head does, matches + stage[g + 1] − wanted, and the present episode stays in:
 
@@ -96,8 +96,6 @@ def by_ramps(
     position: Register,
     horizon: int,
     tokens: int,
-    changes: bool = True,
-    negated: bool = True,
 ) -> Block:
     """Counts over earlier episodes, divided by i, as the paper computes them.
 
@@ -118,13 +116,7 @@ def by_ramps(
     episode, stage, idle = (read(clock.part(n, of=3)) for n in range(3))
     one, goal = tile(place.one, count), tile(place.one, count).scale_rows(counters.stages.astype(float))
     here, closed = tile(stage, count), gate * (counters.matches() - len(counters.wanted) * one)
-    scores = (
-        goal + one - here,
-        goal - here,
-        here - one - goal,
-        here - 2 * one - goal,
-        one if changes else 0 * one,
-    )
+    scores = goal + one - here, goal - here, here - one - goal, here - 2 * one - goal, one
     heads = []
     for number, (score, sign) in enumerate(zip(scores, (-1.0, 1.0, -1.0, 1.0, 1.0), strict=True), start=1):
         query, key = [one, tile(gate * (idle - place.one), count)], [closed + score, one]
@@ -133,7 +125,7 @@ def by_ramps(
             [*query, tile(-gate * episode, count), gate * one],
             [*key, one, tile(episode, count)],
         )
-        heads.append(counters.heads(f"present {number}", query, key, -sign if negated else 0.0))
+        heads.append(counters.heads(f"present {number}", query, key, -sign))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         number, now, free = values[clock.name].T

@@ -9,7 +9,6 @@ The numbers may be b + i·y with registers b and y, as a head's value that still
 (y_p − y_q)·j + (b_p − b_q) + G(j − i) is bilinear, and right at j = i.
 
 **As printed**, relu(Q₁) + Σ_{j≥2} relu(Q_j − Q_{j−1}) is the maximum for two numbers only: at Q = (1, 0, 1) it is 2.
-`printed_units` builds it.
 """
 
 import math
@@ -162,13 +161,3 @@ def scratch_sizes(groups: int, count: int) -> list[int]:
         if level < depth - 1:
             sizes.append(groups * count)
     return sizes
-
-
-def printed_units(role: str, numbers: Link, groups: int, to: Register) -> Units:
-    """The paper's maximum, wrong from three numbers on: relu(Q₁) + Σ_{j≥2} relu(Q_j − Q_{j−1})."""
-    count = numbers.height // groups
-    entries = np.arange(numbers.height)
-    later = entries[entries % count > 0]
-    reads = stack(rows(numbers, entries[::count]), rows(numbers, later) - rows(numbers, later - 1))
-    places = np.concatenate([np.arange(groups), later // count])
-    return Units(role, reads, ((to, places, np.arange(len(places)), np.ones(len(places))),))

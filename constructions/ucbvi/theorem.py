@@ -18,8 +18,7 @@ arguments are integers or one-hot, which a bound on sizes does not say.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from jaxtyping import Float
 
 from constructions.construction import Construction
 from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream
-from constructions.language import Program, Value
+from constructions.language import Program
 from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.parts.links import Values, entry, read, stack, tile
 from constructions.parts.stream import Stream
@@ -39,9 +38,6 @@ from constructions.ucbvi.spec import Spec
 
 SOURCE = "Theorem approx_ucbvi, step "
 
-LITERAL = frozenset({"constant", "values", "gate", "reward", "model", "maximum"})
-"""Pieces that can be built as printed, for verify/errata/: head 5's constant, the values V = −V of heads 6 to 10, the
-gate of the squares, the look-up for r̂, P̂_{h+1}, the maximum."""
 COUNTS = "transitions", "visits", "rewards"
 
 
@@ -89,17 +85,19 @@ def dense_weights(spec: Spec) -> int:
     return sum(3 * heads * width**2 + 2 * hidden * width for heads, hidden in layer_sizes(spec))
 
 
-def build(spec: Spec, literal: frozenset[str] = frozenset()) -> Construction:
-    """The transformer of the theorem; with the pieces in `literal` as printed, of which it then promises too much."""
-    if unknown := literal - LITERAL:
-        raise ValueError(f"literal: wanted some of {sorted(LITERAL)}, got {sorted(unknown)}")
-    more = {"rewards_squared": spec.horizon * spec.pairs} if "reward" in literal else {}
-    p = program(spec, registers(spec) | more)
-    _counts(p, spec, literal)
-    _lookups(p, spec, literal)
-    _value_iteration(p, spec, literal)
+def build(spec: Spec) -> Construction:
+    """The transformer of the theorem."""
+    return complete(written(spec), spec)
+
+
+def written(spec: Spec) -> Program:
+    """The theorem's program, all its blocks put; verify/errata/ puts printed ones in their places."""
+    p = program(spec, registers(spec))
+    _counts(p, spec)
+    _lookups(p, spec)
+    _value_iteration(p, spec)
     _selection(p, spec)
-    return complete(p, spec)
+    return p
 
 
 def program(spec: Spec, scratch: Mapping[str, int]) -> Program:
@@ -124,7 +122,7 @@ def previous_steps(p: Program, *beside: Block) -> None:
     p.put(p.times_index("previous step", raw, held, 1.0, inherited=p.tokens * copy.promise.own))
 
 
-def _counts(p: Program, spec: Spec, literal: frozenset[str]) -> None:
+def _counts(p: Program, spec: Spec) -> None:
     """Layers 1 to 4."""
     previous_steps(p)
     at, stages = p.stream, range(1, spec.horizon + 1)
@@ -132,8 +130,7 @@ def _counts(p: Program, spec: Spec, literal: frozenset[str]) -> None:
     moves = counting.Counters.every(stages, (*kinds, at["state"]), (at.one,), (at["transitions_raw"],))
     moved, to = (at.one, at["previous_reward"]), (at["visits_raw"], at["rewards_raw"])
     visits = counting.Counters.every(stages, kinds, moved, to)
-    printed = {"changes": "constant" not in literal, "negated": "values" not in literal}
-    ramps: dict[str, Any] = p.at(clock="clock") | {"horizon": spec.horizon, "tokens": spec.tokens} | printed
+    ramps: dict[str, Any] = p.at(clock="clock") | {"horizon": spec.horizon, "tokens": spec.tokens}
     counts = [
         counting.by_ramps(f"{what} over i", SOURCE + "1b", counters, **ramps)
         for what, counters in (("transitions", moves), ("visits and rewards", visits))
@@ -145,21 +142,15 @@ def _counts(p: Program, spec: Spec, literal: frozenset[str]) -> None:
     p.put(p.citing(SOURCE + "1b").times_index("counts", raw, COUNTS, most, inherited=p.tokens * inherited))
 
 
-def _lookups(p: Program, spec: Spec, literal: frozenset[str]) -> None:
-    """Layer 5: squares, then P̂, r̂ and b; the squares' gate is printed as K and has to be above K²."""
-    at, one, most, bound = p.stream, p.stream.one, spec.episodes, float(spec.episodes**2)
-    gate = float(most) if "gate" in literal else gate_size(bound)
-    squared = [name for name in COUNTS if f"{name}_squared" in at.registers]
-    p.put(*(_squares(spec, at, name, f"{name}_squared", bound, gate) for name in squared))
+def _lookups(p: Program, spec: Spec) -> None:
+    """Layer 5: squares, then P̂, r̂ and b."""
+    at, one, most = p.stream, p.stream.one, spec.episodes
+    p.put(*(squares(spec, at, name, gate_size(float(most**2))) for name in ("transitions", "visits")))
     moves, visits = ((read(at[name]), read(at[f"{name}_squared"])) for name in ("transitions", "visits"))
     hopes, gains, hoped = spec.hopes(most + 1), read(at["rewards"]), at["reward_estimate"]
-    rewards = lookup.squared_quotient_units("r̂", gains, visits, hoped, one, most)
-    if "reward" in literal:
-        both = gains, read(at["rewards_squared"])
-        rewards = lookup.printed_quotient_units("r̂", both, visits, hoped, one, most)
     units = {
         "model": lookup.printed_quotient_units("P̂", moves, visits, at["model"], one, most),
-        "reward_estimate": rewards,
+        "reward_estimate": lookup.squared_quotient_units("r̂", gains, visits, hoped, one, most),
         "bonus": lookup.printed_table_units("b", visits, at["bonus"], one, hopes),
     }
     numbers = np.array(hopes, dtype=float)
@@ -187,10 +178,10 @@ def _lookups(p: Program, spec: Spec, literal: frozenset[str]) -> None:
         p.put(Block(name.replace("_", " "), SOURCE + "2", steps, to, truth(name), promise, groups=to.size))
 
 
-def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate: float) -> Block:
-    """Squares of counts; the gate has to be above what two counts can multiply to."""
-    numbers, squared = stream[what], stream[to]
-    heads = own_heads(to, read(numbers), read(numbers), squared, stream["position"], gate, signs=(1.0,))
+def squares(spec: Spec, stream: Stream, what: str, gate: float) -> Block:
+    """Squares of counts; the gate has to be above what two counts can multiply to, K², and is printed as K."""
+    numbers, squared, bound = stream[what], stream[f"{what}_squared"], float(spec.episodes**2)
+    heads = own_heads(squared.name, read(numbers), read(numbers), squared, stream["position"], gate, signs=(1.0,))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return values[what] ** 2
@@ -201,7 +192,7 @@ def _squares(spec: Spec, stream: Stream, what: str, to: str, bound: float, gate:
     return Block(name, SOURCE + "2", steps, squared, truth, promise, groups=squared.size)
 
 
-def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
+def _value_iteration(p: Program, spec: Spec) -> None:
     """Layers 6 and on: for each stage, last first, expected values, action values, values.
 
     P̂ is off relatively, by no more than it is where it is 1, and Σ P̂V ≤ H. b(n) is a number of float64 but for b(0) + H,
@@ -216,25 +207,15 @@ def _value_iteration(p: Program, spec: Spec, literal: frozenset[str]) -> None:
         total = reward.error + Bound(0.0, bonus.error.rounding)
         if stage < spec.horizon:
             after, q = p.value(f"v_{stage + 1}", top), f"ahead_{stage}"
-            expected = _model(models, stage, literal)
             proved = after.error + ahead_error, "Σ P̂ ≤ 1, and V ≤ H"
-            ahead = p.product(q, q, after, expected, size=top, across=3 * top, proved=proved)
+            ahead = p.product(q, q, after, models[stage - 1], size=top, across=3 * top, proved=proved)
             terms, total = (*terms, ahead.register), total + ahead.error
         q, v, one = f"q_{stage}", f"v_{stage}", p.stream.one
         bounds = {"high": top, "bound": spec.largest}
         p.put(clipping.between(q, p.source, terms=terms, to=p.stream[q], one=one, inherited=total, **bounds))
         levels = p.stream.several(name for name in p.stream.registers if name.startswith(f"level_{stage}_"))
         to: dict[str, Any] = p.at(numbers=q, to=v) | {"inherited": p.written(q).promise.total}
-        best = maximum.over_groups(v, p.source, scratch=levels, bound=top, tokens=spec.tokens, **to)
-        if "maximum" in literal:
-            printed = maximum.printed_units(best.name, read(p.stream[q]), states, p.stream[v])
-            best = replace(best, steps=(Step((), (printed,)),))
-        p.then(best)
-
-
-def _model(models: Sequence[Value], stage: int, literal: frozenset[str]) -> Value:
-    """P̂_h; as printed, P̂_{h+1}."""
-    return models[stage if "model" in literal else stage - 1]
+        p.then(maximum.over_groups(v, p.source, scratch=levels, bound=top, tokens=spec.tokens, **to))
 
 
 def _selection(p: Program, spec: Spec) -> None:

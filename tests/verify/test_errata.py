@@ -14,11 +14,11 @@ from scipy.stats import chi2
 from constructions import thompson
 from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import BanditTokens
-from constructions.primitives import counting, lookup, maximum
+from constructions.primitives import lookup, maximum
 from constructions.thompson import posterior
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms, errata, theorems
-from verify.errata import printed, regret, ucbvi
+from verify.errata import printed, printed_ucbvi, regret, ucbvi
 from verify.errata import thompson as errata_thompson
 from verify.histories.linear import battery
 from verify.sweeps.records import fit_power
@@ -243,14 +243,20 @@ def _gate(patch):
     patch.setattr(theorem, "gate_size", np.sqrt)
 
 
-def _constant(patch):
-    right = counting.by_ramps
-    patch.setattr(counting, "by_ramps", lambda *a, **k: right(*a, **(k | {"changes": False})))
+def as_printed(piece):
+    """The repaired program with a piece that is not."""
 
+    def broken(patch):
+        right = theorem.written
 
-def _values(patch):
-    right = counting.by_ramps
-    patch.setattr(counting, "by_ramps", lambda *a, **k: right(*a, **(k | {"negated": False})))
+        def written(spec):
+            program = right(spec)
+            printed_ucbvi.PIECES[piece](program, spec)
+            return program
+
+        patch.setattr(theorem, "written", written)
+
+    return broken
 
 
 def _reward(patch):
@@ -261,10 +267,6 @@ def _reward(patch):
 def _maximum(patch):
     right = maximum.neuron_level
     patch.setattr(maximum, "neuron_level", lambda role, q, groups, to: right(role, q + 0.5 * q, groups, to))
-
-
-def _model(patch):
-    patch.setattr(theorem, "_model", lambda models, stage, literal: models[1])
 
 
 def _steps(patch):
@@ -320,11 +322,11 @@ WRONG = {
     "cut of the confidence widths": _cut,
     "power of the widths": _power,
     "gate of the squares": _gate,
-    "constant of count head 5": _constant,
-    "values of heads 6 to 10": _values,
+    "constant of count head 5": as_printed("constant"),
+    "values of heads 6 to 10": as_printed("values"),
     "look-up of the rewards": _reward,
     "maximum over actions": _maximum,
-    "stage of the transitions": _model,
+    "stage of the transitions": as_printed("model"),
     "step size of the poles": _steps,
     "separation of the arguments": _separation,
     "norm of the shifted arms": _heads,
@@ -362,13 +364,13 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("literal", PLACES)
-def test_the_policy_is_wrong_with_a_piece_as_printed(literal):
-    spec, history = PLACES[literal]
+@pytest.mark.parametrize("piece", PLACES)
+def test_the_policy_is_wrong_with_a_piece_as_printed(piece):
+    spec, history = PLACES[piece]
     true = algorithms.ucbvi(spec, history)
     errors = [
-        np.abs(theorem.build(spec, pieces).log_probabilities(history) - true).max()
-        for pieces in (frozenset({literal}), frozenset())
+        np.abs(printed_ucbvi.build(spec, name).log_probabilities(history) - true).max()
+        for name in (piece, None)
     ]
     assert errors[0] > 0.1 > 1e-9 > errors[1]
 
@@ -381,7 +383,7 @@ def test_the_policy_is_right_when_the_present_episode_is_counted(seed):
     states, actions = draw.integers(2, size=steps), draw.integers(2, size=steps - 1)
     gains = draw.uniform(size=(3, 2, 2))[np.arange(steps - 1) % 3, states[:-1], actions]
     history = EpisodeHistory(states, actions, gains, 3)
-    built = theorem.build(spec, frozenset({"values"}))
+    built = printed_ucbvi.build(spec, "values")
     assert np.abs(built.log_probabilities(history) - algorithms.ucbvi(spec, history)).max() < 1e-12
     counts = ucbvi.held(built, history, "visits").reshape(3, 4).sum(1)
     assert counts.tolist() == [4, 4, 3]  # the repaired form has 3 everywhere
@@ -398,11 +400,6 @@ def test_the_smaller_gate_would_do_and_the_printed_one_would_not():
             product_ = most[later] * most[earlier]
             assert (product_ <= (episodes - 1) * (episodes - 2) * (later - earlier)).all()
             assert (product_ <= episodes * (later - earlier)).all() == (episodes == 3)
-
-
-def test_unknown_literal_pieces_are_named():
-    with pytest.raises(ValueError, match=r"literal: wanted some of .*'gate'.*, got \['bonus'\]"):
-        theorem.build(Spec(states=1, actions=1, horizon=1, episodes=1), frozenset({"bonus"}))
 
 
 PLANE = thompson.Spec(dim=2, actions=3, horizon=6, form="sampling", error=0.05)

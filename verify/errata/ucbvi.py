@@ -19,6 +19,7 @@ from constructions.transformer import MLP, SparseMap, Transformer
 from constructions.ucbvi import Spec, theorem
 from verify import algorithms
 from verify.audit import ORDER_WINDOW
+from verify.errata import printed_ucbvi
 from verify.errata.entry import PAPER, Demonstration, Erratum
 from verify.sweeps.records import fit_power
 
@@ -74,12 +75,10 @@ def held(built: Construction, seen: EpisodeHistory, name: str) -> Float[np.ndarr
     return output[-1, built.tokens.stream[name].slice].numpy()
 
 
-def compare(
-    literal: str, witness: str, case: Case, register: str, wanted: float, place: Case
-) -> Demonstration:
+def compare(piece: str, witness: str, case: Case, register: str, wanted: float, place: Case) -> Demonstration:
     """The first entry of a register at the last state with one piece as printed, and repaired; then the policy elsewhere."""
     spec, seen = case
-    printed, repaired = (theorem.build(spec, pieces) for pieces in (frozenset({literal}), frozenset()))
+    printed, repaired = (printed_ucbvi.build(spec, name) for name in (piece, None))
     [block] = [block for block in repaired.blocks if register in {to.name for to in block.outputs}]
     return Demonstration(
         witness,
@@ -87,17 +86,16 @@ def compare(
         float(held(printed, seen, register)[0]),
         float(held(repaired, seen, register)[0]),
         float(block.promise.total.whole),
-        in_place(literal, place),
+        in_place(piece, place),
     )
 
 
-def in_place(literal: str, case: Case) -> str:
+def in_place(piece: str, case: Case) -> str:
     """The policy of the whole construction with either form."""
     spec, seen = case
     true = algorithms.ucbvi(spec, seen)
     errors = [
-        np.abs(theorem.build(spec, pieces).log_probabilities(seen) - true).max()
-        for pieces in (frozenset({literal}), frozenset[str]())
+        np.abs(printed_ucbvi.build(spec, name).log_probabilities(seen) - true).max() for name in (piece, None)
     ]
     return (
         f"in UCB-VI with S={spec.states}, A={spec.actions}, H={spec.horizon}, K={spec.episodes} and the bonus times "
@@ -112,7 +110,7 @@ def _maximum() -> Demonstration:
 
 def _constant() -> Demonstration:
     spec, seen = smallest(3, horizon=2)
-    negative = held(theorem.build(spec, frozenset({"constant"})), seen, "visits")
+    negative = held(printed_ucbvi.build(spec, "constant"), seen, "visits")
     shown = compare(
         "constant", "S=A=H=1, K=2, second episode; register N_1", smallest(2), "visits", 1.0, arms([0.0, 1.0])
     )
