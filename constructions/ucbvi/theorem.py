@@ -181,7 +181,9 @@ def _lookups(p: Program, spec: Spec) -> None:
 def squares(spec: Spec, stream: Stream, what: str, gate: float) -> Block:
     """Squares of counts; the gate has to be above what two counts can multiply to, K², and is printed as K."""
     numbers, squared, bound = stream[what], stream[f"{what}_squared"], float(spec.episodes**2)
-    heads = own_heads(squared.name, read(numbers), read(numbers), squared, stream["position"], gate, signs=(1.0,))
+    heads = own_heads(
+        squared.name, read(numbers), read(numbers), squared, stream["position"], gate, signs=(1.0,)
+    )
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return values[what] ** 2

@@ -37,6 +37,9 @@ NOTHING = 1e-30
 ENCLOSED = 10
 """So many histories are enclosed before a mutant is called equivalent."""
 
+PLAIN = 1e-3
+"""A decision stands for the one that changes most if it changes by this part of it."""
+
 TENTH = (0.9, 1.1)
 """A tenth off, down or up."""
 EVERY = (*TENTH, -1.0, 0.0)
@@ -164,18 +167,24 @@ class Judge:
         return findings.score, "within slack", told
 
     def change(self, mutant: Construction) -> tuple[float, float, int]:
-        """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories."""
+        """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories.
+
+        What float64 sees is enclosed at once, at the earliest decision where it is plain, as few tokens take little time.
+        """
         sizes: list[tuple[float, int, int, int]] = []
-        layers = forward.compile_layers(mutant, everything=True)
+        layers, largest = forward.compile_layers(mutant, everything=True), 0.0
         for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
             after = mutant.policy(mutant.outputs(part, logits_only=True))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)
             for m, row in enumerate(apart):
                 step = len(row) - 1 - int(row[::-1].argmax())  # the last of the largest: it has seen most
                 sizes.append((float(row[step]), n, m, step))
-            low, high = self._apart(mutant, layers, *max(sizes)[1:])
-            if low > 0:
-                return low, high, 1
+            if apart.max() > largest:
+                largest = float(apart.max())
+                step, m = (int(index) for index in np.argwhere(PLAIN * largest <= apart.T)[0])
+                low, high = self._apart(mutant, layers, n, m, step)
+                if low > 0:
+                    return low, high, 1
         chosen, most = sorted(sizes, reverse=True)[:ENCLOSED], 0.0
         for _, *where in chosen:
             low, high = self._apart(mutant, layers, *where)
