@@ -71,6 +71,9 @@ def test_rounding_is_allowed_for_and_no_more():
         (0.5, 1.0, 1.01, 1.0, True),
         (0.5, 1.0, 1.01, 1.1, False),
         (0.5, 1.0, 0.1, 1.1, False),  # what is enclosed is never overruled
+        (0.0, 0.0, 0.1, 1e-83, True),  # balls never show two logarithms to be equal
+        (0.0, 0.0, 0.1, 1e-29, False),
+        (0.0, 1e-40, 0.1, 1e-39, False),
         (2.1, 1.0, 1.01, 0.9, False),  # nor does it excuse more than rounding
         (0.5, 1.0, 1.01, math.nan, False),
         (0.5, 1.0, math.nan, None, False),

@@ -27,13 +27,12 @@ from flint import arb
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
 from verify.audit import Findings, Outline, Strategies, Truth, measure
+from verify.audit.verdicts import NOTHING
 from verify.balls import forward
 from verify.balls.arrays import Balls, ImpreciseError, log_softmax, precision
 from verify.balls.enclosure import BITS, MOST
 from verify.histories import linear as strategies
 
-NOTHING = 1e-30
-"""A change of a log-probability that no promise of float64's size can see."""
 ENCLOSED = 10
 """So many histories are enclosed before a mutant is called equivalent."""
 
