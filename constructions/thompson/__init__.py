@@ -101,5 +101,5 @@ def program(spec: Spec, scratch: Mapping[str, int]) -> Program:
 
 def complete(p: Program, spec: Spec, certificate: float, chance: nodes.Chance | None = None) -> Construction:
     """The construction that a program has written."""
-    draw = sampling.draw_norm(spec)
+    draw = spec.draw_norm
     return bandits.complete(p, spec, certificate, spec.separation, draw, chance=chance)

@@ -6,8 +6,6 @@
 error of a difference of two scores: the action differs from the true one only where two scores are as close as that.
 """
 
-import math
-
 from constructions.inputs.bandits import COVERED
 from constructions.language import Program
 from constructions.parts.block import Bound
@@ -18,14 +16,9 @@ from constructions.thompson.spec import Spec
 SOURCE = "Theorem approx_thompson_linear, sampling form (ours)"
 
 
-def draw_norm(spec: Spec) -> float:
-    """Z: a bound on ‖z‖ that holds but with probability 10⁻¹⁴."""
-    return math.sqrt(spec.dim) + 8.0
-
-
 def admitted_draw(spec: Spec) -> float:
     """Z as wide as the door is."""
-    return draw_norm(spec) * (1 + COVERED)
+    return spec.draw_norm * (1 + COVERED)
 
 
 def plan(spec: Spec) -> posterior.PosteriorPlan | by_newton.NewtonPlan:

@@ -129,6 +129,16 @@ class Spec:
         )
 
     @property
+    def drawn(self) -> bool:
+        """Whether histories bring a standard normal draw for each decision."""
+        return self.form == "sampling"
+
+    @property
+    def draw_norm(self) -> float:
+        """Z: a bound on the norm of a draw that holds but with probability 10⁻¹⁴."""
+        return math.sqrt(self.dim) + 8.0
+
+    @property
     def lines(self) -> bool:
         """Whether the policy is integrated over nodes."""
         return self.actions > 2 and self.form == "policy"

@@ -220,7 +220,7 @@ def test_every_layer_has_the_norm_of_its_kind(number):
     values, layers = sizes(built.spec), built.transformer.stored_layers
     kinds = newton.NORMS_A
     if built in SAMPLERS:
-        values["draw_norm"], kinds = sampling.draw_norm(built.spec), newton.NORMS_B
+        values["draw_norm"], kinds = built.spec.draw_norm, newton.NORMS_B
     ends = len(kinds) - 3
     expected = [0, 1] + [2] * (len(layers) - 2 - ends) + list(range(3, 3 + ends))
     for layer, kind in zip(layers, expected, strict=True):

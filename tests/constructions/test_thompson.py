@@ -43,7 +43,7 @@ def with_draws(spec: Spec, history: BanditHistory, seed: int, longest: bool) -> 
     """Draws beside a history, as they come or as long as they may be."""
     draws = np.random.default_rng(seed).normal(size=(history.steps, spec.dim))
     lengths = np.linalg.norm(draws, axis=1, keepdims=True)
-    draws *= sampling.draw_norm(spec) / lengths if longest else 1.0
+    draws *= spec.draw_norm / lengths if longest else 1.0
     return BanditHistory(history.contexts, history.actions, history.rewards, draws)
 
 

@@ -15,7 +15,6 @@ from constructions.inputs.bandits import COVERED, DOOR
 from constructions.linucb import by_newton
 from constructions.primitives import interpolation, rational, refinement, stored
 from constructions.rounding import outward, rates, schedules
-from constructions.thompson import sampling
 from verify import algorithms
 
 DECADES = st.floats(-6, 6).map(lambda power: 10.0**power)
@@ -228,7 +227,7 @@ def test_errors_that_weights_cannot_carry_are_refused_in_one_line(build):
 def test_draws_as_long_as_the_door_lets_in_are_covered():
     spec = thompson.Spec(dim=1, actions=2, horizon=2, form="sampling", solver="newton", error=1e-9)
     built = thompson.build(spec)
-    longest = sampling.draw_norm(spec) * (1 + 0.99 * DOOR)
+    longest = spec.draw_norm * (1 + 0.99 * DOOR)
     history = BanditHistory([[[1.0], [-1.0]]] * 2, [0], [1.0], [[longest]] * 2)
     scores = built.outputs([history], logits_only=True)[0][:, built.tokens.stream["logits"].slice]
     assert abs(scores - algorithms.thompson_scores(spec, history)).max() <= built.certificate

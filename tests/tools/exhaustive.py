@@ -27,7 +27,6 @@ from random_pairs import told_apart
 from constructions import files, thompson, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory
-from constructions.thompson import sampling
 from verify import algorithms, audit
 from verify.audit import exact
 from verify.catalog import line_policy
@@ -57,7 +56,7 @@ class DrawnOutline:
 
     def history(self, spec: thompson.Spec) -> BanditHistory:
         one, generator = self.outline.history(spec), np.random.default_rng([self.outline.seed, 1])
-        draws, most = generator.normal(size=(one.steps, spec.dim)), sampling.draw_norm(spec)
+        draws, most = generator.normal(size=(one.steps, spec.dim)), spec.draw_norm
         lengths = np.linalg.norm(draws, axis=1, keepdims=True)
         draws *= most / lengths if generator.random() < 0.5 else np.minimum(1, most / lengths)
         return BanditHistory(one.contexts, one.actions, one.rewards, draws)

@@ -20,7 +20,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import DOOR, History, reward_bound
 from constructions.rounding import rates
-from constructions.thompson import nodes, sampling
+from constructions.thompson import nodes
 from verify.balls import counts, linear
 from verify.histories import (
     bernoulli as bernoulli_strategies,
@@ -119,7 +119,7 @@ def edge(spec: Any, generator: Generator) -> BanditHistory:
             raise PassedOver("no room") from error
     if getattr(spec, "form", "") == "sampling":
         draws = generator.normal(size=(outline.steps, spec.dim))
-        longest = sampling.draw_norm(spec) * (1 + EDGE)
+        longest = spec.draw_norm * (1 + EDGE)
         draws *= longest / np.linalg.norm(draws, axis=1, keepdims=True)
     rewards = history.rewards * (reward_bound(spec) * (1 + EDGE) / reward_bound(wide))
     return BanditHistory(contexts, history.actions, rewards, draws)
@@ -229,7 +229,7 @@ def sampled(generator: Generator, solver: str) -> Pair:
     make = posterior(generator, solver, actions=int(generator.integers(2, 4)), form="sampling")
     first = make(error=1.0)
     reach = thompson.posterior.reach(first)
-    score = reach * (sampling.draw_norm(first) + thompson.posterior.largest_ratio(first))
+    score = reach * (first.draw_norm + thompson.posterior.largest_ratio(first))
     spec = make(error=min(1.0, score * digits(generator, 15 if solver == "newton" else 9)))
     if solver != "newton":
         method = thompson.posterior.method(spec)

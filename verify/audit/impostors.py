@@ -55,11 +55,8 @@ def forgotten(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "s
     if history.steps <= first:
         return truth(spec, history)
     early = truth(spec, history.prefix(first))
-    names = (
-        ("states", "actions", "rewards")
-        if isinstance(history, EpisodeHistory)
-        else ("contexts", "actions", "rewards")
-    )
+    steps = ("states",) if isinstance(history, EpisodeHistory) else ("contexts", "draws")
+    names = [name for name in (*steps, "actions", "rewards") if getattr(history, name) is not None]
     later = replaced(history, **{name: getattr(history, name)[first:] for name in names})
     return np.concatenate([early, truth(spec, later)])
 

@@ -17,7 +17,7 @@ import numpy as np
 from constructions import linucb, thompson
 from constructions.construction import Construction
 from constructions.sizes import Size
-from constructions.thompson import nodes, sampling
+from constructions.thompson import nodes
 from verify import algorithms
 from verify.audit import Findings, Verdict, measure
 from verify.catalog import CATALOG
@@ -125,7 +125,7 @@ def _linucb(spec: linucb.Spec) -> Built:
 
 
 def _thompson(spec: thompson.Spec) -> Built:
-    values = symbols(spec) | {"draw_norm": sampling.draw_norm(spec)}
+    values = symbols(spec) | {"draw_norm": spec.draw_norm}
     return _built(spec, thompson.build, values, newton.THEOREM_B, newton.THEOREM_C_THOMPSON)
 
 

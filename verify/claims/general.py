@@ -28,6 +28,9 @@ from verify.audit.mutation import Mutant, mutants, share
 from verify.catalog import Entry
 from verify.sweeps.records import Fit
 
+NOTICED, MANY = 0.9, 20
+"""The share of wrong weights that an audit is to notice, where there are so many."""
+
 
 def report(
     entry: Entry,
@@ -163,7 +166,10 @@ def _impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:
 
 
 def caught(broken: list[Mutant], what: str = "") -> Verdict:
-    """How many wrong weights the audit notices, of those that change the policy; `what` was made wrong."""
+    """How many wrong weights the audit notices, of those that change the policy; `what` was made wrong.
+
+    Fewer than MANY say little about a share, which is then told and held to nothing.
+    """
     effective = [mutant for mutant in broken if mutant.effective]
     survivors = [mutant for mutant in effective if not mutant.caught]
     tried = f"{len(effective)} of {len(broken)} that change the policy"
@@ -172,7 +178,7 @@ def caught(broken: list[Mutant], what: str = "") -> Verdict:
         "this audit",
         "least",
         share(broken),
-        0.9,
+        NOTICED if len(effective) >= MANY else 0.0,
         note="; ".join(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors),
         main=True,
     )

@@ -7,6 +7,7 @@ arms apart where the spec has a `separation`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -58,7 +59,14 @@ class LinearOutline:
             contexts = np.stack([apart(arms, separation, spec.action_norm) for arms in contexts])
         chosen = contexts[np.arange(self.steps), arms]
         rewards = self._rewards(spec, chosen, generator)
-        return BanditHistory(contexts, arms[:-1], rewards[:-1])
+        draws = self._draws(spec, generator) if getattr(spec, "drawn", False) else None
+        return BanditHistory(contexts, arms[:-1], rewards[:-1], draws)
+
+    def _draws(self, spec: Any, generator: np.random.Generator) -> Float[np.ndarray, "steps dim"]:
+        """Standard normal, with the largest norms at their bound."""
+        draws = generator.normal(size=(self.steps, spec.dim))
+        lengths, longest = np.linalg.norm(draws, axis=1, keepdims=True), (1 - 1e-12) * spec.draw_norm
+        return draws * (longest / lengths if self.norms == "largest" else np.minimum(1, longest / lengths))
 
     def _norms(self, spec: BanditSpec, generator: np.random.Generator) -> Float[np.ndarray, "steps arms"]:
         low, high = spec.action_norm

@@ -17,7 +17,6 @@ from constructions.parts.stream import Stream
 from constructions.primitives import descent, interpolation
 from constructions.rounding import rates
 from constructions.sizes import measured
-from constructions.thompson import sampling
 from verify import algorithms, audit, theorems
 from verify.balls import linear
 from verify.play.rollout import Environment, SideBySide, rollouts
@@ -62,7 +61,7 @@ def hard_histories(spec: Any) -> list[BanditHistory]:
     others *= (1 - 1e-9) * spec.action_norm[1] / np.linalg.norm(others, axis=1, keepdims=True)
     draws = generator.normal(size=(spec.horizon, spec.dim))
     if drawn := isinstance(spec, thompson.Spec):
-        draws *= (1 - 1e-9) * sampling.draw_norm(spec) / np.linalg.norm(draws, axis=1, keepdims=True)
+        draws *= (1 - 1e-9) * spec.draw_norm / np.linalg.norm(draws, axis=1, keepdims=True)
     found = []
     for one in plain[1::4]:
         contexts = one.contexts.copy()

@@ -236,7 +236,7 @@ def _planned(spec: thompson.Spec) -> int:
 
 def _counted(spec: thompson.Spec) -> tuple[float, float]:
     """Layers and heads of Theorem 10, the vectors being held to half of ε at the largest draw."""
-    values = symbols(spec) | {"error_3": float(spec.error or 0) / (2 * sampling.draw_norm(spec))}
+    values = symbols(spec) | {"error_3": float(spec.error or 0) / (2 * spec.draw_norm)}
     formulas = (thompson_whole.STATED_LAYERS, thompson_whole.STATED_HEADS)
     layers, heads = (theorems.evaluate(stated.at_event(formula), **values) for formula in formulas)
     return layers, heads
