@@ -123,7 +123,7 @@ def _fields(spec: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in names}
 
 
-BANDIT = ("dim", "actions", "horizon", "action_norm", "noise_bound")
+BANDIT = ("dim", "actions", "horizon", "action_norm", "weight_norm", "noise_bound")
 
 _ENTRIES = (
     Entry(
@@ -158,7 +158,7 @@ _ENTRIES = (
         main=thompson.Spec(dim=5, actions=2, horizon=50, error=1e-3),
         balls=linear.thompson,
         environment=lambda spec, chance: environments.gaussian_linear_bandit(
-            chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation", "weight_norm")
+            chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation")
         ),
         decoder=algorithms.thompson_decoder,
         player="thompson",
