@@ -97,6 +97,9 @@ def test_every_admissible_specification_has_an_admissible_history(name, data, se
     run = (play if episodes else rollout)(stage, decoder, chances[2], *episodes)
     tokens(spec).check(run.history)
     assert run.history.steps == tokens(spec).decisions
+    if name in ("linucb", "thompson"):
+        assert np.linalg.norm(stage.weights) <= spec.weight_norm * (1 + 1e-9)
+        assert stage.noise_bound <= spec.noise_bound
 
 
 @given(st.integers(0, 2**32 - 1), SIZES, st.integers(2, 6), LENGTHS)
