@@ -1,0 +1,65 @@
+"""What a history may hold, checked once, at the door."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from constructions.checks import DOOR
+from constructions.plain import integer, integers, reals, shown
+
+
+def up_to(steps, most: int) -> int:
+    """Wanted: as many steps as there are, or fewer."""
+    found = integer(steps)
+    if found is None or not 1 <= found <= most:
+        raise ValueError(f"prefix: wanted 1 to {most} steps, got {shown(steps)}")
+    return found
+
+
+def drawn(draws, contexts: Float[np.ndarray, "batch arms dim"]) -> Float[np.ndarray, "batch dim"]:
+    """One draw for each context, checked."""
+    draws, wanted = reals("draws", draws), contexts.shape[::2]
+    if draws.shape != wanted:
+        raise ValueError(f"draws: wanted shape {wanted}, a vector for each context, got {draws.shape}")
+    return draws
+
+
+def taken(
+    actions, rewards, count: int, choices: int
+) -> tuple[Int[np.ndarray, " _"], Float[np.ndarray, " _"]]:
+    """One action and one reward for each of `count` decisions between so many choices, checked as in a history."""
+    actions, rewards = integers("actions", actions), reals("rewards", rewards)
+    for name, array in (("actions", actions), ("rewards", rewards)):
+        if array.shape != (count,):
+            raise ValueError(f"{name}: wanted one for each of {count} decisions, got shape {array.shape}")
+    within("actions", actions, choices)
+    return actions, rewards
+
+
+def within(name: str, values: Int[np.ndarray, "..."], count: int) -> None:
+    """Wanted: numbers in 0..count−1, which are counted from 0."""
+    if values.size and not 0 <= values.min() <= values.max() < count:
+        beyond = values.max() >= count
+        hint = f" (counted from 0: there is no {count})" if beyond else ""
+        got = values.max() if beyond else values.min()
+        raise ValueError(f"{name}: wanted numbers in 0..{count - 1}, got {got}{hint}")
+
+
+def finite_policy(policy: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """A policy as it is; wanted: finite log-probabilities."""
+    if not np.isfinite(policy).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(policy))[0])
+        raise ValueError(f"policy: wanted finite log-probabilities, got {policy[where]} at index {where}")
+    return policy
+
+
+def in_unit_interval(rewards: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Rewards in [0, 1]; those that miss it by DOOR at most, as rounded ones do, are cut off there.
+
+    The one place where a reward is changed, so that the true algorithm and the transformer are given the same number, and
+    what is proved of rewards in [0, 1] holds for it.
+    """
+    wrong = (rewards < -DOOR) | (rewards > 1 + DOOR)
+    if wrong.any():
+        where = int(wrong.argmax())
+        raise ValueError(f"rewards: wanted numbers in [0, 1], got {rewards[where]} at index {where}")
+    return np.clip(rewards, 0.0, 1.0)
