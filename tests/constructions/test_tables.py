@@ -158,6 +158,7 @@ def test_a_table_says_where_an_episode_ended_or_is_refused():
         "reward": [-1, -1, None, None],
     }
     found = EpisodeHistory.from_table(told, 4, offset=-100, scale=100)
+    assert same(EpisodeHistory.from_table(Frame(told), 4, offset=-100, scale=100), found)
     assert found.states.tolist() == [0, 4, 5, 5, 0]
     assert found.actions.tolist() == [1, 2, 0, 0]
     assert found.rewards.tolist() == [0.99, 0.99, 1.0, 1.0]
