@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from constructions import saving, showing
+from constructions import offers, saving, showing
 from constructions.activations import Activations, Hook, Sites, run
 from constructions.decoding import Decoder
 from constructions.fast.program import Program, placement
@@ -206,14 +206,16 @@ class Construction:
         return torch.log_softmax(logits, dim=-1).numpy()
 
     def log_probabilities(
-        self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
+        self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu", offered: Any = None
     ) -> Float[np.ndarray, "steps arms"]:
-        """The policy at every step of a history, in one pass; the certificate speaks of exact arithmetic.
+        """The policy at every step of a history, in one pass, or over the arms that are on offer (`constructions.offers`).
 
         Raises:
             ValueError: for a history that is not admissible, a precision other than float64 and float32, a device that is
-                not there, or a policy that is not finite.
+                not there, a policy that is not finite, or `offered` where arms cannot be left out.
         """
+        if offered is not None:
+            return offers.log_probabilities(self, history, offered, dtype, device)
         return finite_policy(self.policy(self.outputs([history], dtype, device, logits_only=True)[0]))
 
     @property

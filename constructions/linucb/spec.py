@@ -81,3 +81,8 @@ class Spec:
             raise ValueError(
                 "weight_norm, noise_bound: wanted at least one > 0, got 0 and 0: every reward would be 0"
             )
+
+    @property
+    def offers(self) -> str:
+        """Scores of arms are their own: `constructions.offers`."""
+        return "scores"

@@ -58,6 +58,11 @@ class BernoulliSpec:
         return Guarantee(one_sided=True)
 
     @property
+    def offers(self) -> str:
+        """Probabilities to be the best depend on the others: `constructions.offers`."""
+        return "fewer"
+
+    @property
     def dim(self) -> int:
         """An arm is a one-hot vector."""
         return self.actions

@@ -139,6 +139,11 @@ class Spec:
         return math.sqrt(self.dim) + 8.0
 
     @property
+    def offers(self) -> str:
+        """Scores of arms are their own, probabilities to be the best are not: `constructions.offers`."""
+        return "scores" if self.form == "sampling" else "fewer"
+
+    @property
     def lines(self) -> bool:
         """Whether the policy is integrated over nodes."""
         return self.actions > 2 and self.form == "policy"
