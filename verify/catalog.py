@@ -4,13 +4,10 @@ The command line, the inspector, sweeps, comparisons, reports and the laws in te
 row; nothing else in the package lists them.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +24,7 @@ from verify.balls import BallTruth, counts, linear
 from verify.histories import bernoulli as bernoulli_histories
 from verify.histories import episodes as episode_histories
 from verify.histories import linear as linear_histories
+from verify.imports import is_own, own
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,34 +237,10 @@ def named(name: str) -> Entry:
     installed = {point.name: point for point in entry_points(group="weightwright.constructions")}
     if name in installed:
         return _checked(name, installed[name].load())
-    path, _, word = name.partition(":")
-    if path.endswith(".py"):
-        return _checked(name, getattr(_file(Path(path)), word or "ENTRY", None))
-    if word and all(part.isidentifier() for part in path.split(".")):
-        try:
-            return _checked(name, getattr(import_module(path), word, None))
-        except ModuleNotFoundError as error:
-            raise ValueError(f"{name}: wanted a module that can be imported, got {error}") from error
+    if is_own(name):
+        return _checked(name, own("construction", name, "ENTRY"))
     wanted = ", ".join([*CATALOG, *installed])
     raise ValueError(f"construction: wanted one of {wanted}, FILE.py or module:ENTRY, got {name}")
-
-
-def _file(path: Path) -> Any:
-    """A file as a module under its own name, so that what it saves is found again."""
-    loader = spec_from_file_location(path.stem, path.resolve())
-    if loader is None or loader.loader is None or not path.is_file():
-        raise ValueError(f"construction: wanted a file, got {path}")
-    if there := sys.modules.get(path.stem):
-        if getattr(there, "__file__", None) != str(path.resolve()):
-            raise ValueError(f"construction: wanted a file whose name is no module's, got {path}")
-        return there
-    module = sys.modules[path.stem] = module_from_spec(loader)
-    try:
-        loader.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path.stem]
-        raise
-    return module
 
 
 def _checked(name: str, found: Any) -> Entry:

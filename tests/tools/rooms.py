@@ -37,6 +37,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "verify.play": "constructions* verify.environments verify.algorithms",
     "verify.balls": "constructions* verify.algorithms",
     "verify.audit": "constructions* verify.algorithms verify.histories verify.balls",
+    "verify.imports": "constructions.plain",
     "verify.catalog": "*",
     "verify.sweeps": "*",
     "verify.errata": "*",

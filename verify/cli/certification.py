@@ -11,15 +11,17 @@ from rich.table import Table
 
 from constructions import files, load
 from constructions.construction import Construction
-from constructions.history import load_history
 from constructions.showing import number
 from verify.balls import enclose
 from verify.catalog import CATALOG, Entry, entry_of, named
+from verify.cli.histories import read
 from verify.cli.options import Json, out_folder
 
 
 def certify(
-    histories: Annotated[list[Path], typer.Argument(metavar="HISTORY…", help="Files by history.save.")],
+    histories: Annotated[
+        list[Path], typer.Argument(metavar="HISTORY…", help="Files by history.save, or .csv, .json.")
+    ],
     of: Annotated[str, typer.Option(metavar="NAME|FILE", help=f"{', '.join(CATALOG)}, or by built.save.")],
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The last N decisions; all if left out.")
@@ -65,9 +67,7 @@ def enclosed(entry: Entry, built: Construction, path: Path, last: int | None) ->
     Raises:
         ValueError: if the file holds no history, or one of another kind or not admissible, or the row has no balls.
     """
-    history = load_history(path)
-    if not isinstance(history, entry.seen):
-        raise ValueError(f"{path}: wanted {entry.seen.__name__}, got {type(history).__name__}")
+    history = read(path, entry, built)
     steps = range(max(0, history.steps - (last or history.steps)), history.steps)
     if entry.balls is None:
         raise ValueError(

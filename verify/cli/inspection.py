@@ -18,7 +18,7 @@ from constructions.construction import Construction
 from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, Entry, named
-from verify.cli import specs
+from verify.cli import histories, specs
 from verify.inspector.anatomy import Family, View, said, span
 
 OPTIONS = ("dim", "actions", "horizon", "error", "solver", "form")
@@ -38,26 +38,33 @@ def inspect(
     form: Annotated[str | None, typer.Option(help="theorem, slim, narrow; policy, sampling.")] = None,
     sets: specs.Set = None,
     spec: specs.Spec = None,
+    history: histories.Own = None,
+    truth: histories.Truth = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     out: Annotated[
         Path | None, typer.Option(callback=files.writable, help="Folder or file (reports/inspect).")
     ] = None,
 ) -> None:
-    """Layers, heads, registers and weights, and what each is for."""
+    """Layers, heads, registers and weights, and what each is for.
+
+    --history FILE steps through a history of one's own; it and --truth write the page, unless --json is asked for.
+    """
     values = (dim, actions, horizon, error, solver, form)
     asked = specs.asked(sets, spec)
     asked |= {option: value for option, value in zip(OPTIONS, values, strict=True) if value is not None}
-    entry, console = named(construction), Console(stderr=True)
+    entry, console, true = named(construction), Console(stderr=True), histories.truth(truth)
     name = entry.name
     page = _file(out or Path("reports/inspect"), name)
-    if html or out is not None:
+    html = html or out is not None or (not as_json and (history is not None or truth is not None))
+    wanted = html or as_json
+    if html:
         files.placed(page)
     with console.status(f"{name}: building"):
         built = entry.build(specs.made(entry, asked))
-        wanted = html or as_json or out is not None
-        found = _record(built, entry) if wanted else {}
-    if html or out is not None:
+        seen = None if history is None else histories.read(history, entry, built)
+        found = _record(built, entry, seen, true, str(history)) if wanted else {}
+    if html:
         files.write(page, inspector.page(found))
         console.print(f"page: {page}")
     if as_json:
@@ -66,11 +73,13 @@ def inspect(
         Console().print(*tables(built, entry.title))
 
 
-def _record(built: Construction, entry: Entry) -> dict[str, Any]:
+def _record(built: Construction, entry: Entry, seen: Any, true: Any, where: str) -> dict[str, Any]:
     """All there is to know, of constructions that a page can hold."""
     if (stored := built.size().stored) > LARGEST:
         raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
-    return inspector.record(built, entry.title, inspector.replay(built, entry))
+    return inspector.record(
+        built, entry.title, inspector.replay(built, entry, history=seen, truth=true, setting=where)
+    )
 
 
 def _file(out: Path, name: str) -> Path:

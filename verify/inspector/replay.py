@@ -11,8 +11,10 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
 from constructions.parts.guarantee import Guarantee
+from constructions.plain import reals
 from constructions.probing import Probe
-from verify.catalog import Entry
+from verify.audit import Truth
+from verify.catalog import Entry, entry_of
 from verify.play.episodes import play
 from verify.play.rollout import rollout
 from verify.sweeps.rounding import prefix
@@ -74,15 +76,40 @@ def example(built: Construction, entry: Entry, seed: int = 0) -> tuple[History, 
     return history, f"{entry.played}, seed {seed}"
 
 
-def replay(built: Construction, entry: Entry, seed: int = 0) -> Replay:
-    """Run an example history of a catalog's row and take down the registers on the way."""
-    history, setting = example(built, entry, seed)
+def replay(
+    built: Construction,
+    entry: Entry | None = None,
+    seed: int = 0,
+    history: History | None = None,
+    truth: Truth | None = None,
+    setting: str = "a history of one's own",
+) -> Replay:
+    """Run a history and take down the registers on the way.
+
+    Args:
+        built: the construction.
+        entry: its row of the catalog; found by its specification if left out.
+        seed: of the row's example, where no history is given.
+        history: what has been seen.
+        truth: what it is held against, from specification and history to what the certificate speaks of, shape (steps,
+            actions); by default the row's.
+        setting: where the history comes from, in words.
+
+    Raises:
+        ValueError: for a history that is not admissible, a truth of another shape or with NaN, or a specification of no row
+            where one is needed.
+    """
+    if entry is None and (history is None or truth is None):
+        entry = entry_of(built.spec)
+    if history is None:
+        history, setting = example(built, entry, seed)  # type: ignore[arg-type]
+    truth = truth or entry.truth  # type: ignore[union-attr]
     decisions = spread(history.steps) - 1
     points = _points(built)
     output = built.outputs([history])[0]
     inputs = built.tokens.encode(history)[built.tokens.states(history.steps)]
     between = [prefix(built, count).outputs([history], steps=decisions)[0] for count in points[1:-1]]
-    held = [inputs[decisions], *between, output[decisions]]
+    held, said = [inputs[decisions], *between, output[decisions]], built.said(output)
     return Replay(
         history,
         setting,
@@ -90,10 +117,19 @@ def replay(built: Construction, entry: Entry, seed: int = 0) -> Replay:
         points,
         tuple(held),
         tuple(built.probe(history, output)),
-        built.said(output),
-        entry.truth(built.spec, history),
+        said,
+        _held(truth(built.spec, history), said.shape),
         built.guarantee,
     )
+
+
+def _held(true: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "steps arms"]:
+    """What a truth gave; wanted: a number for every step and action, −∞ for what is never done."""
+    found = reals("truth", true, finite=False)
+    if found.shape != shape or np.isnan(found).any():
+        got = f"shape {found.shape}" if found.shape != shape else "NaN among them"
+        raise ValueError(f"truth: wanted numbers of shape {shape}, got {got}")
+    return found
 
 
 def spread(last: int) -> Int[np.ndarray, " numbers"]:
