@@ -202,8 +202,10 @@ class Construction:
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
         """Log-probabilities from output tokens: log softmax of the logits register; NaN where altered weights make it so."""
-        logits = torch.as_tensor(outputs[..., self.tokens.stream["logits"].slice])
-        return torch.log_softmax(logits, dim=-1).numpy()
+        logits = outputs[..., self.tokens.stream["logits"].slice]
+        with np.errstate(invalid="ignore"):
+            gaps = logits - np.maximum.reduce(logits, -1, keepdims=True)
+            return gaps - np.log(np.add.reduce(np.exp(gaps), -1, keepdims=True))
 
     def log_probabilities(
         self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu", offered: Any = None

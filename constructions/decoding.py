@@ -4,7 +4,6 @@ import copy
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from constructions import checks
@@ -13,6 +12,7 @@ from constructions.fast.program import placement
 from constructions.history import finite_policy
 from constructions.inputs.bandits import History
 from constructions.plain import shown
+from constructions.tapes.stepping import Steps
 
 
 class Decoder:
@@ -24,9 +24,10 @@ class Decoder:
 
     def __init__(self, construction: Any, batch: Any, dtype: Any, device: Any):
         self._batch: int | None = None if batch is None else checks.whole("batch", batch)
-        self._placement = placement(dtype, device)
-        self._construction, self._state = construction, State()
-        self._program = construction.policy_program
+        place = placement(dtype, device)
+        self._construction = construction
+        registers = [register.slice for register in construction.tokens.stream.registers.values()]
+        self._steps = Steps(construction.policy_program, registers, **place)
         self._decisions, self._contexts, self._recorded = 0, None, None
 
     def observe(self, context, draw=None) -> Float[np.ndarray, "*batch actions"]:
@@ -54,11 +55,9 @@ class Decoder:
             self._recorded is not None
         ):  # what was recorded last is taken in with it: nobody has asked for its results
             chunk = np.concatenate([self._recorded, chunk], axis=1)
-        output = self._advance(chunk, slice(-1, None))
+        output = self._steps.advance(chunk)
         self._contexts, self._decisions, self._recorded = contexts, self._decisions + 1, None
-        policy = finite_policy(
-            self._construction.policy(output[:, 0])
-        )  # last: what it refuses has been taken in
+        policy = finite_policy(self._construction.policy(output))  # last: what it refuses has been taken in
         return policy[0] if self._batch is None else policy
 
     def record(self, action: Any, reward: Any) -> None:
@@ -78,12 +77,6 @@ class Decoder:
         """One value for each history of the batch."""
         return [values] if self._batch is None else values
 
-    def _advance(
-        self, tokens: Float[np.ndarray, "batch tokens width"], wanted: slice
-    ) -> Float[np.ndarray, "batch wanted width"]:
-        chunk = torch.as_tensor(tokens).to(**self._placement)
-        return self._program.advance(chunk, self._state, wanted).numpy(force=True)
-
     def replay(self, history: History) -> None:
         """Take in a whole past at once, in one pass: all its steps but the pending one, which is for `observe`."""
         if self._batch is not None or self._decisions:
@@ -93,12 +86,12 @@ class Decoder:
         tokens = self._construction.tokens
         past = tokens.encode(history)[: tokens.before(history.steps)]
         if len(past):
-            self._advance(past[None], slice(0))
+            self._steps.take_in(past[None])
         self._decisions = history.steps - 1
 
     def state(self) -> tuple:
         """A copy of all that the decoder remembers; hand it to `restore` of a decoder of the same construction."""
-        return copy.deepcopy((self._state, self._decisions, self._contexts, self._recorded))
+        return copy.deepcopy((self._steps.state, self._decisions, self._contexts, self._recorded))
 
     def restore(self, saved: tuple) -> None:
         """Go on from a saved state, which stays usable.
@@ -108,4 +101,4 @@ class Decoder:
         """
         if not isinstance(saved, tuple) or len(saved) != 4 or not isinstance(saved[0], State):
             raise ValueError(f"restore: wanted what state() of a decoder gave, got {shown(saved)}")
-        self._state, self._decisions, self._contexts, self._recorded = copy.deepcopy(saved)
+        self._steps.state, self._decisions, self._contexts, self._recorded = copy.deepcopy(saved)

@@ -23,6 +23,9 @@ LONGEST = 60
 FAR = 10**20
 """Integers of this size are told by their power of ten."""
 
+FEW = 1000
+"""Up to so many numbers are squared and added up in no time."""
+
 Problem = (Exception,)
 """What foreign objects may raise when they are asked for their numbers: anything."""
 
@@ -71,17 +74,23 @@ def reals(name: str, values: Any, *, finite: bool = True) -> Float[np.ndarray, "
     """
     array = _array(name, values, "an array of real numbers")
     if array.dtype.kind == "O":
-        array = np.frompyfunc(_entry(name), 1, 1)(array)
+        array = np.asarray(np.frompyfunc(_entry(name), 1, 1)(array))
     elif array.dtype.kind not in "biuf":
         raise ValueError(f"{name}: wanted an array of real numbers, got {_told(values, array)}")
-    with np.errstate(
-        over="ignore"
-    ):  # of wider floats: what is too large for float64 is infinite, and refused
-        array = np.array(array, dtype=np.float64)
-    if finite and not np.isfinite(array).all():
+    if array.dtype == np.float64:
+        array = array.copy()
+    else:
+        with np.errstate(over="ignore"):  # what is too large for float64 is infinite, and refused
+            array = array.astype(np.float64)
+    if finite and not all_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}: wanted finite numbers, got {array[where]} at index {where}")
     return array
+
+
+def all_finite(array: Float[np.ndarray, "..."]) -> bool:
+    """Whether all numbers of an array are finite; quick for few."""
+    return (array.size <= FEW and math.isfinite(np.vdot(array, array))) or bool(np.isfinite(array).all())
 
 
 def integers(name: str, values: Any, meaning: str = "") -> Int[np.ndarray, "..."]:
@@ -174,6 +183,8 @@ def _array(name: str, values: Any, wanted: str) -> np.ndarray:
     """Anything array-like as an array of NumPy, not yet a copy."""
     if type(values) is np.ndarray:
         return values
+    if type(values) is list and len(values) == 1 and type(values[0]) in (int, float, np.ndarray):
+        return np.array(values)
     try:
         return np.asarray(_dense(values))
     except _Masked as masked:

@@ -30,12 +30,16 @@ class State:
         memory: per group what it needs of earlier tokens.
         inputs: the tokens themselves, for what turns out not to fit an identity.
         literal: whether the literal layers have taken over: clipping has acted, or an identity has failed.
+        past: the same as memory, where tapes have taken over.
+        untaped: whether there are no tapes for these tokens.
     """
 
     count: int = 0
     memory: dict = field(default_factory=dict)
     inputs: list = field(default_factory=list)
     literal: bool = False
+    past: Any = None
+    untaped: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ one) are the same computation. They may be float64 or float32, on the CPU or a G
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -90,6 +90,7 @@ class Program:
         position: the stream entries that hold (i, i², 1).
         places: what positions score.
         alone: the first layer from which on tokens do not see each other's results.
+        tapes: for chunks of so many tokens, what flatten.py makes of it.
     """
 
     transformer: Transformer
@@ -97,6 +98,7 @@ class Program:
     position: slice
     places: Places
     alone: int
+    tapes: dict[Any, Any] = field(default_factory=dict)
 
     def run(
         self, tokens: Float[Tensor, "batch tokens width"], wanted: Wanted = slice(None)

@@ -1,10 +1,12 @@
 """What a history may hold, checked once, at the door."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from constructions.checks import DOOR
-from constructions.plain import integer, integers, reals, shown
+from constructions.plain import all_finite, integer, integers, reals, shown
 
 
 def up_to(steps, most: int) -> int:
@@ -27,6 +29,10 @@ def taken(
     actions, rewards, count: int, choices: int
 ) -> tuple[Int[np.ndarray, " _"], Float[np.ndarray, " _"]]:
     """One action and one reward for each of `count` decisions between so many choices, checked as in a history."""
+    if type(actions) is type(rewards) is list and len(actions) == len(rewards) == count == 1:
+        (action,), (reward,) = actions, rewards  # the usual case, without arrays' overhead
+        if type(action) is int and type(reward) is float and 0 <= action < choices and math.isfinite(reward):
+            return np.array(actions, np.int64), np.array(rewards)
     actions, rewards = integers("actions", actions), reals("rewards", rewards)
     for name, array in (("actions", actions), ("rewards", rewards)):
         if array.shape != (count,):
@@ -37,16 +43,17 @@ def taken(
 
 def within(name: str, values: Int[np.ndarray, "..."], count: int) -> None:
     """Wanted: numbers in 0..count−1, which are counted from 0."""
-    if values.size and not 0 <= values.min() <= values.max() < count:
-        beyond = values.max() >= count
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not 0 <= low <= high < max(count, 1):
+        beyond = high >= count
         hint = f" (counted from 0: there is no {count})" if beyond else ""
-        got = values.max() if beyond else values.min()
+        got = high if beyond else low
         raise ValueError(f"{name}: wanted numbers in 0..{count - 1}, got {got}{hint}")
 
 
 def finite_policy(policy: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """A policy as it is; wanted: finite log-probabilities."""
-    if not np.isfinite(policy).all():
+    if not all_finite(policy):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(policy))[0])
         raise ValueError(f"policy: wanted finite log-probabilities, got {policy[where]} at index {where}")
     return policy

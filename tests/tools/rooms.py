@@ -21,6 +21,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "constructions.sizes": "constructions.transformer",
     "constructions.history": "constructions.checks constructions.files constructions.plain",
     "constructions.fast": "constructions.plain constructions.transformer",
+    "constructions.tapes": "constructions.transformer constructions.fast",
     "constructions.rounding": "constructions.checks",
     "constructions.parts": f"{DOORS} constructions.transformer constructions.rounding",
     "constructions.primitives": f"{DOORS} constructions.rounding constructions.parts",

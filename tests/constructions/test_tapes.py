@@ -1,0 +1,227 @@
+"""Decisions by tapes, a few tokens at a time, beside the literal forward pass on all tokens so far."""
+
+import copy
+import math
+import pickle
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from random_transformers import (
+    AGREE,
+    Blueprint,
+    blueprints,
+    compiled,
+    edited,
+    edits,
+    random_tokens,
+    seeds,
+    sparse_map,
+)
+
+from constructions import linucb, thompson
+from constructions.fast.rewrite import compile_weights
+from constructions.tapes.stepping import Steps
+from constructions.transformer import MLP, Attention, Layer, Transformer
+from verify.histories.linear import LinearOutline, outlines
+
+MANY = settings(max_examples=3 * settings.default.max_examples)  # type: ignore[union-attr]
+
+
+def steps(program, registers=()) -> Steps:
+    return Steps(program, registers, dtype=torch.float64, device=torch.device("cpu"))
+
+
+def how(played: Steps) -> str:
+    state = played.state
+    return (
+        "literal" if state.literal else "untaped" if state.untaped else "taped" if state.past else "not begun"
+    )
+
+
+def held_to_literal(
+    model: Transformer, program, tokens: torch.Tensor, chunks, registers=(), agree: float = AGREE
+) -> str:
+    """Play the tokens in chunks; each last one's output is that of the literal layers."""
+    expected, played, at = model(tokens), steps(program, registers), 0
+    largest = float(expected.abs().max())
+    if not largest < 1e8:
+        return "too large"
+    for part in tokens.split(chunks, dim=1):
+        at += part.shape[1]
+        error = np.abs(played.advance(part.numpy().copy()) - expected[:, at - 1].numpy()).max(initial=0.0)
+        assert error <= agree * largest
+    return how(played)
+
+
+@pytest.mark.parametrize("radius", [math.inf, 50.0, 5.0])
+@MANY
+@given(blueprints, seeds, st.lists(st.integers(1, 3), min_size=2, max_size=5), st.integers(1, 3))
+@example(Blueprint(0, 6, 2, 2, 1.0, 5, [(["pair"], 0, 0, 2), (["pair"], 0, 0, 2)]), 0, [1, 2, 2], 2)
+@example(Blueprint(0, 6, 3, 3, 1.0, 5, [(["product", "product"], 2, 0, 2)]), 0, [1, 2, 2], 1)
+@example(Blueprint(0, 8, 3, 1, 1.0, 3, [(["matrix"], 0, 0, 2), (["gate"], 0, 0, 1)]), 0, [1, 2, 2], 2)
+@example(Blueprint(0, 6, 2, 1, 1.0, 3, [([], 4, 3, 1)]), 0, [1, 2], 1)
+def test_tapes_are_the_transformer(radius, blueprint, seed, chunks, batch):
+    model = blueprint.build(radius)
+    tokens = random_tokens(seed, model.width, sum(chunks), batch)
+    held_to_literal(model, compiled(model, 16), tokens, chunks, [slice(n, n + 1) for n in range(model.width)])
+
+
+BOUNDS = {"action_norm": (0.5, 1.0), "weight_norm": 1.0, "noise_bound": 0.5, "ridge": 2.0, "temperature": 1.0}
+SPECS = {
+    "newton": linucb.Spec(2, 3, 5, 0.1, "newton", **BOUNDS),
+    "newton products": linucb.Spec(2, 3, 5, 0.1, "newton", root="products", **BOUNDS),
+    "agd": linucb.Spec(2, 3, 5, 0.1, "agd", **BOUNDS),
+    "gd": linucb.Spec(2, 3, 5, 0.1, "gd", **BOUNDS),
+    "chebyshev": linucb.Spec(2, 3, 5, 0.1, "chebyshev", **BOUNDS),
+    "two arms": thompson.Spec(dim=2, actions=2, horizon=5, error=0.1, solver="newton"),
+}
+
+
+@cache
+def built(name: str):
+    spec = SPECS[name]
+    return (thompson if isinstance(spec, thompson.Spec) else linucb).build(spec)
+
+
+def pieces(name: str):
+    tokens = built(name).tokens
+    registers = [register.slice for register in tokens.stream.registers.values()]
+    return tokens.stream["position"].slice, tokens.stream["logits"].slice, registers
+
+
+@pytest.mark.parametrize("name", SPECS)
+@given(st.data())
+def test_constructions_are_played_by_tapes(name, data):
+    """As they are built, nothing falls back; what is asked for is right."""
+    construction, (_, logits, registers) = built(name), pieces(name)
+    history = data.draw(outlines(construction.spec, steps=5)).history(construction.spec)
+    tokens = torch.as_tensor(construction.tokens.encode(history))[None]
+    expected, played = (
+        construction.program.run(tokens)[0].numpy(),
+        steps(construction.policy_program, registers),
+    )
+    for start, stop in [(0, 1), *((2 * n - 1, 2 * n + 1) for n in range(1, history.steps))]:
+        found = played.advance(tokens[:, start:stop].numpy().copy())[0, logits]
+        np.testing.assert_allclose(found, expected[stop - 1, logits], rtol=0, atol=1e-9)
+    assert how(played) == "taped"
+
+
+AGREED = {"two arms": 1e-6}  # whose literal gates cancel more digits: as in test_thompson.py
+
+
+def held(name: str, edits, history) -> str:
+    construction, (position, _, registers) = built(name), pieces(name)
+    model = edited(construction.transformer, edits)
+    model.clip_radius = math.inf
+    tokens = torch.as_tensor(construction.tokens.encode(history))[None]
+    program, chunks = compile_weights(model, position, 10), [1] + [2] * (history.steps - 1)
+    return held_to_literal(model, program, tokens, chunks, registers, AGREED.get(name, AGREE))
+
+
+@pytest.mark.parametrize("name", SPECS)
+@MANY
+@given(edits, st.data())
+def test_a_changed_weight_changes_decisions_as_it_changes_the_literal_form(name, edits, data):
+    spec = built(name).spec
+    held(name, edits, data.draw(outlines(spec, steps=4)).history(spec))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_changed_weights_are_played_by_tapes_too(name):
+    """Not all of them: where two weights must be equal, or keep a gate closed, the definition takes over."""
+    generator, heard = np.random.default_rng(0), Counter()
+    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(built(name).spec)
+    for kind in ["nudge", "shrink", "flip"] * 5:
+        heard[held(name, [(kind, *generator.integers(1000, size=4).tolist())], history)] += 1
+    assert heard["taped"] >= 3, heard
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(("name", "loud"), [("newton", "action"), ("agd", "reward")])
+def test_a_gate_that_opens_late_is_noticed_by_what_was_remembered(name, loud, size):
+    """A product outweighs its gate first at token 7; what came before was played by tapes."""
+    construction, (position, _, registers) = built(name), pieces(name)
+    spec = construction.spec
+    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(spec)
+    tokens = np.repeat(construction.tokens.encode(history)[None], size, 0)
+    tokens[:, 5, construction.tokens.stream[loud].slice] *= 1e4
+    tokens = torch.as_tensor(tokens)
+    model = copy.deepcopy(construction.transformer)
+    model.clip_radius = math.inf
+    program, expected = compile_weights(model, position, 10), model(tokens)
+    played, seen = steps(program, registers), []
+    for part in tokens.split([1, 2, 2, 2, 2], dim=1):
+        found = played.advance(part.numpy().copy())
+        seen.append(how(played))
+        at = played.state.count - 1
+        np.testing.assert_allclose(found, expected[:, at], rtol=0, atol=AGREE * float(expected.abs().max()))
+    assert seen[:3] == ["not begun", "taped", "taped"]
+    assert seen[-1] in ("untaped", "literal")
+
+
+@pytest.mark.parametrize("share", [0.9, 1.1])
+def test_clipping_is_noticed(share):
+    construction, (position, _, registers) = built("newton"), pieces("newton")
+    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(construction.spec)
+    tokens = torch.as_tensor(construction.tokens.encode(history))[None]
+    model = copy.deepcopy(construction.transformer)
+    model.clip_radius = math.inf
+    norms = []
+    model(tokens, lambda layer, now: norms.append(float(now.norm(dim=-1)[:, 7:].max())) or now)
+    model.clip_radius = share * max(norms)
+    program = compile_weights(model, position, 10)
+    found = held_to_literal(model, program, tokens, [1, 2, 2, 2, 2], registers)
+    assert found in (("literal",) if share < 1 else ("taped", "untaped"))
+
+
+def test_what_is_new_in_a_register_is_looked_for_from_then_on():
+    """Where tokens hold nothing, nothing is computed; a noise in scratch comes late."""
+    construction, (position, _, registers) = built("newton"), pieces("newton")
+    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(construction.spec)
+    tokens = construction.tokens.encode(history)[None]
+    tokens[:, 6:, construction.tokens.stream["inverse"].slice] += 0.1
+    program, given_ = compile_weights(construction.transformer, position, 10), torch.as_tensor(tokens)
+    assert held_to_literal(construction.transformer, program, given_, [1, 2, 2, 2, 2], registers) == "taped"
+
+
+def test_wrong_positions_are_noticed():
+    construction, (position, _, registers) = built("newton"), pieces("newton")
+    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(construction.spec)
+    tokens = construction.tokens.encode(history)[None]
+    tokens[:, 6:, position.start] += 1
+    program, given_ = compile_weights(construction.transformer, position, 10), torch.as_tensor(tokens)
+    assert held_to_literal(construction.transformer, program, given_, [1, 2, 2, 2, 2], registers) == "literal"
+
+
+def test_states_of_tapes_are_kept_and_taken_up_again():
+    construction = built("newton")
+    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(construction.spec)
+    whole, decoder, saved = construction.log_probabilities(history), construction.decoder(), []
+    for step in range(5):
+        saved.append(pickle.loads(pickle.dumps(decoder.state())))
+        decoder.observe(history.contexts[step])
+        if step < 4:
+            decoder.record(int(history.actions[step]), float(history.rewards[step]))
+    for step, state in enumerate(saved):
+        other = construction.decoder()
+        other.restore(state)
+        np.testing.assert_allclose(other.observe(history.contexts[step]), whole[step], rtol=0, atol=1e-10)
+
+
+def test_look_ups_in_several_tables():
+    """Three functions of two directions, whose knots differ; tokens on both sides of all of them."""
+    width, generator = 6, np.random.default_rng(0)
+    first, second = np.zeros((12, width)), np.zeros((width, 12))
+    for number in range(12):
+        first[number, number % 2], first[number, -1] = 1.0, generator.normal()
+        second[[2, number % 2 * 2], number] = generator.normal(size=2)
+    model = Transformer([Layer(Attention([]), MLP(sparse_map(first), sparse_map(second)))], width, math.inf)
+    program = compiled(model, 16)
+    assert program.explain()[0]["neurons"]["look-up"] == 12
+    for batch in (1, 3):
+        assert held_to_literal(model, program, random_tokens(1, width, 9, batch), [1, 2, 2, 2, 2]) == "taped"
