@@ -25,8 +25,11 @@ from random_transformers import (
 
 from constructions import linucb, thompson
 from constructions.fast.rewrite import compile_weights
+from constructions.tapes.deck import Deck
+from constructions.tapes.levels import level
 from constructions.tapes.stepping import Steps
-from constructions.transformer import MLP, Attention, Layer, Transformer
+from constructions.tapes.tape import Tape
+from constructions.transformer import MLP, Attention, Heads, Layer, Transformer
 from verify.histories.linear import LinearOutline, outlines
 
 MANY = settings(max_examples=3 * settings.default.max_examples)  # type: ignore[union-attr]
@@ -211,6 +214,59 @@ def test_states_of_tapes_are_kept_and_taken_up_again():
         other = construction.decoder()
         other.restore(state)
         np.testing.assert_allclose(other.observe(history.contexts[step]), whole[step], rtol=0, atol=1e-10)
+
+
+def by_heads(rows) -> Transformer:
+    """A layer of heads, given as (query rows, key rows, value row, target)."""
+    query, key, value = (
+        sparse_map(np.concatenate([np.atleast_2d(row[n]) for row in rows])) for n in range(3)
+    )
+    nothing = MLP(sparse_map(np.zeros((0, 8))), sparse_map(np.zeros((8, 0))))
+    heads = Heads(query, key, value, np.array([row[3] for row in rows]), len(rows))
+    return Transformer([Layer(Attention([heads]), nothing)], 8, math.inf)
+
+
+ENTRY = np.eye(8)
+
+
+def test_slots_that_were_made_one_after_the_other_may_come_apart():
+    """The second of three sums waits for the first, and is worked out after the third."""
+    tape = Tape()
+    given_, none = tape.new(2), np.zeros(1, np.int64)
+    first = tape.sum(none, given_[[0]], [3.0], none, 1)
+    second = tape.sum(none, first, [5.0], none, 1)
+    third = tape.sum(none, given_[[1]], [7.0], none, 1)
+    out = tape.relu(np.concatenate([second, third]))
+    place = level(tape)
+    deck = Deck(tape.operations, tape.size, np.ones(1), 1)
+    deck.slots[place[given_]] = [1.0, 2.0]
+    deck.play()
+    assert deck.slots[place[out]].tolist() == [15.0, 14.0]
+
+
+def test_prefix_sums_take_in_every_token_of_a_chunk():
+    pair = [(sign * ENTRY[0], ENTRY[1], sign * ENTRY[2], 3) for sign in (1, -1)]
+    model, program = by_heads(pair), compiled(by_heads(pair), 16)
+    assert program.explain()[0]["heads"]["Linear"] == 2
+    for batch in (1, 2):
+        assert held_to_literal(model, program, random_tokens(1, 8, 9, batch), [1, 2, 3, 1, 2]) == "taped"
+
+
+@pytest.mark.parametrize("far", [1, 2, 3, 4])
+def test_a_large_key_is_remembered(far):
+    """The key of token `far` alone is large; so is the query of token 7, and outweighs the gate between them."""
+    rows, position = [], ENTRY[5:]
+    for sign, column in np.ndindex(2, 4):
+        weight = 1 - 2 * sign
+        query = [weight * ENTRY[0], position[0], position[2]]
+        key = [ENTRY[1] * (column + 1), -30 * position[2], 30 * position[0]]
+        rows.append((query, key, weight * position[2] * (column + 1), 3))
+    model, program = by_heads(rows), compiled(by_heads(rows), 16)
+    assert program.explain()[0]["heads"]["OwnMatrix"] == 8
+    tokens = random_tokens(1, 8, 7, 1)
+    tokens[0, :, :2], tokens[0, far, 1], tokens[0, 6, 0] = 0.1, 5.0, 30.0
+    assert held_to_literal(model, program, tokens[:, :6], [1, 2, 1, 2]) == "taped"
+    assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) == "untaped"
 
 
 def test_look_ups_in_several_tables():
