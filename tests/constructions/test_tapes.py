@@ -266,7 +266,7 @@ def test_a_large_key_is_remembered(far):
     tokens = random_tokens(1, 8, 7, 1)
     tokens[0, :, :2], tokens[0, far, 1], tokens[0, 6, 0] = 0.1, 5.0, 30.0
     assert held_to_literal(model, program, tokens[:, :6], [1, 2, 1, 2]) == "taped"
-    assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) == "untaped"
+    assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) == "literal"
 
 
 def test_look_ups_in_several_tables():
