@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from constructions.fast.program import Program
+from constructions.history import within
+from constructions.inputs.bandits import History, Tokens
 from constructions.parts.block import Block
 from constructions.parts.links import held
 from constructions.parts.stream import Register, Stream
-from constructions.plain import integer, listed, reals, several, shown
+from constructions.plain import integer, integers, listed, reals, several, shown
 from constructions.transformer import Transformer, clip
 
 Values = Float[np.ndarray, "tokens size"]
@@ -95,6 +97,29 @@ class Sites:
         for end, outputs in self.results.values():
             found.setdefault(end, set()).update(register.name for register in outputs)
         return found
+
+
+def asked(
+    tokens: Tokens, histories: Sequence[History], steps: Int[np.ndarray, " steps"] | None
+) -> tuple[Float[np.ndarray, "batch tokens width"], Int[np.ndarray, " wanted"]]:
+    """The token matrices of histories of equal length, and which tokens hold the states of all steps, or of some (from 0).
+
+    Raises:
+        ValueError: if there is no history, one is not admissible or of another length, or a step is none of theirs.
+    """
+    if not isinstance(histories, Sequence) or not histories:
+        raise ValueError(f"histories: wanted a list of one or more, got {shown(histories)}")
+    encoded, count = [tokens.encode(history) for history in histories], histories[0].steps
+    if odd := [history.steps for history in histories if history.steps != count]:
+        raise ValueError(f"histories: wanted {count} steps in each, as the first has, got {odd[0]}")
+    states = tokens.states(count)
+    if steps is not None:
+        steps = integers("steps", steps)
+        if steps.ndim != 1:
+            raise ValueError(f"steps: wanted a list of them, got shape {steps.shape}")
+        within("steps", steps, count)
+        states = states[steps]
+    return np.stack(encoded), states
 
 
 @dataclass(frozen=True, eq=False)

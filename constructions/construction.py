@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,16 @@ import torch
 from jaxtyping import Float, Int
 
 from constructions import offers, saving, showing
-from constructions.activations import Activations, Hook, Sites, run
+from constructions.activations import Activations, Hook, Sites, asked, run
 from constructions.decoding import Decoder
 from constructions.fast.program import Program, placement
 from constructions.fast.rewrite import compile_weights
-from constructions.history import finite_policy, within
+from constructions.history import finite_policy
 from constructions.inputs.bandits import History, Tokens
 from constructions.parts.block import Block, Bound
 from constructions.parts.guarantee import POLICY, Guarantee
-from constructions.plain import integers, shown
 from constructions.probing import Probe, probes
-from constructions.seal import digest
+from constructions.seal import Made, digest
 from constructions.sizes import Size, measured
 from constructions.transformer import Transformer
 
@@ -50,6 +49,10 @@ class Construction:
         chance: what holds with a probability only, where something is left to chance.
         seal: the digest of what is promised of; made here if left out, which is to promise anew, and carried along by
             `dataclasses.replace`.
+        promised: what it gives and the certificate bounds, if that is not what the spec says: for a part of a construction.
+
+    Raises:
+        ValueError: if no block writes a register of the output.
     """
 
     spec: Any
@@ -59,14 +62,16 @@ class Construction:
     sealed_certificate: float
     chance: Any = None
     seal: str = ""
+    promised: Guarantee | None = None
 
     def __post_init__(self):
         if not self.seal:
+            self.guarantee.written(self.sealed_blocks)
             object.__setattr__(self, "seal", self._digest())
 
     def _digest(self) -> str:
         """What the seal would be if it were made now."""
-        return digest(self.transformer, repr((self.spec, self.tokens)))
+        return digest(self.transformer, repr((self.spec, self.tokens, self.guarantee)))
 
     @property
     def certificate(self) -> float:
@@ -85,18 +90,23 @@ class Construction:
 
     @property
     def guarantee(self) -> Guarantee:
-        """What the certificate bounds: log-probabilities, unless the spec says otherwise."""
-        return getattr(self.spec, "guarantee", POLICY)
+        """What it gives, and the certificate bounds: log-probabilities, unless the spec or `promised` says otherwise."""
+        return self.promised or getattr(self.spec, "guarantee", POLICY)
 
-    def said(self, outputs: Float[np.ndarray, "*any width"]) -> Float[np.ndarray, "*any arms"]:
-        """What the certificate speaks of, read from outputs at state tokens: scores, or log-probabilities."""
-        logits = outputs[..., self.tokens.stream["logits"].slice]
-        return logits if self.guarantee.of == "scores" else self.policy(outputs)
+    @property
+    def output(self) -> Int[np.ndarray, " entries"]:
+        """The stream entries of the output's registers, side by side."""
+        return self.guarantee.entries(self.tokens.stream)
+
+    def said(self, outputs: Float[np.ndarray, "*any width"]) -> Float[np.ndarray, "*any entries"]:
+        """What the certificate speaks of, read from outputs at state tokens: log-probabilities, scores or values."""
+        return self.guarantee.said(outputs[..., self.output])
 
     @property
     def rounding(self) -> float:
-        """What float64 may add to an error: that of a logit, and of a log-probability twice as much, by log-softmax."""
-        return (1 if self.guarantee.of == "scores" else 2) * self.blocks[-1].promise.total.rounding
+        """What float64 may add to an error: that of an output, and of a log-probability twice as much, by log-softmax."""
+        own = max(block.promise.total.rounding for block in self.guarantee.written(self.blocks))
+        return 2 * own if self.guarantee.normalised else own
 
     @property
     def allowed(self) -> float:
@@ -140,16 +150,9 @@ class Construction:
         return replace(self, transformer=copy.deepcopy(self.transformer, memo))
 
     @cached_property
-    def _made(self) -> dict[str, tuple[str, Any]]:
-        """What was made from weights, by name, and the digest of those weights."""
-        return {}
-
-    def _follow(self, name: str, make: Callable[[], Any]) -> Any:
-        """What is made from the weights, made anew if they are others than when it was."""
-        now = self._digest()
-        if self._made.get(name, ("",))[0] != now:
-            self._made[name] = now, make()
-        return self._made[name][1]
+    def _made(self) -> Made:
+        """What was made from the weights."""
+        return Made()
 
     @property
     def program(self) -> Program:
@@ -158,12 +161,14 @@ class Construction:
 
     @property
     def policy_program(self) -> Program:
-        """The same, without what the logits do not depend on."""
-        return self._compiled("policy", self.tokens.stream["logits"].slice)
+        """The same, without what the output does not depend on."""
+        return self._compiled("policy", self.output)
 
-    def _compiled(self, name: str, wanted: slice) -> Program:
+    def _compiled(self, name: str, wanted: slice | Int[np.ndarray, " entries"]) -> Program:
         place, longest = self.tokens.stream["position"].slice, self.tokens.longest
-        return self._follow(name, lambda: compile_weights(self.transformer, place, longest, wanted))
+        return self._made.of(
+            self._digest(), name, lambda: compile_weights(self.transformer, place, longest, wanted)
+        )
 
     def explain(self) -> list[dict]:
         """How each stored layer is evaluated: its heads by identity, and the multiplications before and after."""
@@ -184,28 +189,25 @@ class Construction:
             ValueError: if there is no history, one is not admissible or of another length, or a step is none of theirs.
         """
         place = placement(dtype, device)
-        if not isinstance(histories, Sequence) or not histories:
-            raise ValueError(f"histories: wanted a list of one or more, got {shown(histories)}")
-        encoded, count = [self.tokens.encode(history) for history in histories], histories[0].steps
-        if odd := [history.steps for history in histories if history.steps != count]:
-            raise ValueError(f"histories: wanted {count} steps in each, got {odd[0]}")
-        states = self.tokens.states(count)
-        if steps is not None:
-            steps = integers("steps", steps)
-            if steps.ndim != 1:
-                raise ValueError(f"steps: wanted a list of them, got shape {steps.shape}")
-            within("steps", steps, count)
-            states = states[steps]
+        encoded, states = asked(self.tokens, histories, steps)
         program = self.policy_program if logits_only else self.program
         wanted = torch.as_tensor(states, device=place["device"])
-        return program.run(torch.as_tensor(np.stack(encoded), **place), wanted).numpy(force=True)
+        return program.run(torch.as_tensor(encoded, **place), wanted).numpy(force=True)
 
     def policy(self, outputs: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch arms"]:
-        """Log-probabilities from output tokens: log softmax of the logits register; NaN where altered weights make it so."""
-        logits = outputs[..., self.tokens.stream["logits"].slice]
-        with np.errstate(invalid="ignore"):
-            gaps = logits - np.maximum.reduce(logits, -1, keepdims=True)
-            return gaps - np.log(np.add.reduce(np.exp(gaps), -1, keepdims=True))
+        """Log-probabilities from output tokens; NaN where altered weights make it so. Values stand as they are."""
+        return self.guarantee.policy(outputs[..., self.output])
+
+    def values(
+        self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
+    ) -> Float[np.ndarray, "steps entries"]:
+        """What the certificate speaks of, at every step of a history: log-probabilities, scores or values.
+
+        Raises:
+            ValueError: for a history that is not admissible, a precision other than float64 and float32, a device that is
+                not there, or values that are not finite.
+        """
+        return finite_policy(self.said(self.outputs([history], dtype, device, logits_only=True)[0]))
 
     def log_probabilities(
         self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu", offered: Any = None
@@ -214,8 +216,10 @@ class Construction:
 
         Raises:
             ValueError: for a history that is not admissible, a precision other than float64 and float32, a device that is
-                not there, a policy that is not finite, or `offered` where arms cannot be left out.
+                not there, a policy that is not finite, a construction that gives values, which are none, or `offered` where
+                arms cannot be left out.
         """
+        self.guarantee.hold_policy("log_probabilities")
         if offered is not None:
             return offers.log_probabilities(self, history, offered, dtype, device)
         return finite_policy(self.policy(self.outputs([history], dtype, device, logits_only=True)[0]))
@@ -224,7 +228,8 @@ class Construction:
     def sites(self) -> Sites:
         """Where results stand, by layer and register."""
         blocks = self.sealed_blocks
-        return self._follow("sites", lambda: Sites.of(self.transformer, self.tokens.stream, blocks))
+        make = lambda: Sites.of(self.transformer, self.tokens.stream, blocks)  # noqa: E731
+        return self._made.of(self._digest(), "sites", make)
 
     def run_with_cache(
         self,

@@ -1,7 +1,8 @@
 """A digest of all that a transformer computes with, by which a construction knows its own weights again."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from constructions.transformer import Layer, SparseMap, Transformer
 
@@ -34,6 +35,19 @@ def digest(transformer: Transformer, about: str = "") -> str:
     for array in held:
         found.update(array.contiguous().numpy(force=True).data)
     return found.hexdigest()
+
+
+class Made:
+    """What was made from weights, by name, and made anew where they are others than when it was."""
+
+    def __init__(self):
+        self._made: dict[str, tuple[str, Any]] = {}
+
+    def of(self, now: str, name: str, make: Callable[[], Any]) -> Any:
+        """What has this name, of weights with the digest `now`."""
+        if self._made.get(name, ("",))[0] != now:
+            self._made[name] = now, make()
+        return self._made[name][1]
 
 
 def _maps(layer: Layer) -> Iterator[SparseMap]:

@@ -58,7 +58,7 @@ class LayerWeights:
         return found
 
 
-def prune(layers: list[LayerWeights], wanted: slice) -> None:
+def prune(layers: list[LayerWeights], wanted: slice | Int[np.ndarray, " entries"]) -> None:
     """Drop, in place, every weight of a value or of W2 that leads nowhere."""
     live = np.zeros(shape(layers[0].first)[1] if layers else 0, dtype=bool)
     live[wanted] = True

@@ -24,7 +24,10 @@ from constructions.transformer import Transformer
 
 
 def compile_weights(
-    transformer: Transformer, position: slice, longest: int, wanted: slice = slice(None)
+    transformer: Transformer,
+    position: slice,
+    longest: int,
+    wanted: slice | Int[np.ndarray, " entries"] = slice(None),
 ) -> Program:
     """Rewrite a transformer's current weights.
 

@@ -52,10 +52,12 @@ def within(name: str, values: Int[np.ndarray, "..."], count: int) -> None:
 
 
 def finite_policy(policy: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """A policy as it is; wanted: finite log-probabilities."""
+    """A policy, or values in its place, as it is; wanted: finite numbers."""
     if not all_finite(policy):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(policy))[0])
-        raise ValueError(f"policy: wanted finite log-probabilities, got {policy[where]} at index {where}")
+        raise ValueError(
+            f"policy: wanted finite log-probabilities or values, got {policy[where]} at index {where}"
+        )
     return policy
 
 

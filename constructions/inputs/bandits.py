@@ -50,8 +50,9 @@ class BanditSpec(Protocol):
 
 
 def bandit_stream(dim: int, actions: int, **scratch: int) -> Stream:
-    """The paper's token layout with named scratch registers."""
-    return Stream.of(action=dim, reward=1, arms=actions * dim, logits=actions, **scratch, position=3)
+    """The paper's token layout with named scratch registers; `logits=0` leaves the logits out."""
+    sizes = {"action": dim, "reward": 1, "arms": actions * dim, "logits": actions}
+    return Stream.of(**(sizes | scratch), position=3)
 
 
 BANDIT_INPUTS = frozenset({"action", "reward", "arms", "position"})

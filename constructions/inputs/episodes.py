@@ -37,9 +37,12 @@ class TabularSpec(Protocol):
 
 
 def episode_stream(spec: TabularSpec, **scratch: int) -> Stream:
-    """The paper's token layout with named scratch registers; `clock` is (k, h, v), `position` is (i, i², 1)."""
+    """The paper's token layout with named scratch registers; `clock` is (k, h, v), `position` is (i, i², 1).
+
+    `logits=0` leaves the logits out.
+    """
     sizes = {"action": spec.actions, "reward": 1, "state": spec.states, "logits": spec.actions}
-    return Stream.of(**sizes, **scratch, clock=3, position=3)
+    return Stream.of(**(sizes | scratch), clock=3, position=3)
 
 
 EPISODE_INPUTS = frozenset({"action", "reward", "state", "clock", "position"})

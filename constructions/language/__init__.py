@@ -1,6 +1,7 @@
 """The language in which a construction reads as its algorithm: values, and programs that place what makes them."""
 
 from constructions.language import bandits as bandits
+from constructions.language import episodes as episodes
 from constructions.language.programs import Program as Program
 from constructions.language.values import Curve as Curve
 from constructions.language.values import Sum as Sum

@@ -31,6 +31,7 @@ from constructions.language import Program, Value, bandits
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec
 from constructions.linucb.widths import SLACK, root_share
+from constructions.parts.guarantee import Guarantee
 from constructions.primitives import descent
 from constructions.rounding import rates
 from constructions.rounding.outward import above, nearest
@@ -63,14 +64,15 @@ def plan(spec: Spec) -> "DescentPlan":
 def estimator(spec: Spec, depth: int) -> Construction:
     """The transformer of the ridge lemma alone: `depth` descent layers, the estimate in the register `ridge`.
 
-    Its certificate is a bound on ‖ŵ − w‖; the logits stay zero.
+    It gives the estimate, no policy: its certificate is a bound on ‖ŵ − w‖.
 
     >>> estimator(Spec(dim=2, actions=1, horizon=5, solver="gd"), depth=10).size().heads
     3
     """
     ahead = spec.dim * (spec.solver != "gd")
-    p = bandits.program("Lemma approx_ridge", spec, ridge=spec.dim, ridge_ahead=ahead)
-    return bandits.complete(p, spec, _ridge(p, spec, depth).error.error)
+    p = bandits.program("Lemma approx_ridge", spec, logits=0, ridge=spec.dim, ridge_ahead=ahead)
+    estimate = Guarantee("values", output="ridge")
+    return bandits.complete(p, spec, _ridge(p, spec, depth).error.error, promised=estimate)
 
 
 def descent_method(spec: Spec) -> rates.Descent:

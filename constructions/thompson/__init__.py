@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from constructions import checks
 from constructions.construction import Construction
 from constructions.language import Program, bandits
+from constructions.parts.guarantee import Guarantee
 from constructions.rounding import outward
 from constructions.thompson import (
     bernoulli,
@@ -39,7 +40,10 @@ from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
 from constructions.thompson.spec import Spec
 
-__all__ = ["BernoulliSpec", "Spec", "build", "complete", "program", "whitener"]
+__all__ = ["WHITE", "BernoulliSpec", "Spec", "build", "complete", "program", "whitener"]
+
+WHITE = Guarantee("values", output="white")
+"""What steps 1 to 3 give by themselves."""
 
 
 @outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
@@ -61,13 +65,13 @@ def build(spec: Spec | BernoulliSpec) -> Construction:
 
 
 def whitener(spec: Spec, plan: posterior.PosteriorPlan | by_newton.NewtonPlan) -> Construction:
-    """Steps 1 to 3 alone: the whitened arms in the register `white`; the logits stay zero.
+    """Steps 1 to 3 alone, which give the whitened arms, in the register `white`.
 
     Its certificate is a bound on ‖x̂_k − x_k‖.
     """
-    p = program(spec, route(spec).registers(spec, plan))
+    p = program(spec, {"logits": 0} | route(spec).registers(spec, plan))
     route(spec).solve(p, spec, plan)
-    return complete(p, spec, p.written("white").promise.total.error)
+    return complete(p, spec, p.written("white").promise.total.error, promised=WHITE)
 
 
 def _two_arms(spec: Spec) -> Construction:
@@ -99,7 +103,13 @@ def program(spec: Spec, scratch: Mapping[str, int]) -> Program:
     return bandits.program(by_newton.SOURCE, spec, **scratch)
 
 
-def complete(p: Program, spec: Spec, certificate: float, chance: nodes.Chance | None = None) -> Construction:
-    """The construction that a program has written."""
-    draw = spec.draw_norm
-    return bandits.complete(p, spec, certificate, spec.separation, draw, chance=chance)
+def complete(
+    p: Program,
+    spec: Spec,
+    certificate: float,
+    chance: nodes.Chance | None = None,
+    promised: Guarantee | None = None,
+) -> Construction:
+    """The construction that a program has written; `promised` says what it gives, if that is not what the spec says."""
+    more = {"chance": chance, "promised": promised}
+    return bandits.complete(p, spec, certificate, spec.separation, spec.draw_norm, **more)

@@ -29,7 +29,7 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions.construction import Construction
-from constructions.language import Program
+from constructions.language import Program, episodes
 from constructions.parts.block import (
     UNIT,
     Block,
@@ -48,12 +48,12 @@ from constructions.parts.units import signed_units
 from constructions.primitives import copying, counting, lookup
 from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
-from constructions.ucbvi.theorem import complete, previous_registers, previous_steps
+from constructions.ucbvi.theorem import complete, previous_steps
 
 
 def common_registers(spec: Spec) -> dict[str, int]:
     """Scratch registers of both forms: the step before, the stage, what earlier episodes say of one stage."""
-    sizes = previous_registers(spec)
+    sizes = episodes.before(spec, *episodes.PARTS)
     sizes |= {"stage": spec.horizon + 1}
     for suffix in ("_raw", ""):
         sizes |= {f"visits{suffix}": spec.pairs, f"rewards{suffix}": spec.pairs}

@@ -26,12 +26,12 @@ from flint import arb
 from jaxtyping import Float
 
 from constructions.construction import Construction
-from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream
-from constructions.language import Program
+from constructions.inputs.episodes import episode_stream
+from constructions.language import Program, episodes
 from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, gate_size, own_heads
 from constructions.parts.links import Values, entry, read, stack, tile
 from constructions.parts.stream import Stream
-from constructions.primitives import clipping, copying, counting, lookup, maximum
+from constructions.primitives import clipping, counting, lookup, maximum
 from constructions.rounding import outward
 from constructions.rounding.outward import above
 from constructions.ucbvi.spec import Spec
@@ -41,17 +41,11 @@ SOURCE = "Theorem approx_ucbvi, step "
 COUNTS = "transitions", "visits", "rewards"
 
 
-def previous_registers(spec: Spec) -> dict[str, int]:
-    """The step before, divided by i and as it is, and their sizes."""
-    sizes = {"state": spec.states, "action": spec.actions, "reward": 1}
-    return {f"previous_{part}{suffix}": size for suffix in ("_raw", "") for part, size in sizes.items()}
-
-
 def registers(spec: Spec) -> dict[str, int]:
     """Scratch registers and their sizes."""
     pairs, stages, states, actions = spec.pairs, spec.horizon, spec.states, spec.actions
     every = stages * pairs
-    sizes = previous_registers(spec)
+    sizes = episodes.before(spec, *episodes.PARTS)
     for suffix in ("_raw", ""):
         sizes |= {f"transitions{suffix}": every * states, f"visits{suffix}": every, f"rewards{suffix}": every}
     sizes |= {"transitions_squared": every * states, "visits_squared": every}
@@ -102,24 +96,17 @@ def written(spec: Spec) -> Program:
 
 def program(spec: Spec, scratch: Mapping[str, int]) -> Program:
     """An empty program with these registers."""
-    return Program(SOURCE, episode_stream(spec, **scratch), EPISODE_INPUTS, spec.tokens)
+    return episodes.program(SOURCE, spec, **scratch)
 
 
 def complete(p: Program, spec: Spec) -> Construction:
     """The construction that a program has written, its last block the logits."""
-    norms = [spec.tokens, spec.tokens**2, spec.episodes, spec.horizon + 1, 2]
-    certificate = (2 * p.blocks[-1].promise.total).error
-    return p.construction(spec, EpisodeTokens(p.stream, spec), norms, certificate)
+    return episodes.complete(p, spec, (2 * p.blocks[-1].promise.total).error)
 
 
 def previous_steps(p: Program, *beside: Block) -> None:
     """Layers 1 and 2: state, action and reward of the step before; other blocks beside the first."""
-    p, parts = p.citing(SOURCE + "1a"), ("state", "action", "reward")
-    raw, held = ([f"previous_{part}{suffix}" for part in parts] for suffix in ("_raw", ""))
-    what, to = p.stream.several(parts), p.stream.several(raw)
-    copy = copying.previous_step("previous step over i", p.source, what=what, to=to, **p.at(clock="clock"))
-    p.then(copy, *beside)
-    p.put(p.times_index("previous step", raw, held, 1.0, inherited=p.tokens * copy.promise.own))
+    episodes.step_before(p.citing(SOURCE + "1a"), beside=beside)
 
 
 def _counts(p: Program, spec: Spec) -> None:

@@ -14,8 +14,8 @@ from primitive_cases import CASES, DEEP
 from constructions.parts.assemble import assemble
 from constructions.parts.stream import Stream
 from constructions.sizes import measured
-from verify.audit import laws
-from verify.audit.laws import RADIUS
+from verify.audit import block_laws
+from verify.audit.block_laws import RADIUS
 
 FEW = settings.default.max_examples // 3  # for laws that hold for all tokens or for none
 
@@ -166,11 +166,13 @@ def test_inverse_is_right_within_a_factor_along_each_vector(case):
 def test_an_audit_notices_wrong_weights():
     [case] = [case for case in CASES if case.name == "product.own_token pairwise"]
     one = case.alone()
-    assert all(found["holds"] for found in laws.audit(one, case.tokens, 10))
+    assert all(found["holds"] for found in block_laws.audit(one, case.tokens, 10))
     for name in [name for name, weights in one.model.named_parameters() if weights.numel()]:
         broken = copy.deepcopy(one.model)
         broken.get_parameter(name)[0] *= 1.1
-        found = {row["law"]: row["holds"] for row in laws.audit(replace(one, model=broken), case.tokens, 10)}
+        found = {
+            row["law"]: row["holds"] for row in block_laws.audit(replace(one, model=broken), case.tokens, 10)
+        }
         assert not found["error"], name
         assert found["spill"]
         assert found["leak"]
@@ -183,6 +185,6 @@ def test_the_table_has_every_primitive():
         copying.combine copying.previous_step copying.times_index
         counting.by_ramps counting.by_stage lookup.table lookup.one_hot
         maximum.over_groups clipping.between envelope.exponentials envelope.logarithms
-        newton.normal_equations newton.inverse newton.inverse_root refinement.root
+        newton.normal_equations newton.inverse newton.inverse_root refinement.root repetition.averages
     """
     assert names == {*wanted.split()}

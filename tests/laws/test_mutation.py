@@ -25,12 +25,14 @@ WANTED = 0.99
 
 def sharp(case: Case) -> Construction:
     """A construction to make wrong."""
-    return case.build(replace(case.spec, **SHARP.get(case.name, {})))
+    return case.entry.build(replace(case.spec, **SHARP.get(case.name, {})))
 
 
 def audited(case: Case, trials: int) -> list[mutation.Mutant]:
     """A tenth off, the other sign, or left out."""
-    return mutation.mutants(sharp(case), case.truth, trials, 1, mutation.EVERY, source=case.source)
+    return mutation.mutants(
+        sharp(case), case.entry.truth, trials, 1, mutation.EVERY, source=case.entry.histories
+    )
 
 
 def named(name: str) -> Case:
@@ -50,10 +52,10 @@ def test_a_weight_that_is_not_changed_is_equivalent_whatever_the_audit_says():
     case = named("ucbvi narrow")
 
     def reversed_arms(spec, history):
-        return case.truth(spec, history)[:, ::-1]
+        return case.entry.truth(spec, history)[:, ::-1]
 
-    for truth, caught in ((case.truth, False), (reversed_arms, True)):
-        for mutant in mutation.mutants(case.built, truth, 2, 0, (1.0,), source=case.source):
+    for truth, caught in ((case.entry.truth, False), (reversed_arms, True)):
+        for mutant in mutation.mutants(case.built, truth, 2, 0, (1.0,), source=case.entry.histories):
             assert (mutant.kind, mutant.effective, mutant.caught) == ("equivalent", False, caught)
             assert mutant.reason.startswith("changes no log-probability by more than ")
             assert not mutant.refused
@@ -70,7 +72,8 @@ def test_a_wrong_weight_within_the_certificate_is_caught_by_what_the_neurons_sta
         case.built, sealed_blocks=tuple(replace(block, surrogate=None) for block in case.built.sealed_blocks)
     )
     within, seen = (
-        mutation.mutants(built, case.truth, 8, 1, source=case.source) for built in (blind, case.built)
+        mutation.mutants(built, case.entry.truth, 8, 1, source=case.entry.histories)
+        for built in (blind, case.built)
     )
     slack = [n for n, mutant in enumerate(within) if mutant.kind == "within slack"]
     assert slack

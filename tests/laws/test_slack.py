@@ -55,7 +55,7 @@ def test_every_kind_of_promise_is_told_apart(few):
 
 def test_a_decision_one_token_later_is_at_an_even_token():
     [case] = [case for case in CASES if case.name == "linucb gd"]
-    history = case.source.battery(case.spec)[0].history(case.spec)
+    history = case.entry.histories.battery(case.spec)[0].history(case.spec)
     tokens = case.built.tokens.encode(history)
     late, place = sharpness.later(case.built, tokens), case.built.tokens.stream["position"].slice
     assert len(late) == len(tokens) + 1 == 2 * case.spec.horizon

@@ -102,10 +102,10 @@ CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
 
 def rows() -> Iterator[Row]:
     """The laws' table, and the forms of Thompson sampling that are no policies with a certificate of their own."""
-    for case in sorted(CASES, key=lambda case: case.decisions):  # what has few histories first
+    for case in sorted(CASES, key=lambda case: case.built.tokens.decisions):  # what has few histories first
         changes = [c for start, found in CHANGES.items() if case.name.startswith(start) for c in found]
         specs = (case.spec, *(replace(case.spec, **change) for change in changes))
-        yield Row(case.name, case.build, case.truth, case.source, specs)
+        yield Row(case.name, case.entry.build, case.entry.truth, case.entry.histories, specs)
     for solver in ("zolotarev", "newton"):
         few = {"solver": solver, "separation": 0.05}
         spec = thompson.Spec(2, 3, 4, error=0.05, form="sampling", **few)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from constructions.parts.block import Block
 from constructions.parts.stream import Stream
-from verify.audit.laws import Alone, entries, matrices, matrix, numbers, several, vectors
+from verify.audit.block_laws import Alone, entries, matrices, matrix, numbers, several, vectors
 
 __all__ = ["Case", "Token", "chunks", "dot", "entries", "matrices", "matrix", "numbers", "several", "vectors"]
 

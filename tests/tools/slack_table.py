@@ -42,9 +42,9 @@ SMALL = [
     Entry(
         case.name,
         lambda case=case: case.built,
-        case.truth,
+        case.entry.truth,
         400,
-        {"source": case.source},
+        {"source": case.entry.histories},
     )
     for case in CASES
 ]

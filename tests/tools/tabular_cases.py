@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 from hypothesis import strategies as st
-from primitive_case import Case, Token, chunks, entries, matrices, matrix, numbers
+from primitive_case import Case, Token, chunks, dot, entries, matrices, matrix, numbers
 
 from constructions.parts.stream import Stream
-from constructions.primitives import clipping, copying, counting, lookup, maximum
+from constructions.primitives import clipping, copying, counting, lookup, maximum, repetition
 
 SHARES = st.sampled_from([0.0, 1.0, 1 / 3]) | st.floats(0, 1, allow_subnormal=False)
 
@@ -208,7 +208,46 @@ def clipping_case(terms: int) -> Case:
     return Case(f"clipping.between {terms} terms", stream, block, tokens, (1, 0, 4), oracle, (ends,))
 
 
+def averages_case(turns: int, weight: float) -> Case:
+    """One-hot keys and values, or none: no turn increases a distance while weight ≤ 1."""
+    stream = Stream.of(x=2, y=2, r=1, bystander=1, out=2, position=3)
+    names, discount = {"by": "r", "value": "y", "to": "out", "position": "position"}, 0.75
+    block = repetition.averages(
+        "averages",
+        "",
+        key=[(discount, stream["x"]), (-1.0, stream["y"])],
+        weight=weight,
+        turns=turns,
+        score=2 * turns + 1.0,
+        largest=float(turns),
+        tokens=9,
+        **{role: stream[name] for role, name in names.items()},
+    )
+
+    def oracle(past: list[Token]) -> list:
+        x = [Fraction(0)] * 2
+        for _ in range(turns):
+            moves = [
+                sum(
+                    (
+                        token["y"][k]
+                        * (Fraction(discount) * dot(token["x"], x) - dot(token["y"], x) + token["r"][0])
+                        for token in past
+                    ),
+                    Fraction(0),
+                )
+                for k in range(2)
+            ]
+            x = [held + Fraction(weight) * moved / len(past) for held, moved in zip(x, moves, strict=True)]
+        return x
+
+    tokens = matrices(stream, 9, x=one_hot(2), y=one_hot(2), r=shares(1))
+    return Case(f"repetition.averages {turns} turns", stream, block, tokens, (turns, 2, 0), oracle)
+
+
 TABULAR = [
+    averages_case(1, 1.0),
+    averages_case(5, 0.3),
     *(previous_step_case(horizon) for horizon in (1, 3)),
     *(times_index_case(scale) for scale in (1.0, 0.3)),
     *(counting_case("by_ramps", horizon) for horizon in (1, 3)),

@@ -108,15 +108,15 @@ def rational(number: float | Fraction) -> fmpq:
 
 
 def logits(built: Construction, history: History) -> list[list[Fraction]]:
-    """The logits at every step of a history, exactly: an entry for each action.
+    """The output at every step of a history, exactly: its logits, an entry for each action, or scores or values.
 
     Raises:
         ValueError: if the history is not admissible, a head is of a kind that is not evaluated exactly, or an identity does
             not hold for this history.
     """
     stream = forward(built, history)
-    states, register = built.tokens.states(history.steps), built.tokens.stream["logits"]
-    rows: list[Any] = [stream.row(register.start + n) for n in range(register.size)]
+    states = built.tokens.states(history.steps)
+    rows: list[Any] = [stream.row(entry) for entry in built.output.tolist()]
     return [[Fraction(int(row[t].p), int(row[t].q)) for row in rows] for t in states]
 
 

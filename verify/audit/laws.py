@@ -1,16 +1,27 @@
-"""The laws that every primitive obeys, on a transformer that does nothing else, and the token matrices to try them on.
+"""The laws that every whole construction obeys: of the package, by tests/laws, and of anyone's own.
 
-    error       the output is the claim's, within the promise
-    spill       nothing but what it writes changes
-    leak        nothing but what it reads matters
-    foresight   later tokens do not matter
-    reach       what it writes stays within its magnitude, at every layer
+    error         measured ≤ certified, of the output and of every block, on histories that a search aims at the worst
+    certificate   certified ≤ asked for, and rounding far below it
+    size          layers, heads, registers and neurons are those that are claimed
+    frame         what tokens bring is there at the end, bit by bit, and later tokens change no earlier row
+    decoder       one step at a time gives what the whole history gives
+    magnitudes    what blocks hand on stays within what they say: clip radii are made of these
+    clipping      no token at any layer reaches half the clip radius
+    impostors     an algorithm that is nearly the right one is objected to
+    refusals      what is no specification, and a history that is too long, is refused in one line
 
-`audit` tries them all; tests/laws/test_laws.py holds every primitive to them, beside an oracle in rational arithmetic.
+In a test file of one's own, run by pytest, a test a law:
+
+    from counts import ENTRY
+    from verify.audit import laws
+    test_laws = laws.every(ENTRY)
+
+`weightwright verify FILE.py` tries them too. Those of a primitive are in block_laws.py.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -20,191 +31,244 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 from jaxtyping import Float
 
-from constructions.parts.assemble import assemble
-from constructions.parts.block import Block
-from constructions.parts.stream import Stream
-from constructions.transformer import Transformer
-from verify.audit import SEARCH
+from constructions.construction import Construction
+from constructions.history import EpisodeHistory
+from constructions.inputs.bandits import History
+from verify.audit.cases import Case, Kept
+from verify.audit.impostors import unmasked
+from verify.audit.search import SEARCH, Outline, search
 
-RADIUS = 2.0**60
-"""So large that clipping never acts."""
-
-Matrix = Float[np.ndarray, "tokens width"]
+LONG = 8
+"""So many decisions at most where the literal layers run."""
 
 
-@dataclass(frozen=True, eq=False)
-class Alone:
-    """A block and the transformer that runs it and nothing else.
+Law = Callable[[Case, int], Kept]
+"""From a case and how many examples are tried to what was found."""
 
-    Attributes:
-        stream: its registers; those that the block does not write are filled by tokens.
-        block: what is held to the laws.
-        model: the weights, those of the block or others.
+
+def every(*cases: Any, examples: int | None = None) -> Callable[..., None]:
+    """A test for pytest, run for every law of every case; a row of a catalog stands for its main specification.
+
+    Args:
+        cases: rows, or `Case`s.
+        examples: histories that are tried for a law; as many as Hypothesis' profile has if left out.
+
+    >>> from verify.catalog import CATALOG
+    >>> test_laws = every(CATALOG["linucb"])
+    >>> len(test_laws.pytestmark[0].args[1])
+    9
     """
+    import pytest  # of those alone who test
 
-    stream: Stream
-    block: Block
-    model: Transformer
+    found = [case if isinstance(case, Case) else Case(case) for case in cases]
+    pairs = [pytest.param(case, law, id=f"{case.name} {law}") for case in found for law in LAWS]
 
-    @classmethod
-    def of(cls, stream: Stream, block: Block) -> "Alone":
-        """With the block's own weights."""
-        inputs = frozenset(stream.registers) - block.writes
-        return cls(stream, block, assemble(stream, inputs, [[block]], RADIUS))
+    @pytest.mark.parametrize(("case", "law"), pairs)
+    def test_laws(case: Case, law: str) -> None:
+        kept = LAWS[law](case, examples or hypothesis.settings.default.max_examples)  # type: ignore[union-attr]
+        if not kept.holds:
+            raise AssertionError(f"{case.name}: {kept}")
 
-    def run(self, tokens: Matrix) -> Matrix:
-        """The output tokens."""
-        return self.model(torch.as_tensor(tokens)).numpy(force=True)
-
-    def output(self, tokens: Matrix) -> np.ndarray:
-        """What the block's output registers hold, side by side."""
-        return np.concatenate([tokens[:, register.slice] for register in self.block.outputs], axis=1)
-
-    def truth(self, tokens: Matrix) -> np.ndarray:
-        """The claim itself."""
-        registers = self.stream.registers.items()
-        return self.block.truth({name: tokens[:, register.slice] for name, register in registers})
-
-    def worst(self, left: np.ndarray, right: np.ndarray) -> float:
-        """Largest ℓ2 distance between output vectors; NaN is infinitely far."""
-        size = sum(register.size for register in self.block.outputs) // self.block.groups
-        distances = np.linalg.norm((left - right).reshape(-1, size), axis=1)
-        return float(np.nan_to_num(distances, nan=np.inf).max(initial=0.0))
-
-    def columns(self, names) -> np.ndarray:
-        """Stream indices of registers."""
-        return np.concatenate(
-            [np.zeros(0, int), *(np.arange(self.stream.width)[self.stream[name].slice] for name in names)]
-        )
-
-    @property
-    def written(self) -> np.ndarray:
-        """Stream indices of what it writes."""
-        return self.columns(self.block.writes)
-
-    # ------------------------------------------------------------ the laws
-
-    def error(self, tokens: Matrix) -> float:
-        """Distance from the claim, whose float64 evaluation rounds too."""
-        return self.worst(self.output(self.run(tokens)), self.truth(tokens))
-
-    def spill(self, tokens: Matrix) -> float:
-        """By how much entries change that the block does not write."""
-        kept = self.columns(self.stream.registers.keys() - self.block.writes)
-        return _largest(self.run(tokens)[:, kept] - tokens[:, kept])
-
-    def leak(self, tokens: Matrix) -> float:
-        """By how much the output changes with registers that the block does not read."""
-        unread = self.columns(self.stream.registers.keys() - self.block.reads - self.block.writes)
-        other = tokens.copy()
-        other[:, unread] = 1e3 - other[::-1, unread]
-        return _largest((self.run(other) - self.run(tokens))[:, self.written])
-
-    def foresight(self, tokens: Matrix, cut: int) -> float:
-        """By how much the first `cut` tokens change with those that follow them."""
-        cut = min(cut, len(tokens))
-        inputs = self.columns(self.stream.registers.keys() - self.block.writes - {"position"})
-        changed = tokens.copy()
-        changed[cut:, inputs] = 3 - 10 * changed[::-1][cut:, inputs]
-        return _largest(self.run(changed)[:cut] - self.run(tokens)[:cut])
-
-    def reach(self, tokens: Matrix) -> float:
-        """The largest norm of what the block writes, at any token and layer."""
-        now, largest = torch.as_tensor(tokens), 0.0
-        for layer in self.model.run():
-            now = layer(now)
-            largest = max(largest, float(now[:, self.written].norm(dim=-1).nan_to_num(np.inf).max()))
-        return largest
+    return test_laws
 
 
-def audit(alone: Alone, tokens: st.SearchStrategy, examples: int = 100) -> list[dict[str, Any]]:
-    """Every law on so many token matrices, Hypothesis climbing: a record for each, the worst found beside what is allowed.
+def audit(case: Case, examples: int = 20) -> Iterator[Kept]:
+    """Every law, one after the other.
 
-    >>> from constructions.primitives import product
-    >>> s = Stream.of(x=2, y=2, out=1, position=3)
-    >>> registers = dict(left=s["x"], right=s["y"], to=s["out"], position=s["position"])
-    >>> block = product.own_token("⟨x, y⟩", "", bound=1.0, tokens=8, **registers)
-    >>> found = audit(Alone.of(s, block), matrices(s, 8, x=vectors(2, 1.0), y=vectors(2, 1.0)), examples=5)
-    >>> [(one["law"], one["holds"]) for one in found]
-    [('error', True), ('spill', True), ('leak', True), ('foresight', True), ('reach', True)]
+    >>> from verify.catalog import CATALOG, Entry
+    >>> row = CATALOG["linucb"]
+    >>> case = Case(row, row.spec(dim=2, actions=2, horizon=3, error=0.1, solver="newton"), size={"layers": 6})
+    >>> [kept.law for kept in audit(case, examples=2) if not kept.holds]
+    ['size']
     """
-    promise = alone.block.promise
-    laws: dict[str, tuple[Callable[[Matrix], float], float]] = {
-        "error": (alone.error, promise.own.error + 2 * promise.own.rounding),  # both sides round
-        "spill": (alone.spill, 0.0),
-        "leak": (alone.leak, 0.0),
-        "foresight": (lambda tokens: alone.foresight(tokens, (len(tokens) + 1) // 2), 0.0),
-        "reach": (alone.reach, promise.magnitude + promise.own.rounding),
-    }
-    found = []
-    for name, (law, allowed) in laws.items():
-        worst = search(law, tokens, examples)
-        found.append({"law": name, "worst": worst, "allowed": allowed, "holds": worst <= allowed})
-    return found
+    yield from (law(case, examples) for law in LAWS.values())
 
 
-def search(law: Callable[[Matrix], float], tokens: st.SearchStrategy, examples: int = 100) -> float:
-    """The largest value that Hypothesis finds of a law, climbing it."""
-    largest = 0.0
+def worst(
+    case: Case, law: Callable[..., float], examples: int, *more: Any, steps: int | None = None
+) -> tuple[float, str]:
+    """The largest value of a law that Hypothesis finds among histories, and where; `more` strategies give arguments."""
+    found, where = -math.inf, ""
 
     @hypothesis.settings(SEARCH, max_examples=examples, phases=(Phase.generate, Phase.target))
-    @hypothesis.given(tokens)
-    def climb(tried: Matrix) -> None:
-        nonlocal largest
-        value = law(tried)
+    @hypothesis.given(st.tuples(case.histories(steps), *more))
+    def climb(drawn: tuple) -> None:
+        nonlocal found, where
+        outline, *given = drawn
+        value = law(outline.history(case.spec), *given)
+        value = math.inf if math.isnan(value) else float(value)
         hypothesis.target(min(value, 1e300))
-        largest = max(largest, value)
+        if value > found:
+            found, where = value, repr(outline)
 
     climb()
-    return largest
+    return found, where
 
 
-def _largest(values: np.ndarray) -> float:
-    """The largest size of an entry; NaN is infinite."""
-    return float(np.nan_to_num(np.abs(values), nan=np.inf).max(initial=0.0))
+# ---------------------------------------------------------------- the laws
 
 
-# ---------------------------------------------------------------- what tokens hold
+def _error(case: Case, examples: int) -> Kept:
+    batch = max(1, min(4, examples))
+    found = search(case.built, case.entry.truth, 2 * examples, batch, case.entry.histories)
+    blocks = {name: worst.ratio for name, worst in found.blocks.items()} | {
+        case.built.guarantee.of: found.ratio
+    }
+    name = max(blocks, key=lambda name: blocks[name])
+    outline = found.blocks[name].outline if name in found.blocks else found.outline
+    return Kept("error", found.score, 1.0, f"error over what is promised, of {name}, at {outline!r}")
 
 
-def numbers(bound: float = 1.0) -> st.SearchStrategy:
-    """Numbers in [−bound, bound], the ends and 0 more often than chance."""
-    return st.sampled_from([0.0, bound, -bound]) | st.floats(-bound, bound, allow_subnormal=False)
+def _certificate(case: Case, examples: int) -> Kept:
+    asked, certificate = case.asked, case.built.certificate
+    if asked is None:
+        asked = getattr(case.spec, "error", None)
+    if asked is None:
+        return Kept("certificate", certificate, np.finfo(float).max, "nothing was asked for")
+    if case.asked is None and case.built.rounding > 0.05 * certificate:
+        return Kept(
+            "certificate",
+            case.built.rounding,
+            0.05 * certificate,
+            "rounding, and a twentieth of the certificate",
+        )
+    return Kept("certificate", certificate, asked)
 
 
-def entries(size: int, bound: float = 1.0) -> st.SearchStrategy:
-    """Vectors of such numbers."""
-    return st.lists(numbers(bound), min_size=size, max_size=size).map(np.array)
+def _size(case: Case, examples: int) -> Kept:
+    size = case.built.size()
+    wrong = [
+        f"{name} {getattr(size, name)}, not {value}"
+        for name, value in (case.size or {}).items()
+        if getattr(size, name) != value
+    ]
+    wrong += [
+        f"{name} {getattr(size, name)} above {most}"
+        for name, most in (case.most or {}).items()
+        if not getattr(size, name) <= most
+    ]
+    if size.width != case.built.tokens.stream.width:
+        wrong.append(f"width {size.width}, not the stream's {case.built.tokens.stream.width}")
+    return Kept("size", len(wrong), 0, "; ".join(wrong))
 
 
-def vectors(size: int, norm: float) -> st.SearchStrategy:
-    """Vectors of length at most `norm`; a corner of the cube gives one of exactly that length."""
-    return entries(size).map(lambda v: v * norm / max(1.0, np.linalg.norm(v)))
+def _frame(case: Case, examples: int) -> Kept:
+    built, steps = case.built, min(case.built.tokens.decisions, LONG)
+    written = {name for block in built.blocks for name in block.writes}
+    kept = [register.slice for name, register in built.tokens.stream.registers.items() if name not in written]
+
+    def law(history: History, other: Outline, cut: int) -> float:
+        tokens, rest = (built.tokens.encode(one) for one in (history, other.history(case.spec)))
+        cut = min(cut, len(tokens))
+        output, changed = (
+            built.transformer(torch.as_tensor(x)).numpy(force=True)
+            for x in (tokens, np.concatenate([tokens[:cut], rest[cut:]]))
+        )
+        moved = [_apart(output[:, place], tokens[:, place]) for place in kept]
+        return max(_apart(output[:cut], changed[:cut]), *moved)
+
+    found = worst(case, law, _few(examples), case.histories(steps), st.integers(1, 2 * steps), steps=steps)
+    return Kept("frame", found[0], 0.0, found[1])
 
 
-def several(count: int, size: int, norm: float) -> st.SearchStrategy:
-    """So many of them, side by side."""
-    return st.lists(vectors(size, norm), min_size=count, max_size=count).map(np.concatenate)
+def _decoder(case: Case, examples: int) -> Kept:
+    built = case.built
+
+    def law(history: History) -> float:
+        whole = built.policy(built.outputs([history], logits_only=True)[0])
+        return _apart(np.array(list(_steps(built, history))), whole)
+
+    policy = built.rounding * (2 if built.guarantee.of == "scores" else 1)
+    return Kept("decoder", *_swapped(worst(case, law, _few(examples)), 2 * policy))
 
 
-def matrix(stream: Stream, rows: list) -> Matrix:
-    """Token matrix from register contents, a dict by name for each token; (i, i², 1) is filled in, the rest is 0."""
-    tokens = np.zeros((len(rows), stream.width))
-    for number, row in enumerate(rows):
-        position = {"position": [number + 1, (number + 1) ** 2, 1]} if "position" in stream.registers else {}
-        for name, values in (row | position).items():
-            tokens[number, stream[name].slice] = values
-    return tokens
+def _steps(built: Construction, history: History) -> Iterator[Float[np.ndarray, " entries"]]:
+    """What a decoder gives at each step of a history."""
+    decoder, draws = built.decoder(), getattr(history, "draws", None)
+    seen = history.states if isinstance(history, EpisodeHistory) else history.contexts
+    for step in range(history.steps):
+        yield decoder.observe(seen[step], *(() if draws is None else (draws[step],)))
+        if step < history.steps - 1:
+            decoder.record(int(history.actions[step]), float(history.rewards[step]))
 
 
-def matrices(
-    stream: Stream, longest: int, rule: Callable[[list], list] = list, **registers: st.SearchStrategy
-) -> st.SearchStrategy:
-    """Token matrices of up to `longest` tokens from a strategy for each register; `rule` repairs lists of rows.
+def _magnitudes(case: Case, examples: int) -> Kept:
+    def law(history: History) -> float:
+        _, cache = case.built.run_with_cache(history)
+        ratios = [
+            np.linalg.norm(cache[block.name], axis=1).max()
+            / (block.promise.magnitude + block.groups**0.5 * block.promise.total.rounding)
+            for block in case.built.blocks
+        ]
+        return float(max(ratios))
 
-    A register `bystander`, if there is one, holds anything.
-    """
-    if "bystander" in stream.registers:
-        registers |= {"bystander": entries(stream["bystander"].size, 100.0)}
-    row = st.fixed_dictionaries(registers)
-    return st.lists(row, min_size=1, max_size=longest).map(lambda rows: matrix(stream, rule(rows)))
+    return Kept("magnitudes", *_swapped(worst(case, law, _few(examples)), 1.0))
+
+
+def _clipping(case: Case, examples: int) -> Kept:
+    def law(history: History) -> float:
+        tokens = torch.as_tensor(case.built.tokens.encode(history))
+        largest = float(tokens.norm(dim=-1).max())
+        for layer in case.built.transformer.run():
+            tokens = layer(tokens)
+            largest = max(largest, float(tokens.norm(dim=-1).max()))
+        return largest
+
+    return Kept(
+        "clipping", *_swapped(worst(case, law, _few(examples)), case.built.transformer.clip_radius / 2)
+    )
+
+
+def _impostors(case: Case, examples: int) -> Kept:
+    built = case.built if case.sharper is None else case.entry.build(replace(case.spec, error=case.sharper))
+    found = unmasked(built, case.entry.truth, max(10, examples), case.entry.histories)
+    wrong = [one for one in found if one.outcome in ("refused", "missed")]
+    if case.same is not None:
+        wrong += [one for one in found if one.outcome == "too close"]
+        wrong += [one for one in found if (one.outcome == "the same") != (one.impostor in case.same)]
+    return Kept("impostors", len(wrong), 0, "; ".join(map(str, wrong)))
+
+
+def _refusals(case: Case, examples: int) -> Kept:
+    said = [(str(change), message, case.refuses(change)) for change, message in case.refused]
+    steps = case.built.tokens.decisions + 1
+    outline = replace(case.entry.histories.battery(case.spec)[0], steps=steps)
+    try:
+        case.built.outputs([outline.history(case.spec)])
+        said.append((f"{steps} steps", "history: wanted at most", ""))
+    except ValueError as error:
+        said.append((f"{steps} steps", "history: wanted at most", str(error)))
+    wrong = [
+        f"{what}: wanted {start!r}, got {got!r}" for what, start, got in said if not got.startswith(start)
+    ]
+    return Kept("refusals", len(wrong), 0, "; ".join(wrong))
+
+
+LAWS: dict[str, Law] = {
+    "error": _error,
+    "certificate": _certificate,
+    "size": _size,
+    "frame": _frame,
+    "decoder": _decoder,
+    "magnitudes": _magnitudes,
+    "clipping": _clipping,
+    "impostors": _impostors,
+    "refusals": _refusals,
+}
+"""By name."""
+
+
+def _few(examples: int) -> int:
+    """Of laws that hold for all histories or for none, and take long."""
+    return max(1, examples // 3)
+
+
+def _swapped(found: tuple[float, str], allowed: float) -> tuple[float, float, str]:
+    return found[0], allowed, found[1]
+
+
+def _apart(left: np.ndarray, right: np.ndarray) -> float:
+    """The largest difference of an entry; NaN is infinite."""
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(np.where(left == right, 0.0, left - right))
+    return float(np.nan_to_num(gaps, nan=np.inf).max(initial=0.0))

@@ -143,7 +143,7 @@ class Judge:
         self.built, self.truth, self.lists, self.held = built, truth, lists, held
         self.layers = forward.compile_layers(built, everything=True)
         self.histories = [[outline.history(built.spec) for outline in part] for part in lists]
-        self.outputs = [built.policy(built.outputs(part, logits_only=True)) for part in self.histories]
+        self.outputs = [built.said(built.outputs(part, logits_only=True)) for part in self.histories]
         self.known: dict[tuple[int, int, int, int], Balls] = {}
 
     def __call__(
@@ -155,25 +155,25 @@ class Judge:
             findings = findings.merge(measure(mutant, self.truth, part, held_to=self.built, **self.held))
             if findings.score > 1:
                 break
-        low, high, seen = self.change(mutant)
+        (low, high, seen), what = self.change(mutant), self.built.guarantee.one
         if not low > 0 and high <= NOTHING:
-            told = f"changes no log-probability by more than {high:.0e} on {seen} histories, in balls"
+            told = f"changes no {what} by more than {high:.0e} on {seen} histories, in balls"
             return findings.score, "equivalent", told
         if findings.score > 1:
             return findings.score, "caught", ""
         nearest = max(findings.blocks.values(), key=lambda worst: worst.ratio).probe.block
-        told = f"changes a log-probability by {low:.1e}; nearest to its promise: {nearest}, worst ratio {findings.score:.3f}"
+        told = f"changes a {what} by {low:.1e}; nearest to its promise: {nearest}, worst ratio {findings.score:.3f}"
         return findings.score, "within slack", told
 
     def change(self, mutant: Construction) -> tuple[float, float, int]:
-        """Bounds on a change of a log-probability, or on the largest that is found, and on how many histories.
+        """Bounds on a change of the output, or on the largest that is found, and on how many histories.
 
         What float64 sees is enclosed at once, at the earliest decision where it is plain, as few tokens take little time.
         """
         sizes: list[tuple[float, int, int, int]] = []
         layers, largest = forward.compile_layers(mutant, everything=True), 0.0
         for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
-            after = mutant.policy(mutant.outputs(part, logits_only=True))
+            after = mutant.said(mutant.outputs(part, logits_only=True))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)
             for m, row in enumerate(apart):
                 step = len(row) - 1 - int(row[::-1].argmax())  # the last of the largest: it has seen most
@@ -221,8 +221,9 @@ def _ends(gaps: Balls) -> tuple[list[arb], list[arb]]:
 
 
 def _policy(built: Construction, layers: Sequence[forward.Layer], history: History, step: int) -> Balls:
-    """Log-probabilities at one step, in balls of flint's precision; tokens that it does not depend on are left out."""
-    return log_softmax(forward.logits(built, history, [step], layers))
+    """What is given at one step, in balls of flint's precision; tokens that it does not depend on are left out."""
+    found = forward.logits(built, history, [step], layers)
+    return log_softmax(found) if built.guarantee.normalised else found
 
 
 def _place(built: Construction, name: str, entry: int) -> tuple[str, str, str]:

@@ -99,7 +99,7 @@ def enclose(
                 true = _checked(truth(built.spec, history, chosen.tolist()), measured.shape)
                 found = forward.logits(built, history, chosen, layers, everywhere=everywhere)
                 counted = _counted(true, guarantee.floor)
-                gaps = (true - (found if guarantee.of == "scores" else log_softmax(found)))[counted]
+                gaps = (true - (log_softmax(found) if guarantee.normalised else found))[counted]
                 rounded = (true - balls(measured))[counted]
                 ends = *_worst(gaps, guarantee.one_sided), *_worst(rounded, guarantee.one_sided)
                 width = max((_above(2 * gap.rad()) for gap in gaps), default=0.0)

@@ -41,10 +41,10 @@ class Layer:
 
 
 def compile_layers(built: Construction, *, everything: bool = True) -> tuple[Layer, ...]:
-    """The transformer's current weights, filed; with `everything` or without what the logits do not depend on."""
+    """The transformer's current weights, filed; with `everything` or without what the output does not depend on."""
     weights = [LayerWeights.of(layer) for layer in built.transformer.stored_layers]
     if not everything:
-        prune(weights, built.tokens.stream["logits"].slice)
+        prune(weights, built.output)
     one = built.tokens.stream["position"].slice.stop - 1
     if any(layer.written[one] for layer in weights):
         one = None
@@ -70,11 +70,11 @@ def logits(
     layers: Sequence[Layer],
     *,
     everywhere: bool = False,
-    register: str = "logits",
+    register: str = "",
 ) -> Balls:
-    """The logits, or another register, at some steps (from 0) of a history, shape (steps, size).
+    """The output, as a rule logits, or a register by name, at some steps (from 0) of a history, shape (steps, size).
 
-    `layers` are those of `compile_layers`; for another register than the logits, with everything.
+    `layers` are those of `compile_layers`; for another register than the output's, with everything.
 
     Precision is that of flint's context. With `everywhere` all tokens are evaluated in all layers. If tokens or entries are
     left out, it is taken from the proof of the clip radius, not worked out, that they do not carry a token beyond it.
@@ -92,7 +92,8 @@ def logits(
         stream = _run(layers, encoded, wanted, alone, radius)
     except StaleError:
         stream = _run(layers, encoded, wanted, len(layers), radius)
-    return stream.values[built.tokens.stream[register].slice][:, wanted].T
+    entries = built.tokens.stream[register].slice if register else built.output
+    return stream.values[entries][:, wanted].T
 
 
 def _run(

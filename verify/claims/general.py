@@ -125,7 +125,7 @@ def exponent(claim: str, source: str, fit: Fit, stated: float, note: str, most: 
 def title(entry: Entry, spec: Any) -> str:
     """The row's name, and what the specification does not leave to its defaults."""
     told = (f"{name}={number(x) if isinstance(x, int | float) else x}" for name, x in settings(spec).items())
-    return f"{entry.name}, {', '.join(told)}"
+    return ", ".join((entry.name, *told))
 
 
 def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Verdict]:

@@ -57,13 +57,14 @@ def stated(spec: Spec, error: float) -> posterior.PosteriorPlan:
 
 def whitened(spec: Spec, chosen: posterior.PosteriorPlan, *, own_steps: bool) -> Construction:
     """Steps 1 to 3; with form "sampling" the scores too."""
-    drawn = {"draw": spec.dim} | sampling.registers(spec) if spec.form == "sampling" else {}
+    scores = spec.form == "sampling"
+    drawn = {"draw": spec.dim} | sampling.registers(spec) if scores else {"logits": 0}
     p = thompson.program(spec, drawn | registers(spec, chosen))
     for stage in stages(spec, p.stream, chosen, own_steps=own_steps):
         p.then(*stage)
-    if drawn:
+    if scores:
         sampling.write(p, spec)
-    return thompson.complete(p, spec, math.inf)
+    return thompson.complete(p, spec, math.inf, promised=None if scores else thompson.WHITE)
 
 
 def largest(spec: Spec) -> float:

@@ -164,11 +164,12 @@ def regret(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
     An algorithm that draws for itself, as Thompson sampling does where the transformer has its probabilities, draws others.
 
     Raises:
-        ValueError: if the row has no problem or no player.
+        ValueError: if the row has no problem or no player, or what is built gives values.
     """
     environment, decoder = entry.playable("regret")
     effort.tell("building")
     built, seeds = entry.build(spec), range(effort.seeds)
+    built.guarantee.hold_policy("regret")
     stages = [environment(spec, np.random.default_rng([n, 0])) for n in seeds]
     true = [decoder(spec, np.random.default_rng([n, 2])) for n in seeds]
     effort.tell(f"{effort.seeds} runs of each")
