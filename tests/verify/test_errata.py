@@ -403,14 +403,15 @@ def test_the_smaller_gate_would_do_and_the_printed_one_would_not():
 
 
 PLANE = thompson.Spec(dim=2, actions=3, horizon=6, form="sampling", error=0.05)
+POLICY = replace(PLANE, form="policy")
 
 
 def test_the_printed_route_with_own_steps_is_right():
     """Histories of the battery, with the layers and poles that the paper prints: what its step 3 promises."""
     chosen = printed.stated(PLANE, 0.1)
-    built = printed.whitened(replace(PLANE, form="policy"), chosen, own_steps=True)
+    built = printed.whitened(POLICY, chosen, own_steps=True)
     together = ("duplicates", "collinear", "weak direction")  # families with arms that are the same
-    histories = [outline.history(PLANE) for outline in battery(PLANE) if outline.family not in together]
+    histories = [outline.history(POLICY) for outline in battery(POLICY) if outline.family not in together]
     true = np.stack([algorithms.thompson_values(PLANE, history).whitened for history in histories])
     found = built.outputs(histories)[..., built.tokens.stream["white"].slice].reshape(true.shape)
     assert np.linalg.norm(found - true, axis=-1).max() <= 0.1
@@ -451,7 +452,7 @@ def test_step_2a_gives_the_same_with_one_head_for_all_arms(together):
     stream, transformer = printed.arguments(PLANE, together=together)
     tokens = BanditTokens(stream, PLANE)
     for outline in battery(PLANE)[::7]:
-        history = outline.history(PLANE)
+        history = outline.history(POLICY)
         found = transformer(torch.as_tensor(tokens.encode(history))).numpy()[
             tokens.states(6), stream["shifted"].slice
         ]

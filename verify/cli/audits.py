@@ -47,16 +47,16 @@ def verify(
     out: Annotated[Path | None, out_folder("page, JSON, figures")] = None,
     histories: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, metavar="N", help="Histories of the main search, 2000 if left out."),
+        typer.Option(min=1, max=MOST, metavar="N", help="Of the main search: 2000, or 40."),
     ] = None,
     mutants: Annotated[
         int | None,
-        typer.Option(min=0, max=MOST, metavar="N", help="Wrong weights to audit, 100 if left out."),
+        typer.Option(min=0, max=MOST, metavar="N", help="Wrong weights to audit: 100, or 0."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every claim and block, not the main ones.")] = False,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="A first look: one specification a row, 40 histories."),
+        typer.Option("--quick", help="A first look, within a minute."),
     ] = False,
 ) -> None:
     """Audit: measured ≤ certified ≤ stated, claim by claim.
