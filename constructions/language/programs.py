@@ -17,7 +17,7 @@ from flint import arb
 from constructions.construction import Construction
 from constructions.inputs.bandits import Tokens
 from constructions.language.values import Curve, Proved, Sum, Value, added, beside, inherited
-from constructions.parts.assemble import assemble, clip_radius
+from constructions.parts.assemble import arranged, clip_radius, transformer
 from constructions.parts.block import (
     EXACT,
     UNIT,
@@ -286,11 +286,14 @@ class Program:
     ) -> Construction:
         """The transformer, sealed with its certificate; `norms` bound all that tokens bring, register by register.
 
-        The clip radius is `room` times the least power of two above all that stands in a token.
+        The clip radius is `room` times the least power of two above all that stands in a token. The program's blocks are
+        outlines from here on: what their links say stands in the weights.
         """
-        radius = clip_radius(norms, self.blocks, room)
-        transformer = assemble(self.stream, self.inputs, self.stages, radius)
-        return Construction(spec, contract, self.blocks, transformer, certificate, **more)
+        radius, width = clip_radius(norms, self.blocks, room), self.stream.width
+        runs = arranged(self.stream, self.inputs, self.stages)
+        self.stages = [[block.outline for block in stage] for stage in self.stages]
+        weights = transformer(runs, width, radius)
+        return Construction(spec, contract, self.blocks, weights, certificate, **more)
 
 
 def _kind(block: Block) -> tuple[int, int, bool]:

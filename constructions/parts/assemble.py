@@ -34,6 +34,11 @@ def assemble(
     Raises:
         ValueError: if a block reads what nobody wrote before it, or writes what another block writes.
     """
+    return transformer(arranged(stream, inputs, stages), stream.width, clip_radius)
+
+
+def arranged(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> list[tuple[Step, int]]:
+    """What stands in each layer, and how often it runs; arguments and errors as for `assemble`."""
     check(stream, inputs, stages)
     runs: list[tuple[Step, int]] = []
     for stage in stages:
@@ -42,9 +47,13 @@ def assemble(
             if joins:
                 step = Step(runs.pop()[0].heads, step.units)
             runs.append((step, repeat))
-    return Transformer(
-        [_layer(step, repeat, stream.width) for step, repeat in runs], stream.width, clip_radius
-    )
+    return runs
+
+
+def transformer(runs: list[tuple[Step, int]], width: int, clip_radius: float) -> Transformer:
+    """Weights, layer by layer; `runs` is used up, so that what nobody else holds is freed as its weights are there."""
+    runs.reverse()
+    return Transformer([_layer(*runs.pop(), width) for _ in range(len(runs))], width, clip_radius)
 
 
 def clip_radius(inputs: Sequence[float], blocks: Sequence[Block], room: float = 2.0) -> float:

@@ -49,6 +49,12 @@ class Head:
             )
 
     @property
+    def outline(self) -> "Head":
+        """The same without the entries of its links."""
+        links = {name: getattr(self, name).outline for name in ("query", "key", "value")}
+        return replace(self, **links)
+
+    @property
     def registers(self) -> tuple[Register, ...]:
         """The registers that are written."""
         return self.to if isinstance(self.to, tuple) else (self.to,)
@@ -143,6 +149,11 @@ class Step:
     heads: tuple[Head, ...] = ()
     units: tuple[Units, ...] = ()
 
+    @property
+    def outline(self) -> "Step":
+        """The same without the entries of its links."""
+        return Step(tuple(head.outline for head in self.heads), tuple(units.outline for units in self.units))
+
 
 @dataclass(frozen=True)
 class Block:
@@ -190,6 +201,11 @@ class Block:
         return frozenset(
             heads | {w[0].name for step in self.steps for units in step.units for w in units.writes}
         )
+
+    @property
+    def outline(self) -> "Block":
+        """What a construction keeps of a block, whose weights stand in its transformer: all but the entries of links."""
+        return replace(self, steps=tuple(step.outline for step in self.steps))
 
     def promising(self, bound: Bound) -> "Block":
         """The same block, with one bound in place of all that it promises of errors."""

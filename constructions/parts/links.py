@@ -40,6 +40,11 @@ class Link:
         for name in ("rows", "columns"):  # half the memory of 64 bits
             object.__setattr__(self, name, getattr(self, name).astype(np.int32, copy=False))
 
+    @property
+    def outline(self) -> "Link":
+        """What it reads and how high it is, without its entries."""
+        return Link(np.empty(0, int), np.empty(0, int), np.empty(0), self.height, self.reads)
+
     def __mul__(self, scale: float) -> "Link":
         if scale == 0:
             return blank(self.height)

@@ -29,6 +29,14 @@ class Units:
             if len(entries) and (max(entries) >= register.size or max(neurons) >= self.reads.height):
                 raise ValueError(f"units {self.role}: an index lies outside {register.name} or the neurons")
 
+    @property
+    def outline(self) -> "Units":
+        """How many neurons there are, what they read and which registers they write, without their weights."""
+        none = np.empty(0, int)
+        return Units(
+            self.role, self.reads.outline, tuple((write[0], none, none, none) for write in self.writes)
+        )
+
 
 def signed_units(role: str, reads: Link, *targets: tuple[Register, float]) -> Units:
     """2n neurons that add `scale · reads` (n rows) to each target register of n entries."""

@@ -22,7 +22,7 @@ but only selection heads write logits, and at stage g those are closed at token 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from flint import arb
@@ -130,7 +130,7 @@ def selection_heads(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
     return tuple(heads)
 
 
-def construct(p: Program, spec: Spec, name: str, steps: list[Step]) -> Construction:
+def construct(p: Program, spec: Spec, name: str, steps: Iterable[Step]) -> Construction:
     """The construction whose steps work through all stages in one block, after the step before.
 
     The language has one writer for a register; here registers are used again from stage to stage.
@@ -140,12 +140,13 @@ def construct(p: Program, spec: Spec, name: str, steps: list[Step]) -> Construct
     return complete(p, spec)
 
 
-def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Block:
+def loop_block(spec: Spec, stream: Stream, name: str, steps: Iterable[Step]) -> Block:
     """The block of all stages; its claim is the policy's logits at state tokens."""
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         return plan(spec, values) / spec.tau
 
+    steps = tuple(steps)
     gate = gate_size(4 * (spec.largest + gate_size(spec.largest)))
     stages, scale = spec.horizon, spec.largest * (spec.episodes + spec.states)
     error = above(arb(spec.rounded) * (1 / arb(spec.tau) + UNIT / arb(spec.tau)) + spec.rounded_scale)
@@ -157,7 +158,7 @@ def loop_block(spec: Spec, stream: Stream, name: str, steps: list[Step]) -> Bloc
     largest = max(spec.largest, spec.episodes * spec.largest, spec.largest / spec.tau)
     magnitude = 4 * largest * math.sqrt(sum(sizes.values()))
     promise = Promise("rewards within [0, 1]", own, own, magnitude)
-    return Block(name, "theorem ours", tuple(steps), stream["logits"], truth, promise, groups=spec.actions)
+    return Block(name, "theorem ours", steps, stream["logits"], truth, promise, groups=spec.actions)
 
 
 def plan(spec: Spec, values: Values) -> Float[np.ndarray, "tokens actions"]:

@@ -29,6 +29,8 @@ but the first takes its share. ∎
 The theorem's own construction needs D, M = O(HS²A) and D' = O(K²HS²A) at 2H + 8 layers.
 """
 
+from collections.abc import Iterator
+
 from constructions.construction import Construction
 from constructions.parts.block import Head, Position, Step, Units, gate_size
 from constructions.parts.links import blank, pick, read, side_by_side, tile
@@ -51,11 +53,15 @@ def build(spec: Spec) -> Construction:
     """The narrow transformer."""
     p = program(spec, registers(spec))
     stream = p.stream
-    steps = [Step(loop.count_heads(spec, stream, spec.horizon))]
+    return loop.construct(p, spec, "value iteration from the context", _steps(spec, stream))
+
+
+def _steps(spec: Spec, stream: Stream) -> Iterator[Step]:
+    yield Step(loop.count_heads(spec, stream, spec.horizon))
     for stage in range(spec.horizon, 0, -1):
-        steps += [_expect(spec, stream, stage), *_maximise(spec, stream, stage)]
-    steps.append(Step(loop.selection_heads(spec, stream, 1)))
-    return loop.construct(p, spec, "value iteration from the context", steps)
+        yield _expect(spec, stream, stage)
+        yield from _maximise(spec, stream, stage)
+    yield Step(loop.selection_heads(spec, stream, 1))
 
 
 def _expect(spec: Spec, stream: Stream, stage: int) -> Step:

@@ -15,6 +15,7 @@ register is emptied by the layer that used it last, before anything is written t
 """
 
 import math
+from collections.abc import Iterator
 
 from constructions.construction import Construction
 from constructions.parts.block import Head, Step, Units, gate_size, own_heads
@@ -48,16 +49,15 @@ def build(spec: Spec) -> Construction:
     """The slim transformer."""
     p = program(spec, registers(spec))
     stream = p.stream
-    steps = [
-        Step(_counts(spec, stream, spec.horizon)),
-        Step(
-            _times_index(spec, stream, spec.horizon),
-            (*_estimates(spec, stream, spec.horizon), *_spent(spec, stream, spec.horizon)),
-        ),
-    ]
+    return loop.construct(p, spec, "value iteration, stage by stage", _steps(spec, stream))
+
+
+def _steps(spec: Spec, stream: Stream) -> Iterator[Step]:
+    yield Step(_counts(spec, stream, spec.horizon))
+    units = (*_estimates(spec, stream, spec.horizon), *_spent(spec, stream, spec.horizon))
+    yield Step(_times_index(spec, stream, spec.horizon), units)
     for stage in range(spec.horizon, 0, -1):
-        steps += _stage(spec, stream, stage)
-    return loop.construct(p, spec, "value iteration, stage by stage", steps)
+        yield from _stage(spec, stream, stage)
 
 
 def _counts(spec: Spec, stream: Stream, stage: int) -> tuple[Head, ...]:
