@@ -139,7 +139,7 @@ def test_a_lengthened_model_is_the_model_as_far_as_it_went():
 def test_policies_in_batches_are_the_policies_one_by_one(recipe, make):
     trained, problems = Trained(recipe, train.Run(recipe, **SMALL).model()), make()
     seen = play(problems, players.Uniform(problems))
-    found = out_of_distribution.policies(trained, problems, seen)
+    found = trained.policies(problems, seen)
     for row, history in zip(found, problems.histories(seen), strict=True):
         np.testing.assert_allclose(row, np.exp(trained.log_probabilities(history)), atol=1e-5)
 

@@ -16,13 +16,12 @@ from verify.imports import own
 
 KINDS = "a history as .csv, .json, or .npz by history.save"
 Own = Annotated[
-    Path | None, typer.Option("--history", metavar="FILE", help="A history, .csv, .json or .npz.")
+    Path | None,
+    typer.Option("--history", metavar="FILE", help="One's own, .csv, .json or .npz; for the page."),
 ]
 Truth = Annotated[
     str | None,
-    typer.Option(
-        "--truth", metavar="FILE.py:NAME", help="A function of specification and history; or module:NAME."
-    ),
+    typer.Option("--truth", metavar="FILE.py:NAME", help="A true algorithm of one's own."),
 ]
 
 

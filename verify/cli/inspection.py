@@ -30,10 +30,10 @@ LARGEST = 1_000_000
 
 def inspect(
     construction: Annotated[str, typer.Argument(metavar="|".join(CATALOG), hidden=True)],
-    dim: Annotated[int | None, typer.Option(help="d (5).")] = None,
+    dim: Annotated[int | None, typer.Option(hidden=True)] = None,
     actions: Annotated[int | None, typer.Option(help="A (10; thompson 2; bernoulli 5; ucbvi 3).")] = None,
     horizon: Annotated[int | None, typer.Option(help="T (200; bernoulli 50); ucbvi: H (3).")] = None,
-    error: Annotated[float | None, typer.Option(help="ε (0.001; bernoulli 0.01).")] = None,
+    error: Annotated[float | None, typer.Option(hidden=True)] = None,
     solver: Annotated[str | None, typer.Option(help="agd, newton, …; thompson: pade, …")] = None,
     form: Annotated[str | None, typer.Option(help="theorem, slim, narrow; policy, sampling.")] = None,
     sets: specs.Set = None,
@@ -46,10 +46,7 @@ def inspect(
         Path | None, typer.Option(callback=files.writable, help="Folder or file (reports/inspect).")
     ] = None,
 ) -> None:
-    """Layers, heads, registers and weights, and what each is for.
-
-    --history FILE steps through a history of one's own; it and --truth write the page, unless --json is asked for.
-    """
+    """Layers, heads, registers and weights, and what each is for."""
     values = (dim, actions, horizon, error, solver, form)
     asked = specs.asked(sets, spec)
     asked |= {option: value for option, value in zip(OPTIONS, values, strict=True) if value is not None}

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from constructions import files
 from constructions.showing import number
+from verify.cli import specs
 from verify.cli.options import Json, Out, Runs, bars, narrow
 from verify.comparison import compare as comparing
 from verify.comparison import training_mixtures
@@ -19,22 +20,30 @@ from verify.play.seats import TITLES
 from verify.probes import probe as probing
 from verify.show import plots
 
+Model = Annotated[str, typer.Argument(help="Shipped, a file, or FILE.py:NAME.")]
+OfRecipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="RECIPE", help="Problems of one's own model.")
+]
+
 
 def compare(
-    model: Annotated[str, typer.Argument(help="A shipped model, or a file.")],
+    model: Model,
     runs: Runs = comparing.Effort.runs,
     quick: Annotated[bool, typer.Option("--quick", help="100 runs, few histories and particles.")] = False,
+    recipe: OfRecipe = None,
+    sets: specs.Set = None,
+    spec: specs.Spec = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Built, true and trained: distances by step, regret, theorem.
 
-    --out, which is reports/compare/MODEL, gets compare.json and the figures. Some minutes; seconds with --quick.
+    --set is for what is built. --out, which is reports/compare/MODEL, gets JSON and figures. Seconds with --quick.
     """
     files.writable(out or Path("reports/compare"))
     effort = comparing.QUICK if quick else comparing.Effort(runs=runs)
     with bars() as tell:
-        found = comparing.compare(model, effort, tell)
+        found = comparing.compare(model, effort, tell, recipe, specs.asked(sets, spec))
     path, found = write_report(found, out or Path("reports/compare") / found["model"], "compare.json")
     if as_json:
         print(json.dumps(found))
@@ -75,9 +84,10 @@ class Part(StrEnum):
 
 
 def probe(
-    model: Annotated[str, typer.Argument(help="A shipped model, or a file.")],
+    model: Model,
     only: Annotated[Part | None, typer.Option(help="One question alone.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few histories and problems.")] = False,
+    recipe: OfRecipe = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -88,7 +98,7 @@ def probe(
     files.writable(out or Path("reports/probe"))
     parts = None if only is None else (only.value,)
     with bars() as tell:
-        found = probing.probe(model, probing.QUICK if quick else probing.Effort(), parts, tell)
+        found = probing.probe(model, probing.QUICK if quick else probing.Effort(), parts, tell, recipe)
     path, found = write_report(found, out or Path("reports/probe") / found["model"], "probe.json")
     if as_json:
         print(json.dumps(found))
@@ -121,6 +131,8 @@ def comparison_tables(found: dict) -> Iterator[Table]:
         values = (row["variation"][step - 1] for step in chosen)
         pairs.add_row(name, *map(number, (row["variation_mean"], *values, row["log_error_worst"])))
     yield pairs
+    if found["bound"] is None:
+        return
     title = f"pretraining theorem, c = 1; measured: Σ D_H = {number(found['bound']['measured'])}"
     bounds = narrow(title, "context", "log R", "95 %", "Σ D_H ≤", "at most", "vacuous by")
     for row in [*found["ratio"], {"bound": found["bound"]}]:

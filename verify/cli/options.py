@@ -16,7 +16,7 @@ from constructions import files
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 MOST = 10**6
 """Runs, histories and mutants at most: more would take months."""
-Runs = Annotated[int, typer.Option(min=2, max=MOST, help="Held-out problems to play, for regret.")]
+Runs = Annotated[int, typer.Option(min=2, max=MOST, metavar="N", help="Problems to play.")]
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 """What a progress bar shows."""
 

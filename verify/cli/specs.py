@@ -12,7 +12,7 @@ from constructions import files
 from verify.catalog import Entry
 
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the specification.")
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field: dim=3, error=1e-4, …")
 ]
 Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE.toml", help="Several fields, in a file.")]
 

@@ -8,16 +8,17 @@ Regret is that of many players on the same problems, with the same random number
 them, beside the true policy with the probabilities that it ought to have: what they do differently, it does wrong.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from constructions import checks
+from constructions.construction import Construction
 from verify.comparison import pretraining_bound, ratio
+from verify.comparison.guests import Guest, subject
 from verify.comparison.panels import distance_panels, ratio_panels, regret_panel
 from verify.comparison.stand_ins import home, stand_in, truth
 from verify.play.lockstep import ByDecoder, first, play
@@ -57,21 +58,30 @@ QUICK = Effort(runs=100, built=20, histories=20, particles=8)
 
 
 def compare(
-    model: Path | str, effort: Effort = Effort(), tell: Tell = lambda what, done, whole: None
+    model: Any,
+    effort: Effort = Effort(),
+    tell: Tell = lambda what, done, whole: None,
+    recipe: Recipe | str | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> Record:
     """Everything about one model, as JSON; `records` holds the panels of each figure, for plots.draw.
 
+    Args:
+        model: a trained one, or anything with `log_probabilities(history)`: as for `guests.subject`.
+        effort: how much is played.
+        tell: told what, how much of it is done and wanted.
+        recipe: the problems that a model of one's own is for.
+        fields: of the specification that is built beside it, where they are to be others than its row's stand-in has.
+
     Raises:
-        ValueError: if there is no such model.
+        ValueError: if there is no such model, or no such specification for its problems.
     """
-    path = train.locate(model)
-    trained = train.load(path)
-    _, step, settings, _ = checkpoint.load(path)
-    name, trajectories = train.title(path), step * train.from_record(settings).batch
+    trained, name = subject(model, recipe)
+    built = stand_in(trained.recipe, fields=fields)
     played = regrets(trained, effort.runs, tell)
     regret = {who: summary(found) for who, found in played.items()}
-    beside = side_by_side(trained.recipe, played, effort.built, tell)
-    policies = policies_on(trained, effort.histories, tell)
+    beside = side_by_side(trained.recipe, played, effort.built, tell, built)
+    policies = policies_on(trained, effort.histories, tell, built)
     pairs = distances(policies)
     panels = [regret_panel(f"{name}: mean ± s.d., {effort.runs} runs", regret)]
     if beside is not None:
@@ -79,7 +89,7 @@ def compare(
     found: Record = {
         "model": name,
         "recipe": trained.recipe.problem,
-        "steps": step,
+        "spec": None if built is None else asdict(built.spec),
         "true": trained.recipe.seats[trained.recipe.algorithm].title,
         "runs": effort.runs,
         "histories": effort.histories,
@@ -88,10 +98,15 @@ def compare(
         "pairs": pairs,
         "records": {"regret": panels, "distances": distance_panels(pairs)},
     }
+    if isinstance(trained, Guest):  # of what it was trained on, nothing is known
+        return found | {"steps": None, "ratio": [], "bound": None}
+    _, step, settings, _ = checkpoint.load(path := train.locate(model))
+    trajectories = step * train.from_record(settings, path).batch
+    found["steps"] = step
     return found | theorem(trained, policies, trajectories, effort.particles, found["records"], tell)
 
 
-def regrets(trained: Trained, runs: int, tell: Tell = lambda what, done, whole: None) -> Regrets:
+def regrets(trained: Trained | Guest, runs: int, tell: Tell = lambda what, done, whole: None) -> Regrets:
     """Regret step by step, by player, the baselines among them."""
     recipe = trained.recipe
     others = [one for one in recipe.baselines if one != recipe.algorithm]
@@ -109,7 +124,11 @@ def summary(regret: Float[np.ndarray, "runs steps"]) -> Record:
 
 
 def side_by_side(
-    recipe: Recipe, played: Regrets, count: int, tell: Tell = lambda what, done, whole: None
+    recipe: Recipe,
+    played: Regrets,
+    count: int,
+    tell: Tell = lambda what, done, whole: None,
+    built: Construction | None = None,
 ) -> Record | None:
     """The built transformer and the true policy on the first problems, both by the same uniforms; None if nothing is built.
 
@@ -117,7 +136,7 @@ def side_by_side(
     built and true part; parted, the number of problems in which they ever do; excess, the mean of regret of built less
     that of true, and half its 95 % interval.
     """
-    built = stand_in(recipe)
+    built = built or stand_in(recipe)
     if built is None:
         return None
     batch = min(
@@ -148,12 +167,17 @@ def side_by_side(
     }
 
 
-def policies_on(trained: Trained, count: int, tell: Tell = lambda what, done, whole: None) -> Policies:
+def policies_on(
+    trained: Trained | Guest,
+    count: int,
+    tell: Tell = lambda what, done, whole: None,
+    built: Construction | None = None,
+) -> Policies:
     """Log-probabilities of all policies along histories that the true algorithm makes on held-out problems."""
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0, 1])
     problems = recipe.draw(generator, count)
     seen = play(problems, seated(recipe, recipe.algorithm, problems, generator))
-    runs, built, rows = problems.histories(seen), stand_in(recipe), {}
+    runs, built, rows = problems.histories(seen), built or stand_in(recipe), {}
     certain = recipe.seats[recipe.algorithm].certain
     true = None if built is None and certain else truth(recipe)
     for n, (actions, history) in enumerate(zip(seen.actions, runs, strict=True)):

@@ -5,6 +5,8 @@ temperature of Theorem 9 stands in for it, 0.003 at T = 200, at which the paper 
 of Bernoulli arms and soft UCB-VI stand for themselves. UCB for Bernoulli arms has no built form.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
+from constructions.plain import shown
 from verify import theorems
 from verify.audit import Truth
 from verify.catalog import CATALOG, Entry
@@ -35,15 +38,45 @@ def bounds(recipe: Recipe, shifted: bool = False) -> Any:
     return home(recipe).found("stand_in")(recipe, shifted)
 
 
-def stand_in(recipe: Recipe, shifted: bool = False) -> Construction | None:
+SIZES = ("dim", "actions", "states", "horizon", "episodes")
+"""Fields of specifications that the problems decide."""
+
+
+def stand_in(
+    recipe: Recipe, shifted: bool = False, fields: Mapping[str, Any] | None = None
+) -> Construction | None:
     """The built transformer for the algorithm that a recipe's models are to learn, if that is the one of its row.
+
+    Args:
+        recipe: the recipe.
+        shifted: whether it is to admit every shift of the problems.
+        fields: of the specification, where they are to be others.
+
+    Raises:
+        ValueError: for a field that it does not have, a value that is refused or makes it one of other problems, or fields
+            where nothing is built.
 
     >>> from verify.training.recipes import RECIPES
     >>> round(stand_in(RECIPES["ad-linucb"]).spec.temperature, 6)
     0.003042
     """
     entry = home(recipe)
-    return entry.build(bounds(recipe, shifted)) if entry.player == recipe.algorithm else None
+    if entry.player != recipe.algorithm:
+        if fields:
+            raise ValueError(
+                f"{min(fields)}: wanted none, as nothing is built for {recipe.algorithm}, got one"
+            )
+        return None
+    spec = bounds(recipe, shifted)
+    known = [field.name for field in dataclasses.fields(spec)]
+    for name, value in (fields or {}).items():
+        if name not in known:
+            raise ValueError(f"{entry.name}: wanted fields of {', '.join(known)}, got {name}")
+        if name in SIZES and value != getattr(spec, name):
+            raise ValueError(
+                f"{name}: wanted {getattr(spec, name)}, that of the model's problems, got {shown(value)}"
+            )
+    return entry.build(replace(spec, **(fields or {})))
 
 
 def truth(recipe: Recipe) -> Truth:

@@ -61,7 +61,7 @@ class Tasks:
     def histories(self, seen: Seen) -> list[BanditHistory]:
         """Each bandit's part as a history of its own, its last decision pending."""
         return [
-            BanditHistory(np.repeat(arms[None], self.steps, axis=0), actions[:-1], rewards[:-1])
+            BanditHistory(np.repeat(arms[None], len(actions), axis=0), actions[:-1], rewards[:-1])
             for arms, actions, rewards in zip(self.arms, seen.actions, seen.rewards, strict=True)
         ]
 

@@ -14,16 +14,14 @@ import torch
 from jaxtyping import Float
 
 from constructions.construction import Construction
+from verify.comparison.guests import Guest
 from verify.comparison.stand_ins import bounds, truth
 from verify.play.lockstep import ByDecoder, Problems, Seen, play
 from verify.sweeps.records import Record, curve, panel
 from verify.training.kinds import Recipe, seated
 from verify.training.model import TrainedTransformer
-from verify.training.policy import Player, Trained
+from verify.training.policy import Trained
 from verify.training.shifts import NOISES, Shift, shifts
-
-CHUNK = 32
-"""Problems that are evaluated at a time."""
 
 PROBED = 4
 """Histories on which a built transformer is held against its certificate."""
@@ -49,16 +47,6 @@ def lengthened(trained: Trained, horizon: int) -> Trained:
     return Trained(recipe, model)
 
 
-def policies(trained: Trained, problems: Any, seen: Seen) -> Float[np.ndarray, "batch steps arms"]:
-    """The trained probabilities at every decision of a batch of trajectories."""
-    recipe, model, found = trained.recipe, trained.model, []
-    places = torch.as_tensor(recipe.places, device=model.device)
-    with torch.no_grad():
-        for tokens in torch.as_tensor(recipe.encode(problems, seen)).split(CHUNK):
-            found.append(model(tokens.to(model.device), places).double().softmax(dim=2).numpy(force=True))
-    return np.concatenate(found)
-
-
 def true_policies(recipe: Recipe, problems: Problems, seen: Seen) -> Float[np.ndarray, "batch steps arms"]:
     """The true algorithm's probabilities along its own runs: 1 for what it took, if it is certain."""
     if recipe.seats[recipe.algorithm].certain:
@@ -77,7 +65,7 @@ def built_error(recipe: Recipe, built: Construction, problems: Problems, seen: S
 
 
 def probe(
-    trained: Trained,
+    trained: Trained | Guest,
     built: Construction | None = None,
     problems: int = 64,
     seed: int = 0,
@@ -87,7 +75,7 @@ def probe(
     """One record a shift: regret at the horizon, and total variation from the true algorithm step by step.
 
     Args:
-        trained: the model.
+        trained: the model; one of one's own is not asked for more steps than its recipe has, and such shifts are left out.
         built: a transformer built for the same problems, whose spec admits all shifts; a shift with more steps than its
             horizon leaves it out.
         problems: how many; the same ones are shifted every time.
@@ -102,20 +90,22 @@ def probe(
     records, chosen = [], shifts(trained.recipe) if chosen is None else chosen
     for name, shift in chosen.items():
         moved = shift(original, np.random.default_rng([seed, 2**33 + 1]))
+        if isinstance(trained, Guest) and moved.steps > trained.recipe.horizon:
+            continue
         records.append({"shift": name} | _one(trained, built, moved, seed))
         tell(len(records), len(chosen))
     return records
 
 
-def _one(trained: Trained, built: Construction | None, moved: Problems, seed: int) -> Record:
+def _one(trained: Trained | Guest, built: Construction | None, moved: Problems, seed: int) -> Record:
     """What becomes of one batch of problems."""
     past_training = moved.steps > trained.recipe.horizon
-    model = lengthened(trained, moved.steps) if past_training else trained
+    model: Any = lengthened(trained, moved.steps) if past_training else trained  # type: ignore[arg-type]
     recipe: Any = model.recipe
     players = {
         "true": seated(recipe, recipe.algorithm, moved, np.random.default_rng([seed, 2**33 + 2])),
-        "trained": Player(model, moved),
-        "greedy": Player(model, moved, greedy=True),
+        "trained": model.player(moved),
+        "greedy": model.player(moved, greedy=True),
     }
     use = built if built is not None and built.tokens.decisions >= moved.steps else None
     if use is not None:
@@ -123,7 +113,7 @@ def _one(trained: Trained, built: Construction | None, moved: Problems, seed: in
     runs = {name: play(moved, one) for name, one in players.items()}
     totals = {name: moved.regret(run).sum(axis=1) for name, run in runs.items()}
     seen = runs["true"]
-    apart = np.abs(policies(model, moved, seen) - true_policies(recipe, moved, seen)).sum(axis=2) / 2
+    apart = np.abs(model.policies(moved, seen) - true_policies(recipe, moved, seen)).sum(axis=2) / 2
     return {
         "steps": moved.steps,
         "positions extrapolated": past_training,

@@ -8,19 +8,18 @@ registers of the construction (linear_probes.py), and how does it fare on proble
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from constructions import checks
 from verify.catalog import Entry
+from verify.comparison.guests import Guest, subject
 from verify.comparison.stand_ins import bounds, home, stand_in
 from verify.play.lockstep import play
 from verify.probes import linear_probes, out_of_distribution, symmetries
 from verify.sweeps.records import Record
-from verify.training import train
-from verify.training.kinds import seated
+from verify.training.kinds import Recipe, seated
 from verify.training.policy import HELD_OUT, Trained
 
 Tell = Callable[[str, int, int], None]
@@ -53,14 +52,16 @@ QUICK = Effort(histories=5, runs=3, registers=20, shifts=10)
 
 
 def probe(
-    model: Path | str,
+    model: Any,
     effort: Effort = Effort(),
     only: Collection[str] | None = None,
     tell: Tell = lambda what, done, whole: None,
+    recipe: Recipe | str | None = None,
 ) -> Record:
     """What was found out about a model, as JSON, a list of records for each part; `records` has panels for plots.draw.
 
-    The parts are those of PARTS that apply, if not told.
+    The parts are those of PARTS that apply, if not told. A model of one's own is asked for log-probabilities alone
+    (`guests.subject`, which `model` and `recipe` are for): it has no layers to be looked into.
 
     Raises:
         ValueError: if there is no such model, there is no such part, or the model's row of the catalog does not have it.
@@ -68,20 +69,21 @@ def probe(
     for part in only or ():
         if part not in PARTS:
             raise ValueError(f"only: wanted one of {', '.join(PARTS)}, got {part!r}")
-    path = train.locate(model)
-    trained = train.load(path)
+    trained, title = subject(model, recipe)
     recipe, known = trained.recipe, applicable(home(trained.recipe))
+    if isinstance(trained, Guest):
+        known = tuple(part for part in known if part != "registers")
     only = known if only is None else only
     for part in only:
         if part not in known:
             raise ValueError(
-                f"only: wanted {' or '.join(known)} for a model trained on {recipe.problem}, got {part}"
+                f"only: wanted {' or '.join(known)} for {_kind(trained)} on {recipe.problem}, got {part}"
             )
     true = recipe.seats[recipe.algorithm].title
-    found: Record = {"model": train.title(path), "true": true, "records": {}}
+    found: Record = {"model": title, "true": true, "records": {}}
     if "symmetries" in only:
         found["symmetries"] = broken(trained, effort, partial(tell, "symmetries"))
-    if "registers" in only:
+    if "registers" in only and isinstance(trained, Trained):
         tell_registers = partial(tell, "registers")
         found["registers"] = linear_probes.probes(trained, effort.registers, tell=tell_registers)
         found["records"]["registers"] = linear_probes.panels(found["registers"])
@@ -93,12 +95,16 @@ def probe(
     return found
 
 
+def _kind(trained: Trained | Guest) -> str:
+    return "a model of one's own" if isinstance(trained, Guest) else "a model trained"
+
+
 def applicable(row: Entry) -> tuple[str, ...]:
     """The parts that can be asked of models of a row's problems: what the row has, and shifts."""
     return tuple(part for part in PARTS if part == "shifts" or getattr(row, part) is not None)
 
 
-def broken(trained: Trained, effort: Effort, tell: Callable[[int, int], None]) -> list[Record]:
+def broken(trained: Trained | Guest, effort: Effort, tell: Callable[[int, int], None]) -> list[Record]:
     """By how much the model breaks each symmetry of its algorithm, beside the true policy where that has probabilities."""
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, 0, 2])
     row, spec = home(recipe), bounds(recipe)

@@ -14,12 +14,15 @@ from constructions.activations import pairs
 from constructions.history import finite_policy
 from constructions.inputs.bandits import History
 from constructions.plain import integer, reals, shown
-from verify.play.lockstep import Pay, Problems, Whole, inverse, play
+from verify.play.lockstep import Pay, Problems, Seen, Whole, inverse, play
 from verify.training.kinds import Recipe, seated
 from verify.training.model import Memory, TrainedTransformer
 
 Hook = tuple[int, Callable[[np.ndarray, int], np.ndarray | None]]
 """A layer, and what is to be made of what stands after it."""
+
+CHUNK = 32
+"""Trajectories that are evaluated at a time."""
 
 TOGETHER = 100
 """Problems that are played at once."""
@@ -81,6 +84,19 @@ class Trained:
     def run_with_hooks(self, history: History, hooks: Sequence[Hook]) -> Float[np.ndarray, "steps actions"]:
         """The policy at every step if hooks, as for `run_with_cache`, replace what tokens hold."""
         return self.run_with_cache(history, hooks)[0]
+
+    def player(self, problems: Problems, greedy: bool = False) -> "Player":
+        """Plays many problems in lockstep: by its probabilities, or the likeliest action."""
+        return Player(self, problems, greedy)
+
+    def policies(self, problems: Any, seen: Seen) -> Float[np.ndarray, "batch steps actions"]:
+        """The probabilities at every decision of a batch of trajectories."""
+        places, found = torch.as_tensor(self.recipe.places, device=self.model.device), []
+        with torch.no_grad():
+            for tokens in torch.as_tensor(self.recipe.encode(problems, seen)).split(CHUNK):
+                odds = self.model(tokens.to(self.model.device), places).double().softmax(dim=2)
+                found.append(odds.numpy(force=True))
+        return np.concatenate(found)
 
     def __repr__(self) -> str:
         of = self.model.shape
@@ -178,7 +194,7 @@ def advance(
 
 
 def contests(
-    trained: Trained,
+    trained: Any,
     runs: int,
     others: Sequence[str] | None = None,
     first: int = 0,
@@ -200,7 +216,7 @@ def half_interval(totals: Float[np.ndarray, " runs"]) -> float:
 
 
 def contest(
-    trained: Trained, size: int, number: int = 0, others: Sequence[str] | None = None
+    trained: Any, size: int, number: int = 0, others: Sequence[str] | None = None
 ) -> dict[str, Float[np.ndarray, "batch steps"]]:
     """Step-by-step regret on a batch of held-out problems: of the model, of the true algorithm, and of others.
 
@@ -210,8 +226,8 @@ def contest(
     recipe, generator = trained.recipe, np.random.default_rng([HELD_OUT, number])
     problems = recipe.draw(generator, size)
     players: dict[str, Any] = {
-        "trained": Player(trained, problems),
-        "greedy": Player(trained, problems, greedy=True),
+        "trained": trained.player(problems),
+        "greedy": trained.player(problems, greedy=True),
     }
     for name in (recipe.algorithm, *(recipe.beside if others is None else others)):
         players[name] = seated(recipe, name, problems, generator)
