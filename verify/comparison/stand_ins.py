@@ -94,8 +94,9 @@ def truth(recipe: Recipe) -> Truth:
 def soft_linucb(recipe: BanditRecipe, shifted: bool = False) -> linucb.Spec:
     """LinUCB as the paper has it, at the temperature of Theorem 9; wider bounds if problems are to be shifted."""
     longest = float(np.sqrt(recipe.dim))
-    shared = {"ridge": 1.0, "exploration": 2.0, "weight_norm": longest}  # the paper's
-    sizes = {"horizon": recipe.horizon, "actions": recipe.actions, "action_max": longest}
+    low, high = recipe.action_norm or (LOWEST, longest)
+    shared = {"ridge": recipe.ridge, "exploration": recipe.bonus, "weight_norm": longest}
+    sizes = {"horizon": recipe.horizon, "actions": recipe.actions, "action_max": high}
     deviations = 8 * max(NOISES) + 1 if shifted else 4
     return linucb.Spec(
         recipe.dim,
@@ -107,7 +108,7 @@ def soft_linucb(recipe: BanditRecipe, shifted: bool = False) -> linucb.Spec:
         exploration=shared["exploration"],
         weight_norm=longest,
         temperature=theorems.evaluate(pretraining.TEMPERATURE, **sizes, **shared),
-        action_norm=(SHORTEST if shifted else LOWEST, longest),
+        action_norm=(min(SHORTEST, low), max(longest, high)) if shifted else (low, high),
         noise_bound=max(deviations * recipe.noise, 1.0),
     )
 

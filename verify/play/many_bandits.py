@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from constructions.history import BanditHistory
+from verify.environments import placing
 from verify.play.lockstep import Pay, Seen, Whole
 
 
@@ -67,10 +68,18 @@ class Tasks:
 
 
 def linear_tasks(
-    generator: np.random.Generator, batch: int, steps: int, dim: int, actions: int, scale: float
+    generator: np.random.Generator,
+    batch: int,
+    steps: int,
+    dim: int,
+    actions: int,
+    scale: float,
+    norms: tuple[float, float] | None = None,
 ) -> Tasks:
-    """The paper's linear bandits: w* ~ U[0,1]^d, arms i.i.d. U[−1,1]^d, noise N(0, scale²)."""
-    weights, arms = generator.random((batch, dim)), generator.uniform(-1, 1, (batch, actions, dim))
+    """The paper's linear bandits: w* ~ U[0,1]^d, arms i.i.d. U[−1,1]^d, with norms in bounds if told, noise N(0, scale²)."""
+    weights = generator.random((batch, dim))
+    vectors = placing.arms(generator, batch * actions, dim, norms, None)
+    arms = vectors.reshape(batch, actions, dim)
     noise, uniforms = scale * generator.standard_normal((batch, steps)), generator.random((batch, steps))
     return Tasks(arms, np.einsum("bkd,bd->bk", arms, weights), noise, uniforms, bernoulli=False)
 

@@ -32,7 +32,9 @@ class Seat:
 
 
 def _thompson(problems: Tasks, recipe: Any, generator: np.random.Generator) -> Player:
-    return (Thompson if problems.bernoulli else LinearThompson)(problems, generator)
+    if problems.bernoulli:
+        return Thompson(problems, generator)
+    return LinearThompson(problems, generator, recipe.prior_variance, recipe.noise**2 or GREEDY)
 
 
 def _mixed(problems: Tasks, recipe: Any, generator: np.random.Generator) -> Player:
@@ -42,7 +44,11 @@ def _mixed(problems: Tasks, recipe: Any, generator: np.random.Generator) -> Play
 
 
 BANDITS: Mapping[str, Seat] = {
-    "linucb": Seat("LinUCB", lambda problems, recipe, generator: LinUCB(problems), certain=True),
+    "linucb": Seat(
+        "LinUCB",
+        lambda problems, recipe, generator: LinUCB(problems, recipe.ridge, recipe.bonus),
+        certain=True,
+    ),
     "ucb": Seat("UCB", lambda problems, recipe, generator: UCB(problems), certain=True),
     "empirical": Seat(
         "empirical mean", lambda problems, recipe, generator: EmpiricalMean(problems), certain=True

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,6 +36,10 @@ class BanditRecipe:
         numbered: whether action tokens hold the arm's number too, one-hot, as in the paper's experiments; built
             transformers do without. The number of an arm is learnt from far sooner than its vector.
         share: α, of "mixed" trajectories how many are Thompson's; of each batch, rounded down.
+        ridge: λ of LinUCB; the algorithms' own parameters, this and the next two, are for linear bandits.
+        bonus: α of LinUCB, the weight of its confidence width.
+        prior_variance: of Thompson sampling's weights; its noise is that of the rewards.
+        action_norm: (b_a, B_a), bounds on the arms of linear bandits; those of the cube [−1, 1]^d if left out.
 
     Raises:
         ValueError: for values that nothing can be trained on.
@@ -50,6 +54,10 @@ class BanditRecipe:
     noise: float = 1.5
     numbered: bool = False
     share: float = 0.5
+    ridge: float = 1.0
+    bonus: float = 2.0
+    prior_variance: float = 1.0
+    action_norm: tuple[float, float] | None = None
 
     def __post_init__(self):
         checks.settle(self, checks.whole, "dim", "actions", "horizon")
@@ -57,8 +65,17 @@ class BanditRecipe:
         checks.settle(self, checks.choice, "player", among=tuple(seats.BANDITS))
         checks.settle(self, checks.choice, "labels", among=("expert", "optimal", "estimate"))
         checks.settle(self, checks.number, "noise", positive=False)
+        checks.settle(self, checks.number, "ridge", "prior_variance", positive=True)
+        checks.settle(self, checks.number, "bonus", positive=False)
         checks.settle(self, checks.flag, "numbered")
         checks.settle(self, checks.share, "share")
+        if self.action_norm is not None:
+            checks.settle(self, checks.interval, "action_norm")
+        own = (self.ridge, self.bonus, self.prior_variance, self.action_norm)
+        if self.problem == "bernoulli" and own != (1.0, 2.0, 1.0, None):
+            raise ValueError(
+                f"ridge, bonus, prior_variance, action_norm: wanted none for Bernoulli arms, got {own}"
+            )
         if self.player != "mixed" and self.share != 0.5:
             raise ValueError(
                 f"share: wanted none for {self.player}, as no players are mixed, got {self.share}"
@@ -140,7 +157,7 @@ class BanditRecipe:
         """Fresh problems."""
         if self.problem == "linear":
             sizes = (self.horizon, self.dim, self.actions)
-            return linear_tasks(generator, size, *sizes, self.noise)
+            return linear_tasks(generator, size, *sizes, self.noise, self.action_norm)
         return bernoulli_tasks(generator, size, self.horizon, self.actions)
 
     def encode(self, problems: Tasks, seen: Seen) -> Float[np.ndarray, "batch tokens entries"]:
@@ -171,6 +188,7 @@ class EpisodeRecipe:
         episode: H, decisions in an episode.
         episodes: K.
         exploration: factor on UCB-VI's bonus; at this size the paper's bonus would hide all that is learnt.
+        temperature: τ of the softmax over action values; None stands for 1/K.
         placed: whether state and action tokens hold stage and state together too, one-hot; built transformers do
             without. A head that looks for the same place is then learnt at once.
 
@@ -178,12 +196,21 @@ class EpisodeRecipe:
         ValueError: for values that nothing can be trained on.
     """
 
+    problem: ClassVar[str] = "episodes"
+    player: ClassVar[str] = "ucbvi"
+    algorithm: ClassVar[str] = "ucbvi"
+    row: ClassVar[str] = "ucbvi"
+    seats: ClassVar[Mapping[str, Seat]] = seats.EPISODES
+    baselines: ClassVar[tuple[str, ...]] = ("values", "uniform")
+    beside: ClassVar[tuple[str, ...]] = ()
+
     states: int = 3
     actions: int = 3
     episode: int = 3
     episodes: int = 30
     exploration: float = 0.02
     placed: bool = False
+    temperature: float | None = None
 
     def __post_init__(self):
         checks.settle(self, checks.whole, "states", "actions", "episode", "episodes")
@@ -193,9 +220,9 @@ class EpisodeRecipe:
 
     @property
     def spec(self) -> ucbvi.Spec:
-        """UCB-VI at temperature 1/K."""
+        """UCB-VI with these sizes."""
         sizes = (self.states, self.actions, self.episode, self.episodes)
-        return ucbvi.Spec(*sizes, exploration=self.exploration)
+        return ucbvi.Spec(*sizes, self.temperature, self.exploration)
 
     @property
     def horizon(self) -> int:
@@ -217,41 +244,6 @@ class EpisodeRecipe:
     def longest(self) -> int:
         """Tokens of a trajectory, up to the last state."""
         return 2 * (self.horizon - 1) + self.episodes
-
-    @property
-    def problem(self) -> str:
-        """What is played."""
-        return "episodes"
-
-    @property
-    def player(self) -> str:
-        """Who makes the trajectories."""
-        return "ucbvi"
-
-    @property
-    def seats(self) -> Mapping[str, Seat]:
-        """Who can play these problems, by name."""
-        return seats.EPISODES
-
-    @property
-    def algorithm(self) -> str:
-        """Whom a model should play like: the player."""
-        return self.player
-
-    @property
-    def row(self) -> str:
-        """The row of the catalog whose problems, and whose symmetries, these are."""
-        return "ucbvi"
-
-    @property
-    def baselines(self) -> tuple[str, ...]:
-        """Who else plays in comparisons."""
-        return ("values", "uniform")
-
-    @property
-    def beside(self) -> tuple[str, ...]:
-        """Who else plays while a model is trained."""
-        return ()
 
     @property
     def units(self) -> dict[str, Any]:
