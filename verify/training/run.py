@@ -138,7 +138,8 @@ def from_record(settings: dict[str, Any], place: object = "checkpoint") -> Run:
     try:
         kind = EpisodeRecipe if "episodes" in settings["recipe"] else BanditRecipe
         files.typed(settings["recipe"], kind)  # of which unknown fields are no error
-        pairs = {name: tuple(x) if isinstance(x, list) else x for name, x in settings["recipe"].items()}
+        fields: dict[str, Any] = settings["recipe"]
+        pairs: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in fields.items()}
         return Run(**{**settings, "recipe": kind(**pairs)})
     except (TypeError, KeyError, ValueError) as error:
         raise files.refusal(place, "settings of a run", error) from error
