@@ -171,10 +171,10 @@ def test_bad_decoder_calls_are_named_and_change_nothing(calls, message):
     decoder = built().decoder()
     for good in calls[:-1]:
         call(decoder, *good)
-    before = copy.deepcopy((decoder._state.count, decoder._contexts))
+    before = copy.deepcopy((decoder._steps.state.count, decoder._contexts))
     with pytest.raises(ValueError, match=message):
         call(decoder, *calls[-1])
-    assert decoder._state.count == before[0]
+    assert decoder._steps.state.count == before[0]
     np.testing.assert_equal(decoder._contexts, before[1])
 
 

@@ -98,6 +98,7 @@ def along(spec, arms, mean, root):
     return total / len(rule.nodes)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(deadline=None, max_examples=30)
 @given(offer(LINES))
 def test_thompson_sampling_is_the_chance_to_be_best_of_those_on_offer(drawn):
@@ -145,6 +146,7 @@ def test_bernoulli_arms_compete_with_those_on_offer(drawn):
     held(BERNOULLI.log_probabilities(history, offered=mask), true, mask, BERNOULLI.spec.error, one_sided=True)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(deadline=None, max_examples=30)
 @given(offer(SAMPLING))
 def test_a_draw_takes_the_largest_score_on_offer(drawn):

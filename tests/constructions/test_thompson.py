@@ -457,7 +457,7 @@ def test_bad_decoder_calls_are_named_and_change_nothing(spec, call, message):
     decoder = built(spec).decoder()
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(type(decoder).observe)(decoder, *call)
-    assert (decoder._decisions, decoder._state.count) == (0, 0)
+    assert (decoder._decisions, decoder._steps.state.count) == (0, 0)
 
 
 def test_a_draw_for_each_history_of_a_batch():
