@@ -48,11 +48,24 @@ BASES: dict[str, tuple[Callable[..., Any], dict[str, Any], str, str]] = {
     ),
     "BanditRecipe": (
         recipes.BanditRecipe,
-        {"problem": "linear", "player": "linucb", "labels": "expert", "dim": 2, "actions": 2, "horizon": 2},
+        {
+            "problem": "linear",
+            "player": "linucb",
+            "labels": "expert",
+            "dim": 2,
+            "actions": 2,
+            "horizon": 2,
+            "action_norm": (0.5, 2.0),
+        },
         "dim actions horizon",
-        "noise share",
+        "noise share ridge bonus prior_variance",
     ),
-    "EpisodeRecipe": (recipes.EpisodeRecipe, {}, "states actions episode episodes", "exploration"),
+    "EpisodeRecipe": (
+        recipes.EpisodeRecipe,
+        {},
+        "states actions episode episodes",
+        "exploration temperature",
+    ),
     "Run": (
         Run,
         {"recipe": BANDITS, "heads": 1},

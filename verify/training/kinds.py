@@ -215,6 +215,8 @@ class EpisodeRecipe:
     def __post_init__(self):
         checks.settle(self, checks.whole, "states", "actions", "episode", "episodes")
         checks.settle(self, checks.number, "exploration", positive=False)
+        if self.temperature is not None:
+            checks.settle(self, checks.number, "temperature", positive=True)
         checks.settle(self, checks.flag, "placed")
         _ = self.spec
 
