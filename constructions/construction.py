@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from constructions.fast.rewrite import compile_weights
 from constructions.history import finite_policy
 from constructions.inputs.bandits import History, Tokens
 from constructions.parts.block import Block, Bound
-from constructions.parts.guarantee import POLICY, Guarantee
+from constructions.parts.guarantee import Guarantee, guaranteed
 from constructions.probing import Probe, probes
 from constructions.seal import Made, digest
 from constructions.sizes import Size, measured
@@ -91,9 +91,9 @@ class Construction:
     @property
     def guarantee(self) -> Guarantee:
         """What it gives, and the certificate bounds: log-probabilities, unless the spec or `promised` says otherwise."""
-        return self.promised or getattr(self.spec, "guarantee", POLICY)
+        return self.promised or guaranteed(self.spec)
 
-    @property
+    @cached_property
     def output(self) -> Int[np.ndarray, " entries"]:
         """The stream entries of the output's registers, side by side."""
         return self.guarantee.entries(self.tokens.stream)
@@ -166,9 +166,8 @@ class Construction:
 
     def _compiled(self, name: str, wanted: slice | Int[np.ndarray, " entries"]) -> Program:
         place, longest = self.tokens.stream["position"].slice, self.tokens.longest
-        return self._made.of(
-            self._digest(), name, lambda: compile_weights(self.transformer, place, longest, wanted)
-        )
+        make = partial(compile_weights, self.transformer, place, longest, wanted)
+        return self._made.of(self._digest(), name, make)
 
     def explain(self) -> list[dict]:
         """How each stored layer is evaluated: its heads by identity, and the multiplications before and after."""
@@ -216,8 +215,7 @@ class Construction:
 
         Raises:
             ValueError: for a history that is not admissible, a precision other than float64 and float32, a device that is
-                not there, a policy that is not finite, a construction that gives values, which are none, or `offered` where
-                arms cannot be left out.
+                not there, a policy that is not finite, values in place of a policy, or `offered` where none can be left out.
         """
         self.guarantee.hold_policy("log_probabilities")
         if offered is not None:
@@ -227,8 +225,7 @@ class Construction:
     @property
     def sites(self) -> Sites:
         """Where results stand, by layer and register."""
-        blocks = self.sealed_blocks
-        make = lambda: Sites.of(self.transformer, self.tokens.stream, blocks)  # noqa: E731
+        make = partial(Sites.of, self.transformer, self.tokens.stream, self.sealed_blocks)
         return self._made.of(self._digest(), "sites", make)
 
     def run_with_cache(

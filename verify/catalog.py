@@ -4,8 +4,8 @@ The command line, the inspector, sweeps, comparisons, reports and the laws in te
 row; nothing else in the package lists them.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -90,6 +90,17 @@ class Entry:
         if self.environment is None or self.decoder is None:
             raise ValueError(f"{what}: wanted an environment and a decoder in the row {self.name}, got none")
         return self.environment, self.decoder
+
+    def hold(self, names: Iterable[str]) -> None:
+        """Wanted: fields of its specifications.
+
+        Raises:
+            ValueError: for one that they do not have.
+        """
+        known = [one.name for one in fields(self.spec)]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{self.name}: wanted fields of {', '.join(known)}, got {name}")
 
     def found(self, what: str) -> Any:
         """A field that may say where it is: the object itself. Modules are imported when they are asked for."""

@@ -263,10 +263,8 @@ class BanditTokens:
             raise ValueError(f"rewards: wanted 0 or 1, got {float(rewards[~one_of][0])!r}")
         bound = reward_bound(self.spec)
         if not np.maximum.reduce(np.abs(rewards), None, initial=0.0) <= bound * (1 + DOOR):
-            bad = ~(np.abs(rewards) <= bound * (1 + DOOR))
-            raise ValueError(
-                f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:.9g}, got {rewards[bad][0]:.9g}"
-            )
+            got = rewards[~(np.abs(rewards) <= bound * (1 + DOOR))][0]
+            raise ValueError(f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:.9g}, got {got:.9g}")
 
 
 def position(index: np.ndarray) -> Float[np.ndarray, "tokens 3"]:

@@ -49,6 +49,11 @@ EPISODE_INPUTS = frozenset({"action", "reward", "state", "clock", "position"})
 """The registers that tokens fill."""
 
 
+def longest(spec: TabularSpec) -> int:
+    """The largest number of tokens, K(2H + 1)."""
+    return spec.episodes * (2 * spec.horizon + 1)
+
+
 @dataclass(frozen=True)
 class EpisodeTokens:
     """One input contract for every transformer that plays tabular decision processes.
@@ -69,7 +74,7 @@ class EpisodeTokens:
     @property
     def longest(self) -> int:
         """The largest number of tokens."""
-        return self.spec.episodes * (2 * self.spec.horizon + 1)
+        return longest(self.spec)
 
     def states(self, steps: int) -> Int[np.ndarray, " steps"]:
         """Which tokens of a history hold states; policies are read there, from the register `logits`."""

@@ -17,7 +17,7 @@ from constructions.inputs.ridge import largest_eigenvalue
 from constructions.language.programs import Program
 from constructions.language.values import Value
 from constructions.parts.block import EXACT
-from constructions.parts.guarantee import POLICY
+from constructions.parts.guarantee import guaranteed
 from constructions.primitives import newton
 
 
@@ -26,8 +26,7 @@ def program(source: str, spec: Any, **scratch: int) -> Program:
 
     There are logits where the spec's guarantee has them for its output.
     """
-    if "logits" not in getattr(spec, "guarantee", POLICY).names:
-        scratch = {"logits": 0} | scratch
+    scratch = guaranteed(spec).scratch(scratch)
     inputs = BANDIT_INPUTS | ({"draw", "number"} & scratch.keys())
     return Program(source, bandit_stream(spec.dim, spec.actions, **scratch), inputs, 2 * spec.horizon)
 

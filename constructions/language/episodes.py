@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from constructions.construction import Construction
-from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream
+from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream, longest
 from constructions.language.programs import Program
 from constructions.language.values import Sum, Value
 from constructions.parts.block import Block
-from constructions.parts.guarantee import POLICY
+from constructions.parts.guarantee import guaranteed
 from constructions.primitives import copying, repetition
 
 PARTS = ("state", "action", "reward")
@@ -24,14 +24,8 @@ def before(spec: Any, *parts: str) -> dict[str, int]:
 
 def program(source: str, spec: Any, **scratch: int) -> Program:
     """An empty program for S states, A actions, H stages, K episodes, with scratch registers of these sizes."""
-    if "logits" not in getattr(spec, "guarantee", POLICY).names:
-        scratch = {"logits": 0} | scratch
-    return Program(source, episode_stream(spec, **scratch), EPISODE_INPUTS, _tokens(spec))
-
-
-def _tokens(spec: Any) -> int:
-    """The largest number of tokens."""
-    return spec.episodes * (2 * spec.horizon + 1)
+    scratch = guaranteed(spec).scratch(scratch)
+    return Program(source, episode_stream(spec, **scratch), EPISODE_INPUTS, longest(spec))
 
 
 def complete(p: Program, spec: Any, certificate: float) -> Construction:

@@ -286,8 +286,7 @@ class Program:
     ) -> Construction:
         """The transformer, sealed with its certificate; `norms` bound all that tokens bring, register by register.
 
-        The clip radius is `room` times the least power of two above all that stands in a token. The program's blocks are
-        outlines from here on: what their links say stands in the weights.
+        The clip radius is `room` times the least power of two above all that stands in a token. Blocks are outlines then.
         """
         radius, width = clip_radius(norms, self.blocks, room), self.stream.width
         runs = arranged(self.stream, self.inputs, self.stages)

@@ -1,9 +1,9 @@
 """What a construction gives and its certificate bounds: in which registers, of what the distance, which distances count."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -39,6 +39,10 @@ class Guarantee:
     def normalised(self) -> bool:
         """Whether log softmax makes what is bounded of the output; else it is bounded as it is."""
         return self.of == "log-probabilities"
+
+    def scratch(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Sizes of scratch registers; without the token layout's logits, where they are no output."""
+        return dict(sizes) if "logits" in self.names else {"logits": 0, **sizes}
 
     def entries(self, stream: Stream) -> Int[np.ndarray, " entries"]:
         """The stream entries of the output, register by register."""
@@ -115,3 +119,8 @@ class Guarantee:
 
 
 POLICY = Guarantee()
+
+
+def guaranteed(spec: Any) -> Guarantee:
+    """What a specification says is given: a policy, unless it has a guarantee of its own."""
+    return getattr(spec, "guarantee", POLICY)

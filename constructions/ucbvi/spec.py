@@ -9,6 +9,7 @@ from typing import Literal
 from flint import arb
 
 from constructions import checks
+from constructions.inputs.episodes import longest
 from constructions.primitives import lookup
 from constructions.rounding.outward import above, balls, nearest, rational
 
@@ -71,7 +72,7 @@ class Spec:
     @property
     def tokens(self) -> int:
         """The largest number of tokens, K(2H + 1)."""
-        return self.episodes * (2 * self.horizon + 1)
+        return longest(self)
 
     @property
     def largest(self) -> float:

@@ -41,10 +41,24 @@ def smaller(built):
     return replace(built, sealed_blocks=tuple(blocks))
 
 
+def leaking(built):
+    """Every token is moved by the mean of all, later ones too."""
+    built.transformer.register_forward_hook(lambda _, tokens, output: output + 1e-9 * tokens[0].mean())
+    return built
+
+
+def decoded_otherwise(built):
+    """Step by step, another temperature's policy."""
+    object.__setattr__(built, "decoder", linucb.build(replace(NEWTON, temperature=0.101)).decoder)
+    return built
+
+
 WRONG = {
     "error": Broken(lambda built: other(built, scale="layers.0.attention.groups.0.value.weight")),
     "certificate": Broken(lambda built: replace(built, sealed_certificate=0.2)),
     "size": Broken(lambda built: built, size={"heads": 1}),
+    "frame": Broken(leaking),
+    "decoder": Broken(decoded_otherwise),
     "magnitudes": Broken(smaller),
     "clipping": Broken(lambda built: other(built, radius=3.0)),
     "refusals": Broken(lambda built: built, refused=(({"dim": 3}, "dim: wanted"),)),

@@ -26,7 +26,7 @@ from random_pairs import told_apart
 
 from constructions import files, thompson, ucbvi
 from constructions.construction import Construction
-from constructions.history import BanditHistory, EpisodeHistory
+from constructions.history import EpisodeHistory
 from verify import algorithms, audit
 from verify.audit import exact
 from verify.catalog import line_policy
@@ -42,24 +42,6 @@ FRUITLESS = 20
 """So many batches in a row without a new history, and a specification has no more."""
 
 # ---------------------------------------------------------------- what is tried
-
-
-@dataclass(frozen=True)
-class DrawnOutline:
-    """An outline of `verify.histories.linear`, with a draw for every step; half of all are as long as any may be."""
-
-    outline: strategies.LinearOutline
-
-    @property
-    def steps(self) -> int:
-        return self.outline.steps
-
-    def history(self, spec: thompson.Spec) -> BanditHistory:
-        one, generator = self.outline.history(spec), np.random.default_rng([self.outline.seed, 1])
-        draws, most = generator.normal(size=(one.steps, spec.dim)), spec.draw_norm
-        lengths = np.linalg.norm(draws, axis=1, keepdims=True)
-        draws *= most / lengths if generator.random() < 0.5 else np.minimum(1, most / lengths)
-        return BanditHistory(one.contexts, one.actions, one.rewards, draws)
 
 
 @dataclass(frozen=True)
@@ -86,7 +68,6 @@ class Row:
     truth: audit.Truth
     source: Any
     specs: tuple[Any, ...]
-    dressed: Callable[[Any], Any] = lambda outline: outline
     claimed: Callable[[Any, Any], bool] = lambda spec, history: True
 
 
@@ -116,7 +97,6 @@ def rows() -> Iterator[Row]:
             algorithms.thompson_scores,
             strategies,
             specs,
-            dressed=DrawnOutline,
         )
         specs = (thompson.Spec(2, 3, 4, nodes=8, error=0.02, **few),)
         yield Row(
@@ -188,7 +168,7 @@ def look(
     built, findings, seen, fruitless, batch = row.build(spec), audit.Findings(), set(), 0, 0
     while findings.histories < wanted and fruitless < FRUITLESS:
         tried = []
-        for outline in map(row.dressed, drawn(row.source, spec, generator, BATCH)):
+        for outline in drawn(row.source, spec, generator, BATCH):
             history = outline.history(spec)
             told = hash(built.tokens.encode(history).tobytes())
             if told not in seen and row.claimed(spec, history):

@@ -5,12 +5,13 @@ functions whose annotations have dimensions are handed to it, others to beartype
 every process and at some of the later ones. Functions made inside of functions are made anew: the first ones count.
 """
 
+import contextlib
 import functools
 import inspect
 import itertools
 import typing
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
@@ -55,6 +56,16 @@ def _sparing(plain: Callable, checked: Callable) -> Callable:
         return plain(*given, **named)
 
     return run
+
+
+@contextlib.contextmanager
+def unenforced() -> Iterator[None]:
+    """Calls as a user makes them: in what is run here no types are enforced."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def has_dimensions(function: Any) -> bool:

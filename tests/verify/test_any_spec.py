@@ -8,9 +8,9 @@ import types
 import typing
 from dataclasses import fields
 
-import jaxtyping
 import numpy as np
 import pytest
+from shape_types import unenforced
 from typer.testing import CliRunner
 
 from verify.catalog import CATALOG, Entry
@@ -46,19 +46,11 @@ def _value(name: str, hint: typing.Any, chance: np.random.Generator) -> str:
     raise TypeError(f"{name}: no way to draw {hint}")
 
 
-@pytest.fixture(autouse=True)
-def without_types():
-    """Refusals as a user meets them, without the types that tests enforce by turns."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
-
-
 def outcome(name: str, words: list[str]) -> str:
     """`report`, or the line of a refusal; anything else fails."""
     command = ["verify", name, *words, "--quick", "--json", "--histories", "20", "--mutants", "1"]
-    result = CliRunner().invoke(app, command)
+    with unenforced():
+        result = CliRunner().invoke(app, command)
     if isinstance(result.exception, ValueError):
         line = str(result.exception)
         assert "wanted" in line, (command, line)

@@ -7,9 +7,9 @@ import sys
 import types
 from dataclasses import fields, replace
 
-import jaxtyping
 import numpy as np
 import pytest
+from shape_types import unenforced
 from typer.testing import CliRunner
 
 import constructions
@@ -200,12 +200,7 @@ def test_a_stranger_s_row_is_audited_from_the_command_line_and_a_wrong_one_fails
 )
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_what_is_no_specification_is_refused_in_a_line(command, words, message):
-    jaxtyping.config.update(
-        "jaxtyping_disable", True
-    )  # as a user meets it: types are enforced in tests alone
-    try:
+    with unenforced():
         shown = CliRunner().invoke(cli.app, [command, "linucb", *words])
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
     assert shown.exit_code
     assert re.search(message, str(shown.exception))

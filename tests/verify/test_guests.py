@@ -4,10 +4,10 @@ import json
 import re
 from dataclasses import replace
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
+from shape_types import unenforced
 from typer.testing import CliRunner
 
 from constructions import linucb, ucbvi
@@ -200,11 +200,8 @@ def test_models_of_one_s_own_from_the_command_line(tmp_path):
         ([], "recipe: wanted the problems that the model is for"),
         (["--recipe", "nothing"], "recipe: wanted 'ad-linucb' or"),
     ):
-        jaxtyping.config.update("jaxtyping_disable", True)
-        try:
+        with unenforced():
             shown = CliRunner().invoke(cli.app, ["compare", name, *more])
-        finally:
-            jaxtyping.config.update("jaxtyping_disable", False)
         assert re.search(message, str(shown.exception))
 
 

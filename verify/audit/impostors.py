@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.construction import Construction
-from constructions.history import BanditHistory, EpisodeHistory
+from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import History
 from verify import algorithms
 from verify.audit import Findings, Strategies, Truth, search
@@ -55,9 +55,8 @@ def forgotten(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "s
     if history.steps <= first:
         return truth(spec, history)
     early = truth(spec, history.prefix(first))
-    steps = ("states",) if isinstance(history, EpisodeHistory) else ("contexts", "draws")
-    names = [name for name in (*steps, "actions", "rewards") if getattr(history, name) is not None]
-    later = replaced(history, **{name: getattr(history, name)[first:] for name in names})
+    arrays = {name: part for name, part in vars(history).items() if isinstance(part, np.ndarray)}
+    later = replaced(history, **{name: part[first:] for name, part in arrays.items()})
     return np.concatenate([early, truth(spec, later)])
 
 
@@ -74,11 +73,7 @@ def clipped(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "ste
 
 def replaced(history: History, **change: Any) -> History:
     """A history with other fields, checked as any other."""
-    names = ("states", "actions", "rewards", "horizon")
-    if isinstance(history, BanditHistory):
-        names = ("contexts", "actions", "rewards", "draws")
-    fields = {name: getattr(history, name) for name in names} | change
-    return type(history)(**fields)
+    return type(history)(**vars(history) | change)
 
 
 NUMBERS = ("exploration", "ridge", "temperature", "prior_variance", "noise_variance")

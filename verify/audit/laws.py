@@ -168,7 +168,7 @@ def _frame(case: Case, examples: int) -> Kept:
         return max(_apart(output[:cut], changed[:cut]), *moved)
 
     found = worst(case, law, _few(examples), case.histories(steps), st.integers(1, 2 * steps), steps=steps)
-    return Kept("frame", found[0], 0.0, found[1])
+    return _kept("frame", found, 0.0)
 
 
 def _decoder(case: Case, examples: int) -> Kept:
@@ -179,7 +179,7 @@ def _decoder(case: Case, examples: int) -> Kept:
         return _apart(np.array(list(_steps(built, history))), whole)
 
     policy = built.rounding * (2 if built.guarantee.of == "scores" else 1)
-    return Kept("decoder", *_swapped(worst(case, law, _few(examples)), 2 * policy))
+    return _kept("decoder", worst(case, law, _few(examples)), 2 * policy)
 
 
 def _steps(built: Construction, history: History) -> Iterator[Float[np.ndarray, " entries"]]:
@@ -202,7 +202,7 @@ def _magnitudes(case: Case, examples: int) -> Kept:
         ]
         return float(max(ratios))
 
-    return Kept("magnitudes", *_swapped(worst(case, law, _few(examples)), 1.0))
+    return _kept("magnitudes", worst(case, law, _few(examples)), 1.0)
 
 
 def _clipping(case: Case, examples: int) -> Kept:
@@ -214,9 +214,7 @@ def _clipping(case: Case, examples: int) -> Kept:
             largest = max(largest, float(tokens.norm(dim=-1).max()))
         return largest
 
-    return Kept(
-        "clipping", *_swapped(worst(case, law, _few(examples)), case.built.transformer.clip_radius / 2)
-    )
+    return _kept("clipping", worst(case, law, _few(examples)), case.built.transformer.clip_radius / 2)
 
 
 def _impostors(case: Case, examples: int) -> Kept:
@@ -263,8 +261,9 @@ def _few(examples: int) -> int:
     return max(1, examples // 3)
 
 
-def _swapped(found: tuple[float, str], allowed: float) -> tuple[float, float, str]:
-    return found[0], allowed, found[1]
+def _kept(law: str, found: tuple[float, str], allowed: float) -> Kept:
+    """What `worst` has found, beside what is allowed."""
+    return Kept(law, found[0], allowed, found[1])
 
 
 def _apart(left: np.ndarray, right: np.ndarray) -> float:

@@ -29,7 +29,7 @@ from constructions.inputs.bandits import History
 from verify.audit import Findings, Outline, Strategies, Truth, measure
 from verify.audit.verdicts import NOTHING
 from verify.balls import forward
-from verify.balls.arrays import Balls, ImpreciseError, log_softmax, precision
+from verify.balls.arrays import Balls, ImpreciseError, precision
 from verify.balls.enclosure import BITS, MOST
 from verify.histories import linear as strategies
 
@@ -222,8 +222,7 @@ def _ends(gaps: Balls) -> tuple[list[arb], list[arb]]:
 
 def _policy(built: Construction, layers: Sequence[forward.Layer], history: History, step: int) -> Balls:
     """What is given at one step, in balls of flint's precision; tokens that it does not depend on are left out."""
-    found = forward.logits(built, history, [step], layers)
-    return log_softmax(found) if built.guarantee.normalised else found
+    return forward.said(built, forward.logits(built, history, [step], layers))
 
 
 def _place(built: Construction, name: str, entry: int) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from flint import arb
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
 from verify.balls import forward
-from verify.balls.arrays import Balls, ImpreciseError, balls, log_softmax, precision
+from verify.balls.arrays import Balls, ImpreciseError, balls, precision
 
 BITS = 256
 """Precision at first."""
@@ -99,7 +99,7 @@ def enclose(
                 true = _checked(truth(built.spec, history, chosen.tolist()), measured.shape)
                 found = forward.logits(built, history, chosen, layers, everywhere=everywhere)
                 counted = _counted(true, guarantee.floor)
-                gaps = (true - (log_softmax(found) if guarantee.normalised else found))[counted]
+                gaps = (true - forward.said(built, found))[counted]
                 rounded = (true - balls(measured))[counted]
                 ends = *_worst(gaps, guarantee.one_sided), *_worst(rounded, guarantee.one_sided)
                 width = max((_above(2 * gap.rad()) for gap in gaps), default=0.0)

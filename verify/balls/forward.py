@@ -15,7 +15,7 @@ import numpy as np
 from constructions.construction import Construction
 from constructions.fast.pruning import LayerWeights, prune
 from constructions.inputs.bandits import History
-from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls
+from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls, log_softmax
 from verify.balls.heads import BallStream, Linear, Literal, StaleError, file_heads
 from verify.balls.neurons import Neurons, file_neurons
 
@@ -94,6 +94,11 @@ def logits(
         stream = _run(layers, encoded, wanted, len(layers), radius)
     entries = built.tokens.stream[register].slice if register else built.output
     return stream.values[entries][:, wanted].T
+
+
+def said(built: Construction, found: Balls) -> Balls:
+    """What the certificate speaks of, made of the output: log-probabilities, or the output as it is."""
+    return log_softmax(found) if built.guarantee.normalised else found
 
 
 def _run(

@@ -54,10 +54,7 @@ def verify(
         typer.Option(min=0, max=MOST, metavar="N", help="Wrong weights to audit: 100, or 0."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every claim and block, not the main ones.")] = False,
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="A first look, within a minute."),
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A first look, within a minute.")] = False,
 ) -> None:
     """Audit: measured ≤ certified ≤ stated, claim by claim.
 
@@ -79,11 +76,8 @@ def verify(
             else:
                 one = specs.made(entry, given) if given else entry.main
                 report = general.report(entry, one, histories, mutants, tell)
-            words = [f"--set {shlex.quote(word)}" for word in sets or ()] + (
-                [f"--spec {spec}"] if spec else []
-            )
-            words += [f"--histories {histories} --mutants {mutants}{' --quick' * quick} --out reports"]
-            command = " ".join(["weightwright verify", construction if len(rows) == 1 else name, *words])
+            words = [f"--histories {histories} --mutants {mutants}{' --quick' * quick} --out reports"]
+            command = _command(construction if len(rows) == 1 else name, sets, spec, words)
             reports[name] = replace(report, made=made(time.perf_counter() - start, command))
             if out is not None:
                 save(reports[name], out / name)
@@ -101,6 +95,12 @@ def verify(
         console.print(f"{RANKS}. {LEFT_OUT}" if quick else RANKS, style="dim")
     if not all(report.holds for report in reports.values()):
         raise typer.Exit(1)
+
+
+def _command(name: str, sets: specs.Set, spec: specs.Spec, more: list[str]) -> str:
+    """What makes a report again."""
+    given = [f"--set {shlex.quote(word)}" for word in sets or ()] + ([f"--spec {spec}"] if spec else [])
+    return " ".join(["weightwright verify", name, *given, *more])
 
 
 def tables(report: Report, every: bool = True) -> list[Table]:

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,8 +50,5 @@ def made(entry: Entry, given: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: for a field that its specifications do not have, or a value that they refuse.
     """
-    known = [field.name for field in fields(entry.spec)]
-    for name in given:
-        if name not in known:
-            raise ValueError(f"{entry.name}: wanted fields of {', '.join(known)}, got {name}")
+    entry.hold(given)
     return entry.spec(**{**entry.example, **given})

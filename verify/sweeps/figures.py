@@ -17,7 +17,7 @@ import numpy as np
 
 from constructions.construction import Construction
 from constructions.history import EpisodeHistory
-from constructions.parts.guarantee import POLICY
+from constructions.parts.guarantee import guaranteed
 from verify.audit import search, slack
 from verify.catalog import Entry
 from verify.play.episodes import play
@@ -125,7 +125,7 @@ def _error_panel(entry: Entry, spec: Any, effort: Effort, size: str, label: str)
         for look in ("certified", "measured")
     ]
     kept = [one for one in curves if one["x"]]  # errors of 0 have no place on a logarithmic axis
-    of = getattr(spec, "guarantee", POLICY).of
+    of = guaranteed(spec).of
     return panel(entry.title, (label, f"worst error of {of}"), kept)
 
 
