@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from torch import Tensor
 
@@ -141,26 +141,34 @@ def file_neurons(first: sparse.csr_array, second: sparse.csr_array, one: int | N
         one: the stream entry that always holds 1, if there is one.
     """
     units, second = shape(first)[0], sparse.csr_array(second)
+    speaks = np.diff(edges(second)) > 0
+    pairs = opposites(first, second, speaks)
+    chosen = [later for _, later in pairs]
+    speaks[np.array(pairs, dtype=np.int64).ravel()] = False
+    read, written = first[chosen], sparse.csr_array(second[chosen].T)
+    slices = bands(written, MANY)
+    paired = Sparse(read) if slices is not None else Rows(written @ read)
+    found, lookups = _lookups(first, second, np.flatnonzero(speaks), one)
+    speaks[found] = False
+    rest = np.flatnonzero(speaks)
+    counts = {"paired": 2 * len(pairs), "look-up": len(found), "other": units - 2 * len(pairs) - len(found)}
+    return Neurons(paired, slices, lookups, Sparse(first[rest]), Rows(second[rest].T), counts)
+
+
+def opposites(
+    first: sparse.csr_array, second: sparse.csr_array, speaks: Bool[np.ndarray, " neurons"]
+) -> list[tuple[int, int]]:
+    """Pairs of neurons that read and write opposite things, each in one pair at most: the earlier and the later."""
     whole = sparse.hstack([first, second])
     kinds = alike(sparse.csr_array(sparse.vstack([whole, -whole])))
     (own, opposite), pairs, waiting = np.split(kinds, 2), [], defaultdict(list)
-    silent = np.diff(edges(second)) == 0  # these write nothing
-    candidates = np.isin(own, opposite) & ~silent
-    for unit in np.flatnonzero(candidates).tolist():
+    for unit in np.flatnonzero(np.isin(own, opposite) & speaks).tolist():
         mates = waiting[opposite[unit]]
         if mates:
             pairs.append((mates.pop(), unit))
         else:
             waiting[own[unit]].append(unit)
-    chosen = [later for _, later in pairs]
-    rest = np.setdiff1d(np.flatnonzero(~silent), np.array(pairs, dtype=np.int64).ravel())
-    read, written = first[chosen], sparse.csr_array(second[chosen].T)
-    slices = bands(written, MANY)
-    paired = Sparse(read) if slices is not None else Rows(written @ read)
-    found, lookups = _lookups(first, second, rest, one)
-    rest = np.setdiff1d(rest, found)
-    counts = {"paired": 2 * len(pairs), "look-up": len(found), "other": units - 2 * len(pairs) - len(found)}
-    return Neurons(paired, slices, lookups, Sparse(first[rest]), Rows(second[rest].T), counts)
+    return pairs
 
 
 def _lookups(
@@ -191,48 +199,73 @@ def _lookups(
     ]
     if not spans:
         return np.empty(0, np.int64), None
-    tables = _tables(spans, lead[order], threshold[order], second[units[order]])
-    most = max(len(knots) for knots, *_ in tables)
-
-    def filled(rows: list, width: int, **how) -> np.ndarray:
-        return np.array([np.pad(row, (0, width - len(row)), **how) for row in rows])
-
-    functions = [(number, *function) for number, (_, _, found) in enumerate(tables) for function in found]
+    which, rows, targets, (knots, anchors, values, slopes) = _tables(
+        spans, lead[order], threshold[order], second[units[order]]
+    )
     lookups = Lookups(
         Sparse(scaled[order[[start for start, _ in spans]]]),
-        filled([knots for knots, *_ in tables], most, constant_values=np.inf),
-        filled([anchors for _, anchors, _ in tables], most + 1, mode="edge"),
-        np.array([number for number, *_ in functions]),
-        filled([values for *_, values, _ in functions], most + 1, mode="edge"),
-        filled([slopes for *_, slopes in functions], most + 1, mode="edge"),
-        Targets(np.array([entry for _, entry, *_ in functions])),
+        knots[which],
+        anchors[which],
+        np.repeat(np.arange(len(spans)), [len(part) for part in rows]),
+        values[np.concatenate(rows)],
+        slopes[np.concatenate(rows)],
+        Targets(targets),
     )
     return np.concatenate([units[order[start:stop]] for start, stop in spans]), lookups
 
 
 def _tables(
     spans: list[tuple[int, int]], scale: np.ndarray, threshold: np.ndarray, second: sparse.csr_array
-) -> list:
-    """Knots, anchors and functions of each span of neurons; what is the same but for the entries written is found once."""
-    known, found = {}, []
-    starts, entries, weights = edges(second), columns(second), second.data
-    for start, stop in spans:
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, list[np.ndarray]]:
+    """Piecewise linear functions of spans of neurons; those that differ in the entries written only are found once.
+
+    Returns the number of each span's knots, the numbers of its functions, the entries that these are added to, and what was
+    found: knots, anchors, values and slopes, filled up to one length.
+    """
+    starts, (height, width) = edges(second), shape(second)
+    number = np.full(height, -1)
+    for n, (start, stop) in enumerate(spans):
+        number[start:stop] = n
+    written, place = np.unique(
+        np.repeat(number, np.diff(starts)) * width + columns(second), return_inverse=True
+    )
+    first = np.searchsorted(written, np.arange(len(spans) + 1) * width)  # of each span's entries written
+    known, found, rows, which = {}, [], [], []
+    for n, (start, stop) in enumerate(spans):
         inside = slice(starts[start], starts[stop])
-        written, place = np.unique(entries[inside], return_inverse=True)
         neuron = np.repeat(np.arange(stop - start), np.diff(starts[start : stop + 1]))
-        parts = (scale[start:stop], threshold[start:stop], neuron, place, weights[inside])
+        parts = (
+            scale[start:stop],
+            threshold[start:stop],
+            neuron,
+            place[inside] - first[n],
+            second.data[inside],
+        )
         print_ = b"|".join(part.tobytes() for part in parts)
         if print_ not in known:
-            known[print_] = _functions(*parts)
-        turn, anchors, functions = known[print_]
-        found.append((turn, anchors, [(int(written[n]), *function) for n, *function in functions]))
-    return found
+            known[print_] = len(found), sum(len(values) for *_, values, _ in found)
+            found.append(_functions(*parts))
+        kind, row = known[print_]
+        which.append(kind)
+        rows.append(row + np.arange(first[n + 1] - first[n]))
+    most = max(len(knots) for knots, *_ in found)
+
+    def filled(parts: list, length: int, **how) -> np.ndarray:
+        return np.array([np.pad(part, (0, length - len(part)), **how) for part in parts])
+
+    tables = [
+        filled([knots for knots, *_ in found], most, constant_values=np.inf),
+        filled([anchors for _, anchors, _, _ in found], most + 1, mode="edge"),
+        filled([row for _, _, values, _ in found for row in values], most + 1, mode="edge"),
+        filled([row for *_, slopes in found for row in slopes], most + 1, mode="edge"),
+    ]
+    return np.array(which), rows, written[first[0] :] % width, tables
 
 
 def _functions(
     scale: np.ndarray, threshold: np.ndarray, neuron: np.ndarray, place: np.ndarray, weight: np.ndarray
 ):
-    """Knots and anchors of Σ_n w_n relu(scale_n u + threshold_n), and for each place written its values and slopes."""
+    """Knots and anchors of Σ_n w_n relu(scale_n u + threshold_n), and for each place written values and slopes."""
     turn = -threshold / scale
     order = np.argsort(turn, kind="stable")
     rank = np.argsort(order)
@@ -254,5 +287,4 @@ def _functions(
             scale > 0
         )  # the piece lies on the neuron's side of its knot
         values[pieces], slopes[pieces] = bends @ weights, active @ (weights * scale[:, None])
-    found = [(number, values[:, number], slopes[:, number]) for number in places]
-    return turn, anchors, found
+    return turn, anchors, values.T, slopes.T

@@ -166,7 +166,7 @@ def test_a_score_that_float64_takes_for_0_is_seen(sign):
     """x² − (1 + 2⁻⁵¹) with x = 1 + 2⁻⁵² is 2⁻¹⁰⁴; its negative moves nothing."""
     x, y = 1 + 2.0**-52, 1 + 2.0**-51
     assert x * x - y == 0
-    stream = heads.BallStream(arrays.balls([[x], [y], [1.0]]), np.arange(1), *np.zeros((2, 3), dtype=bool))
+    stream = heads.BallStream.of(np.array([[x], [y], [1.0]]), np.zeros(3, dtype=bool))
 
     def matrix(rows):
         return arrays.Matrix(neurons.sparse.csr_array(np.array(rows, dtype=float)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from flint import arb
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -67,27 +67,30 @@ class Matrix:
     def __init__(self, matrix: sparse.csr_array):
         self.matrix, self.height = matrix, shape(matrix)[0]
         self.reads = np.unique(columns(matrix))
+        self.narrow = sparse.csr_array(matrix[:, self.reads])
         self.used = np.flatnonzero(np.diff(edges(matrix)))
         self._odd = np.flatnonzero(matrix.data != 1)
         self._weights = balls(matrix.data[self._odd])[:, None]
 
-    def __call__(self, stream: Balls) -> Balls:
-        """Matrix times stream."""
-        found = np.full((self.height, stream.shape[1]), ZERO, dtype=object)
-        if len(self.used) and stream.shape[1]:
-            terms = stream[columns(self.matrix)]
+    def __call__(self, stream: Balls, tokens: Int[np.ndarray, " wanted"] | None = None) -> Balls:
+        """Matrix times stream, or times some of its tokens."""
+        wanted = stream.shape[1] if tokens is None else len(tokens)
+        found = np.full((self.height, wanted), ZERO, dtype=object)
+        if len(self.used) and wanted:
+            reads = columns(self.matrix)
+            terms = stream[reads] if tokens is None else stream[np.ix_(reads, tokens)]
             terms[self._odd] = terms[self._odd] * self._weights
             found[self.used] = np.add.reduceat(terms, edges(self.matrix)[self.used])
         return found
 
     def floats(
-        self, middle: Float[np.ndarray, "width tokens"], reach: Float[np.ndarray, "width tokens"]
+        self, middle: Float[np.ndarray, "reads tokens"], reach: Float[np.ndarray, "reads tokens"]
     ) -> tuple[Float[np.ndarray, "rows tokens"], Float[np.ndarray, "rows tokens"]]:
-        """The same in float64 for numbers within `reach` of `middle`, and how far the product may be off."""
-        size = abs(self.matrix)
+        """The same in float64 for entries read within `reach` of `middle`, and how far the product may be off."""
+        size = abs(self.narrow)
         terms = np.diff(edges(self.matrix))[:, None]
         slack = size @ (reach + (terms.max(initial=0) + 2) * EPSILON * np.abs(middle))
-        return self.matrix @ middle, slack * (1 + (terms + 2) * EPSILON) + TINY
+        return self.narrow @ middle, slack * (1 + (terms + 2) * EPSILON) + TINY
 
 
 def spread(rows: np.ndarray, tokens: np.ndarray, values: Balls, shape: tuple[int, int]) -> Balls:

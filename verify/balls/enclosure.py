@@ -10,6 +10,7 @@ from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
+from constructions.rounding import outward
 from verify.balls import forward
 from verify.balls.arrays import Balls, ImpreciseError, balls, precision
 
@@ -68,9 +69,9 @@ def enclose(
 ) -> Enclosure:
     """Enclose the worst error of a construction on a history, at all steps or some.
 
-    Precision is doubled until the width is below 2⁻⁴⁰ of the certificate and below 10⁻³⁰. With hundreds of layers or
-    decisions that takes some seconds. If all steps are asked for, or nothing is certified, all tokens are evaluated in
-    all layers; else see `forward.logits`.
+    Precision is doubled until the width is below 2⁻⁴⁰ of the certificate and below 10⁻³⁰; the truth, which has no layers,
+    has its own. With hundreds of layers or decisions that takes some seconds. If all steps are asked for, or nothing is
+    certified, all tokens are evaluated in all layers; else see `forward.logits`.
 
     Args:
         built: the construction; its weights are taken as float64 holds them.
@@ -92,18 +93,24 @@ def enclose(
     guarantee, measured = built.guarantee, built.said(outputs)
     everywhere = len(np.unique(chosen)) == history.steps or not math.isfinite(built.certificate)
     layers = forward.compile_layers(built, everything=everywhere)
+    narrow = min(NARROW * (built.certificate or math.inf), WIDEST)
+    true = _known(
+        lambda: _checked(truth(built.spec, history, chosen.tolist()), measured.shape),
+        bits,
+        narrow / 4,
+        guarantee.floor,
+    )
     bits = min(bits + 2 * sum(layer.repeat for layer in layers), MOST)
     while True:
         try:
             with precision(bits):
-                true = _checked(truth(built.spec, history, chosen.tolist()), measured.shape)
                 found = forward.logits(built, history, chosen, layers, everywhere=everywhere)
                 counted = _counted(true, guarantee.floor)
                 gaps = (true - forward.said(built, found))[counted]
                 rounded = (true - balls(measured))[counted]
                 ends = *_worst(gaps, guarantee.one_sided), *_worst(rounded, guarantee.one_sided)
-                width = max((_above(2 * gap.rad()) for gap in gaps), default=0.0)
-            if width <= min(NARROW * (built.certificate or math.inf), WIDEST) or 2 * bits > MOST:
+                width = max((outward.above(2 * gap.rad()) for gap in gaps), default=0.0)
+            if width <= narrow or 2 * bits > MOST:
                 return Enclosure(*ends, width, built.certificate, bits)
         except ImpreciseError:
             if 2 * bits > MOST:
@@ -124,7 +131,24 @@ def enclose_register(
         [found] = forward.logits(built, history, [step], layers, register=register)
         [true] = truth(built.spec, history, [step])
         square = sum(((x - y) ** 2 for x, y in zip(found, true, strict=True)), start=arb(0))
-        return _above(square.nonnegative_part().sqrt())
+        return outward.above(square.nonnegative_part().sqrt())
+
+
+def _known(truth: Callable[[], Balls], bits: int, narrow: float, floor: float) -> Balls:
+    """The truth, with twice the precision until what counts of it is so narrow, or no more is tried."""
+    while True:
+        try:
+            with precision(bits):
+                true = truth()
+                wide = max(
+                    (outward.above(2 * ball.rad()) for ball in true[_counted(true, floor)]), default=0.0
+                )
+            if wide <= narrow or 2 * bits > MOST:
+                return true
+        except (ImpreciseError, ZeroDivisionError):  # flint's word for a matrix that may be singular
+            if 2 * bits > MOST:
+                raise
+        bits *= 2
 
 
 def _checked(true: Any, wanted: tuple[int, ...]) -> Balls:
@@ -148,15 +172,5 @@ def _worst(gaps: Balls, one_sided: bool) -> tuple[float, float]:
     """Bounds on the largest |gap|, or on the largest gap."""
     low = [gap.lower() if one_sided else gap.abs_lower() for gap in gaps]
     high = [gap.upper() if one_sided else gap.abs_upper() for gap in gaps]
-    least = max((0.0 - _above(-ball) for ball in low), default=0.0)
-    return least, max((_above(ball) for ball in high), default=0.0)
-
-
-def _above(ball: arb) -> float:
-    """The least number of float64 that is certainly not below; infinite for NaN."""
-    value = float(ball)
-    if math.isnan(value) or value == math.inf:
-        return math.inf
-    while not ball <= arb(value):
-        value = math.nextafter(value, math.inf)
-    return value
+    least = max((0.0 - outward.above(-ball) for ball in low), default=0.0)
+    return least, max((outward.above(ball) for ball in high), default=0.0)

@@ -8,14 +8,14 @@ left out, all tokens are evaluated.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from constructions.construction import Construction
 from constructions.fast.pruning import LayerWeights, prune
 from constructions.inputs.bandits import History
-from verify.balls.arrays import EPSILON, Balls, ImpreciseError, balls, log_softmax
+from verify.balls.arrays import EPSILON, Balls, ImpreciseError, log_softmax
 from verify.balls.heads import BallStream, Linear, Literal, StaleError, file_heads
 from verify.balls.neurons import Neurons, file_neurons
 
@@ -105,16 +105,14 @@ def _run(
     layers: Sequence[Layer], encoded: np.ndarray, wanted: np.ndarray, alone: int, radius: float
 ) -> BallStream:
     """All layers; from number `alone` on, on the wanted tokens only."""
-    values = balls(encoded)
     writes = [np.zeros(len(encoded), dtype=bool)]  # from layer n on
     for layer in reversed(layers):
         writes.insert(0, writes[0] | layer.written)
-    everything, nothing = np.arange(values.shape[1]), np.zeros(len(encoded), dtype=bool)
-    stream = BallStream(values, everything, nothing, writes[0])
+    stream = BallStream.of(encoded, writes[0])
     _inside(stream, radius)
     for number, layer in enumerate(layers):
         if number == alone:
-            stream = replace(stream, at=np.unique(wanted), stale=writes[alone], known={})
+            stream = stream.only(np.unique(wanted), writes[alone])
         for _ in range(layer.repeat):
             layer(stream)
             _inside(stream, radius)
@@ -123,9 +121,9 @@ def _run(
 
 def _inside(stream: BallStream, radius: float) -> None:
     """Wanted: norms below the clip radius, so that clipping does not act."""
-    middle, reach = (np.abs(part[:, stream.at]) for part in stream.floats)
+    middle, reach = stream.sizes
     least, most = (
-        math.sqrt(np.square(sizes).sum(0).max()) * (1 + sign * len(sizes) * EPSILON)
+        math.sqrt(np.square(sizes).sum(0).max(initial=0.0)) * (1 + sign * len(sizes) * EPSILON)
         for sizes, sign in ((np.maximum(middle - reach, 0), -1), (middle + reach, 1))
     )
     if not most <= radius:

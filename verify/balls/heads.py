@@ -36,40 +36,81 @@ class BallStream:
 
     Attributes:
         values: shape (width, tokens).
+        middle: numbers of float64 beside them, brought up to date by `floats`.
+        reach: how far the values are from these at most.
         at: the tokens that are evaluated, in order, from 0.
+        now: their values, shape (width, wanted); `values` itself where all are.
         stale: the entries that other tokens do not hold as they should.
         written: the entries that some layer writes.
         known: what has been worked out from entries that no layer writes.
     """
 
     values: Balls
+    middle: Float[np.ndarray, "width tokens"]
+    reach: Float[np.ndarray, "width tokens"]
     at: Int[np.ndarray, " wanted"]
+    now: Balls
     stale: Bool[np.ndarray, " width"]
     written: Bool[np.ndarray, " width"]
     known: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        self._middle, self._reach = floats(self.values)
         self._changed = np.zeros(len(self.values), dtype=bool)
+        whole = self.now is self.values
+        self._own = (self.middle, self.reach) if whole else (self.middle[:, self.at], self.reach[:, self.at])
+        self._live = np.zeros(len(self.values), dtype=bool)
+        for part in self._own:
+            self._live |= part.any(1)
+
+    @classmethod
+    def of(
+        cls, encoded: Float[np.ndarray, "width tokens"], written: Bool[np.ndarray, " width"]
+    ) -> "BallStream":
+        """Tokens as they are encoded, which become the stream's own, all of them to be evaluated."""
+        values, every, nothing = (
+            balls(encoded),
+            np.arange(encoded.shape[1]),
+            np.zeros(len(encoded), dtype=bool),
+        )
+        return cls(values, encoded, np.zeros(encoded.shape), every, values, nothing, written)
+
+    def only(self, at: Int[np.ndarray, " wanted"], stale: Bool[np.ndarray, " width"]) -> "BallStream":
+        """The same stream, of which from now on these tokens are evaluated."""
+        middle, reach = self.floats
+        return BallStream(self.values, middle, reach, at, self.values[:, at], stale, self.written)
 
     @property
     def floats(self) -> tuple[Float[np.ndarray, "width tokens"], Float[np.ndarray, "width tokens"]]:
         """Numbers of float64, and how far the values are from them at most."""
-        if self._changed.any():
-            place = np.ix_(np.flatnonzero(self._changed), self.at)
-            self._middle[place], self._reach[place] = floats(self.values[place])
-            self._changed[:] = False
-        return self._middle, self._reach
+        self._update()
+        return self.middle, self.reach
 
     @property
-    def now(self) -> Balls:
-        """The tokens that are evaluated."""
-        return self.values[:, self.at]
+    def own(self) -> tuple[Float[np.ndarray, "width wanted"], Float[np.ndarray, "width wanted"]]:
+        """The same of the tokens that are evaluated."""
+        self._update()
+        return self._own
+
+    @property
+    def sizes(self) -> tuple[Float[np.ndarray, "live wanted"], Float[np.ndarray, "live wanted"]]:
+        """The sizes of both, of those entries that are not 0 from the start and have not been written."""
+        middle, reach = self.own
+        return np.abs(middle[self._live]), reach[self._live]
+
+    def _update(self) -> None:
+        if self._changed.any():
+            rows = np.flatnonzero(self._changed)
+            found = floats(self.now[rows])
+            for all_, own, part in zip((self.middle, self.reach), self._own, found, strict=True):
+                all_[np.ix_(rows, self.at)] = own[rows] = part
+            self._live |= self._changed
+            self._changed[:] = False
 
     def add(self, rows: Int[np.ndarray, " rows"], moved: Balls) -> None:
         """Add to some entries, each named once."""
-        place = np.ix_(rows, self.at)
-        self.values[place] = self.values[place] + moved
+        self.now[rows] = found = self.now[rows] + moved
+        if self.now is not self.values:
+            self.values[np.ix_(rows, self.at)] = found
         self._changed[rows] = True
 
     def settled(self, *parts: Matrix) -> bool:
@@ -114,7 +155,7 @@ class Linear:
         middle, reach = stream.floats
         blank = (middle == 0) & (reach == 0)
         some = np.flatnonzero(~(blank[self.key.reads].all(0) | blank[self.value.reads].all(0)))
-        key, value = (part(stream.values[:, some]) for part in (self.key, self.value))
+        key, value = (part(stream.values, some) for part in (self.key, self.value))
         outer = (key[:, None] * value[None]).reshape(self.key.height * self.value.height, len(some))
         sums = np.add.accumulate(np.concatenate([np.full((len(outer), 1), ZERO), outer], axis=1), axis=1)
         before = np.searchsorted(some, stream.at, side="right")
@@ -143,16 +184,16 @@ class Literal:
         if self.stale(stream, token, query):
             raise StaleError
         tokens, place = np.unique(token, return_inverse=True)
-        values = self._split(self.value, stream.values[:, tokens])
+        values = self._split(self.value, stream, tokens)
         moved = values[head, :, place] * share[:, None]
         entries, span = self.targets.reshape(self.heads, -1)[head], moved.shape[1]
         rows, where = np.unique(entries, return_inverse=True)
         at = np.repeat(query, span)
         return rows, spread(where.ravel(), at, moved.ravel(), (len(rows), len(stream.at)))
 
-    def _split(self, part: Matrix, tokens: Balls) -> Balls:
+    def _split(self, part: Matrix, stream: BallStream, tokens: np.ndarray) -> Balls:
         """What a matrix reads, shape (heads, rows of each, tokens)."""
-        return part(tokens).reshape(self.heads, part.height // self.heads, tokens.shape[1])
+        return part(stream.values, tokens).reshape(self.heads, part.height // self.heads, len(tokens))
 
     def stale(self, stream: BallStream, token: np.ndarray, query: np.ndarray) -> bool:
         """Whether a value is read on another token that does not hold it."""
@@ -168,8 +209,8 @@ class Literal:
         head, query, token = found
         tokens, place = np.unique(token, return_inverse=True)
         wanted, asked = np.unique(query, return_inverse=True)
-        queries = self._split(self.query, stream.values[:, stream.at[wanted]])
-        keys = self._split(self.key, stream.values[:, tokens])
+        queries = self._split(self.query, stream, stream.at[wanted])
+        keys = self._split(self.key, stream, tokens)
         share = np.full(len(head), ZERO, dtype=object)
         if len(head) and queries.shape[1]:
             scores = (queries[head, :, asked] * keys[head, :, place]).sum(axis=1)
@@ -201,12 +242,12 @@ class Literal:
 
     def _rows(self, part: Matrix, stream: BallStream, tokens: np.ndarray):
         """What a matrix reads in float64, shape (heads, tokens, rank), and how far it may be off: 0 for integers."""
-        middle, reach = (part[:, tokens] for part in stream.floats)
+        middle, reach = (values[np.ix_(part.reads, tokens)] for values in stream.floats)
         rows, off = part.floats(middle, reach)
-        data, size = part.matrix.data, abs(part.matrix) @ np.abs(middle)
+        data, size = part.narrow.data, abs(part.narrow) @ np.abs(middle)
         if (data == np.rint(data)).all():
             inexact = ((reach != 0) | (middle != np.rint(middle))).astype(float)
-            off[(abs(part.matrix) @ inexact == 0) & (size < 2**52)] = 0.0
+            off[(abs(part.narrow) @ inexact == 0) & (size < 2**52)] = 0.0
         return tuple(x.reshape(self.heads, -1, len(tokens)).swapaxes(1, 2) for x in (rows, off))
 
 

@@ -6,14 +6,15 @@ look-up       neurons relu(a u + t) of one entry u, sorted by the knot −t/a: t
 other         everything else
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
-from constructions.fast.sparsity import edges, packed, shape
+from constructions.fast.neurons import opposites
+from constructions.fast.sparsity import edges, shape
 from verify.balls.arrays import EPSILON, TINY, ZERO, Balls, Matrix, balls, precision, relu
 from verify.balls.heads import BallStream
 
@@ -93,7 +94,7 @@ class Neurons:
     def _look_up(self, stream: BallStream, now: Balls) -> tuple[np.ndarray, Balls]:
         targets = np.unique([target for _, target, _, _ in self.curves])
         found = np.full((len(targets), now.shape[1]), ZERO, dtype=object)
-        middle, reach = (part[:, stream.at] for part in stream.floats)
+        middle, reach = stream.own
         low, high = middle - reach, middle + reach
         low, high = low - np.abs(low) * EPSILON, high + np.abs(high) * EPSILON  # rounding of the difference
         for entry, target, sign, curve in self.curves:
@@ -113,15 +114,8 @@ def file_neurons(first: sparse.csr_array, second: sparse.csr_array, one: int | N
         one: the stream entry that always holds 1, if there is one.
     """
     speaks = (np.diff(edges(second)) > 0) & (np.diff(edges(first)) > 0)
-    own, opposite = packed(sparse.csr_array(sparse.hstack([first, second])))
-    waiting, pairs = defaultdict(list), []
-    for unit in np.flatnonzero(speaks).tolist():
-        mates = waiting[opposite(unit)]
-        if mates:
-            pairs.append((mates.pop(), unit))
-        else:
-            waiting[own(unit)].append(unit)
-    leaders = [pair[0] for pair in pairs]
+    pairs = opposites(first, second, speaks)
+    leaders = [earlier for earlier, _ in pairs]
     speaks[np.array(pairs, dtype=np.int64).ravel()] = False
     curves = _curves(first, second, speaks, one)
     rest = np.flatnonzero(speaks)
@@ -144,22 +138,21 @@ def _curves(
     alone = np.bincount(coo.row[off], minlength=len(speaks)) == 1
     threshold[coo.row[~off]] = coo.data[~off]
     slope[coo.row[off]], entry[coo.row[off]] = coo.data[off], coo.col[off]
-    members = np.flatnonzero(speaks & alone)
-    crowds = defaultdict(list)
-    for unit in members.tolist():
-        crowds[int(entry[unit]), float(np.sign(slope[unit]))].append(unit)
+    crowd = np.where(speaks & alone, 2 * entry + (slope > 0), -1).astype(np.int64)
+    crowd[np.bincount(crowd + 1)[crowd + 1] < KNOTS] = -1
+    speaks[crowd >= 0] = False
+    writes = second.tocoo()
+    order = np.lexsort((writes.row, writes.col, crowd[writes.row]))
+    order = order[crowd[writes.row[order]] >= 0]
+    units, targets, weights = writes.row[order], writes.col[order], writes.data[order]
+    changes = (np.diff(crowd[units], prepend=-1) != 0) | (np.diff(targets, prepend=-1) != 0)
     known, found = {}, []
-    for (read, sign), units in crowds.items():
-        if len(units) < KNOTS:
-            continue
-        speaks[units] = False
-        own = second[units].tocoo()
-        for target in np.unique(own.col).tolist():
-            there = own.col == target
-            chosen = np.array(units)[own.row[there]]
-            parts = np.abs(slope[chosen]), threshold[chosen], own.data[there]
-            print_ = b"|".join(part.tobytes() for part in parts)
-            if print_ not in known:
-                known[print_] = Curve.of(*parts)
-            found.append((read, target, sign, known[print_]))
+    for start, stop in pairwise([*np.flatnonzero(changes).tolist(), len(order)]):
+        chosen = units[start:stop]
+        parts = np.abs(slope[chosen]), threshold[chosen], weights[start:stop]
+        print_ = b"|".join(part.tobytes() for part in parts)
+        if print_ not in known:
+            known[print_] = Curve.of(*parts)
+        number = int(crowd[chosen[0]])
+        found.append((number // 2, int(targets[start]), 1.0 if number % 2 else -1.0, known[print_]))
     return found
