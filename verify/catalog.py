@@ -47,7 +47,7 @@ class Entry:
             its probabilities, which a row with a stand-in has.
         player: its name among those who play many problems at once, `verify.play.seats`.
         played: what `decoder` plays in `environment`, in words.
-        claims: its audit: from histories, mutants and progress to a Report; or where that is, as "module:function".
+        claims: its audit: from numbers of histories and mutants to a Plan; or where that is, as "module:function".
         grid: how it is swept over horizons and errors; or where that is, as "module:name".
         words: what pages say of it; or where that is, as "module:name".
         symmetries: from a specification to what ought to change nothing, by name; or where that is.
@@ -149,7 +149,7 @@ _ENTRIES = (
         decoder=lambda spec, chance: algorithms.decoder(spec),
         player="linucb",
         played="LinUCB on the paper's linear bandit",
-        claims="verify.claims.linucb:report",
+        claims="verify.claims.linucb:plan",
         grid="verify.sweeps.linucb:GRID",
         words="verify.claims.words:LINUCB",
         symmetries="verify.probes.symmetries:linear",
@@ -172,7 +172,7 @@ _ENTRIES = (
         decoder=algorithms.thompson_decoder,
         player="thompson",
         played="Thompson sampling on a Gaussian linear bandit",
-        claims="verify.claims.thompson:report",
+        claims="verify.claims.thompson:plan",
         grid="verify.sweeps.thompson:GRID",
         words="verify.claims.words:THOMPSON",
         symmetries="verify.probes.symmetries:linear",
@@ -221,7 +221,7 @@ _ENTRIES = (
         decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
         player="ucbvi",
         played="UCB-VI on a random decision process",
-        claims="verify.claims.ucbvi:report",
+        claims="verify.claims.ucbvi:plan",
         words="verify.claims.words:UCBVI",
         symmetries="verify.probes.episode_symmetries:episodic",
         stand_in="verify.comparison.stand_ins:narrow_ucbvi",

@@ -99,21 +99,26 @@ def quick(monkeypatch):
     return monkeypatch
 
 
+def claimed():
+    """All verdicts, of few histories."""
+    return [verdict for part in bernoulli.parts(1) for verdict in part.found().verdicts]
+
+
 def failed(verdicts) -> str:
     return "; ".join(verdict.claim for verdict in verdicts if not verdict.holds)
 
 
 @pytest.mark.nightly
 def test_all_claims_hold(quick):
-    told: list[str] = []
-    verdicts, slack, records = bernoulli.verdicts(60, told.append)
+    found = [part.found() for part in bernoulli.parts(60)]
+    verdicts = [verdict for part in found for verdict in part.verdicts]
     assert not failed(verdicts)
     [main] = [verdict for verdict in verdicts if verdict.main]
     assert 0 < main.enclosed <= main.certified
-    assert len(told) == 4
+    [slack] = [rows for part in found for rows in part.slacks.values()]
     assert [row["block"] for row in slack] == [block.name for block in thompson.build(SPEC).blocks]
     assert all(verdict.measured > 0 for verdict in verdicts if "log TS" in verdict.claim)
-    [record] = records["regret"]
+    [record] = found[-1].records["regret"]
     assert plots.draw(record) is not None
     assert len(record["built"]) == 20
     assert record["decisions"] == 80
@@ -146,7 +151,7 @@ def test_claims_fail_for_wrong_weights(claim, quick):
     right, (layer, factor) = thompson.build, BROKEN[claim]
     quick.setattr(bernoulli, "_orders", list)
     quick.setattr(thompson, "build", lambda spec: spoil(right(spec), layer, factor))
-    assert claim in failed(bernoulli.verdicts(1)[0])
+    assert claim in failed(claimed())
 
 
 def test_counts_fail_for_wrong_heads(quick):
@@ -159,7 +164,7 @@ def test_counts_fail_for_wrong_heads(quick):
 
     quick.setattr(bernoulli, "_orders", list)
     quick.setattr(thompson, "build", broken)
-    assert "counts n, s, b" in failed(bernoulli.verdicts(1)[0])
+    assert "counts n, s, b" in failed(claimed())
 
 
 @pytest.mark.nightly

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from constructions import linucb
 from verify import errata
+from verify.audit.plan import Found, Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import linucb as claims
 from verify.cli import commands as cli
@@ -25,7 +26,7 @@ SMALL = linucb.Spec(dim=2, actions=3, horizon=5, error=1e-1)
 def whole():
     """The whole audit of LinUCB at a small size; streams and theorem-sized parts are made small too."""
     with small_claims():
-        yield claims.report(histories=40, trials=2)
+        yield claims.plan(histories=40, trials=2).report()
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,8 @@ def small():
         for part in ("_stated", "_chebyshev", "_products"):
             patch.setattr(claims, part, lambda *_: ())
         patch.setattr(claims.depth, "linucb_verdicts", lambda *_: ())
-        patch.setattr(claims.depth, "rounding", lambda *_: ((), []))
-        yield claims.report(histories=40, trials=2)
+        patch.setattr(claims.depth, "rounding", lambda *_: ())
+        yield claims.plan(histories=40, trials=2).report()
 
 
 @contextmanager
@@ -83,12 +84,18 @@ def test_every_main_bound_is_enclosed_inside_its_certificate(whole):
         assert verdict.measured == pytest.approx(verdict.enclosed, abs=1e-9)
 
 
+def planned(found):
+    """Claims whose audit finds what a report says."""
+    part = Part("nothing", lambda: Found(found.verdicts, records=found.records, size=found.size))
+    return lambda *_: Plan(found.title, SMALL, [part])
+
+
 def test_verify_exits_by_the_verdict(small, monkeypatch):
     for verdict, status in ((True, 0), (False, 1)):
         fixed = [replace(one, kind="least", measured=float(verdict), stated=0.5) for one in small.verdicts]
-        claimed = replace(CATALOG["linucb"], claims=lambda *_, fixed=fixed: replace(small, verdicts=fixed))
+        claimed = replace(CATALOG["linucb"], claims=planned(replace(small, verdicts=fixed)))
         monkeypatch.setitem(CATALOG, "linucb", claimed)
-        result = CliRunner().invoke(cli.app, ["verify", "linucb", "--json"])
+        result = CliRunner().invoke(cli.app, ["verify", "linucb", "--json", "--jobs", "1"])
         assert result.exit_code == status
         assert json.loads(result.stdout)["linucb"]["holds"] is verdict
 
@@ -113,9 +120,9 @@ def test_plot_redraws_saved_records_and_names_what_is_missing(small, tmp_path):
 
 def test_verify_writes_a_page_that_says_how_it_was_made(small, monkeypatch, tmp_path):
     kept = replace(small, records={"width": small.records["width"]})
-    monkeypatch.setitem(CATALOG, "linucb", replace(CATALOG["linucb"], claims=lambda *_: kept))
+    monkeypatch.setitem(CATALOG, "linucb", replace(CATALOG["linucb"], claims=planned(kept)))
     monkeypatch.setattr(errata, "ERRATA", errata.ERRATA[:1])
-    arguments = ["verify", "linucb", "--histories", "40", "--json", "--out", str(tmp_path)]
+    arguments = ["verify", "linucb", "--histories", "40", "--jobs", "1", "--json", "--out", str(tmp_path)]
     assert CliRunner().invoke(cli.app, arguments).exit_code == (0 if kept.holds else 1)
     text = (tmp_path / "index.html").read_text()
     assert "weightwright verify linucb --histories 40 --mutants 100" in text

@@ -50,14 +50,14 @@ def test_all_hold():
 
 @pytest.mark.nightly
 def test_rounding_is_held_to_its_bound_and_the_policy_to_its_certificate(monkeypatch):
-    verdicts, panels = depth.rounding(SPEC)
-    assert len(verdicts) == 3
-    assert len(panels) == 2
-    assert not failing(verdicts)
+    found = depth.rounding(SPEC)
+    assert len(found.verdicts) == 3
+    assert len(found.records["rounding"]) == 2
+    assert not failing(found.verdicts)
     monkeypatch.setattr(depth.numerics, "STEP", 1e-3)  # a bound that promises too much
-    assert "rounding of X_k" in failing(depth.rounding(SPEC)[0])
+    assert "rounding of X_k" in failing(depth.rounding(SPEC).verdicts)
     monkeypatch.setitem(depth.numerics.PRECISIONS, "float64", depth.numerics.PRECISIONS["float32"])
-    assert "error over certificate" in failing(depth.rounding(SPEC)[0])
+    assert "error over certificate" in failing(depth.rounding(SPEC).verdicts)
 
 
 def test_one_layer_too_many_is_noticed(monkeypatch):

@@ -99,11 +99,11 @@ def test_sizes_grow_as_the_theorem_says_and_stay_below_its_proof(monkeypatch):
 
 def test_regret_of_the_transformer_is_that_of_the_true_algorithm():
     record = posterior_sweeps.regret(claims.ACTING, range(3), "small")
-    [verdict] = claims._regret(record)
+    verdict = claims._regret(record)
     assert verdict.holds
     assert record["differing"] == 0
     assert record["built"] == record["true"]
-    [verdict] = claims._regret(record | {"built": [1e9]})
+    verdict = claims._regret(record | {"built": [1e9]})
     assert not verdict.holds
 
 

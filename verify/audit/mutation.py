@@ -26,7 +26,7 @@ from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
-from verify.audit import Findings, Outline, Strategies, Truth, measure
+from verify.audit.search import Findings, Outline, Strategies, Trial, Truth
 from verify.audit.verdicts import NOTHING
 from verify.balls import forward
 from verify.balls.arrays import Balls, ImpreciseError, precision
@@ -87,7 +87,8 @@ def mutants(
     factors: Sequence[float] = TENTH,
     tried: int = 20,
     source: Strategies = strategies,
-    **held: Any,
+    probed: bool = True,
+    part: tuple[int, int] = (0, 1),
 ) -> list[Mutant]:
     """Multiply single random weights, each by one of the factors, and audit what comes of it.
 
@@ -99,16 +100,18 @@ def mutants(
         factors: what weights are multiplied by.
         tried: so many histories of the battery come first.
         source: where histories come from.
-        held: further arguments of `audit.measure`.
+        probed: whether every block is held to its promises too, as in `audit.measure`.
+        part: (n, parts): of so many parts of about equal length only number n, from 0.
     """
     generator = np.random.default_rng(seed)
     names, weights = zip(*built.transformer.named_parameters(), strict=True)
     sizes = np.array([weight.numel() for weight in weights])
-    judge = Judge(built, truth, rounds(built.spec, source, tried), held)
-    found = []
+    judge, found, chosen = Judge(built, truth, rounds(built.spec, source, tried), probed), [], []
     for _ in range(trials):
         which = int(generator.choice(len(names), p=sizes / sizes.sum()))
-        entry, factor = int(generator.integers(sizes[which])), float(generator.choice(factors))
+        chosen.append((which, int(generator.integers(sizes[which])), float(generator.choice(factors))))
+    number, parts = part
+    for which, entry, factor in chosen[trials * number // parts : trials * (number + 1) // parts]:
         broken = copy.deepcopy(built.transformer)
         broken.get_parameter(names[which])[entry] *= factor
         mutant = replace(built, transformer=broken)
@@ -139,23 +142,25 @@ def rounds(spec: Any, source: Strategies, tried: int) -> list[list[Outline]]:
 class Judge:
     """What the audit makes of a mutant, and what the mutant makes of the policy; the original is evaluated once."""
 
-    def __init__(self, built: Construction, truth: Truth, lists: list[list[Outline]], held: dict[str, Any]):
-        self.built, self.truth, self.lists, self.held = built, truth, lists, held
+    def __init__(self, built: Construction, truth: Truth, lists: list[list[Outline]], probed: bool):
+        self.built, self.probed = built, probed
         self.layers = forward.compile_layers(built, everything=True)
-        self.histories = [[outline.history(built.spec) for outline in part] for part in lists]
-        self.outputs = [built.said(built.outputs(part, logits_only=True)) for part in self.histories]
+        self.trials = [Trial.of(built, truth, part) for part in lists]
+        self.said = [built.said(built.outputs(trial.histories)) for trial in self.trials]
         self.known: dict[tuple[int, int, int, int], Balls] = {}
 
     def __call__(
         self, mutant: Construction
     ) -> tuple[float, Literal["caught", "within slack", "equivalent"], str]:
         """Score, kind and reason."""
-        findings = Findings()
-        for part in self.lists:
-            findings = findings.merge(measure(mutant, self.truth, part, held_to=self.built, **self.held))
+        findings, said = Findings(), []
+        for trial in self.trials:
+            outputs = mutant.outputs(trial.histories)
+            said.append(mutant.said(outputs))
+            findings = findings.merge(trial.compared(self.built, outputs, probed=self.probed))
             if findings.score > 1:
                 break
-        (low, high, seen), what = self.change(mutant), self.built.guarantee.one
+        (low, high, seen), what = self.change(mutant, said), self.built.guarantee.one
         if not low > 0 and high <= NOTHING:
             told = f"changes no {what} by more than {high:.0e} on {seen} histories, in balls"
             return findings.score, "equivalent", told
@@ -165,15 +170,16 @@ class Judge:
         told = f"changes a {what} by {low:.1e}; nearest to its promise: {nearest}, worst ratio {findings.score:.3f}"
         return findings.score, "within slack", told
 
-    def change(self, mutant: Construction) -> tuple[float, float, int]:
+    def change(self, mutant: Construction, known: Sequence[np.ndarray]) -> tuple[float, float, int]:
         """Bounds on a change of the output, or on the largest that is found, and on how many histories.
 
-        What float64 sees is enclosed at once, at the earliest decision where it is plain, as few tokens take little time.
+        What the mutant gives on the first histories is known. What float64 sees is enclosed at once, at the earliest
+        decision where it is plain, as few tokens take little time.
         """
         sizes: list[tuple[float, int, int, int]] = []
         layers, largest = forward.compile_layers(mutant, everything=True), 0.0
-        for n, (part, before) in enumerate(zip(self.histories, self.outputs, strict=True)):
-            after = mutant.said(mutant.outputs(part, logits_only=True))
+        for n, (trial, before) in enumerate(zip(self.trials, self.said, strict=True)):
+            after = known[n] if n < len(known) else mutant.said(mutant.outputs(trial.histories))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)
             for m, row in enumerate(apart):
                 step = len(row) - 1 - int(row[::-1].argmax())  # the last of the largest: it has seen most
@@ -196,7 +202,7 @@ class Judge:
         self, mutant: Construction, layers: Sequence[forward.Layer], n: int, m: int, step: int
     ) -> tuple[float, float]:
         """Bounds on the largest change at one decision of a history, with twice the precision until it is decided."""
-        history, bits = self.histories[n][m], BITS + 2 * sum(layer.repeat for layer in layers)
+        history, bits = self.trials[n].histories[m], BITS + 2 * sum(layer.repeat for layer in layers)
         while True:
             with precision(bits):
                 try:

@@ -204,21 +204,46 @@ def measure(
             without this.
         probed: whether every block is held to its promises too, which takes most of the time.
     """
-    held_to = held_to or built
-    histories = [outline.history(built.spec) for outline in tried]
-    outputs, allowed = built.outputs(histories), held_to.allowed
-    blocks = held_to.blocks if probed else ()
-    findings = Findings()
-    for outline, history, output, policy in zip(tried, histories, outputs, built.said(outputs), strict=True):
-        error, step, ratio = 0.0, 0, 0.0
-        if truth is not None:
-            by_step = built.guarantee.errors(truth(built.spec, history), policy).max(axis=1, initial=0.0)
-            step, error = int(by_step.argmax()), float(by_step.max())
-            ratio = over(error, allowed)
-        probes = held_to.probe(history, output, blocks) if blocks else ()
-        worst = {probe.block: Worst.of(probe, outline) for probe in probes}
-        findings = findings.merge(Findings(1, error, outline, worst, ratio, step))
-    return findings
+    trial = Trial.of(built, truth, tried)
+    return trial.compared(held_to or built, built.outputs(trial.histories), probed)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Histories of equal length, and what the true algorithm gives on each.
+
+    Attributes:
+        tried: their outlines.
+        histories: the same at length.
+        true: what is true of each; None if only blocks are looked at.
+    """
+
+    tried: Sequence[Outline]
+    histories: Sequence[History]
+    true: Sequence[np.ndarray] | None
+
+    @classmethod
+    def of(cls, built: Construction, truth: Truth | None, tried: Sequence[Outline]) -> "Trial":
+        """For a construction's specification."""
+        histories = [outline.history(built.spec) for outline in tried]
+        return cls(tried, histories, None if truth is None else [truth(built.spec, one) for one in histories])
+
+    def compared(
+        self, held_to: Construction, outputs: Float[np.ndarray, "batch tokens width"], probed: bool = True
+    ) -> Findings:
+        """What came out on these histories, by whatever weights, against the promises of a construction."""
+        blocks, findings = held_to.blocks if probed else (), Findings()
+        said = held_to.said(outputs) if self.true is not None else ()
+        for n, (outline, history, output) in enumerate(zip(self.tried, self.histories, outputs, strict=True)):
+            error, step, ratio = 0.0, 0, 0.0
+            if self.true is not None:
+                by_step = held_to.guarantee.errors(self.true[n], said[n]).max(axis=1, initial=0.0)
+                step, error = int(by_step.argmax()), float(by_step.max())
+                ratio = over(error, held_to.allowed)
+            probes = held_to.probe(history, output, blocks) if blocks else ()
+            worst = {probe.block: Worst.of(probe, outline) for probe in probes}
+            findings = findings.merge(Findings(1, error, outline, worst, ratio, step))
+        return findings
 
 
 def search(

@@ -7,7 +7,7 @@ regret      the transformer acts, beside true Thompson sampling with the same ra
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from constructions.construction import Construction
 from constructions.thompson.bernoulli_plan import BernoulliPlan, plan
 from verify import algorithms
 from verify.audit import Outline, Verdict, climb, enclosed, kept, search, slack, words
+from verify.audit.plan import Found, Part
 from verify.balls import counts
 from verify.catalog import CATALOG
 from verify.claims.general import exponent
@@ -70,33 +71,45 @@ class Excess:
         return replace(larger, histories=self.histories + other.histories, **worst)
 
 
-def verdicts(
-    histories: int = 2000, progress: Callable[[str], None] = lambda _: None
-) -> tuple[list[Verdict], list[dict], dict[str, list[dict]]]:
-    """Run the whole audit: verdicts, rows of slack, and records to draw.
+def parts(histories: int = 2000) -> list[Part]:
+    """The whole audit.
 
     Args:
         histories: how many histories the search with three arms tries at least; a quarter of them with five, and a
             twentieth block by block.
-        progress: told what is being done.
     """
-    found: list[Verdict] = []
-    for spec, count in ((SMALL, histories), (MAIN, max(1, histories // 4))):
-        progress(f"Bernoulli arms: searching {count} histories, {_title(spec)}")
-        built = thompson.build(spec)
-        found += _policy(built, _searched(built, count))
+
+    def searched(spec: thompson.BernoulliSpec, count: int) -> Part:
+        def work() -> Iterator[Verdict]:
+            built = thompson.build(spec)
+            return _policy(built, _searched(built, count))
+
+        return Part(f"Bernoulli arms: searching {count} histories, {_title(spec)}", work)
+
     few = max(1, histories // 20)
-    progress(f"Bernoulli arms: {few} histories, block by block")
-    findings = search(built, None, few, source=bernoulli_strategies)
-    found += [kept(f"Bernoulli arms: {b.name}", b, findings.blocks[b.name]) for b in built.blocks]
-    found += [*_sizes(built), *_orders()]
-    progress("Bernoulli arms: the transformer acts")
-    record, played = regret(built, RUNS)
-    found += _regret(built, record, played)
+    return [
+        searched(SMALL, histories),
+        searched(MAIN, max(1, histories // 4)),
+        Part(f"Bernoulli arms: {few} histories, block by block", lambda: _blocks(few)),
+        Part("Bernoulli arms: the transformer acts", _acting),
+    ]
+
+
+def _blocks(histories: int) -> Found:
+    """Every block's promise; sizes and their orders."""
+    built = thompson.build(MAIN)
+    findings = search(built, None, histories, source=bernoulli_strategies)
+    found = [kept(f"Bernoulli arms: {b.name}", b, findings.blocks[b.name]) for b in built.blocks]
     rows = [  # where a promise is far off it is rounding that is measured
         row | {"note": slack.NOTES["rounding"] if row["note"] else ""} for row in slack.rows(built, findings)
     ]
-    return found, rows, {"regret": [record]}
+    return Found([*found, *_sizes(built), *_orders()], {"slack_bernoulli": rows})
+
+
+def _acting() -> Found:
+    built = thompson.build(MAIN)
+    record, played = regret(built, RUNS)
+    return Found(list(_regret(built, record, played)), records={"regret": [record]})
 
 
 def _title(spec: thompson.BernoulliSpec) -> str:

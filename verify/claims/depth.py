@@ -20,12 +20,12 @@ from constructions.sizes import Size
 from constructions.thompson import nodes
 from verify import algorithms
 from verify.audit import Findings, Verdict, measure
+from verify.audit.plan import Found
 from verify.catalog import CATALOG
 from verify.claims.general import certified
 from verify.histories.linear import LinearOutline, battery
 from verify.sweeps import rounding as numerics
 from verify.sweeps.linucb import hard_histories
-from verify.sweeps.records import Record
 from verify.theorems import SIZES, Statement, evaluate, newton, symbols
 from verify.theorems import linucb as printed
 
@@ -73,7 +73,7 @@ def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
         yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers, main=shown)
 
 
-def rounding(spec: linucb.Spec) -> tuple[list[Verdict], list[Record]]:
+def rounding(spec: linucb.Spec) -> Found:
     """What float64 and float32 do to the iteration, and to the policy as the ridge falls; and a figure of it."""
     verdicts, source = [], "theorem ours (numerics.py)"
     title = f"LinUCB by Newton, d={spec.dim}, A={spec.actions}"
@@ -98,7 +98,7 @@ def rounding(spec: linucb.Spec) -> tuple[list[Verdict], list[Record]]:
     )
     most = float(ratios["float64"][conditions <= CORNER].max())
     verdicts.append(Verdict(claim, source, "size", most, 1.0, note=note))
-    return verdicts, numerics.panels(found[-1], policy)
+    return Found(verdicts, records={"rounding": numerics.panels(found[-1], policy)})
 
 
 def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Verdict]:

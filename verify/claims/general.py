@@ -5,7 +5,7 @@ impostors   algorithms that are nearly the right one: does the audit object?
 mutants     does it notice when one weight is wrong?
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,12 +24,32 @@ from verify.audit import (
     words,
 )
 from verify.audit.impostors import unmasked
-from verify.audit.mutation import Mutant, mutants, share
+from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import Entry
 from verify.sweeps.records import Fit
 
-NOTICED, MANY = 0.9, 20
-"""The share of wrong weights that an audit is to notice, where there are so many."""
+
+def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> Plan:
+    """The audit of one specification of a catalog's row.
+
+    Args:
+        entry: the row.
+        spec: what is built.
+        histories: how many histories the search tries at least.
+        trials: how many single-weight mutants are audited.
+    """
+
+    def searched() -> Found:
+        built = entry.build(spec)
+        findings = search(built, entry.truth, histories, source=entry.histories)
+        return subject(built, findings, list(_main(entry, built, findings)))
+
+    parts = [
+        Part(f"searching {histories} histories for the worst error", searched),
+        Part("wrong algorithms", lambda: _impostors(entry, entry.build(spec))),
+        *wrong_weights(lambda: entry.build(spec), entry.truth, trials, entry.histories),
+    ]
+    return Plan(entry.title, spec, parts, words=entry.found("words"))
 
 
 def report(
@@ -39,43 +59,15 @@ def report(
     trials: int = 100,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Audit one specification of a catalog's row.
-
-    Args:
-        entry: the row.
-        spec: what is built.
-        histories: how many histories the search tries at least.
-        trials: how many single-weight mutants are audited.
-        progress: told what is being done.
-    """
-    progress("building")
-    built = entry.build(spec)
-    progress(f"searching {histories} histories for the worst error")
-    findings = search(built, entry.truth, histories, source=entry.histories)
-    verdicts = list(_main(entry, built, findings))
-    progress("wrong algorithms")
-    verdicts += _impostors(entry, built)
-    progress(f"auditing {trials} mutants")
-    broken = mutants(built, entry.truth, trials, seed=0, source=entry.histories) if trials else []
-    verdicts += [caught(broken)] if broken else []
-    return reported(entry, entry.title, built, verdicts, broken, {"slack": slack.rows(built, findings)})
+    """Audit one specification of a catalog's row; arguments are those of `plan`, and progress is told what is being done."""
+    return plan(entry, spec, histories, trials).report(progress)
 
 
-def reported(
-    entry: Entry,
-    title: str,
-    built: Construction,
-    verdicts: list[Verdict],
-    broken: Sequence[Mutant],
-    slacks: Mapping[str, list[dict]],
-    records: Mapping[str, list[dict]] | None = None,
-) -> Report:
-    """The report; `slacks` are rows of slack, by the name of the figure that shows them beside those of `records`."""
-    rows = [row for part in slacks.values() for row in part]
-    drawn = {name: [{"kind": "slack", "rows": part}] for name, part in slacks.items()}
-    spec, size, tried = asdict(built.spec), asdict(built.size()), [asdict(mutant) for mutant in broken]
-    figures, words = {**(records or {}), **drawn}, entry.found("words")
-    return Report(title, spec, size, verdicts, rows, tried, figures, words)
+def subject(
+    built: Construction, findings: Findings, verdicts: Sequence[Verdict], **records: list[dict]
+) -> Found:
+    """What is found of the construction that a report is about: verdicts, its sizes and its slack, and more to draw."""
+    return Found(verdicts, {"slack": slack.rows(built, findings)}, records, size=asdict(built.size()))
 
 
 def certified(
@@ -163,22 +155,3 @@ def _impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:
             yield Verdict(
                 claim, "this audit", "least", found.score, 1.0, note="a wrong algorithm, to be objected to"
             )
-
-
-def caught(broken: list[Mutant], what: str = "") -> Verdict:
-    """How many wrong weights the audit notices, of those that change the policy; `what` was made wrong.
-
-    Fewer than MANY say little about a share, which is then told and held to nothing.
-    """
-    effective = [mutant for mutant in broken if mutant.effective]
-    survivors = [mutant for mutant in effective if not mutant.caught]
-    tried = f"{len(effective)} of {len(broken)} that change the policy"
-    return Verdict(
-        f"{what}audit fails when one weight is 10 % off, share of {tried}",
-        "this audit",
-        "least",
-        share(broken),
-        NOTICED if len(effective) >= MANY else 0.0,
-        note="; ".join(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors),
-        main=True,
-    )

@@ -13,7 +13,7 @@ mutants     does the audit notice when one weight is wrong?
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,13 +22,13 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.rounding.rates import Solver
 from verify import algorithms, environments
-from verify.audit import Findings, Report, Verdict, kept, measure, replayed, search, shrink, slack, words
-from verify.audit.mutation import mutants
+from verify.audit import Findings, Verdict, kept, measure, replayed, search, shrink, words
+from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.balls import linear
 from verify.balls.enclosure import enclose_register
 from verify.catalog import CATALOG
 from verify.claims import depth
-from verify.claims.general import caught, certified, exponent, reported
+from verify.claims.general import certified, exponent, subject
 from verify.histories.linear import battery
 from verify.sweeps import linucb as sweeps
 from verify.sweeps.records import Fit, fit_power
@@ -47,50 +47,39 @@ LEMMA_BITS = 2**12
 DEPTHS: dict[Solver, list[int]] = {"gd": [2**n for n in range(15)], "agd": [2**n for n in range(11)]}
 
 
-def report(
-    histories: int = 2000, trials: int = 100, progress: Callable[[str], None] = lambda _: None
-) -> Report:
-    """Run the whole audit.
+def plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The whole audit.
 
     Args:
         histories: how many histories the main search tries at least.
         trials: how many single-weight mutants are audited.
-        progress: told what is being done.
     """
-    progress(f"building {_title(MAIN)}")
-    built = linucb.build(MAIN)
-    progress(f"searching {histories} histories for the worst error")
-    findings = search(built, algorithms.linucb, histories)
-    verdicts = [*_main(built, findings), *_sizes(built)]
-    progress("the ridge lemma at its stated depth")
-    verdicts += [verdict for solver in ("gd", "agd") for verdict in _lemma(replace(MAIN, solver=solver))]
-    progress("the theorem's own depth at T = 200")
-    verdicts += _stated()
-    progress("Chebyshev's semi-iteration at T = 50")
-    verdicts += _chebyshev(replace(MAIN, solver="chebyshev"))
-    progress("Newton's iteration: the error at T = 200, sizes up to T = 10⁶")
     newton = replace(STATED, solver="newton", depth="certified")
-    verdicts += depth.linucb_verdicts(newton)
-    verdicts += _products(newton)
-    progress("what rounding does to Newton's iteration")
-    rounded, panels = depth.rounding(newton)
-    verdicts += rounded
-    progress("sweeps over depth, width and horizon")
-    records = _sweeps()
-    verdicts += _orders(records)
-    progress("streams: the transformer acts")
-    streams = _streams()
-    verdicts += [_stream(name, record) for name, record in streams.items()]
-    progress(f"auditing {trials} mutants")
-    broken = mutants(built, algorithms.linucb, trials, seed=0)
-    verdicts.append(caught(broken))
-    records |= {"regret": list(streams.values()), "rounding": panels}
     paper = "Soft LinUCB (Theorem 8 of arXiv 2310.08566)"
-    return reported(ROW, paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
+    parts = [
+        Part(f"searching {histories} histories for the worst error", lambda: _searched(histories)),
+        Part("the ridge lemma at its stated depth", _lemmas),
+        Part("the theorem's own depth at T = 200", _stated),
+        Part("Chebyshev's semi-iteration at T = 50", lambda: _chebyshev(replace(MAIN, solver="chebyshev"))),
+        Part("Newton's iteration", lambda: depth.linucb_verdicts(newton)),
+        Part("the square root by products", lambda: _products(newton)),
+        Part("what rounding does to Newton's iteration", lambda: depth.rounding(newton)),
+        Part("sweeps over depth, width and horizon", _sweeps),
+        Part("streams: the transformer acts", _streams),
+        *wrong_weights(lambda: linucb.build(MAIN), algorithms.linucb, trials, ROW.histories),
+    ]
+    return Plan(paper, MAIN, parts, words=ROW.found("words"))
 
 
 def _title(spec: linucb.Spec) -> str:
     return f"LinUCB d={spec.dim}, A={spec.actions}, T={spec.horizon}, ε={spec.error:g}, {spec.solver}, depth {spec.depth}"
+
+
+def _searched(histories: int) -> Found:
+    """The policy and every block over the searched histories; sizes."""
+    built = linucb.build(MAIN)
+    findings = search(built, algorithms.linucb, histories)
+    return subject(built, findings, [*_main(built, findings), *_sizes(built)])
 
 
 def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
@@ -120,6 +109,11 @@ def _sizes(built: Construction) -> Iterator[Verdict]:
         stated = theorem.THEOREM_8_EXPLICIT.evaluate(what, **values)
         claim, found = f"{_title(built.spec)}: {what}", getattr(size, what)
         yield Verdict(claim, "Theorem 8 and its proof", "size", found, stated, main=what == "layers")
+
+
+def _lemmas() -> Iterator[Verdict]:
+    for solver in ("gd", "agd"):
+        yield from _lemma(replace(MAIN, solver=solver))
 
 
 def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
@@ -200,9 +194,9 @@ def _products(spec: linucb.Spec) -> Iterator[Verdict]:
     yield Verdict("layers more, root by products", source, "size", float(most), 4.0, note=note)
 
 
-def _sweeps() -> dict[str, list[dict]]:
+def _sweeps() -> Found:
     histories = sweeps.adversarial_histories(MAIN)
-    return {
+    records = {
         "depth": [
             sweeps.error_against_depth(MAIN, solver, depths, histories) for solver, depths in DEPTHS.items()
         ],
@@ -211,6 +205,7 @@ def _sweeps() -> dict[str, list[dict]]:
         ],
         "width": [sweeps.error_against_width(MAIN, WIDTHS)],
     }
+    return Found(list(_orders(records)), records=records)
 
 
 def _orders(records: dict[str, list[dict]]) -> Iterator[Verdict]:
@@ -233,7 +228,7 @@ def _fit_note(fit: Fit, over: list, name: str) -> str:
     return f"constant {fit.constant:.3g}, {span}, R² {fit.r_squared:.4f}"
 
 
-def _streams() -> dict[str, dict]:
+def _streams() -> Found:
     """The transformer acts: in the paper's set-up, and on a classification data set."""
     paper = replace(MAIN, horizon=200, exploration=2.0)
     norms = {"action_norm": (1.0, 1.0), "weight_norm": 1.0, "noise_bound": 1.0}
@@ -246,10 +241,12 @@ def _streams() -> dict[str, dict]:
     def iris_stage(generator: np.random.Generator):
         return environments.classification_bandit("iris", generator, horizon=60)
 
-    return {
+    found = {
         "paper": sweeps.regret(paper_stage, paper, range(20), "the paper's set-up"),
         "iris": sweeps.regret(iris_stage, iris, range(20), "iris"),
     }
+    verdicts = [_stream(name, record) for name, record in found.items()]
+    return Found(verdicts, records={"regret": list(found.values())})
 
 
 def _stream(name: str, record: dict) -> Verdict:

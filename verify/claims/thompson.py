@@ -12,8 +12,8 @@ mutants     does the audit notice when one weight is wrong?
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -22,12 +22,12 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.thompson import nodes, posterior
 from verify import algorithms
-from verify.audit import Findings, Report, Verdict, enclosed, kept, measure, search, slack
-from verify.audit.mutation import mutants
+from verify.audit import Findings, Verdict, enclosed, kept, measure, search, slack
+from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.balls import linear
 from verify.catalog import CATALOG, line_policy
 from verify.claims import bernoulli, depth
-from verify.claims.general import caught, certified, exponent, reported
+from verify.claims.general import certified, exponent
 from verify.histories.linear import battery
 from verify.play.rollout import rollouts
 from verify.sweeps import posteriors
@@ -51,54 +51,50 @@ PROJECT = "this project"
 _MANY = {f"pole {n}" for n in range(2, 1000)}  # of the poles, one is shown; all are searched
 
 
-def report(
-    histories: int = 2000, trials: int = 100, progress: Callable[[str], None] = lambda _: None
-) -> Report:
-    """Run the whole audit.
+def plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The whole audit.
 
     Args:
         histories: how many histories the search for two arms tries at least; a fifth of them for lines.
         trials: how many single-weight mutants are audited.
-        progress: told what is being done.
     """
-    progress(f"searching {histories} histories with two arms")
+    few = max(1, histories // 5)
+    long = replace(TWO, horizon=200, noise_bound=None)
+    shaped, depths = replace(SEARCHED, rule="random", nodes=128), replace(SEARCHED, horizon=200)
+    paper = "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)"
+    parts = [
+        Part(f"searching {histories} histories with two arms", lambda: _two(histories)),
+        Part("two arms at T = 200", lambda: _two_arms(long)),
+        Part(f"searching {few} histories along lines", lambda: _lines(few)),
+        Part(f"200 posteriors of real runs, {MAIN.nodes:,} nodes", _policy, long=True),
+        Part("histories that the lines have shaped", lambda: _chance(shaped)),
+        Part("10,000 steps with the same draws", _sampling, long=True),
+        Part("sweeps over nodes, poles, depth and horizon", _sweeps),
+        Part("Newton's iteration: sizes up to T = 10⁶", lambda: depth.thompson_verdicts(SAMPLED, depths)),
+        Part("the transformer acts", _acting),
+        *bernoulli.parts(histories),
+        *wrong_weights(lambda: thompson.build(TWO), algorithms.thompson, trials, ROW.histories),
+    ]
+    return Plan(paper, TWO, parts, words=ROW.found("words"))
+
+
+def _two(histories: int) -> Found:
     built = thompson.build(TWO)
     findings = search(built, algorithms.thompson, histories)
-    verdicts = list(_searched(built, findings, "two arms"))
-    progress("two arms at T = 200")
-    verdicts.append(_two_arms(replace(TWO, horizon=200, noise_bound=None)))
-    few = max(1, histories // 5)
-    progress(f"searching {few} histories along lines")
-    lines = thompson.build(SEARCHED)
-    found = search(lines, line_policy, few)
-    verdicts += _searched(lines, found, f"A={SEARCHED.actions}, {SEARCHED.nodes} lines, P̄ ≥ {FLOOR:g}")
-    progress(f"200 posteriors of real runs, {MAIN.nodes:,} nodes")
-    verdicts += _policy()
-    progress("histories that the lines have shaped")
-    verdicts += _chance(replace(SEARCHED, rule="random", nodes=128))
-    progress("10,000 steps with the same draws")
-    verdicts += _sampling()
-    progress("sweeps over nodes, poles, depth and horizon")
-    records, sizes = _sweeps()
-    verdicts += _orders(sizes)
-    progress("Newton's iteration: sizes up to T = 10⁶")
-    verdicts += depth.thompson_verdicts(SAMPLED, replace(SEARCHED, horizon=200))
-    progress("the transformer acts")
-    records["regret"] = [posterior_sweeps.regret(ACTING, range(30), "Gaussian prior")]
-    verdicts += _regret(records["regret"][0])
-    progress("Bernoulli arms")
-    counted, rows, played = bernoulli.verdicts(histories, progress)
-    verdicts += counted
-    records["regret"] += played["regret"]
-    progress(f"auditing {trials} mutants")
-    broken = mutants(built, algorithms.thompson, trials, seed=0)
-    verdicts.append(caught(broken))
-    parts = {"two_arms": slack.rows(built, findings), "lines": slack.rows(lines, found), "bernoulli": rows}
-    shown = {
-        f"slack_{name}": [row for row in part if row["block"] not in _MANY] for name, part in parts.items()
-    }
-    paper = "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)"
-    return reported(ROW, paper, built, verdicts, broken, shown, records)
+    rows = {"slack_two_arms": _few(slack.rows(built, findings))}
+    return Found(list(_searched(built, findings, "two arms")), rows, size=asdict(built.size()))
+
+
+def _lines(histories: int) -> Found:
+    built = thompson.build(SEARCHED)
+    findings = search(built, line_policy, histories)
+    what = f"A={SEARCHED.actions}, {SEARCHED.nodes} lines, P̄ ≥ {FLOOR:g}"
+    return Found(list(_searched(built, findings, what)), {"slack_lines": _few(slack.rows(built, findings))})
+
+
+def _few(rows: list[dict]) -> list[dict]:
+    """Of the poles, one."""
+    return [row for row in rows if row["block"] not in _MANY]
 
 
 def _title(spec: thompson.Spec) -> str:
@@ -234,8 +230,8 @@ def _sampling(batches: int = 5, size: int = 10) -> Iterator[Verdict]:
     yield Verdict(claim, PROJECT, "bound", max(margins, default=0.0), None, 2 * built.certificate)
 
 
-def _sweeps() -> tuple[dict[str, list[dict]], dict[str, dict[str, list]]]:
-    """Records for figures, and sizes by horizon."""
+def _sweeps() -> Found:
+    """Records for figures; how sizes grow with the horizon."""
     histories = posteriors.runs(MAIN, 3) + posteriors.runs(MAIN, 3, seed=1, fixed=True)
     steps = np.unique(np.geomspace(1, MAIN.horizon, 10).astype(int)) - 1
     truth = posteriors.Posteriors.along(MAIN, histories, steps)
@@ -249,7 +245,7 @@ def _sweeps() -> tuple[dict[str, list[dict]], dict[str, dict[str, list]]]:
         "sizes": posterior_sweeps.size_panels(HORIZONS, sizes),
         "posterior": posterior_sweeps.picture(plane, [1, 6, 40]),
     }
-    return records, sizes
+    return Found(list(_orders(sizes)), records=records)
 
 
 def _orders(sizes: dict[str, dict[str, list]]) -> Iterator[Verdict]:
@@ -272,10 +268,16 @@ def _orders(sizes: dict[str, dict[str, list]]) -> Iterator[Verdict]:
     yield exponent("poles in log T, Zolotarev", PROJECT, fit, 1.0, "at most linear in log T", most=True)
 
 
-def _regret(record: dict) -> Iterator[Verdict]:
+def _acting() -> Found:
+    """The transformer acts."""
+    record = posterior_sweeps.regret(ACTING, range(30), "Gaussian prior")
+    return Found([_regret(record)], records={"regret": [record]})
+
+
+def _regret(record: dict) -> Verdict:
     spec, final = ACTING, record["built"][-1]
     unit = spec.dim * math.sqrt(spec.horizon) * math.log(spec.horizon * spec.dim)
-    yield Verdict(
+    return Verdict(
         f"regret of the sampling form, {_title(spec)}, mean of {len(record['seeds'])} runs",
         "Theorem 11, with the constants of its proof",
         "size",

@@ -15,7 +15,7 @@ and errors on worst histories are enclosed in balls to be held to it. What is me
 statements of this project: 10⁻¹⁰/τ for the policy, and for a block what its promise says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from fractions import Fraction
 
@@ -28,19 +28,17 @@ from verify.audit import (
     FLOAT64,
     ORDER_WINDOW,
     Findings,
-    Report,
     Verdict,
     exact,
     kept,
     replayed,
     search,
     shrink,
-    slack,
     words,
 )
-from verify.audit.mutation import mutants
+from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import CATALOG
-from verify.claims.general import caught, certified, exponent, reported
+from verify.claims.general import certified, exponent, subject
 from verify.histories import episodes as episode_strategies
 from verify.sweeps import ucbvi as episode_sweeps
 from verify.sweeps.records import Fit, fit_power
@@ -61,46 +59,53 @@ SWEEPS = {
 SWEPT = ucbvi.Spec(states=4, actions=4, horizon=4, episodes=8)
 
 
-def report(
-    histories: int = 2000, trials: int = 100, progress: Callable[[str], None] = lambda _: None
-) -> Report:
-    """Run the whole audit.
+def plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The whole audit.
 
     Args:
         histories: a tenth of them, at least, are searched in float64 for each form, a fiftieth in rational arithmetic.
         trials: how many single-weight mutants are audited.
-        progress: told what is being done.
     """
-    verdicts = []
-    for form in FORMS:
-        progress(f"{form} form in rational arithmetic")
-        verdicts.append(exactness(replace(MAIN, form=form), max(1, histories // 50), seed=0))
-    tried = max(1, histories // 10)
-    progress(f"searching {tried} histories for the worst error, a form at a time")
+    exactly, tried = max(1, histories // 50), max(1, histories // 10)
+    forms = [replace(MAIN, form=form) for form in FORMS]
+    paper = "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)"
+    parts = [
+        *(
+            Part(f"{one.form} form in rational arithmetic", lambda one=one: exactness(one, exactly, seed=0))
+            for one in forms
+        ),
+        Part(f"searching {tried} histories for the worst error", lambda: _searched(tried)),
+        *(
+            Part(f"{one.form} form: searching {tried} histories", lambda one=one: _other(one, tried))
+            for one in forms[1:]
+        ),
+        Part("sizes", _growth),
+        Part("streams: the transformer acts", _streams),
+        *wrong_weights(lambda: ucbvi.build(MUTATED), algorithms.ucbvi, trials, ROW.histories),
+    ]
+    return Plan(paper, MAIN, parts, f"{_title(MUTATED)}: ", ROW.found("words"))
+
+
+def _searched(histories: int) -> Found:
+    """The policy and every block in float64; sizes, and a picture of what one token holds."""
     built = ucbvi.build(MAIN)
-    findings = search(built, algorithms.ucbvi, tried, source=episode_strategies)
-    verdicts += _main(built, findings)
-    for form in FORMS[1:]:
-        other = ucbvi.build(replace(MAIN, form=form))
-        found = search(other, algorithms.ucbvi, tried, source=episode_strategies)
-        verdicts += list(_main(other, found))[:2]
-    progress("sizes")
-    verdicts += [*_sizes(built), *_our_sizes()]
-    records = {
-        "sizes": [episode_sweeps.size_of_forms(SWEPT, name, values) for name, values in SWEEPS.items()]
-    }
-    verdicts += [*_orders(records["sizes"]), *_norms()]
-    progress("streams: the transformer acts")
-    records["regret"] = _streams()
-    verdicts += [_stream(record) for record in records["regret"]]
+    findings = search(built, algorithms.ucbvi, histories, source=episode_strategies)
     small = replace(MAIN, states=2, actions=2, horizon=2, episodes=9)
     outline = episode_strategies.EpisodeOutline("sticky", "table", 17, 3)
-    records["stream"] = [episode_sweeps.stream_at_token(ucbvi.build(small), outline.history(small))]
-    progress(f"auditing {trials} mutants")
-    broken = mutants(ucbvi.build(MUTATED), algorithms.ucbvi, trials, seed=0, source=episode_strategies)
-    verdicts.append(caught(broken, f"{_title(MUTATED)}: "))
-    paper = "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)"
-    return reported(ROW, paper, built, verdicts, broken, {"slack": slack.rows(built, findings)}, records)
+    seen = episode_sweeps.stream_at_token(ucbvi.build(small), outline.history(small))
+    return subject(built, findings, [*_main(built, findings), *_sizes(built)], stream=[seen])
+
+
+def _other(spec: ucbvi.Spec, histories: int) -> list[Verdict]:
+    """The policy of another form."""
+    built = ucbvi.build(spec)
+    return list(_main(built, search(built, algorithms.ucbvi, histories, source=episode_strategies)))[:2]
+
+
+def _growth() -> Found:
+    """Sizes of the forms, and how they and the norm grow."""
+    drawn = [episode_sweeps.size_of_forms(SWEPT, name, values) for name, values in SWEEPS.items()]
+    return Found([*_our_sizes(), *_orders(drawn), *_norms()], records={"sizes": drawn})
 
 
 def _title(spec: ucbvi.Spec) -> str:
@@ -231,7 +236,7 @@ def _orders(records: list[dict]) -> Iterator[Verdict]:
                 yield exponent(claim, source, fit, stated + ORDER_WINDOW, note, most=True)
 
 
-def _streams() -> list[dict]:
+def _streams() -> Found:
     """The transformer acts."""
     lake = environments.gymnasium_mdp("FrozenLake", 8, map_name="4x4")
     cliff = environments.gymnasium_mdp("CliffWalking", 12)
@@ -244,11 +249,12 @@ def _streams() -> list[dict]:
         return environments.random_mdp(generator, states=3, actions=2, horizon=3)
 
     one = drawn(np.random.default_rng(0))
-    return [
+    records = [
         episode_sweeps.regret(lambda _: lake, spec(lake, 30, "narrow"), range(2), "FrozenLake 4×4"),
         episode_sweeps.regret(lambda _: cliff, spec(cliff, 16, "narrow"), range(2), "CliffWalking"),
         episode_sweeps.regret(drawn, spec(one, 40, "theorem"), range(3), "random processes"),
     ]
+    return Found([_stream(record) for record in records], records={"regret": records})
 
 
 def _stream(record: dict) -> Verdict:

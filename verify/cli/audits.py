@@ -3,18 +3,30 @@
 import json
 import shlex
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from constructions import files
 from constructions.showing import number
 from verify import errata as errata_module
-from verify.audit import Report
+from verify.audit import Report, Verdict
+from verify.audit.plan import Found, Part, Plan, cores, together
 from verify.catalog import CATALOG, named
 from verify.claims import general
 from verify.cli import specs
@@ -32,6 +44,9 @@ LEFT_OUT = (
     "most histories, and wrong weights"
 )
 """What a first look does not look at."""
+
+LITTLE = 500
+"""So few histories and mutants are audited sooner here than in processes that have to be started."""
 
 AUDITED = [entry.name for entry in CATALOG.values() if entry.claims]
 """What has claims."""
@@ -55,6 +70,12 @@ def verify(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every claim and block, not the main ones.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A first look, within a minute.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Processes side by side: the cores there are, or 1 for little work."
+        ),
+    ] = None,
 ) -> None:
     """Audit: measured ≤ certified ≤ stated, claim by claim.
 
@@ -62,30 +83,26 @@ def verify(
     """
     histories = (40 if quick else 2000) if histories is None else histories
     mutants = (0 if quick else 100) if mutants is None else mutants
-    console, progress = Console(), Console(stderr=True)
+    console = Console()
     given = specs.asked(sets, spec)
     names = [construction] if construction != "all" or given else [*CATALOG] if quick else AUDITED
-    rows = [named(name) for name in names]
-    reports = {}
-    with progress.status("starting") as status:
-        for entry in rows:
-            name, start = entry.name, time.perf_counter()
-            tell = lambda what, name=name: status.update(f"{name}: {what}")  # noqa: E731
-            if entry.claims and not given and not quick:
-                report = entry.found("claims")(histories, mutants, tell)
-            else:
-                one = specs.made(entry, given) if given else entry.main
-                report = general.report(entry, one, histories, mutants, tell)
-            words = [f"--histories {histories} --mutants {mutants}{' --quick' * quick} --out reports"]
-            command = _command(construction if len(rows) == 1 else name, sets, spec, words)
-            reports[name] = replace(report, made=made(time.perf_counter() - start, command))
-            if out is not None:
-                save(reports[name], out / name)
+    makers = [partial(_plan, name, given, histories, mutants, quick) for name in names]
+    jobs = jobs or (cores() if len(names) > 1 or histories + mutants > LITTLE else 1)
+    start = time.perf_counter()
+    with Told(names) as told:
+        found = together(makers, jobs, told)
+        words = [f"--histories {histories} --mutants {mutants}{' --quick' * quick} --out reports"]
+        reports = {}
+        for name, report in zip(names, found, strict=True):
+            how = made(time.perf_counter() - start, _command(name, sets, spec, words))
+            reports[named(name).name] = replace(report, made=how)
         if out is not None:
-            status.update("errata")
+            for name, report in reports.items():
+                save(report, out / name)
+            told.say("errata")
             _save_errata(out)
-            status.update("drawing figures")
-            progress.print(f"report: {publish(out)}")
+            told.say("drawing figures")
+            told.line(f"report: {publish(out)}")
     if as_json:
         print(json.dumps({name: report.record() for name, report in reports.items()}, default=float))
     else:
@@ -95,6 +112,54 @@ def verify(
         console.print(f"{RANKS}. {LEFT_OUT}" if quick else RANKS, style="dim")
     if not all(report.holds for report in reports.values()):
         raise typer.Exit(1)
+
+
+def _plan(name: str, given: Mapping[str, Any], histories: int, mutants: int, quick: bool) -> Plan:
+    """What is audited: all claims of a row, or what can be claimed of any."""
+    entry = named(name)
+    if entry.claims and not given and not quick:
+        return entry.found("claims")(histories, mutants)
+    return general.plan(entry, specs.made(entry, given) if given else entry.main, histories, mutants)
+
+
+class Told:
+    """What is told meanwhile: a line for each main claim as it falls, how much is done, and how long the rest may take."""
+
+    def __init__(self, names: Sequence[str]):
+        self.names, self.task = names, None
+        bar = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self.bar = Progress(*bar, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+
+    def __enter__(self) -> "Told":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, which: int, parts: int, part: Part, found: Found | None) -> None:
+        """A part of so many has begun, or ended."""
+        if self.task is None:
+            self.task = self.bar.add_task("", total=parts)
+        self.say(f"{self.names[which]}: {part.told}")
+        if found is not None:
+            self.bar.advance(self.task)
+            for verdict in found.verdicts:
+                if verdict.main or not verdict.holds:
+                    self.line(f"[dim]{self.names[which]}[/]  {_mark(verdict)}  {escape(verdict.claim)}")
+
+    def say(self, what: str) -> None:
+        """What is being done."""
+        if self.task is not None:
+            self.bar.update(self.task, description=what)
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self.bar.console.print(text)
+
+
+def _mark(verdict: Verdict) -> str:
+    return "[green]holds[/]" if verdict.holds else "[red]FAILS[/]"
 
 
 def _command(name: str, sets: specs.Set, spec: specs.Spec, more: list[str]) -> str:
@@ -111,9 +176,8 @@ def tables(report: Report, every: bool = True) -> list[Table]:
     shown = [one for one in report.verdicts if every or one.main or not one.holds] or report.verdicts
     for verdict in shown:
         values = (getattr(verdict, name) for name in names)
-        mark = "[green]holds[/]" if verdict.holds else "[red]FAILS[/]"
         note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
-        claims.add_row(verdict.claim + note, *map(number, values), mark)
+        claims.add_row(verdict.claim + note, *map(number, values), _mark(verdict))
     if left := len(report.verdicts) - len(shown):
         claims.caption = f"{left} more claims hold, and {len(report.blocks)} blocks were measured: --all"
     if not every:
