@@ -7,13 +7,17 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from constructions.fast.neurons import Lookups
-from constructions.tapes.tape import ONE, Matrices, Operation, Pieces, Products, Relu, Sum
+from constructions.tapes.crowds import Players
+from constructions.tapes.tape import ONE, Crowd, Matrices, Operation, Pieces, Products, Relu, Sum
 
 Call = tuple[Callable, tuple]
 """A function and its arguments; the last one says where the result goes."""
 
 FEW, SEVERAL = 3, 8
-"""Up to so many terms a row, sums are added up term by term, for one history and for many."""
+"""Up to so many terms a row, sums are added up term by term, a few numbers and many."""
+
+WIDE = 1024
+"""So many numbers are many."""
 
 
 class Deck:
@@ -37,6 +41,7 @@ class Deck:
         pool = np.empty(sizes[-1])
         self._moving = {id(one): pool[a:b] for one, a, b in zip(moving, sizes, sizes[1:], strict=False)}
         self.calls: list[Call] = []
+        self.crowds = Players()
         if moving:
             which, weights = (
                 np.concatenate([getattr(one, name) for one in moving]) for name in ("factors", "weights")
@@ -48,6 +53,7 @@ class Deck:
             Matrices: self._matrices,
             Relu: self._relu,
             Pieces: self._pieces,
+            Crowd: self._crowd,
         }
         for one in operations:
             self.calls += kinds[type(one)](one)
@@ -111,7 +117,8 @@ class Deck:
         """Terms, row by row."""
         sizes = np.diff(starts, append=len(terms))
         least, most = int(sizes.min()), int(sizes.max())
-        if most > (SEVERAL if self.tail else FEW) or (least < most and not self.tail):
+        wide = out.size >= WIDE
+        if most > (SEVERAL if wide else FEW) or (least < most and not wide):
             yield np.add.reduceat, (terms, starts, 0, None, out)
             return
         if least == most:
@@ -172,6 +179,9 @@ class Deck:
     def _relu(self, one: Relu) -> Iterator[Call]:
         yield partial(np.maximum, self.view(one.at), np.array(0.0), out=self.view(one.out)), ()
 
+    def _crowd(self, one: Crowd) -> Iterator[Call]:
+        yield partial(self.crowds.play, one, self.view, self.view(one.out)), ()
+
     def _pieces(self, one: Pieces) -> Iterator[Call]:
         yield _Pieces(one.functions, self.view(one.at), self.view(one.out), self.wide), ()
 
@@ -195,8 +205,10 @@ class _Pieces:
     def __init__(self, functions: Lookups, at: np.ndarray, out: np.ndarray, wide: Callable):
         self.at, self.out, self.source = at, out, functions.source
         self.piece = np.empty(at.shape, np.int64)
-        tables, which = np.unique(functions.knots, axis=0, return_inverse=True)
-        self.tables = [(table, np.flatnonzero(which.ravel() == n)) for n, table in enumerate(tables)]
+        alike: dict[bytes, list[int]] = {}
+        for number, knots in enumerate(functions.knots):
+            alike.setdefault(knots.tobytes(), []).append(number)
+        self.tables = [(functions.knots[which[0]], np.array(which)) for which in alike.values()]
         self.anchors, self.values, self.slopes = functions.anchors, functions.values, functions.slopes
         rows = (self.anchors, self.values, self.slopes)
         self.one = all((part == part[:1]).all() for part in (*rows, functions.knots))

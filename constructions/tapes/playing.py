@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from constructions.fast.chunks import State
 from constructions.fast.program import ROOM, Program
 from constructions.fast.sparsity import TINY
+from constructions.tapes.crowds import CLOSE, Table
 from constructions.tapes.deck import Deck
-from constructions.tapes.flat import Flat
-
-CLOSE = 1 + 1e-9
-"""More than rounding takes off a norm."""
+from constructions.tapes.flat import Flat, Keys
+from constructions.tapes.tape import run
 
 Sums = tuple[Float[np.ndarray, "..."], ...]
 
@@ -24,16 +23,18 @@ class Past(NamedTuple):
     sums: Sums
     norms: Float[np.ndarray, "keys *batch"]
     sizes: Sums
+    tables: dict[str, Table]
 
     @classmethod
     def of(cls, state: State, flat: Flat, tail: tuple[int, ...]) -> "Past":
         """The same as a program's own state has it."""
-        memory = {place: value.numpy(force=True) for place, value in state.memory.items()}
+        places = [*flat.sums, *flat.keys]
+        memory = {place: state.memory[place].numpy(force=True) for place in places}
         sums = tuple(memory[place].reshape(-1, *tail) for place in flat.sums)
         norms = [memory[place].reshape(1, *tail) for place, keys in flat.keys.items() if not keys.heads]
-        sizes = (memory[place] for place, keys in flat.keys.items() if keys.heads)
-        ordered = tuple(size.reshape(*size.shape[:2], *tail) for size in sizes)
-        return cls(sums, np.concatenate(norms) if norms else np.zeros((0, *tail)), ordered)
+        sizes = tuple(one.of(memory, tail) for one in sizes_of(flat))
+        tables = {place: Table.of(one, state.memory[place]) for place, one in flat.crowds.items()}
+        return cls(sums, np.concatenate(norms) if norms else np.zeros((0, *tail)), sizes, tables)
 
 
 class Player:
@@ -45,7 +46,7 @@ class Player:
         self.deck = Deck(flat.tape.operations, flat.tape.size, self.factors, batch)
         self.given, self.filled = self.deck.view(flat.inputs), np.flatnonzero(flat.filled)
         self.position, self.true = program.position, _positions(program)
-        self.norms = Norms(flat, self.deck)
+        self.norms, self.sizes = Norms(flat, self.deck), sizes_of(flat)
         looked = np.union1d(np.flatnonzero(flat.often), self.norms.slots)
         self.looked = np.append(looked, looked[-1:])  # where the last run ends
         self.often = np.append(flat.often[looked], 0.0)
@@ -74,41 +75,76 @@ class Player:
             factors[number] = column[first + token]
         for (to, _), sums in zip(flat.sums.values(), past.sums, strict=True):
             slots[to] = sums
+        deck.crowds.begin(past.tables)
         deck.play()
         slots.take(self.looked, 0, squares, "clip")
         np.multiply(squares, squares, squares)
-        most = float(
-            np.einsum("nz,n->z", squares, self.often).max() if deck.tail else squares.dot(self.often)
-        )
+        form = "nz,n->z" if deck.tail else "n,n->"  # no call of BLAS, which would wake its threads
+        most = float(np.max(np.einsum(form, squares, self.often)))
         if not (most <= self.limit and most < np.inf):
             return None
         norms = self.norms(squares, factors, past.norms)
-        sizes = self._sizes(past.sizes) if past.sizes else ()
-        if norms is None or sizes is None:
+        sizes = []
+        for look, before in zip(self.sizes, past.sizes, strict=True):
+            sizes.append(look(slots, factors, before))
+        if norms is None or deck.crowds.open or any(size is None for size in sizes):
             return None
         sums = tuple([slots.take(to, 0) for _, to in flat.sums.values()])
         output = slots.take(flat.output, 0)
-        return output.T if deck.tail else output[None], Past(sums, norms, sizes)
+        return output.T if deck.tail else output[None], Past(sums, norms, tuple(sizes), deck.crowds.tables)
 
-    def _sizes(self, past: Sums) -> Sums | None:
-        """The largest sizes of keys entry by entry; None if a gate that goes by them may be open."""
-        flat, trails = self.flat, {}
-        places = [(place, keys) for place, keys in flat.keys.items() if keys.heads]
-        for (place, keys), before in zip(places, past, strict=True):
-            now = np.stack([abs(self.deck.view(at, keys.heads, -1)) for at in keys.at])
-            norms = [np.sqrt(np.square(now).sum(2, keepdims=True)) + TINY, now.sum(2, keepdims=True)]
-            now = np.concatenate([before[None], np.concatenate([now, *norms], 2)])
-            trails[place] = np.maximum.accumulate(now)
-        for gate in flat.closed:
-            if gate.heads:
-                query = abs(self.deck.view(gate.queries, gate.heads, -1))
-                most = trails[gate.place][gate.token]
-                euclidean = (np.sqrt(np.square(query).sum(1)) + TINY) * most[:, -2]
-                reach = np.minimum((query * most[:, :-2]).sum(1), euclidean)
-                reach = np.minimum(reach, query.max(1, initial=0.0) * most[:, -1])
-                if not (reach * CLOSE + self.factors[gate.factor] <= 0).all():
-                    return None
-        return tuple(trail[-1] for trail in trails.values())
+
+def sizes_of(flat: Flat) -> list["Sizes"]:
+    """One for each shape of crowds that keep sizes of keys entry by entry."""
+    shapes = dict.fromkeys((keys.heads, _height(keys)) for keys in flat.keys.values() if keys.heads)
+    return [Sizes(flat, *shape) for shape in shapes]
+
+
+class Sizes:
+    """Gates of crowds of heads of one shape, that sizes of their keys entry by entry tell to be closed."""
+
+    def __init__(self, flat: Flat, heads: int, rank: int):
+        self.shape = heads, rank
+        places = [name for name, keys in flat.keys.items() if (keys.heads, _height(keys)) == (heads, rank)]
+        gates = [gate for gate in flat.closed if gate.heads and gate.place in places]
+        keys = np.array([[run(at) for at in flat.keys[place].at] for place in places], np.int64)
+        self.places, self.keys = places, keys.reshape(len(places), flat.tokens, heads, rank)
+        self.queries = np.array([run(gate.queries) for gate in gates], np.int64).reshape(-1, heads, rank)
+        self.at = [places.index(gate.place) for gate in gates], [gate.token for gate in gates]
+        self.gates = np.array([gate.factor for gate in gates], np.int64)
+
+    def __call__(
+        self,
+        slots: Float[np.ndarray, "slots *batch"],
+        factors: Float[np.ndarray, " factors"],
+        past: Float[np.ndarray, "places heads sizes *batch"],
+    ) -> Float[np.ndarray, "places heads sizes *batch"] | None:
+        """The largest sizes of keys; None if a gate may be open."""
+        rank, now = self.shape[1], np.abs(slots.take(self.keys, 0))  # (places, tokens, heads, rank)
+        trail = np.empty((len(now), now.shape[1] + 1, now.shape[2], rank + 2, *now.shape[4:]))
+        trail[:, 0], trail[:, 1:, :, :rank] = past, now
+        trail[:, 1:, :, rank] = np.sqrt(np.square(now).sum(3)) + TINY
+        trail[:, 1:, :, rank + 1] = now.sum(3)
+        np.maximum.accumulate(trail, 1, None, trail)
+        most, query = trail[self.at], np.abs(slots.take(self.queries, 0))  # (gates, heads, rank)
+        reach = query.max(2, initial=0.0) * most[:, :, rank + 1]
+        gates = factors.take(self.gates).reshape(-1, *[1] * (reach.ndim - 1))
+        if not (reach * CLOSE + gates <= 0).all():
+            euclidean = (np.sqrt(np.square(query).sum(2)) + TINY) * most[:, :, rank]
+            reach = np.minimum(np.minimum(reach, euclidean), (query * most[:, :, :rank]).sum(2))
+            if not (reach * CLOSE + gates <= 0).all():
+                return None
+        return trail[:, -1].copy()
+
+    def of(self, memory: dict[str, np.ndarray], tail: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+        """The same as a program's own state has them."""
+        heads, rank = self.shape
+        return np.stack([memory[place].reshape(heads, rank + 2, *tail) for place in self.places])
+
+
+def _height(keys: Keys) -> int:
+    """How many entries a head's key has."""
+    return (keys.at[0].stop - keys.at[0].start) // keys.heads if keys.heads else -1
 
 
 class Norms:
