@@ -1,12 +1,10 @@
 """Heads that look back at tokens one by one: what is kept of each token, and what heads make of it; for one history."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from constructions.fast.sparsity import TINY
 from constructions.tapes.tape import Crowd
 
 CLOSE = 1 + 1e-9
@@ -16,18 +14,17 @@ ROOM = 64
 """Rows that a table has room for at first."""
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
+class Table(NamedTuple):
     """Rows that only grow: a table that has been added to shares its arrays with the one before, which stays what it was.
 
     Attributes:
         head: which head looks at the row; −1 where all do, each at keys and values of its own.
-        key: of one head, or head by head.
+        key: head by head; one for all where their product is common.
         gate: what is added to the product with the key.
-        value: what is moved, likewise.
+        value: what is moved: by the head, or head by head.
         count: how many rows there are.
         closed: the largest gate that was taken for closed, −∞ if none was.
-        sizes: the largest sum of absolute entries, and the largest norm, of a key whose gate was.
+        size: the largest sum of absolute entries of a key.
     """
 
     head: Int[np.ndarray, " rows"]
@@ -36,7 +33,7 @@ class Table:
     value: Float[np.ndarray, "rows ..."]
     count: int = 0
     closed: float = -np.inf
-    sizes: tuple[float, float] = (0.0, 0.0)
+    size: float = 0.0
 
     @classmethod
     def of(cls, one: Crowd, memory: Any) -> "Table":
@@ -48,27 +45,22 @@ class Table:
         rows = keys[:, 0].T.numpy(force=True)
         parts = head, gate, value, rows[token.numpy(force=True)]
         head, gate, value, key = (np.asarray(part) for part in parts)
-        known = cls(head, key, gate, value, len(head))
-        return replace(known, closed=float(closed.max())).with_sizes(rows)
-
-    def with_sizes(self, keys: Float[np.ndarray, "rows rank"]) -> "Table":
-        """With the sizes of more keys."""
-        keys = np.abs(keys)
-        sizes = float(keys.sum(1).max()), float(np.sqrt(np.square(keys).sum(1)).max()) + TINY
-        return replace(self, sizes=(max(self.sizes[0], sizes[0]), max(self.sizes[1], sizes[1])))
+        return cls(head, key, gate, value, len(head), float(closed.max()), largest(rows))
 
     def with_rows(self, head: Any, key: Any, gate: Any, value: Any) -> "Table":
         """So many rows more."""
         count, table = self.count + len(gate), self
         if count > len(self.gate):
             room = max(2 * count, ROOM)
-            table = replace(self, **{name: _longer(getattr(self, name), room) for name in NAMES})
-        for name, rows in zip(NAMES, (head, key, gate, value), strict=True):
-            getattr(table, name)[self.count : count] = rows
-        return replace(table, count=count)
+            table = Table(*(_longer(rows, room) for rows in self[:4]), *self[4:])
+        for rows, more in zip(table[:4], (head, key, gate, value), strict=True):
+            rows[self.count : count] = more
+        return table._replace(count=count)
 
 
-NAMES = ("head", "key", "gate", "value")
+def largest(keys: Float[np.ndarray, "rows rank"]) -> float:
+    """The largest sum of absolute entries."""
+    return float(np.abs(keys).sum(1).max(initial=0.0))
 
 
 def _longer(rows: np.ndarray, room: int) -> np.ndarray:
@@ -90,61 +82,67 @@ class Players:
         self.tables, self.open = dict(tables), False
         self.met.clear()
 
-    def play(self, one: Crowd, view: Any, out: Float[np.ndarray, " rows"]) -> None:
+    def play(
+        self,
+        one: Crowd,
+        query: Float[np.ndarray, "queries rank"],
+        keys: Float[np.ndarray, "tokens queries rank"],
+        gates: Float[np.ndarray, "tokens gates"],
+        values: Float[np.ndarray, "tokens heads span"],
+        out: Float[np.ndarray, "heads span"],
+    ) -> None:
         """What the heads move to one token."""
         if one.place not in self.met:
-            (self._gather if one.common else self._take_down)(one, view)
+            if one.common:
+                self._gather(one, keys[:, 0], gates, values)
+            else:
+                self._take_down(one, keys, values)
         table, count = self.tables[one.place], self.met[one.place][one.token]
-        query = view(one.query)
-        if not one.common:
-            self._attend(one, table, count, query, out)
-            return
-        self._look(table, query)
+        if one.common:
+            self._look_back(table, count, query[0], out)
+        else:
+            _attend(table, count, query, out)
+
+    def _look_back(
+        self,
+        table: Table,
+        count: int,
+        query: Float[np.ndarray, " rank"],
+        out: Float[np.ndarray, "heads span"],
+    ) -> None:
+        """At the rows of tokens up to this one; and whether a product may outweigh a gate that was taken for closed."""
+        self.open |= not float(np.abs(query).max()) * table.size * CLOSE + table.closed <= 0
         out.fill(0.0)
         if count:
-            scores = table.key[:count] @ query if len(query) else np.zeros(count)
+            scores = table.key[:count] @ query
             scores += table.gate[:count]
             np.maximum(scores, 0.0, out=scores)
-            np.add.at(out.reshape(one.heads, -1), table.head[:count], scores[:, None] * table.value[:count])
+            np.add.at(out, table.head[:count], scores[:, None] * table.value[:count])
 
-    def _attend(
-        self, one: Crowd, table: Table, count: int, query: np.ndarray, out: Float[np.ndarray, " rows"]
-    ) -> None:
-        """By the definition, tokens that a head does not see left out."""
-        queries, moved = query.reshape(one.heads, -1), out.reshape(one.heads, -1)
-        for head in range(one.heads):
-            scores = table.key[:count, head] @ queries[head]
-            seen = np.flatnonzero(~(scores <= 0))
-            np.dot(scores[seen], table.value[seen, head], out=moved[head])
-
-    def _take_down(self, one: Crowd, view: Any) -> None:
+    def _take_down(self, one: Crowd, keys: np.ndarray, values: np.ndarray) -> None:
         """Keys and values of all tokens of the chunk."""
-        count, table = one.tokens, self.tables[one.place]
-        key, value = (view(part, count, one.heads, -1) for part in (one.keys, one.values))
-        self.tables[one.place] = table.with_rows(-1, key, np.zeros(count), value)
-        self.met[one.place] = [table.count + 1 + n for n in range(count)]
+        table = self.tables[one.place]
+        self.tables[one.place] = table.with_rows(-1, keys, np.zeros(one.tokens), values)
+        self.met[one.place] = [table.count + 1 + n for n in range(one.tokens)]
 
-    def _gather(self, one: Crowd, view: Any) -> None:
+    def _gather(self, one: Crowd, keys: np.ndarray, gates: np.ndarray, values: np.ndarray) -> None:
         """The heads that may see a token of the chunk, and how closed the others are at least."""
-        table, gates = self.tables[one.place], view(one.gates, one.tokens, one.heads)
-        shut = gates <= -one.cap
-        if shut.all():
-            self.met[one.place] = [table.count] * one.tokens
-            closed = float(gates.max())
-        else:
-            token, head = (~shut).nonzero()
-            keys, values = view(one.keys, one.tokens, -1), view(one.values, one.tokens, one.heads, -1)
-            closed = float(gates.max(initial=-np.inf, where=shut))
+        table = self.tables[one.place]
+        before, opened = table.count, ~(gates <= -one.cap)
+        token, head = opened.nonzero()
+        self.met[one.place] = (before + token.searchsorted(range(one.tokens), "right")).tolist()
+        closed = float(gates.max(initial=-np.inf, where=~opened)) if len(token) else float(gates.max())
+        if len(token):
             table = table.with_rows(head, keys[token], gates[token, head], values[token, head])
-            before = table.count - len(token)
-            self.met[one.place] = (before + np.searchsorted(token, np.arange(one.tokens), "right")).tolist()
-        table = replace(table, closed=max(table.closed, closed))
-        self.tables[one.place] = table.with_sizes(view(one.keys, one.tokens, -1))
+        sizes = max(closed, table.closed), max(largest(keys), table.size)  # what is new first: NaN stays
+        self.tables[one.place] = Table(*table[:5], *sizes)
 
-    def _look(self, table: Table, query: np.ndarray) -> None:
-        """Whether a product may outweigh a gate that was taken for closed."""
-        if len(query):
-            reach = float(np.abs(query).max()) * table.sizes[0]
-            if not reach * CLOSE + table.closed <= 0:
-                reach = (float(np.sqrt(query.dot(query))) + TINY) * table.sizes[1]
-                self.open |= not reach * CLOSE + table.closed <= 0
+
+def _attend(
+    table: Table, count: int, queries: Float[np.ndarray, "heads rank"], out: Float[np.ndarray, "heads span"]
+) -> None:
+    """By the definition, tokens that a head does not see left out."""
+    for head, query in enumerate(queries):
+        scores = table.key[:count, head] @ query
+        seen = np.flatnonzero(~(scores <= 0))
+        np.dot(scores[seen], table.value[seen, head], out=out[head])
