@@ -22,7 +22,7 @@ class Table(NamedTuple):
         key: head by head; one for all where their product is common.
         gate: what is added to the product with the key.
         value: what is moved: by the head, or head by head.
-        count: how many rows there are.
+        height: how many rows there are.
         closed: the largest gate that was taken for closed, −∞ if none was.
         size: the largest sum of absolute entries of a key.
     """
@@ -31,7 +31,7 @@ class Table(NamedTuple):
     key: Float[np.ndarray, "rows ..."]
     gate: Float[np.ndarray, " rows"]
     value: Float[np.ndarray, "rows ..."]
-    count: int = 0
+    height: int = 0
     closed: float = -np.inf
     size: float = 0.0
 
@@ -49,13 +49,13 @@ class Table(NamedTuple):
 
     def with_rows(self, head: Any, key: Any, gate: Any, value: Any) -> "Table":
         """So many rows more."""
-        count, table = self.count + len(gate), self
-        if count > len(self.gate):
-            room = max(2 * count, ROOM)
-            table = Table(*(_longer(rows, room) for rows in self[:4]), *self[4:])
+        height, table = self.height + len(gate), self
+        if height > len(self.gate):
+            longer = [_longer(rows, max(2 * height, ROOM)) for rows in self[:4]]
+            table = self._replace(**dict(zip(self._fields[:4], longer, strict=True)))
         for rows, more in zip(table[:4], (head, key, gate, value), strict=True):
-            rows[self.count : count] = more
-        return table._replace(count=count)
+            rows[self.height : height] = more
+        return table._replace(height=height)
 
 
 def largest(keys: Float[np.ndarray, "rows rank"]) -> float:
@@ -123,19 +123,19 @@ class Players:
         """Keys and values of all tokens of the chunk."""
         table = self.tables[one.place]
         self.tables[one.place] = table.with_rows(-1, keys, np.zeros(one.tokens), values)
-        self.met[one.place] = [table.count + 1 + n for n in range(one.tokens)]
+        self.met[one.place] = [table.height + 1 + n for n in range(one.tokens)]
 
     def _gather(self, one: Crowd, keys: np.ndarray, gates: np.ndarray, values: np.ndarray) -> None:
         """The heads that may see a token of the chunk, and how closed the others are at least."""
         table = self.tables[one.place]
-        before, opened = table.count, ~(gates <= -one.cap)
+        before, opened = table.height, ~(gates <= -one.cap)
         token, head = opened.nonzero()
         self.met[one.place] = (before + token.searchsorted(range(one.tokens), "right")).tolist()
         closed = float(gates.max(initial=-np.inf, where=~opened)) if len(token) else float(gates.max())
         if len(token):
             table = table.with_rows(head, keys[token], gates[token, head], values[token, head])
         sizes = max(closed, table.closed), max(largest(keys), table.size)  # what is new first: NaN stays
-        self.tables[one.place] = Table(*table[:5], *sizes)
+        self.tables[one.place] = table._replace(closed=sizes[0], size=sizes[1])
 
 
 def _attend(

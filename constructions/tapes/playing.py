@@ -52,7 +52,9 @@ class Player:
         self.often = np.append(flat.often[looked], 0.0)
         self.squares = np.empty((len(self.looked), *self.deck.tail))
         self.norms.look(looked)
-        self.columns = [(number, *factor) for number, factor in enumerate(flat.factors) if number]
+        self.columns = np.stack(
+            [np.roll(column, -token) for token, column in flat.factors], 1
+        )  # by first tokens
 
     def fits(self, tokens: Float[np.ndarray, "batch tokens width"]) -> bool:
         """Whether the tokens hold nothing but where it is looked for; they are taken over."""
@@ -71,8 +73,7 @@ class Player:
         true = self.true[first : first + len(flat.filled)].tobytes() * self.batch
         if tokens[..., self.position].tobytes() != true:
             return None
-        for number, token, column in self.columns:
-            factors[number] = column[first + token]
+        factors[:] = self.columns[first]
         for (to, _), sums in zip(flat.sums.values(), past.sums, strict=True):
             slots[to] = sums
         deck.crowds.begin(past.tables)
@@ -80,7 +81,7 @@ class Player:
         slots.take(self.looked, 0, squares, "clip")
         np.multiply(squares, squares, squares)
         form = "nz,n->z" if deck.tail else "n,n->"  # no call of BLAS, which would wake its threads
-        most = float(np.max(np.einsum(form, squares, self.often)))
+        most = float(np.maximum.reduce(np.einsum(form, squares, self.often), None))
         if not (most <= self.limit and most < np.inf):
             return None
         norms = self.norms(squares, factors, past.norms)
