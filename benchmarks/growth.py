@@ -1,9 +1,11 @@
 """How building, evaluation and memory grow with every size of a specification, beside the algorithm's own time.
 
-Each point is measured in a fresh process on one thread: seconds to build, to rewrite the weights, and to evaluate one
-history of full length (the least of three times), the true algorithm's seconds on the same history (likewise), the weights
-stored, and the peak of memory above that of the imports. An exponent is that of a power law through the points of one size,
-by least squares of logarithms. `make growth` runs it, in some ten minutes; it prints a table and writes growth.json.
+Each point is measured in a fresh process on one thread, in seconds of the processor, as others may use the machine:
+to build, to rewrite the weights, and to evaluate one history of full length (the least of three times), and the true
+algorithm's on the same history (likewise); also the weights stored, and the peak of memory above that of the imports.
+An exponent is that of a power law through the points of one size, by least squares of logarithms. `make growth` runs
+it; it prints tables and writes growth.json. The smallest points of all sizes come first, until the time is over, five
+minutes unless told otherwise; those that were not reached are left out.
 """
 
 import json
@@ -62,12 +64,12 @@ RUNS = 3
 def measure(row: str, fields: Fields) -> dict[str, float]:
     """One point, in a process of its own."""
     torch.set_num_threads(1)
-    entry, before, start = named(row), peak(), time.perf_counter()
+    entry, before, start = named(row), peak(), time.process_time()
     spec = entry.spec(**fields)
     built = entry.build(spec)
-    made = time.perf_counter()
+    made = time.process_time()
     _ = built.policy_program
-    ready = time.perf_counter()
+    ready = time.process_time()
     history = max(entry.histories.battery(spec), key=lambda outline: outline.steps).history(spec)
     found: dict[str, float] = {"layers": built.transformer.counts()["layers"], "build, s": made - start}
     found["rewrite, s"] = ready - made
@@ -82,9 +84,9 @@ def least(job: Callable[[], object]) -> float:
     """Least seconds of a few runs."""
     taken = []
     for _ in range(RUNS):
-        start = time.perf_counter()
+        start = time.process_time()
         job()
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     return min(taken)
 
 
@@ -93,38 +95,70 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def apart(row: str, fields: Fields) -> dict[str, float]:
-    """`measure` in a fresh process."""
+def apart(row: str, fields: Fields, end: float) -> dict[str, float] | None:
+    """`measure` in a fresh process; None if it has not done by then, of time.monotonic."""
     code = (
         f"import json; from benchmarks.growth import measure; print(json.dumps(measure({row!r}, {fields!r})))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    job, left = [sys.executable, "-c", code], end - time.monotonic()
+    try:
+        done = subprocess.run(job, capture_output=True, text=True, check=True, timeout=max(left, 0.0))
+    except subprocess.TimeoutExpired:
+        return None
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def grown(row: str, fields: Fields, size: str, values: list[int]) -> dict[str, Any]:
-    """The points of one size, and the exponent of every measure."""
-    points = [apart(row, fields | {size: value}) for value in values]
-    exponents = {name: fit_power(values, [max(p[name], 1e-9) for p in points]).exponent for name in MEASURES}
-    return {"size": size, "values": values, "points": points, "exponents": exponents}
+def grown(size: str, points: dict[int, dict[str, float]]) -> dict[str, Any]:
+    """The points of one size, and the exponent of every measure, if there are three."""
+    values, found, exponents = list(points), list(points.values()), {}
+    if len(points) > 2:
+        exponents = {
+            name: fit_power(values, [max(p[name], 1e-9) for p in found]).exponent for name in MEASURES
+        }
+    return {"size": size, "values": values, "points": found, "exponents": exponents}
+
+
+def reached(titles: list[str], end: float) -> dict[str, dict[str, dict[int, dict[str, float]]]]:
+    """By title, size and value, the points that are measured before a time of time.monotonic: the smallest of all first."""
+    jobs = [
+        (rank, title, size, value)
+        for title in titles
+        for size, values in GRIDS[title][2].items()
+        for rank, value in enumerate(values)
+    ]
+    found = {title: {size: {} for size in GRIDS[title][2]} for title in titles}
+    for _, title, size, value in sorted(jobs, key=lambda job: job[0]):
+        row, fields, _ = GRIDS[title]
+        if point := apart(row, fields | {size: value}, end):
+            found[title][size][value] = point
+    return found
+
+
+def shown(title: str, axes: list[dict[str, Any]]) -> Table:
+    """The points of all sizes, with their exponents."""
+    _, fields, sizes = GRIDS[title]
+    table = Table(f"{title}: {', '.join(f'{k}={v}' for k, v in fields.items())}", *MEASURES)
+    for axis in axes:
+        name, left_out = axis["size"], len(sizes[axis["size"]]) - len(axis["values"])
+        for value, point in zip(axis["values"], axis["points"], strict=True):
+            table.add_row(f"{name} = {value:,}", *(f"{point[one]:.3g}" for one in MEASURES))
+        powers = [f"{name}^{axis['exponents'][one]:.2f}" for one in MEASURES if axis["exponents"]]
+        note = f"exponents; points not reached: {left_out}" if left_out else "exponents"
+        table.add_row(note, *powers, style="bold", end_section=True)
+    return table
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder for growth.json.")] = Path("reports"),
     only: Annotated[str | None, typer.Option(help="One title; all if left out.")] = None,
+    minutes: Annotated[float, typer.Option(help="When to stop.")] = 5.0,
 ) -> None:
     """Measure, print a table, write the record."""
-    record: dict[str, list[dict[str, Any]]] = {}
-    for title in [only] if only else GRIDS:
-        row, fields, sizes = GRIDS[title]
-        record[title] = [grown(row, fields, size, values) for size, values in sizes.items()]
-        table = Table(f"{title}: {', '.join(f'{k}={v}' for k, v in fields.items())}", *MEASURES)
-        for axis in record[title]:
-            for value, point in zip(axis["values"], axis["points"], strict=True):
-                table.add_row(f"{axis['size']} = {value:,}", *(f"{point[name]:.3g}" for name in MEASURES))
-            powers = [f"{axis['size']}^{axis['exponents'][name]:.2f}" for name in MEASURES]
-            table.add_row("exponents", *powers, style="bold", end_section=True)
-        Console(width=max(Console().width, 120)).print(table)
+    titles = [only] if only else list(GRIDS)
+    found = reached(titles, time.monotonic() + 60 * minutes)
+    record = {title: [grown(*axis) for axis in found[title].items()] for title in titles}
+    for title, axes in record.items():
+        Console(width=max(Console().width, 120)).print(shown(title, axes))
     files.write(out / "growth.json", json.dumps(record, indent=1))
 
 
