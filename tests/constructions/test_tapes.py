@@ -160,7 +160,7 @@ def test_a_large_key_is_remembered(far):
     assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) == "literal"
 
 
-@pytest.mark.parametrize("far", [1, 2, 3, 4])
+@pytest.mark.parametrize("far", [2, 3, 4])
 def test_a_crowd_that_is_opened_by_a_product_is_noticed(far):
     """One product is common to four heads whose gates are closed but at token 2; the last query opens them."""
     rows, position = [], ENTRY[5:]
@@ -171,10 +171,11 @@ def test_a_crowd_that_is_opened_by_a_product_is_noticed(far):
     model, program = by_heads(rows), compiled(by_heads(rows), 16)
     assert program.explain()[0]["heads"]["Gated"] == 4
     tokens = random_tokens(1, 8, 7, 1)
-    tokens[0, :, :2], tokens[0, :, 4], tokens[0, 1, 4] = 0.1, 0.0, 1.0
-    tokens[0, far, 1], tokens[0, 6, 0] = 5.0, 30.0
+    tokens[0, :, :2], tokens[0, :, 4] = 0.1, -1.0
+    tokens[0, 1, 4], tokens[0, far, 4] = 1.0, 0.0  # open; closed, though less so than at all others
+    tokens[0, far, 1], tokens[0, 6, 0] = 1.5, 30.0
     assert held_to_literal(model, program, tokens[:, :6], [1, 2, 1, 2]) == "taped"
-    assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) in ("untaped", "literal")
+    assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) == "literal"
 
 
 def test_look_ups_in_several_tables():
