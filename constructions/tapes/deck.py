@@ -83,32 +83,14 @@ class Deck:
 
     def _sum(self, one: Sum) -> Iterator[Call]:
         weights = self._moving.get(id(one), one.weights)
-        yield from self._added(one.starts, one.slots, weights, self.slots, self.view(one.out))
-
-    def _added(
-        self,
-        starts: Int[np.ndarray, " rows"],
-        columns: Int[np.ndarray, " terms"],
-        weights: Float[np.ndarray, " terms"],
-        terms: Float[np.ndarray, "columns *batch"],
-        out: Float[np.ndarray, "rows *batch"],
-    ) -> Iterator[Call]:
-        """A sparse matrix, whose rows begin at `starts`, times `terms`; weights may be such as change."""
-        ends = np.append(starts, len(columns)).astype(np.int32)
-        matrix = ends, columns.astype(np.int32), weights
-        yield out.fill, (0.0,)
-        if self.tail:
-            sizes = len(out), len(terms), *self.tail
-            yield csr_matvecs, (*sizes, *matrix, terms.reshape(-1), out.reshape(-1))
-        else:
-            yield csr_matvec, (len(out), len(terms), *matrix, terms, out)
+        yield from added(one.starts, one.slots, weights, self.slots, self.view(one.out))
 
     def _products(self, one: Products) -> Iterator[Call]:
         out, rows = self.view(one.out), len(one.starts)
         left, calls = self._at(one.left)
         yield from calls
         if not self.tail and len(one.left) > rows:
-            yield from self._added(one.starts, one.right, left, self.slots, out)
+            yield from added(one.starts, one.right, left, self.slots, out)
             return
         right, calls = self._at(one.right)
         yield from calls
@@ -116,7 +98,7 @@ class Deck:
         terms = out if count == rows else np.empty((count, *self.tail))
         yield np.multiply, (left, right, terms)
         if terms is not out:
-            yield from self._added(one.starts, np.arange(count), np.ones(count), terms, out)
+            yield from added(one.starts, np.arange(count), np.ones(count), terms, out)
 
     def _matrices(self, one: Matrices) -> Iterator[Call]:
         left, right = (self.view(slots, rows, -1) for slots, rows in (one.left, one.right))
@@ -146,6 +128,24 @@ class Deck:
 
     def _pieces(self, one: Pieces) -> Iterator[Call]:
         yield _Pieces(one.functions, self.view(one.at), self.view(one.out), self.wide), ()
+
+
+def added(
+    starts: Int[np.ndarray, " rows"],
+    columns: Int[np.ndarray, " terms"],
+    weights: Float[np.ndarray, " terms"],
+    given: Float[np.ndarray, "columns *batch"],
+    out: Float[np.ndarray, "rows *batch"],
+) -> list[Call]:
+    """A sparse matrix, whose rows begin at `starts`, times what is given; arrays may change until it is called."""
+    ends = np.append(starts, len(columns)).astype(np.int32)
+    matrix = ends, columns.astype(np.int32), weights
+    if given.ndim == 1:
+        product = csr_matvec, (len(out), len(given), *matrix, given, out)
+    else:
+        sizes = len(out), len(given), given.shape[1]
+        product = csr_matvecs, (*sizes, *matrix, given.reshape(-1), out.reshape(-1))
+    return [(out.fill, (0.0,)), product]
 
 
 class _Pieces:

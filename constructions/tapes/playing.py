@@ -10,7 +10,7 @@ from constructions.fast.chunks import State
 from constructions.fast.program import ROOM, Program
 from constructions.fast.sparsity import TINY
 from constructions.tapes.crowds import CLOSE, Table
-from constructions.tapes.deck import Deck
+from constructions.tapes.deck import Deck, added
 from constructions.tapes.flat import Flat, Keys
 from constructions.tapes.tape import run
 
@@ -47,11 +47,14 @@ class Player:
         self.given, self.filled = self.deck.view(flat.inputs), np.flatnonzero(flat.filled)
         self.position, self.true = program.position, _positions(program)
         self.norms, self.sizes = Norms(flat, self.deck), sizes_of(flat)
-        looked = np.union1d(np.flatnonzero(flat.often), self.norms.slots)
-        self.looked = np.append(looked, looked[-1:])  # where the last run ends
-        self.often = np.append(flat.often[looked], 0.0)
+        runs = [np.flatnonzero(flat.often), *(np.arange(*at) for at in self.norms.spans)]
+        self.looked, where = np.unique(np.concatenate(runs), return_inverse=True)
         self.squares = np.empty((len(self.looked), *self.deck.tail))
-        self.norms.look(looked)
+        self.totals = np.empty((len(runs), *self.deck.tail))
+        often = np.ones(len(where))
+        often[: len(runs[0])] = flat.often[runs[0]]
+        starts = np.cumsum([0, *map(len, runs)])[:-1]
+        self.add_up = added(starts, where, often, self.squares, self.totals)
         self.columns = np.stack(
             [np.roll(column, -token) for token, column in flat.factors], 1
         )  # by first tokens
@@ -62,7 +65,7 @@ class Player:
             np.copyto(self.given, tokens.reshape(self.batch, -1).take(self.filled, 1).T)
         else:
             tokens.ravel().take(self.filled, 0, self.given, "clip")
-        return bool(np.count_nonzero(tokens) == np.count_nonzero(self.given))
+        return _filled(tokens) == _filled(self.given)
 
     def __call__(
         self, tokens: Float[np.ndarray, "batch tokens width"], first: int, past: Past
@@ -80,11 +83,12 @@ class Player:
         deck.play()
         slots.take(self.looked, 0, squares, "clip")
         np.multiply(squares, squares, squares)
-        form = "nz,n->z" if deck.tail else "n,n->"  # no call of BLAS, which would wake its threads
-        most = float(np.maximum.reduce(np.einsum(form, squares, self.often), None))
+        for call, arguments in self.add_up:
+            call(*arguments)
+        most = float(np.maximum.reduce(self.totals[0], None))
         if not (most <= self.limit and most < np.inf):
             return None
-        norms = self.norms(squares, factors, past.norms)
+        norms = self.norms(self.totals[1:], factors, past.norms)
         sizes = []
         for look, before in zip(self.sizes, past.sizes, strict=True):
             sizes.append(look(slots, factors, before))
@@ -156,41 +160,28 @@ class Norms:
         gates = [gate for gate in flat.closed if not gate.heads]
         keys, steps = [at for place in places for at in flat.keys[place].at], flat.tokens + 1
         spans = sorted({(at.start, at.stop) for at in [*keys, *(gate.queries for gate in gates)]})
-        number = {at: 2 * n for n, at in enumerate(spans)}
-        self.count, self.spans = len(places), np.array(spans, np.int64).ravel()
-        self.slots = np.unique([slot for start, stop in spans for slot in range(start, stop)]).astype(
-            np.int64
-        )
+        number = {at: n for n, at in enumerate(spans)}
+        self.count, self.spans = len(places), spans
         self.keys = _numbers(number[at.start, at.stop] for at in keys).reshape(-1, flat.tokens)
         self.queries = _numbers(number[gate.queries.start, gate.queries.stop] for gate in gates)
         self.before = _numbers(places.index(gate.place) * steps + gate.token for gate in gates)
         self.gates = _numbers(gate.factor for gate in gates)
         self.weights = deck.wide(np.array([gate.weight for gate in gates]) * CLOSE)
         self.scale = deck.wide(np.array([[flat.keys[place].weight] for place in places]))
-        self.found, self.reach = (np.zeros((n, *deck.tail)) for n in (len(self.spans), len(gates)))
+        self.reach = np.zeros((len(gates), *deck.tail))
         self.trail, self.wide = np.empty((self.count, steps, *deck.tail)), deck.wide
         self.now, self.row = self.trail[:, 1:], self.trail.reshape(self.count * steps, *deck.tail)
 
-    def look(self, looked: Int[np.ndarray, " looked"]) -> None:
-        """Be told which slots there will be squares of."""
-        self.edges = np.searchsorted(looked, self.spans)
-        self.runs = self.edges.reshape(-1, 2).tolist()
-
     def __call__(
         self,
-        squares: Float[np.ndarray, "slots *batch"],
+        norms: Float[np.ndarray, "spans *batch"],
         factors: Float[np.ndarray, " factors"],
         past: Float[np.ndarray, "keys *batch"],
     ) -> Float[np.ndarray, "keys *batch"] | None:
-        """The largest norms of keys; None if a gate may be open."""
+        """The largest norms of keys; None if a gate may be open. Given are squared norms, span by span; they are used up."""
         if not self.count:
             return past
-        norms, trail, reach = self.found, self.trail, self.reach
-        if squares.ndim == 1:
-            np.add.reduceat(squares, self.edges, 0, None, norms)
-        else:  # many histories: one run of slots after the other is quicker
-            for number, (start, stop) in enumerate(self.runs):
-                np.add.reduce(squares[start:stop], 0, None, norms[2 * number])
+        trail, reach = self.trail, self.reach
         np.sqrt(norms, norms)
         np.add(norms, TINY, norms)
         trail[:, 0] = past
@@ -204,6 +195,11 @@ class Norms:
 
 def _numbers(values: Iterable[int]) -> Int[np.ndarray, " _"]:
     return np.array(list(values), np.int64)
+
+
+def _filled(numbers: Float[np.ndarray, "..."]) -> int:
+    """How many are not +0; as integers they are counted sooner."""
+    return int(np.count_nonzero(numbers.view(np.int64)))
 
 
 def _positions(program: Program) -> Float[np.ndarray, "longest 3"]:
