@@ -33,6 +33,7 @@ bench: $(READY)  ## ratios of evaluation times, measured side by side
 	$(BIN)/python -m benchmarks.evaluation --out reports
 	$(BIN)/python -m benchmarks.episodes --out reports
 	$(BIN)/python -m benchmarks.compilers --out reports
+	$(BIN)/python -m benchmarks.peers --out reports
 
 growth: $(READY)  ## how building, evaluation and memory grow with every size, beside the algorithm's own time
 	$(BIN)/python -m benchmarks.growth --out reports

@@ -65,15 +65,21 @@ def bare(spec: linucb.Spec, history: BanditHistory, steps: int) -> float:
     """Seconds of true LinUCB as a loop of a few lines: an inverse, an einsum, a softmax, and nothing looked at."""
     gram, moment, start = spec.ridge * np.eye(spec.dim), np.zeros(spec.dim), time.perf_counter()
     for step in range(steps):
-        arms, inverse = history.contexts[step], np.linalg.inv(gram)
-        width = np.sqrt(np.einsum("kd,de,ke->k", arms, inverse, arms))
-        score = (arms @ (inverse @ moment) + spec.exploration * width) / spec.temperature
+        arms = history.contexts[step]
+        score = bare_scores(spec, arms, gram, moment) / spec.temperature
         score -= score.max()
         score -= np.log(np.exp(score).sum())
         played = arms[history.actions[step]]
         gram += np.outer(played, played)
         moment += history.rewards[step] * played
     return time.perf_counter() - start
+
+
+def bare_scores(spec: linucb.Spec, arms: np.ndarray, gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Scores of arms, from the sums so far."""
+    inverse = np.linalg.inv(gram)
+    width = np.sqrt(np.einsum("kd,de,ke->k", arms, inverse, arms))
+    return arms @ (inverse @ moment) + spec.exploration * width
 
 
 def in_numpy(spec: linucb.Spec, history: BanditHistory, steps: int, size: int) -> float:

@@ -137,13 +137,13 @@ def reached(titles: list[str], end: float) -> dict[str, dict[str, dict[int, dict
 def shown(title: str, axes: list[dict[str, Any]]) -> Table:
     """The points of all sizes, with their exponents."""
     _, fields, sizes = GRIDS[title]
-    table = Table(f"{title}: {', '.join(f'{k}={v}' for k, v in fields.items())}", *MEASURES)
+    table = Table("size", *MEASURES, title=f"{title}: {', '.join(f'{k}={v}' for k, v in fields.items())}")
     for axis in axes:
         name, left_out = axis["size"], len(sizes[axis["size"]]) - len(axis["values"])
         for value, point in zip(axis["values"], axis["points"], strict=True):
             table.add_row(f"{name} = {value:,}", *(f"{point[one]:.3g}" for one in MEASURES))
-        powers = [f"{name}^{axis['exponents'][one]:.2f}" for one in MEASURES if axis["exponents"]]
-        note = f"exponents; points not reached: {left_out}" if left_out else "exponents"
+        powers = [f"{axis['exponents'][one]:.2f}" for one in MEASURES if axis["exponents"]]
+        note = f"exponent; {left_out} not reached" if left_out else "exponent"
         table.add_row(note, *powers, style="bold", end_section=True)
     return table
 
