@@ -237,7 +237,7 @@ class BanditTokens:
         if contexts.shape[-2:] != (spec.actions, spec.dim):
             got = " × ".join(map(str, contexts.shape[-2:]))
             raise ValueError(f"contexts: wanted {spec.actions} actions of dimension {spec.dim}, got {got}")
-        norms = np.sqrt(np.vecdot(contexts, contexts))  # infinite, of numbers so large
+        norms = np.sqrt(np.einsum("...d,...d->...", contexts, contexts))  # infinite, of numbers so large
         least, most = np.minimum.reduce(norms, None), np.maximum.reduce(norms, None)
         if not (least >= low * (1 - DOOR) and most <= high * (1 + DOOR)):
             bad = ~((norms >= low * (1 - DOOR)) & (norms <= high * (1 + DOOR)))
