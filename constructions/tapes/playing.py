@@ -55,9 +55,8 @@ class Player:
         often[: len(runs[0])] = flat.often[runs[0]]
         starts = np.cumsum([0, *map(len, runs)])[:-1]
         self.add_up = added(starts, where, often, self.squares, self.totals)
-        self.columns = np.stack(
-            [np.roll(column, -token) for token, column in flat.factors], 1
-        )  # by first tokens
+        self.columns = np.stack([np.roll(column, -token) for token, column in flat.factors], 1)
+        """By the position of the first token."""
 
     def fits(self, tokens: Float[np.ndarray, "batch tokens width"]) -> bool:
         """Whether the tokens hold nothing but where it is looked for; they are taken over."""
