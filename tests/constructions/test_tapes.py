@@ -73,6 +73,21 @@ def test_clipping_is_noticed(share):
     assert found in (("literal",) if share < 1 else ("taped", "untaped"))
 
 
+def test_what_stands_in_several_entries_is_clipped_as_often():
+    """A number of 100 is copied to four entries: its square is 1e4 once, and 5e4 in all."""
+    first, second = np.zeros((8, 8)), np.zeros((8, 8))
+    for target in range(4):
+        first[2 * target : 2 * target + 2, 0] = -1.0, 1.0
+        second[target + 1, 2 * target : 2 * target + 2] = -1.0, 1.0
+    model = Transformer([Layer(Attention([]), MLP(sparse_map(first), sparse_map(second)))], 8, math.sqrt(3e4))
+    tokens = random_tokens(1, 8, 5, 1)
+    tokens[0, :, :5] = 0.0
+    tokens[0, :, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0, 100.0])
+    registers = [slice(n, n + 1) for n in range(8)]
+    assert held_to_literal(model, compiled(model, 16), tokens[:, :4], [1, 2, 1], registers) == "taped"
+    assert held_to_literal(model, compiled(model, 16), tokens, [1, 2, 2], registers) == "literal"
+
+
 def test_what_is_new_in_a_register_is_looked_for_from_then_on():
     """Where tokens hold nothing, nothing is computed; a noise in scratch comes late."""
     construction, (position, _, registers) = built("newton"), pieces("newton")
