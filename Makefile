@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup verify gallery test notebooks check lint types bench sweep nightly mutants dist docs lock clean
+.PHONY: setup verify gallery test notebooks check lint types bench growth sweep nightly mutants dist docs lock clean
 
 setup: $(READY)  ## .venv alone, which every other target makes too
 
@@ -33,6 +33,10 @@ bench: $(READY)  ## ratios of evaluation times, measured side by side
 	$(BIN)/python -m benchmarks.evaluation --out reports
 	$(BIN)/python -m benchmarks.episodes --out reports
 	$(BIN)/python -m benchmarks.compilers --out reports
+	$(BIN)/python -m benchmarks.peers --out reports
+
+growth: $(READY)  ## how building, evaluation and memory grow with every size, beside the algorithm's own time
+	$(BIN)/python -m benchmarks.growth --out reports
 
 sweep: $(READY)  ## depth, size and error of every solver, by horizon and error
 	$(BIN)/weightwright sweep --out reports/sweep

@@ -1,6 +1,7 @@
 """Ratios of evaluation times, measured side by side in one run: fast and dense, incremental and full, built and true.
 
-Every ratio is of medians of interleaved runs on one thread, so that a slow moment of the machine hits both sides. The
+Every ratio is of medians of interleaved runs on one thread, so that a slow moment of the machine hits both sides; single
+decisions, which are short, are told by the least time of several interleaved rounds. The
 command `make bench` runs it; it prints a table and writes evaluation.json.
 """
 
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,10 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from scipy.special import log_softmax
 
-from constructions import files, linucb
+from benchmarks.decisions import batches
+from benchmarks.ratios import Ratio, interleaved
+from constructions import files, linucb, ucbvi
 from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.transformer import DenseTransformer, Layer, Transformer
@@ -33,34 +35,8 @@ THEOREM = linucb.Spec(dim=5, actions=10, horizon=200, error=1e-3, depth="stated"
 PLAIN = replace(THEOREM, horizon=50, depth="certified")
 LONG = replace(THEOREM, horizon=10_001, error=1.0, depth="certified")
 SHALLOW = replace(THEOREM, horizon=10_000, depth="certified", solver="newton")
+TABULAR = ucbvi.Spec(states=150, actions=6, horizon=20, episodes=20, exploration=0.05, form="narrow")
 DENSE_LAYERS = 20
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """Two times, in seconds, and their ratio: how many times longer the numerator takes."""
-
-    name: str
-    numerator: float
-    denominator: float
-    note: str
-
-    @property
-    def ratio(self) -> float:
-        """Numerator over denominator."""
-        return self.numerator / self.denominator
-
-
-def interleaved(first: Callable[[], object], second: Callable[[], object], runs: int) -> tuple[float, float]:
-    """Median seconds of two jobs run in turn, after one warm-up each."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for run in range(runs + 1):
-        for job, taken in zip((first, second), times, strict=True):
-            start = time.perf_counter()
-            job()
-            if run:
-                taken.append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
 
 
 def a_history(spec: linucb.Spec) -> BanditHistory:
@@ -160,47 +136,6 @@ def late_and_early(built: Construction, history: BanditHistory) -> Ratio:
     return Ratio(name, slow, fast, note)
 
 
-def batches(built: Construction, history: BanditHistory, size: int = 256, steps: int = 10) -> list[Ratio]:
-    """Decisions of many histories in lockstep and one at a time; built and true."""
-
-    def together() -> None:
-        decoder = built.decoder(size)
-        for step in range(steps):
-            decoder.observe(np.broadcast_to(history.contexts[step], (size, *history.contexts[step].shape)))
-            decoder.record(np.full(size, history.actions[step]), np.full(size, history.rewards[step]))
-
-    one, many = interleaved(lambda: play(built.decoder(), history, steps), together, runs=3)
-    single, true = interleaved(
-        lambda: play(built.decoder(), history, steps),
-        lambda: play(algorithms.decoder(built.spec), history, steps),
-        runs=3,
-    )
-    lockstep, batched = interleaved(together, lambda: in_numpy(built.spec, history, steps, size), runs=3)
-    note = f"{built.size().layers} layers, T = {built.spec.horizon:,}, {steps} decisions"
-    name = "built / true LinUCB in NumPy, per decision, batch"
-    return [
-        Ratio(f"one history at a time / batch of {size}, per decision", one, many / size, note),
-        Ratio(f"{name} 1", single, true, note),
-        Ratio(f"{name} {size}", many / size, true, f"{note}; true not batched"),
-        Ratio(f"{name} {size}", lockstep / size, batched / size, f"{note}; true batched, without checks"),
-    ]
-
-
-def in_numpy(spec: linucb.Spec, history: BanditHistory, steps: int, size: int) -> None:
-    """True LinUCB on so many copies of a history in lockstep, as one would write it in NumPy."""
-    gram = np.tile(spec.ridge * np.eye(spec.dim), (size, 1, 1))
-    moment = np.zeros((size, spec.dim))
-    for step in range(steps):
-        arms = np.broadcast_to(history.contexts[step], (size, spec.actions, spec.dim))
-        solved = np.linalg.solve(gram, np.concatenate([arms.mT, moment[..., None]], axis=2))
-        mean = np.einsum("bkd,bd->bk", arms, solved[..., -1])
-        width = np.sqrt(np.einsum("bkd,bdk->bk", arms, solved[..., :-1]))
-        log_softmax((mean + spec.exploration * width) / spec.temperature, axis=1)
-        played = arms[:, history.actions[step]]
-        gram += played[:, :, None] * played[:, None, :]
-        moment += history.rewards[step] * played
-
-
 def precision(built: Construction) -> dict[str, float]:
     """Worst |log-probability error| over part of the battery, by dtype and, where there is one, on the GPU."""
     spec = built.spec
@@ -220,6 +155,9 @@ def memory() -> dict[str, float]:
     """Peak resident memory of fresh processes, libraries included, in MB."""
     jobs = {
         "imports only": "pass",
+        "build at T = 10,000, by Newton": "linucb.build(SHALLOW)",
+        "build UCB-VI, 150 states": "ucbvi.build(TABULAR)",
+        "build and rewrite UCB-VI, 150 states": "ucbvi.build(TABULAR).policy_program",
         "build at theorem size": "linucb.build(THEOREM)",
         "build and evaluate at theorem size": "linucb.build(THEOREM).log_probabilities(a_history(THEOREM))",
     }

@@ -14,7 +14,8 @@ that it provably satisfies:
     own matrix    signed pairs of own products with p(i, i) = 0: relu(z) − relu(−z) = z; where the queries x_a, keys y_b
                   and values v_ab of many form a matrix, Σ_b ⟨x_a, y_b⟩ v_ab is a product of matrices
     gated         many heads with score ⟨x_i, y_j⟩ + g(j), the product common to all, the gate g a head's own: tokens whose
-                  gate no product outweighs are left out. Checked on the tokens at hand in the same way
+                  gate no product outweighs are left out. Checked on the tokens at hand in the same way; without a product
+                  what they move is a prefix sum
     general       everything else, by the definition
 
 Of own tokens p(i, i) is evaluated after equal powers of i have been added up: a gate B(j − i) is exactly 0 there.
@@ -97,6 +98,8 @@ class Gated:
 
     def __call__(self, chunk: Chunk, place: str) -> Move | None:
         """What these heads add to the stream; None if a product outweighs a gate that was taken for closed."""
+        if not self.query.height:
+            return self._added_up(chunk, place)
         if place not in chunk.shared:
             chunk.shared[place] = chunk.state.memory[place] = self._take_in(chunk, place)
         keys, closed, (head, batch, token), gate, value = chunk.shared[place]
@@ -112,6 +115,22 @@ class Gated:
         places = (head[:, None] * span + torch.arange(span, device=head.device)) * members + batch[:, None]
         moved.index_add_(0, places.flatten(), rows.flatten(0, 1))
         return self.targets, moved.view(self.heads * span, members, wanted), 1.0
+
+    def _added_up(self, chunk: Chunk, place: str) -> Move:
+        """Without a product the score is the gate: what is moved adds up, and nothing else is kept of a token."""
+        seen, memory, span = chunk.seen(self.settled), chunk.state.memory, self.value.height // self.heads
+        gates = self.gates(seen)  # (heads, batch, tokens)
+        head, member, token = (~(gates <= 0)).nonzero(as_tuple=True)
+        value = self.value(seen).unflatten(0, (self.heads, -1))[head, :, member, token]
+        rows = (torch.relu(gates[head, member, token])[:, None] * value).flatten()  # open, times span
+        batch = seen.shape[1]
+        places = (head[:, None] * span + torch.arange(span, device=head.device)) * batch + member[:, None]
+        before = memory.get(place, seen.new_zeros(self.heads * span * batch))
+        memory[place] = before.index_add(0, places.flatten(), rows)
+        reached = (token + chunk.state.count + 1)[:, None] <= chunk.index  # (open, wanted)
+        moved = before[:, None].repeat(1, len(chunk.index))
+        moved.index_add_(0, places.flatten(), rows[:, None] * reached.repeat_interleave(span, 0))
+        return self.targets, chunk.over_index(moved).view(self.heads * span, batch, -1), 1.0
 
     def _take_in(self, chunk: Chunk, place: str):
         """Keys, largest closed gates, and open gates with their values, of the tokens before and at hand."""

@@ -6,6 +6,7 @@ construction in order. Only this file and assemble.py know at which index a regi
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from constructions.plain import listed, shown
 
@@ -83,7 +84,7 @@ class Stream:
         """The last entry of `position`, (i, i², 1): what neurons read for thresholds and constants."""
         return self["position"].part(2, of=3)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """The token dimension D."""
         return sum(register.size for register in self.registers.values())

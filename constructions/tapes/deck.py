@@ -5,15 +5,17 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy.sparse._sparsetools import (
+    csr_matvec,
+    csr_matvecs,
+)  # what csr_array's @ calls, without its overhead
 
 from constructions.fast.neurons import Lookups
-from constructions.tapes.tape import ONE, Matrices, Operation, Pieces, Products, Relu, Sum
+from constructions.tapes.crowds import Players
+from constructions.tapes.tape import ONE, Crowd, Matrices, Operation, Pieces, Products, Relu, Sum
 
 Call = tuple[Callable, tuple]
 """A function and its arguments; the last one says where the result goes."""
-
-FEW, SEVERAL = 3, 8
-"""Up to so many terms a row, sums are added up term by term, for one history and for many."""
 
 
 class Deck:
@@ -37,6 +39,7 @@ class Deck:
         pool = np.empty(sizes[-1])
         self._moving = {id(one): pool[a:b] for one, a, b in zip(moving, sizes, sizes[1:], strict=False)}
         self.calls: list[Call] = []
+        self.crowds = Players()
         if moving:
             which, weights = (
                 np.concatenate([getattr(one, name) for one in moving]) for name in ("factors", "weights")
@@ -48,6 +51,7 @@ class Deck:
             Matrices: self._matrices,
             Relu: self._relu,
             Pieces: self._pieces,
+            Crowd: self._crowd,
         }
         for one in operations:
             self.calls += kinds[type(one)](one)
@@ -70,88 +74,31 @@ class Deck:
         """Numbers that are the same for all histories."""
         return numbers[..., None] if self.tail else numbers
 
-    def _at(
-        self, slots: Int[np.ndarray, " terms"], to: np.ndarray | None = None
-    ) -> tuple[np.ndarray, list[Call]]:
+    def _at(self, slots: Int[np.ndarray, " terms"]) -> tuple[np.ndarray, list[Call]]:
         """What stands in some slots: where they follow one another, where they stand."""
         if (np.diff(slots) == 1).all():
             return self.view(slice(int(slots[0]), int(slots[-1]) + 1)), []
-        found = np.empty((len(slots), *self.tail)) if to is None else to
+        found = np.empty((len(slots), *self.tail))
         return found, [(self.slots.take, (slots, 0, found, "clip"))]
 
     def _sum(self, one: Sum) -> Iterator[Call]:
-        out, rows = self.view(one.out), len(one.starts)
         weights = self._moving.get(id(one), one.weights)
-        each = len(one.slots) // rows
-        if each <= FEW and (one.starts == np.arange(rows) * each).all() and len(one.slots) == rows * each:
-            parts = [slice(n, None, each) for n in range(each)]
-            if all(one.part(part) for part in parts):
-                yield from self._runs(one, parts, weights, out)
-                return
-        if each == 1 and len(one.slots) == rows and (period := _period(one.slots)) < rows:
-            run, times = (
-                self.view(slice(int(one.slots[0]), int(one.slots[0]) + period), 1, period),
-                rows // period,
-            )
-            weights, out = self.wide(weights.reshape(times, period)), out.reshape(times, period, *self.tail)
-            yield np.multiply, (run, weights, out)
-            return
-        found, calls = self._at(one.slots, out if len(one.slots) == rows else None)
-        yield from calls
-        if id(one) in self._moving or (weights != 1).any():
-            scaled = out if len(one.slots) == rows else np.empty((len(one.slots), *self.tail))
-            yield np.multiply, (found, self.wide(weights), scaled)
-            found = scaled
-        elif found is not out and len(one.slots) == rows:
-            yield np.copyto, (out, found)
-        if len(one.slots) > rows:
-            yield from self._added(found, one.starts, out)
-
-    def _added(self, terms: np.ndarray, starts: np.ndarray, out: np.ndarray) -> Iterator[Call]:
-        """Terms, row by row."""
-        sizes = np.diff(starts, append=len(terms))
-        least, most = int(sizes.min()), int(sizes.max())
-        if most > (SEVERAL if self.tail else FEW) or (least < most and not self.tail):
-            yield np.add.reduceat, (terms, starts, 0, None, out)
-            return
-        if least == most:
-            parts = [terms[n::most] for n in range(most)]
-            yield np.add, (parts[0], parts[1], out)
-            for part in parts[2:]:
-                yield np.add, (out, part, out)
-            return
-        yield terms.take, (starts, 0, out, "clip")
-        for n in range(1, most):
-            more = np.flatnonzero(sizes > n)
-            yield partial(_add_rows, terms, starts[more] + n, more, out), ()
-
-    def _runs(self, one: Sum, parts: list[slice], weights: np.ndarray, out: np.ndarray) -> Iterator[Call]:
-        """A sum of runs of consecutive slots, each with one weight."""
-        spare, total = np.empty_like(out), None
-        for part in parts:
-            run = self.view(one.part(part) or slice(0))
-            if one.weights[part][0] != 1 or one.factors[part][0]:
-                scaled = out if total is None else spare
-                yield np.multiply, (run, weights[part][:1].reshape(()), scaled)  # a view: it stays up to date
-                run = scaled
-            if total is not None:
-                yield np.add, (total, run, out)
-                run = out
-            total = run
-        if total is not out:
-            yield np.copyto, (out, total)
+        yield from added(one.starts, one.slots, weights, self.slots, self.view(one.out))
 
     def _products(self, one: Products) -> Iterator[Call]:
         out, rows = self.view(one.out), len(one.starts)
         left, calls = self._at(one.left)
-        right, more = self._at(one.right)
-        yield from (*calls, *more)
-        if len(one.left) == rows:
-            yield np.multiply, (left, right, out)
-        else:
-            terms = np.empty((len(one.left), *self.tail))
-            yield np.multiply, (left, right, terms)
-            yield from self._added(terms, one.starts, out)
+        yield from calls
+        if not self.tail and len(one.left) > rows:
+            yield from added(one.starts, one.right, left, self.slots, out)
+            return
+        right, calls = self._at(one.right)
+        yield from calls
+        count = len(one.left)
+        terms = out if count == rows else np.empty((count, *self.tail))
+        yield np.multiply, (left, right, terms)
+        if terms is not out:
+            yield from added(one.starts, np.arange(count), np.ones(count), terms, out)
 
     def _matrices(self, one: Matrices) -> Iterator[Call]:
         left, right = (self.view(slots, rows, -1) for slots, rows in (one.left, one.right))
@@ -172,38 +119,49 @@ class Deck:
     def _relu(self, one: Relu) -> Iterator[Call]:
         yield partial(np.maximum, self.view(one.at), np.array(0.0), out=self.view(one.out)), ()
 
+    def _crowd(self, one: Crowd) -> Iterator[Call]:
+        count, heads, products = one.tokens, one.heads, 1 if one.common else one.heads
+        shapes = ((products, -1), (count, products, -1), (count, -1), (count, heads, -1))
+        parts = one.query, one.keys, one.gates, one.values
+        views = [self.view(part, *shape) for part, shape in zip(parts, shapes, strict=True)]
+        yield partial(self.crowds.play, one, *views, self.view(one.out, heads, -1)), ()
+
     def _pieces(self, one: Pieces) -> Iterator[Call]:
         yield _Pieces(one.functions, self.view(one.at), self.view(one.out), self.wide), ()
 
 
-def _period(slots: Int[np.ndarray, " terms"]) -> int:
-    """After how many terms consecutive slots begin again, time after time."""
-    breaks = np.flatnonzero(np.diff(slots) != 1) + 1
-    period = int(breaks[0]) if len(breaks) else len(slots)
-    whole = len(slots) % period == 0 and (slots.reshape(-1, period) == slots[:period]).all()
-    return period if whole else len(slots)
-
-
-def _add_rows(terms: np.ndarray, which: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
-    """Add some of the terms to some rows."""
-    out[rows] += terms.take(which, 0)
+def added(
+    starts: Int[np.ndarray, " rows"],
+    columns: Int[np.ndarray, " terms"],
+    weights: Float[np.ndarray, " terms"],
+    given: Float[np.ndarray, "columns *batch"],
+    out: Float[np.ndarray, "rows *batch"],
+) -> list[Call]:
+    """A sparse matrix, whose rows begin at `starts`, times what is given; arrays may change until it is called."""
+    ends = np.append(starts, len(columns)).astype(np.int32)
+    matrix = ends, columns.astype(np.int32), weights
+    if given.ndim == 1:
+        product = csr_matvec, (len(out), len(given), *matrix, given, out)
+    else:
+        sizes = len(out), len(given), given.shape[1]
+        product = csr_matvecs, (*sizes, *matrix, given.reshape(-1), out.reshape(-1))
+    return [(out.fill, (0.0,)), product]
 
 
 class _Pieces:
-    """Look-ups in tables; each table is searched once for all directions that have it."""
+    """Look-ups in tables: each is searched once for all directions that have it, and rows that are alike are kept once."""
 
     def __init__(self, functions: Lookups, at: np.ndarray, out: np.ndarray, wide: Callable):
         self.at, self.out, self.source = at, out, functions.source
         self.piece = np.empty(at.shape, np.int64)
-        tables, which = np.unique(functions.knots, axis=0, return_inverse=True)
-        self.tables = [(table, np.flatnonzero(which.ravel() == n)) for n, table in enumerate(tables)]
-        self.anchors, self.values, self.slopes = functions.anchors, functions.values, functions.slopes
-        rows = (self.anchors, self.values, self.slopes)
-        self.one = all((part == part[:1]).all() for part in (*rows, functions.knots))
+        tables, which = _alike(functions.knots)
+        self.tables = [(table, np.flatnonzero(which == number)) for number, table in enumerate(tables)]
         self.plain = np.array_equal(self.source, np.arange(len(functions.knots)))
-        if self.one:
-            self.anchors, self.values, self.slopes = (part[0] for part in rows)
-        self.first, self.then = (wide(np.arange(len(part)) * part.shape[-1]) for part in rows[:2])
+        self.anchors, which = _alike(functions.anchors)
+        self.first = wide(which * self.anchors.shape[1]) if len(self.anchors) > 1 else None
+        lines, which = _alike(np.stack([functions.values, functions.slopes], 1))
+        self.values, self.slopes = np.ascontiguousarray(lines.swapaxes(0, 1))
+        self.then = wide(which * self.values.shape[1]) if len(lines) > 1 else None
 
     def __call__(self) -> None:
         at, piece = self.at, self.piece
@@ -212,9 +170,18 @@ class _Pieces:
         else:
             for table, which in self.tables:
                 piece[which] = table.searchsorted(at[which])
-        past = at - self.anchors.take(piece if self.one else piece + self.first)
+        past = at - self.anchors.take(piece if self.first is None else piece + self.first)
         if not self.plain:
             past, piece = past[self.source], piece[self.source]
-        piece = piece if self.one else piece + self.then
+        piece = piece if self.then is None else piece + self.then
         np.multiply(self.slopes.take(piece), past, self.out)
         np.add(self.out, self.values.take(piece), self.out)
+
+
+def _alike(
+    rows: Float[np.ndarray, "rows ..."],
+) -> tuple[Float[np.ndarray, "kinds ..."], Int[np.ndarray, " rows"]]:
+    """Rows that differ, and which of them each one is."""
+    found: dict[bytes, int] = {}
+    which = np.array([found.setdefault(row.tobytes(), len(found)) for row in rows], np.int64)
+    return rows[np.unique(which, return_index=True)[1]], which

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
-from constructions.tapes.tape import Matrices, Operation, Products, Sum, Tape
+from constructions.tapes.tape import Crowd, Matrices, Operation, Products, Sum, Tape
 
 
 def level(tape: Tape) -> Int[np.ndarray, " slots"]:
@@ -54,6 +54,9 @@ def _moved(one: Operation, place: Int[np.ndarray, " slots"]) -> Operation:
     if isinstance(one, Matrices):
         (left, rows), (right, columns) = one.left, one.right
         return replace(one, out=out, left=(moved(left, place), rows), right=(moved(right, place), columns))
+    if isinstance(one, Crowd):
+        names = ("query", "keys", "gates", "values")
+        return replace(one, out=out, **{name: moved(getattr(one, name), place) for name in names})
     return replace(one, out=out, at=moved(one.at, place))
 
 

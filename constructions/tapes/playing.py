@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from constructions.fast.chunks import State
 from constructions.fast.program import ROOM, Program
 from constructions.fast.sparsity import TINY
-from constructions.tapes.deck import Deck
-from constructions.tapes.flat import Flat
-
-CLOSE = 1 + 1e-9
-"""More than rounding takes off a norm."""
+from constructions.tapes.crowds import CLOSE, Table
+from constructions.tapes.deck import Deck, added
+from constructions.tapes.flat import Flat, Keys
+from constructions.tapes.tape import run
 
 Sums = tuple[Float[np.ndarray, "..."], ...]
 
@@ -24,16 +23,18 @@ class Past(NamedTuple):
     sums: Sums
     norms: Float[np.ndarray, "keys *batch"]
     sizes: Sums
+    tables: dict[str, Table]
 
     @classmethod
     def of(cls, state: State, flat: Flat, tail: tuple[int, ...]) -> "Past":
         """The same as a program's own state has it."""
-        memory = {place: value.numpy(force=True) for place, value in state.memory.items()}
+        places = [*flat.sums, *flat.keys]
+        memory = {place: state.memory[place].numpy(force=True) for place in places}
         sums = tuple(memory[place].reshape(-1, *tail) for place in flat.sums)
         norms = [memory[place].reshape(1, *tail) for place, keys in flat.keys.items() if not keys.heads]
-        sizes = (memory[place] for place, keys in flat.keys.items() if keys.heads)
-        ordered = tuple(size.reshape(*size.shape[:2], *tail) for size in sizes)
-        return cls(sums, np.concatenate(norms) if norms else np.zeros((0, *tail)), ordered)
+        sizes = tuple(one.of(memory, tail) for one in sizes_of(flat))
+        tables = {place: Table.of(one, state.memory[place]) for place, one in flat.crowds.items()}
+        return cls(sums, np.concatenate(norms) if norms else np.zeros((0, *tail)), sizes, tables)
 
 
 class Player:
@@ -45,13 +46,17 @@ class Player:
         self.deck = Deck(flat.tape.operations, flat.tape.size, self.factors, batch)
         self.given, self.filled = self.deck.view(flat.inputs), np.flatnonzero(flat.filled)
         self.position, self.true = program.position, _positions(program)
-        self.norms = Norms(flat, self.deck)
-        looked = np.union1d(np.flatnonzero(flat.often), self.norms.slots)
-        self.looked = np.append(looked, looked[-1:])  # where the last run ends
-        self.often = np.append(flat.often[looked], 0.0)
+        self.norms, self.sizes = Norms(flat, self.deck), sizes_of(flat)
+        runs = [np.flatnonzero(flat.often), *(np.arange(*at) for at in self.norms.spans)]
+        self.looked, where = np.unique(np.concatenate(runs), return_inverse=True)
         self.squares = np.empty((len(self.looked), *self.deck.tail))
-        self.norms.look(looked)
-        self.columns = [(number, *factor) for number, factor in enumerate(flat.factors) if number]
+        self.totals = np.empty((len(runs), *self.deck.tail))
+        often = np.ones(len(where))
+        often[: len(runs[0])] = flat.often[runs[0]]
+        starts = np.cumsum([0, *map(len, runs)])[:-1]
+        self.add_up = added(starts, where, often, self.squares, self.totals)
+        self.columns = np.stack([np.roll(column, -token) for token, column in flat.factors], 1)
+        """By the position of the first token."""
 
     def fits(self, tokens: Float[np.ndarray, "batch tokens width"]) -> bool:
         """Whether the tokens hold nothing but where it is looked for; they are taken over."""
@@ -59,7 +64,7 @@ class Player:
             np.copyto(self.given, tokens.reshape(self.batch, -1).take(self.filled, 1).T)
         else:
             tokens.ravel().take(self.filled, 0, self.given, "clip")
-        return bool(np.count_nonzero(tokens) == np.count_nonzero(self.given))
+        return _filled(tokens) == _filled(self.given)
 
     def __call__(
         self, tokens: Float[np.ndarray, "batch tokens width"], first: int, past: Past
@@ -70,45 +75,80 @@ class Player:
         true = self.true[first : first + len(flat.filled)].tobytes() * self.batch
         if tokens[..., self.position].tobytes() != true:
             return None
-        for number, token, column in self.columns:
-            factors[number] = column[first + token]
+        factors[:] = self.columns[first]
         for (to, _), sums in zip(flat.sums.values(), past.sums, strict=True):
             slots[to] = sums
+        deck.crowds.begin(past.tables)
         deck.play()
         slots.take(self.looked, 0, squares, "clip")
         np.multiply(squares, squares, squares)
-        most = float(
-            np.einsum("nz,n->z", squares, self.often).max() if deck.tail else squares.dot(self.often)
-        )
+        for call, arguments in self.add_up:
+            call(*arguments)
+        most = float(np.maximum.reduce(self.totals[0], None))
         if not (most <= self.limit and most < np.inf):
             return None
-        norms = self.norms(squares, factors, past.norms)
-        sizes = self._sizes(past.sizes) if past.sizes else ()
-        if norms is None or sizes is None:
+        norms = self.norms(self.totals[1:], factors, past.norms)
+        sizes = []
+        for look, before in zip(self.sizes, past.sizes, strict=True):
+            sizes.append(look(slots, factors, before))
+        if norms is None or deck.crowds.open or any(size is None for size in sizes):
             return None
         sums = tuple([slots.take(to, 0) for _, to in flat.sums.values()])
         output = slots.take(flat.output, 0)
-        return output.T if deck.tail else output[None], Past(sums, norms, sizes)
+        return output.T if deck.tail else output[None], Past(sums, norms, tuple(sizes), deck.crowds.tables)
 
-    def _sizes(self, past: Sums) -> Sums | None:
-        """The largest sizes of keys entry by entry; None if a gate that goes by them may be open."""
-        flat, trails = self.flat, {}
-        places = [(place, keys) for place, keys in flat.keys.items() if keys.heads]
-        for (place, keys), before in zip(places, past, strict=True):
-            now = np.stack([abs(self.deck.view(at, keys.heads, -1)) for at in keys.at])
-            norms = [np.sqrt(np.square(now).sum(2, keepdims=True)) + TINY, now.sum(2, keepdims=True)]
-            now = np.concatenate([before[None], np.concatenate([now, *norms], 2)])
-            trails[place] = np.maximum.accumulate(now)
-        for gate in flat.closed:
-            if gate.heads:
-                query = abs(self.deck.view(gate.queries, gate.heads, -1))
-                most = trails[gate.place][gate.token]
-                euclidean = (np.sqrt(np.square(query).sum(1)) + TINY) * most[:, -2]
-                reach = np.minimum((query * most[:, :-2]).sum(1), euclidean)
-                reach = np.minimum(reach, query.max(1, initial=0.0) * most[:, -1])
-                if not (reach * CLOSE + self.factors[gate.factor] <= 0).all():
-                    return None
-        return tuple(trail[-1] for trail in trails.values())
+
+def sizes_of(flat: Flat) -> list["Sizes"]:
+    """One for each shape of crowds that keep sizes of keys entry by entry."""
+    shapes = dict.fromkeys((keys.heads, _height(keys)) for keys in flat.keys.values() if keys.heads)
+    return [Sizes(flat, *shape) for shape in shapes]
+
+
+class Sizes:
+    """Gates of crowds of heads of one shape, that sizes of their keys entry by entry tell to be closed."""
+
+    def __init__(self, flat: Flat, heads: int, rank: int):
+        self.shape = heads, rank
+        places = [name for name, keys in flat.keys.items() if (keys.heads, _height(keys)) == (heads, rank)]
+        gates = [gate for gate in flat.closed if gate.heads and gate.place in places]
+        keys = np.array([[run(at) for at in flat.keys[place].at] for place in places], np.int64)
+        self.places, self.keys = places, keys.reshape(len(places), flat.tokens, heads, rank)
+        self.queries = np.array([run(gate.queries) for gate in gates], np.int64).reshape(-1, heads, rank)
+        self.at = [places.index(gate.place) for gate in gates], [gate.token for gate in gates]
+        self.gates = np.array([gate.factor for gate in gates], np.int64)
+
+    def __call__(
+        self,
+        slots: Float[np.ndarray, "slots *batch"],
+        factors: Float[np.ndarray, " factors"],
+        past: Float[np.ndarray, "places heads sizes *batch"],
+    ) -> Float[np.ndarray, "places heads sizes *batch"] | None:
+        """The largest sizes of keys; None if a gate may be open."""
+        rank, now = self.shape[1], np.abs(slots.take(self.keys, 0))  # (places, tokens, heads, rank)
+        trail = np.empty((len(now), now.shape[1] + 1, now.shape[2], rank + 2, *now.shape[4:]))
+        trail[:, 0], trail[:, 1:, :, :rank] = past, now
+        trail[:, 1:, :, rank] = np.sqrt(np.square(now).sum(3)) + TINY
+        trail[:, 1:, :, rank + 1] = now.sum(3)
+        np.maximum.accumulate(trail, 1, None, trail)
+        most, query = trail[self.at], np.abs(slots.take(self.queries, 0))  # (gates, heads, rank)
+        reach = query.max(2, initial=0.0) * most[:, :, rank + 1]
+        gates = factors.take(self.gates).reshape(-1, *[1] * (reach.ndim - 1))
+        if not (reach * CLOSE + gates <= 0).all():
+            euclidean = (np.sqrt(np.square(query).sum(2)) + TINY) * most[:, :, rank]
+            reach = np.minimum(np.minimum(reach, euclidean), (query * most[:, :, :rank]).sum(2))
+            if not (reach * CLOSE + gates <= 0).all():
+                return None
+        return trail[:, -1].copy()
+
+    def of(self, memory: dict[str, np.ndarray], tail: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+        """The same as a program's own state has them."""
+        heads, rank = self.shape
+        return np.stack([memory[place].reshape(heads, rank + 2, *tail) for place in self.places])
+
+
+def _height(keys: Keys) -> int:
+    """How many entries a head's key has."""
+    return (keys.at[0].stop - keys.at[0].start) // keys.heads if keys.heads else -1
 
 
 class Norms:
@@ -119,41 +159,28 @@ class Norms:
         gates = [gate for gate in flat.closed if not gate.heads]
         keys, steps = [at for place in places for at in flat.keys[place].at], flat.tokens + 1
         spans = sorted({(at.start, at.stop) for at in [*keys, *(gate.queries for gate in gates)]})
-        number = {at: 2 * n for n, at in enumerate(spans)}
-        self.count, self.spans = len(places), np.array(spans, np.int64).ravel()
-        self.slots = np.unique([slot for start, stop in spans for slot in range(start, stop)]).astype(
-            np.int64
-        )
+        number = {at: n for n, at in enumerate(spans)}
+        self.count, self.spans = len(places), spans
         self.keys = _numbers(number[at.start, at.stop] for at in keys).reshape(-1, flat.tokens)
         self.queries = _numbers(number[gate.queries.start, gate.queries.stop] for gate in gates)
         self.before = _numbers(places.index(gate.place) * steps + gate.token for gate in gates)
         self.gates = _numbers(gate.factor for gate in gates)
         self.weights = deck.wide(np.array([gate.weight for gate in gates]) * CLOSE)
         self.scale = deck.wide(np.array([[flat.keys[place].weight] for place in places]))
-        self.found, self.reach = (np.zeros((n, *deck.tail)) for n in (len(self.spans), len(gates)))
+        self.reach = np.zeros((len(gates), *deck.tail))
         self.trail, self.wide = np.empty((self.count, steps, *deck.tail)), deck.wide
         self.now, self.row = self.trail[:, 1:], self.trail.reshape(self.count * steps, *deck.tail)
 
-    def look(self, looked: Int[np.ndarray, " looked"]) -> None:
-        """Be told which slots there will be squares of."""
-        self.edges = np.searchsorted(looked, self.spans)
-        self.runs = self.edges.reshape(-1, 2).tolist()
-
     def __call__(
         self,
-        squares: Float[np.ndarray, "slots *batch"],
+        norms: Float[np.ndarray, "spans *batch"],
         factors: Float[np.ndarray, " factors"],
         past: Float[np.ndarray, "keys *batch"],
     ) -> Float[np.ndarray, "keys *batch"] | None:
-        """The largest norms of keys; None if a gate may be open."""
+        """The largest norms of keys; None if a gate may be open. Given are squared norms, span by span; they are used up."""
         if not self.count:
             return past
-        norms, trail, reach = self.found, self.trail, self.reach
-        if squares.ndim == 1:
-            np.add.reduceat(squares, self.edges, 0, None, norms)
-        else:  # many histories: one run of slots after the other is quicker
-            for number, (start, stop) in enumerate(self.runs):
-                np.add.reduce(squares[start:stop], 0, None, norms[2 * number])
+        trail, reach = self.trail, self.reach
         np.sqrt(norms, norms)
         np.add(norms, TINY, norms)
         trail[:, 0] = past
@@ -167,6 +194,11 @@ class Norms:
 
 def _numbers(values: Iterable[int]) -> Int[np.ndarray, " _"]:
     return np.array(list(values), np.int64)
+
+
+def _filled(numbers: Float[np.ndarray, "..."]) -> int:
+    """How many are not +0; as integers they are counted sooner."""
+    return int(np.count_nonzero(numbers.view(np.int64)))
 
 
 def _positions(program: Program) -> Float[np.ndarray, "longest 3"]:

@@ -96,6 +96,8 @@ class Steps:
         if name not in program.tapes:
             program.tapes[name] = flatten(program, filled)
         flat = program.tapes[name]
+        if flat is not None and flat.crowds and len(tokens) > 1:
+            return None  # what is kept of tokens one by one is that of one history
         if flat is not None:
             self._players[kind] = player = Player(flat, len(tokens), program)
             player.fits(tokens)

@@ -5,6 +5,7 @@ nothing, what cancels is not computed, and everything that is linear at one plac
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -111,7 +112,43 @@ class Pieces:
         return (run(self.at),)
 
 
-Operation = Sum | Products | Matrices | Relu | Pieces
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """What heads that look back at tokens one by one move to one token, head by head, to be divided by its position.
+
+    Attributes:
+        out: the slots written.
+        query: of the token, one for all heads, or head by head.
+        keys: of all tokens of the chunk, one token after the other; values and gates likewise.
+        gates: head by head, where the product is common to all; else there are none.
+        values: head by head.
+        place: a name for what is remembered of tokens.
+        token: which of the chunk it is.
+        tokens: how many there are.
+        heads: how many there are.
+        common: whether one product is for all heads.
+        cap: gates up to −cap are taken for closed.
+    """
+
+    out: slice
+    query: slice
+    keys: slice
+    gates: slice
+    values: slice
+    place: str
+    token: int
+    tokens: int
+    heads: int
+    common: bool
+    cap: float
+
+    @property
+    def reads(self) -> tuple[Slots, ...]:
+        """The slots that are read."""
+        return run(self.query), run(self.keys), run(self.gates), run(self.values)
+
+
+Operation = Sum | Products | Matrices | Relu | Pieces | Crowd
 
 
 @dataclass(eq=False)
@@ -199,6 +236,14 @@ class Tape:
     def stand_together(self, slots: Slots) -> bool:
         """Whether slots follow one another, and were made at one time."""
         return bool(slots[0] and (np.diff(slots) == 1).all() and slots[-1] < self.ends[slots[0]])
+
+    def crowd(self, query: Slots, keys: Slots, gates: Slots, values: Slots, size: int, **about: Any) -> Slots:
+        """What a crowd of heads moves, so many numbers."""
+        given = {"query": query, "keys": keys, "gates": gates, "values": values}
+        parts = {name: span(self.together(part)) for name, part in given.items()}
+        out = self.new(size)
+        self.operations.append(Crowd(out=span(out), **parts, **about))
+        return out
 
     def together(self, slots: Slots) -> Slots:
         """The same numbers in consecutive slots: themselves, if they stand so already."""

@@ -4,55 +4,33 @@ Only the last token's results are asked for. Keys of all tokens are: their prefi
 tokens. What the identities presume of the tokens at hand is gathered, and looked at when all has been computed.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from constructions.fast.chunks import PositionScore
-from constructions.fast.heads import Linear
+from constructions.fast.heads import Gated, General, Linear
 from constructions.fast.neurons import Neurons
 from constructions.fast.own_token import OwnMatrix, OwnProduct, OwnToken
 from constructions.fast.program import Program
 from constructions.fast.sparsity import Rows, Sparse, columns
-from constructions.tapes.flat import Closed, Flat, Keys
+from constructions.tapes.flat import NONE, Closed, Flat, Keys, Terms
 from constructions.tapes.folding import fold
-from constructions.tapes.levels import level, moved
-from constructions.tapes.tape import ONE, Slots, Tape, span
+from constructions.tapes.tape import ONE, Crowd, Slots, Tape, span
 
 MOST = 10_000
 """So many runs of layers, over tokens all told, make a tape; above that it is long to write."""
 
 
 def flatten(program: Program, filled: Bool[np.ndarray, "tokens width"]) -> Flat | None:
-    """Write the tape; None if the program has heads for which there is no tape, or too many layers."""
-    kinds = {type(group) for layer in program.layers for group in layer.groups}
+    """Write the tape; None if the program has too many layers."""
     runs = sum(layer.repeat for layer in program.layers) * len(filled)
-    if not kinds <= {OwnToken, Linear, OwnProduct, OwnMatrix} or runs > MOST:
+    if runs > MOST:
         return None
     return _Writer(program, filled).write()
-
-
-@dataclass
-class _Terms:
-    """What is to be added to stream entries: lists of rows, slots, weights and factors."""
-
-    rows: list = field(default_factory=list)
-    slots: list = field(default_factory=list)
-    weights: list = field(default_factory=list)
-    factors: list = field(default_factory=list)
-
-    def add(self, rows: Slots, slots: Slots, weight, factor: int = 0) -> None:
-        """Weight · factor · slots, added to these rows."""
-        self.rows.append(np.asarray(rows))
-        self.slots.append(np.asarray(slots))
-        self.weights.append(np.broadcast_to(np.asarray(weight, float), np.shape(rows)))
-        self.factors.append(np.full(np.shape(rows), factor))
-
-    def joined(self) -> list[np.ndarray]:
-        """All of them as arrays."""
-        return [np.concatenate(part) for part in (self.rows, self.slots, self.weights, self.factors)]
 
 
 class _Writer:
@@ -75,46 +53,27 @@ class _Writer:
             part = "first" if number < program.alone else "last"
             at = range(flat.tokens) if part == "first" else range(flat.tokens - 1, flat.tokens)
             for repetition in range(layer.repeat if layer.written.stop > layer.written.start else 1):
-                added = [_Terms() for _ in at]
+                added = [Terms() for _ in at]
                 for n, group in enumerate(layer.groups):
                     place = f"{number}.{n}" if group.settled else f"{number}.{n}.{repetition}"
                     for token, terms in zip(at, added, strict=True):
                         self._group(group, token, place, part, terms)
                 for token, terms in zip(at, added, strict=True):
                     self._take_in(token, terms)
-                    terms = _Terms()
+                    terms = Terms()
                     self._neurons(layer.neurons, token, terms)
                     self._take_in(token, terms)
                 self._count()
         flat.output = self.home[-1].copy()
         fold(self.tape, np.concatenate([flat.read, list(self.counts)]))
-        return self._ordered()
-
-    def _ordered(self) -> Flat:
-        """With all at its last place."""
-        flat, place = self.flat, level(self.tape)
-        often = np.zeros(self.tape.size, np.int64)
-        often[place[list(self.counts)]] = list(self.counts.values())
-        often[0] = 0
-        return replace(
-            flat,
-            inputs=moved(flat.inputs, place),
-            sums={name: (moved(before, place), place[after]) for name, (before, after) in flat.sums.items()},
-            keys={
-                name: replace(keys, at=[moved(at, place) for at in keys.at])
-                for name, keys in flat.keys.items()
-            },
-            closed=[replace(gate, queries=moved(gate.queries, place)) for gate in flat.closed],
-            output=place[flat.output],
-            often=often,
-        )
+        return flat.ordered(self.counts)
 
     def _count(self) -> None:
         """How often slots stand in the stream."""
         for slot, count in zip(*np.unique(self.home, return_counts=True), strict=True):
             self.counts[int(slot)] = max(self.counts.get(int(slot), 0), int(count))
 
-    def _take_in(self, token: int, terms: _Terms) -> None:
+    def _take_in(self, token: int, terms: Terms) -> None:
         """Add to the stream what has been gathered."""
         if not terms.rows:
             return
@@ -164,51 +123,93 @@ class _Writer:
             slots if weight == 1 else self.tape.sum(count, slots, 0 * count + weight, 0 * count, len(slots))
         )
 
-    def _group(self, group, token: int, place: str, part: str, terms: _Terms) -> None:
+    def _group(self, group, token: int, place: str, part: str, terms: Terms) -> None:
         if isinstance(group, OwnToken):
             self._own_token(group, token, terms)
         elif isinstance(group, Linear):
             self._linear(group, token, f"{part} {group.name}" if group.settled else place, terms)
         elif isinstance(group, OwnMatrix):
             self._own_matrix(group, token, f"{part} {group.name}" if group.settled else place, terms)
+        elif isinstance(group, OwnProduct):
+            self._own_product(group, token, place, part, terms)
         else:
-            self._own_product(group, token, place, terms)
+            self._crowd(group, token, place, terms)
 
-    def _own_token(self, group: OwnToken, token: int, terms: _Terms) -> None:
+    def _own_token(self, group: OwnToken, token: int, terms: Terms) -> None:
         score = group.score
         weight, factor = self._factor(("alone", score.print), lambda i: torch.relu(score.own(i)) / i, token)
         self._move(group.value, token, terms, weight, factor)
 
-    def _move(self, part: Rows, token: int, terms: _Terms, weight: float = 1.0, factor: int = 0) -> None:
+    def _move(self, part: Rows, token: int, terms: Terms, weight: float = 1.0, factor: int = 0) -> None:
         """Add a matrix times the token."""
         coo = part.matrix.tocoo()
         if coo.nnz:
             terms.add(part.used[coo.row], self.home[token, coo.col], weight * coo.data, factor)
 
-    def _linear(self, group: Linear, token: int, place: str, terms: _Terms) -> None:
+    def _linear(self, group: Linear, token: int, place: str, terms: Terms) -> None:
         """Prefix sums of value ⊗ key up to the token, times the query."""
         size, width = group.value.count * group.key.count, group.key.count
-        tape, flat = self.tape, self.flat
         if not size:
             return
+        count = np.arange(size)
+
+        def outer(earlier: int) -> Slots:
+            key, value = self._rows(group.key, earlier), self._rows(group.value, earlier)
+            return self.tape.products(count, value[count // width], key[count % width], size)
+
+        self._from_sums(group, token, self._added_up(place, token, size, outer).reshape(-1, width), terms)
+
+    def _added_up(self, place: str, token: int, size: int, what: Callable[[int], Slots]) -> Slots:
+        """Prefix sums, up to a token, of what each token has."""
+        flat, count = self.flat, np.arange(size)
         if place not in flat.sums:
-            start = tape.new(size)
+            start = self.tape.new(size)
             flat.sums[place] = span(start), start
             self.known[place] = {-1: start}
         known = self.known[place]
         for earlier in range(token + 1):
             if earlier not in known:
-                key, value = self._rows(group.key, earlier), self._rows(group.value, earlier)
-                count = np.arange(size)
-                outer = tape.products(count, value[count // width], key[count % width], size)
-                both = np.concatenate([known[earlier - 1], outer])
-                ones = np.ones(2 * size)
-                known[earlier] = tape.sum(np.tile(count, 2), both, ones, np.zeros(2 * size, np.int64), size)
+                both, ones = np.concatenate([known[earlier - 1], what(earlier)]), np.ones(2 * size)
+                none = np.zeros(2 * size, np.int64)
+                known[earlier] = self.tape.sum(np.tile(count, 2), both, ones, none, size)
                 flat.sums[place] = flat.sums[place][0], known[earlier]
-        self._from_sums(group, token, known[token].reshape(-1, width), terms)
+        return known[token]
+
+    def _crowd(self, group: Gated | General, token: int, place: str, terms: Terms) -> None:
+        """Heads that look back at tokens one by one; without a product, what they move adds up."""
+        if isinstance(group, Gated) and not group.query.height:
+            moved = self._added_up(place, token, group.targets.entries.size, partial(self._alone, group))
+        else:
+            count, every = self.flat.tokens, range(self.flat.tokens)
+            gates = self._block(group.gates, every) if isinstance(group, Gated) else NONE
+            keys, values = self._block(group.key, every), self._block(group.value, every)
+            common, cap = isinstance(group, Gated), group.cap if isinstance(group, Gated) else 0.0
+            about = {"place": place, "token": token, "tokens": count, "heads": group.heads}
+            query, size = self._rows(group.query, token), len(group.targets.entries)
+            moved = self.tape.crowd(query, keys, gates, values, size, **about, common=common, cap=cap)
+            one = self.tape.operations[-1]
+            assert isinstance(one, Crowd)
+            self.flat.crowds.setdefault(place, one)
+        weight, factor = self._share(token)
+        terms.add(group.targets.entries, moved, weight, factor)
+
+    def _block(self, part: Sparse, tokens: range) -> Slots:
+        """What a matrix reads at several tokens, one after the other."""
+        coo = part.matrix.tocoo()
+        rows = np.concatenate([coo.row + token * part.height for token in tokens])
+        slots = np.concatenate([self.home[token, coo.col] for token in tokens])
+        weights, none = np.tile(coo.data, len(tokens)), np.zeros(len(slots), np.int64)
+        return self.tape.sum(rows, slots, weights, none, part.height * len(tokens))
+
+    def _alone(self, group: Gated, token: int) -> Slots:
+        """What heads without a product make of one token."""
+        gates = self.tape.relu(self._rows(group.gates, token))
+        value, size = self._rows(group.value, token), group.value.height // group.heads
+        count = np.arange(len(value))
+        return self.tape.products(count, np.repeat(gates, size), value, len(count))
 
     def _from_sums(
-        self, group: Linear, token: int, sums: Int[np.ndarray, "values keys"], terms: _Terms
+        self, group: Linear, token: int, sums: Int[np.ndarray, "values keys"], terms: Terms
     ) -> None:
         queries = self._rows(group.queries, token).reshape(group.heads // 2, -1)
         pair, value, key = (part.ravel() for part in np.indices((len(queries), *sums.shape)))
@@ -218,7 +219,7 @@ class _Writer:
         weight, factor = self._share(token)
         terms.add(group.targets.entries, moved, weight, factor)
 
-    def _own_matrix(self, group: OwnMatrix, token: int, place: str, terms: _Terms) -> None:
+    def _own_matrix(self, group: OwnMatrix, token: int, place: str, terms: Terms) -> None:
         """Σ_b ⟨x_a, y_b⟩ v_ab: one or two products of matrices."""
         tape, rows, count = self.tape, group.rows, group.columns
         (left, one), (right, two), (value, three) = (
@@ -235,11 +236,11 @@ class _Writer:
         weight, factor = self._share(token)
         terms.add(group.targets.entries, moved, weight * one * two * three, factor)
         keys, queries = (group.right, (left, one)) if group.keyed else (group.left, (right, two))
-        self._keys(keys, place, 0)
+        place = self._keys(keys, place, 0)
         at = span(tape.together(queries[0]))
         self.flat.closed.append(Closed(place, token, at, abs(queries[1]), self._before(group.score, token)))
 
-    def _own_product(self, group: OwnProduct, token: int, place: str, terms: _Terms) -> None:
+    def _own_product(self, group: OwnProduct, token: int, place: str, part: str, terms: Terms) -> None:
         """Relu(⟨x, y⟩ + p) v, head by head."""
         tape, heads = self.tape, group.heads
         query, key, value = (self._rows(part, token) for part in (group.query, group.key, group.value))
@@ -253,7 +254,7 @@ class _Writer:
         moved = tape.products(count, np.repeat(bent, size), value, len(count))
         weight, factor = self._share(token)
         terms.add(group.targets.entries, moved, weight, factor)
-        self._keys(group.key, place, heads)
+        place = self._keys(group.key, place, heads, group.settled and part)
         at, before = span(tape.together(query)), self._before(group.score, token)
         self.flat.closed.append(Closed(place, token, at, 1.0, before, heads))
 
@@ -264,14 +265,23 @@ class _Writer:
         weights = np.repeat([1.0, weight], len(slots))
         return self.tape.sum(np.tile(count, 2), both, weights, factors, len(slots))
 
-    def _keys(self, part: Sparse, place: str, heads: int) -> None:
-        """Remember keys of all tokens of the chunk."""
+    def _keys(self, part: Sparse, place: str, heads: int, settled: str | bool = False) -> str:
+        """Remember keys of all tokens of the chunk; under which place, as settled keys that are the same share one."""
+        if settled:
+            matrix = part.matrix
+            name = (
+                settled,
+                heads,
+                *(array.tobytes() for array in (matrix.indptr, matrix.indices, matrix.data)),
+            )
+            place = self.known.setdefault(("keys", name), place)
         keys = self.flat.keys.setdefault(place, Keys([], 1.0 if heads else abs(part.weight), heads))
         for earlier in range(len(keys.at), self.flat.tokens):
             slots = self._rows(part, earlier) if heads else self._read(part, earlier)[0]
             keys.at.append(span(self.tape.together(slots)))
+        return place
 
-    def _neurons(self, neurons: Neurons, token: int, terms: _Terms) -> None:
+    def _neurons(self, neurons: Neurons, token: int, terms: Terms) -> None:
         """What the MLP adds."""
         paired, bands = neurons.paired, neurons.bands
         if paired.height and bands is not None:

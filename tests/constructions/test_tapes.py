@@ -3,62 +3,23 @@
 import copy
 import math
 import pickle
-from collections import Counter
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from random_transformers import (
-    AGREE,
-    Blueprint,
-    blueprints,
-    compiled,
-    edited,
-    edits,
-    random_tokens,
-    seeds,
-    sparse_map,
-)
+from random_transformers import AGREE, Blueprint, blueprints, compiled, random_tokens, seeds, sparse_map
+from taped import built, held_to_literal, how, pieces, steps
 
-from constructions import linucb, thompson
 from constructions.fast.rewrite import compile_weights
 from constructions.tapes.deck import Deck
 from constructions.tapes.levels import level
-from constructions.tapes.stepping import Steps
 from constructions.tapes.tape import Tape
 from constructions.transformer import MLP, Attention, Heads, Layer, Transformer
-from verify.histories.linear import LinearOutline, outlines
+from verify.histories.linear import LinearOutline
 
 MANY = settings(max_examples=3 * settings.default.max_examples)  # type: ignore[union-attr]
-
-
-def steps(program, registers=()) -> Steps:
-    return Steps(program, registers, dtype=torch.float64, device=torch.device("cpu"))
-
-
-def how(played: Steps) -> str:
-    state = played.state
-    return (
-        "literal" if state.literal else "untaped" if state.untaped else "taped" if state.past else "not begun"
-    )
-
-
-def held_to_literal(
-    model: Transformer, program, tokens: torch.Tensor, chunks, registers=(), agree: float = AGREE
-) -> str:
-    """Play the tokens in chunks; each last one's output is that of the literal layers."""
-    expected, played, at = model(tokens), steps(program, registers), 0
-    largest = float(expected.abs().max())
-    if not largest < 1e8:
-        return "too large"
-    for part in tokens.split(chunks, dim=1):
-        at += part.shape[1]
-        error = np.abs(played.advance(part.numpy().copy()) - expected[:, at - 1].numpy()).max(initial=0.0)
-        assert error <= agree * largest
-    return how(played)
 
 
 @pytest.mark.parametrize("radius", [math.inf, 50.0, 5.0])
@@ -72,76 +33,6 @@ def test_tapes_are_the_transformer(radius, blueprint, seed, chunks, batch):
     model = blueprint.build(radius)
     tokens = random_tokens(seed, model.width, sum(chunks), batch)
     held_to_literal(model, compiled(model, 16), tokens, chunks, [slice(n, n + 1) for n in range(model.width)])
-
-
-BOUNDS = {"action_norm": (0.5, 1.0), "weight_norm": 1.0, "noise_bound": 0.5, "ridge": 2.0, "temperature": 1.0}
-SPECS = {
-    "newton": linucb.Spec(2, 3, 5, 0.1, "newton", **BOUNDS),
-    "newton products": linucb.Spec(2, 3, 5, 0.1, "newton", root="products", **BOUNDS),
-    "agd": linucb.Spec(2, 3, 5, 0.1, "agd", **BOUNDS),
-    "gd": linucb.Spec(2, 3, 5, 0.1, "gd", **BOUNDS),
-    "chebyshev": linucb.Spec(2, 3, 5, 0.1, "chebyshev", **BOUNDS),
-    "two arms": thompson.Spec(dim=2, actions=2, horizon=5, error=0.1, solver="newton"),
-}
-
-
-@cache
-def built(name: str):
-    spec = SPECS[name]
-    return (thompson if isinstance(spec, thompson.Spec) else linucb).build(spec)
-
-
-def pieces(name: str):
-    tokens = built(name).tokens
-    registers = [register.slice for register in tokens.stream.registers.values()]
-    return tokens.stream["position"].slice, tokens.stream["logits"].slice, registers
-
-
-@pytest.mark.parametrize("name", SPECS)
-@given(st.data())
-def test_constructions_are_played_by_tapes(name, data):
-    """As they are built, nothing falls back; what is asked for is right."""
-    construction, (_, logits, registers) = built(name), pieces(name)
-    history = data.draw(outlines(construction.spec, steps=5)).history(construction.spec)
-    tokens = torch.as_tensor(construction.tokens.encode(history))[None]
-    expected, played = (
-        construction.program.run(tokens)[0].numpy(),
-        steps(construction.policy_program, registers),
-    )
-    for start, stop in [(0, 1), *((2 * n - 1, 2 * n + 1) for n in range(1, history.steps))]:
-        found = played.advance(tokens[:, start:stop].numpy().copy())[0, logits]
-        np.testing.assert_allclose(found, expected[stop - 1, logits], rtol=0, atol=1e-9)
-    assert how(played) == "taped"
-
-
-AGREED = {"two arms": 1e-6}  # whose literal gates cancel more digits: as in test_thompson.py
-
-
-def held(name: str, edits, history) -> str:
-    construction, (position, _, registers) = built(name), pieces(name)
-    model = edited(construction.transformer, edits)
-    model.clip_radius = math.inf
-    tokens = torch.as_tensor(construction.tokens.encode(history))[None]
-    program, chunks = compile_weights(model, position, 10), [1] + [2] * (history.steps - 1)
-    return held_to_literal(model, program, tokens, chunks, registers, AGREED.get(name, AGREE))
-
-
-@pytest.mark.parametrize("name", SPECS)
-@MANY
-@given(edits, st.data())
-def test_a_changed_weight_changes_decisions_as_it_changes_the_literal_form(name, edits, data):
-    spec = built(name).spec
-    held(name, edits, data.draw(outlines(spec, steps=4)).history(spec))
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_changed_weights_are_played_by_tapes_too(name):
-    """Not all of them: where two weights must be equal, or keep a gate closed, the definition takes over."""
-    generator, heard = np.random.default_rng(0), Counter()
-    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(built(name).spec)
-    for kind in ["nudge", "shrink", "flip"] * 5:
-        heard[held(name, [(kind, *generator.integers(1000, size=4).tolist())], history)] += 1
-    assert heard["taped"] >= 3, heard
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -180,6 +71,21 @@ def test_clipping_is_noticed(share):
     program = compile_weights(model, position, 10)
     found = held_to_literal(model, program, tokens, [1, 2, 2, 2, 2], registers)
     assert found in (("literal",) if share < 1 else ("taped", "untaped"))
+
+
+def test_what_stands_in_several_entries_is_clipped_as_often():
+    """A number of 100 is copied to four entries: its square is 1e4 once, and 5e4 in all."""
+    first, second = np.zeros((8, 8)), np.zeros((8, 8))
+    for target in range(4):
+        first[2 * target : 2 * target + 2, 0] = -1.0, 1.0
+        second[target + 1, 2 * target : 2 * target + 2] = -1.0, 1.0
+    model = Transformer([Layer(Attention([]), MLP(sparse_map(first), sparse_map(second)))], 8, math.sqrt(3e4))
+    tokens = random_tokens(1, 8, 5, 1)
+    tokens[0, :, :5] = 0.0
+    tokens[0, :, 0] = torch.tensor([1.0, 2.0, 3.0, 4.0, 100.0])
+    registers = [slice(n, n + 1) for n in range(8)]
+    assert held_to_literal(model, compiled(model, 16), tokens[:, :4], [1, 2, 1], registers) == "taped"
+    assert held_to_literal(model, compiled(model, 16), tokens, [1, 2, 2], registers) == "literal"
 
 
 def test_what_is_new_in_a_register_is_looked_for_from_then_on():
@@ -265,6 +171,24 @@ def test_a_large_key_is_remembered(far):
     assert program.explain()[0]["heads"]["OwnMatrix"] == 8
     tokens = random_tokens(1, 8, 7, 1)
     tokens[0, :, :2], tokens[0, far, 1], tokens[0, 6, 0] = 0.1, 5.0, 30.0
+    assert held_to_literal(model, program, tokens[:, :6], [1, 2, 1, 2]) == "taped"
+    assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) == "literal"
+
+
+@pytest.mark.parametrize("far", [2, 3, 4])
+def test_a_crowd_that_is_opened_by_a_product_is_noticed(far):
+    """One product is common to four heads whose gates are closed but at token 2; the last query opens them."""
+    rows, position = [], ENTRY[5:]
+    for number in range(4):
+        gate = 50 * ENTRY[4] - (30 + number) * position[2]
+        query, key = [ENTRY[0], position[2]], [ENTRY[1], gate]
+        rows.append((query, key, position[2] * (number + 1), 3))
+    model, program = by_heads(rows), compiled(by_heads(rows), 16)
+    assert program.explain()[0]["heads"]["Gated"] == 4
+    tokens = random_tokens(1, 8, 7, 1)
+    tokens[0, :, :2], tokens[0, :, 4] = 0.1, -1.0
+    tokens[0, 1, 4], tokens[0, far, 4] = 1.0, 0.0  # open; closed, though less so than at all others
+    tokens[0, far, 1], tokens[0, 6, 0] = 1.5, 30.0
     assert held_to_literal(model, program, tokens[:, :6], [1, 2, 1, 2]) == "taped"
     assert held_to_literal(model, program, tokens, [1, 2, 1, 2, 1]) == "literal"
 
