@@ -1,17 +1,17 @@
 """The audit of a construction: search, enclosures, verdicts."""
 
+from verify.audit.measuring import Findings as Findings
+from verify.audit.measuring import Outline as Outline
+from verify.audit.measuring import Truth as Truth
+from verify.audit.measuring import Worst as Worst
+from verify.audit.measuring import enclosed as enclosed
+from verify.audit.measuring import kept as kept
+from verify.audit.measuring import measure as measure
+from verify.audit.measuring import over as over
 from verify.audit.search import SEARCH as SEARCH
-from verify.audit.search import Findings as Findings
-from verify.audit.search import Outline as Outline
 from verify.audit.search import Stepwise as Stepwise
 from verify.audit.search import Strategies as Strategies
-from verify.audit.search import Truth as Truth
-from verify.audit.search import Worst as Worst
 from verify.audit.search import climb as climb
-from verify.audit.search import enclosed as enclosed
-from verify.audit.search import kept as kept
-from verify.audit.search import measure as measure
-from verify.audit.search import over as over
 from verify.audit.search import search as search
 from verify.audit.search import shrink as shrink
 from verify.audit.verdicts import FLOAT64 as FLOAT64

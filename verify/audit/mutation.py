@@ -26,7 +26,8 @@ from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
-from verify.audit.search import Findings, Outline, Strategies, Trial, Truth
+from verify.audit.measuring import Findings, Outline, Trial, Truth
+from verify.audit.search import Strategies
 from verify.audit.verdicts import NOTHING
 from verify.balls import forward
 from verify.balls.arrays import Balls, ImpreciseError, precision

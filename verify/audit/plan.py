@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from constructions.construction import Construction
+from verify.audit.measuring import Truth
 from verify.audit.mutation import Mutant, mutants, share
-from verify.audit.search import Strategies, Truth
+from verify.audit.search import Strategies
 from verify.audit.verdicts import Report, Verdict, Words
 
 NOTICED, MANY = 0.9, 20
