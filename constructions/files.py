@@ -264,7 +264,7 @@ def unpacked(data: bytes) -> dict[str, np.ndarray]:
     """The arrays in the bytes of an .npz file; zip's own checksums of them have been held to.
 
     Raises:
-        ValueError, or whatever zip and NumPy make of damage.
+        ValueError: or whatever zip and NumPy make of damage.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()

@@ -1,4 +1,4 @@
-"""A file imports only from its own room or from rooms above it in the table of rooms.py; the README shows that table."""
+"""A file imports only from its own room or from rooms above it in the table of rooms.py; docs/code.md shows that table."""
 
 import ast
 import sys
@@ -20,9 +20,9 @@ def test_a_room_uses_only_rooms_above_it_in_the_table():
             assert rows.index(used) < rows.index(ours), f"{ours} may use {used}"
 
 
-def test_the_map_of_the_readme_is_that_of_the_code():
+def test_the_map_of_the_docs_is_that_of_the_code():
     """To draw it anew: python tests/tools/rooms.py."""
-    assert MAP.findall((ROOT / "README.md").read_text(encoding="utf-8")) == [drawn()]
+    assert MAP.findall((ROOT / "docs" / "code.md").read_text(encoding="utf-8")) == [drawn()]
 
 
 def test_no_two_files_import_one_another():

@@ -1,6 +1,6 @@
-"""The house: which room may use which, one table for both packages, and its map, which README.md shows.
+"""The house: which room may use which, one table for both packages, and its map, which docs/code.md shows.
 
-python tests/tools/rooms.py      writes the map into README.md
+python tests/tools/rooms.py      writes the map into docs/code.md
 """
 
 import ast
@@ -137,5 +137,5 @@ def drawn() -> str:
 MAP = re.compile(r"(?<=<!-- tests/tools/rooms.py draws this map -->\n```\n).*?(?=\n```\n)", re.DOTALL)
 
 if __name__ == "__main__":
-    page = ROOT / "README.md"
+    page = ROOT / "docs" / "code.md"
     page.write_text(MAP.sub(lambda _: drawn(), page.read_text(encoding="utf-8")), encoding="utf-8")

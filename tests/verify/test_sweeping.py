@@ -368,7 +368,7 @@ def test_a_certificate_that_is_too_small_is_noticed(monkeypatch):
 
 def test_the_theorems_layers_are_those_of_its_formulas():
     record = frontier.evaluate(Configuration("linucb", "theorem", 50, 1e-3))
-    assert record["layers"] == 2416  # the README's
+    assert record["layers"] == 2416  # that of docs/built.md
     assert record["heads"] == stated.THEOREM_8_EXPLICIT.evaluate("heads", actions=10)
     assert record["depth"] == "stated"
     posterior = frontier.evaluate(Configuration("thompson", "theorem", 200, 1e-3))

@@ -1,4 +1,4 @@
-"""Figures for the README and docs/gallery.md, drawn again from saved reports.
+"""Figures for the documentation, drawn again from saved reports.
 
     python -m verify.show.gallery REPORTS [PAGE]
 
