@@ -14,12 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from constructions import files
+from constructions.anatomy.layers import Family, View, said, span
 from constructions.construction import Construction
 from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, Entry, named
 from verify.cli import histories, specs
-from verify.inspector.anatomy import Family, View, said, span
 
 OPTIONS = ("dim", "actions", "horizon", "error", "solver", "form")
 """Fields of specifications that have an option of their own."""
@@ -85,7 +85,7 @@ def _file(out: Path, name: str) -> Path:
 
 def tables(built: Construction, title: str) -> Iterator[Table]:
     """Sizes, blocks, layers and registers, for the terminal."""
-    size, views = built.size(), inspector.layers(built)
+    size, views = built.size(), built.heads().views
     sizes = _table(
         title, "layers L", "heads M", "registers D", "neurons D′", "norm |||θ|||", "error promised"
     )
