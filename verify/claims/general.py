@@ -74,7 +74,7 @@ def reported(
     rows = [row for part in slacks.values() for row in part]
     drawn = {name: [{"kind": "slack", "rows": part}] for name, part in slacks.items()}
     spec, size, tried = asdict(built.spec), asdict(built.size()), [asdict(mutant) for mutant in broken]
-    figures, words = {**(records or {}), **drawn}, entry.found("words")
+    figures, words = {**(records or {}), **drawn}, entry.said()
     return Report(title, spec, size, verdicts, rows, tried, figures, words)
 
 

@@ -82,8 +82,9 @@ def verify(
             if out is not None:
                 save(reports[name], out / name)
         if out is not None:
-            status.update("errata")
-            _save_errata(out)
+            if any(report.words.source == errata_module.SOURCE for report in reports.values()):
+                status.update("errata")
+                _save_errata(out)
             status.update("drawing figures")
             progress.print(f"report: {publish(out)}")
     if as_json:
@@ -110,10 +111,13 @@ def tables(report: Report, every: bool = True) -> list[Table]:
     claims.add_column()
     shown = [one for one in report.verdicts if every or one.main or not one.holds] or report.verdicts
     for verdict in shown:
-        values = (getattr(verdict, name) for name in names)
+        measured, enclosed, *bounds, relative = (getattr(verdict, name) for name in names)
+        held = (verdict.held_to(bound, number(bound)) for bound in bounds)
         mark = "[green]holds[/]" if verdict.holds else "[red]FAILS[/]"
         note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
-        claims.add_row(verdict.claim + note, *map(number, values), mark)
+        claims.add_row(
+            verdict.claim + note, number(measured), number(enclosed), *held, number(relative), mark
+        )
     if left := len(report.verdicts) - len(shown):
         claims.caption = f"{left} more claims hold, and {len(report.blocks)} blocks were measured: --all"
     if not every:

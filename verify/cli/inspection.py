@@ -74,9 +74,8 @@ def _record(built: Construction, entry: Entry, seen: Any, true: Any, where: str)
     """All there is to know, of constructions that a page can hold."""
     if (stored := built.size().stored) > LARGEST:
         raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
-    return inspector.record(
-        built, entry.title, inspector.replay(built, entry, history=seen, truth=true, setting=where)
-    )
+    run = inspector.replay(built, entry, history=seen, truth=true, setting=where)
+    return inspector.record(built, entry.title, run, entry.said().source)
 
 
 def _file(out: Path, name: str) -> Path:

@@ -55,12 +55,20 @@ def plain(value: float) -> float | int | str:
     return int(value) if value == int(value) and abs(value) < 1e15 else value
 
 
-def record(built: Construction, title: str, run: Replay | None = None) -> dict[str, Any]:
-    """A construction as a JSON record: registers, blocks, layers with all weights, and a history if there is one."""
+def record(built: Construction, title: str, run: Replay | None = None, source: str = "") -> dict[str, Any]:
+    """A construction as a JSON record: registers, blocks, layers with all weights, and a history if there is one.
+
+    Args:
+        built: the construction.
+        title: what it is, in a few words.
+        run: the history.
+        source: whose construction it is.
+    """
     views, pool, size = built.heads().views, Pool(), built.size()
     stream = built.tokens.stream
     return {
         "title": title,
+        "source": source,
         "spec": _spec(built.spec),
         "size": {**{key: plain(value) for key, value in asdict(size).items()}},
         "certificate": plain(built.certificate),
