@@ -14,20 +14,18 @@ from jaxtyping import Float, Int
 
 from constructions import offers, saving, showing
 from constructions.activations import Activations, Hook, Sites, asked, run
+from constructions.anatomy.heads import NamedHeads
 from constructions.decoding import Decoder
 from constructions.fast.program import Program, placement
 from constructions.fast.rewrite import compile_weights
 from constructions.history import finite_policy
 from constructions.inputs.bandits import History, Tokens
 from constructions.parts.block import Block, Bound
-from constructions.parts.guarantee import Guarantee, guaranteed
+from constructions.parts.guarantee import Guarantee, allowed, guaranteed
 from constructions.probing import Probe, probes
 from constructions.seal import Made, digest
 from constructions.sizes import Size, measured
 from constructions.transformer import Transformer
-
-RESOLUTION = 1e-9
-"""Errors of log-probabilities that are smaller are not told from rounding in float64."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,12 +108,8 @@ class Construction:
 
     @property
     def allowed(self) -> float:
-        """What an error measured in float64 is held to: the certificate, and `rounding` up to as much again.
-
-        More than that would swallow the claim. Certificates below RESOLUTION are for balls to tell; float64 is held to that.
-        """
-        certificate = self.certificate
-        return certificate + min(self.rounding, max(certificate, RESOLUTION))
+        """What an error measured in float64 is held to: the certificate, and `rounding` up to as much again."""
+        return allowed(self.certificate, self.rounding)
 
     def size(self) -> Size:
         """Layers, heads, width, hidden and norm, measured on the weights."""
@@ -125,13 +119,13 @@ class Construction:
         return showing.line(saving.kind(self.spec), self.spec, self.transformer.counts(), self.certificate)
 
     def _repr_html_(self) -> str:
-        kind, sizes = saving.kind(self.spec), self.transformer.counts()
-        return showing.html(kind, self.spec, sizes, self.certificate, self.blocks)
+        counts = self.transformer.counts()
+        return showing.html(saving.kind(self.spec), self.spec, counts, self.certificate, self.blocks)
 
     def record(self) -> dict[str, Any]:
         """Kind, spec, sizes and certificate as plain values, for tables and JSON."""
-        spec, size = asdict(self.spec), self.size().record()
-        return {"kind": saving.kind(self.spec), "spec": spec, "size": size, "certificate": self.certificate}
+        kind, spec, size = saving.kind(self.spec), asdict(self.spec), self.size().record()
+        return {"kind": kind, "spec": spec, "size": size, "certificate": self.certificate}
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file for `constructions.load`, whole or not at all.
@@ -203,8 +197,7 @@ class Construction:
         """What the certificate speaks of, at every step of a history: log-probabilities, scores or values.
 
         Raises:
-            ValueError: for a history that is not admissible, a precision other than float64 and float32, a device that is
-                not there, or values that are not finite.
+            ValueError: as `log_probabilities`, or for values that are not finite.
         """
         return finite_policy(self.said(self.outputs([history], dtype, device, logits_only=True)[0]))
 
@@ -221,6 +214,14 @@ class Construction:
         if offered is not None:
             return offers.log_probabilities(self, history, offered, dtype, device)
         return finite_policy(self.policy(self.outputs([history], dtype, device, logits_only=True)[0]))
+
+    def heads(self) -> NamedHeads:
+        """Every head: its role, layer and block, its formula, and Q, K and V with registers' names at rows and columns.
+
+        Raises:
+            ValueError: if the blocks do not account for every head and neuron.
+        """
+        return NamedHeads.of(self.transformer, self.tokens.stream, self.tokens.longest, self.sealed_blocks)
 
     @property
     def sites(self) -> Sites:
@@ -244,8 +245,7 @@ class Construction:
 
         Args:
             history: what has been seen.
-            layers: which are kept. If neither layers nor registers are named, only the last layer is, and of every other
-                block its result: about twice the size of one layer.
+            layers: which are kept; if no registers are named either, the last, and of every other block its result.
             registers: which are kept, several names or one; with layers left out, after every layer.
             hooks: as for `run_with_hooks`.
             literal: run the literal layers from the start, as they stand; else those before the first hook are evaluated as

@@ -4,8 +4,9 @@ The command line, the inspector, sweeps, comparisons, reports and the laws in te
 row; nothing else in the package lists them.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -80,6 +81,15 @@ class Entry:
     def __post_init__(self):
         if self.main is None:
             object.__setattr__(self, "main", self.spec(**self.example))
+
+    def said(self) -> Words:
+        """What pages say of it. Where `words` do not say whose it is, its module does: the first line of its docstring."""
+        words = self.found("words")
+        if words.source:
+            return words
+        module = inspect.getmodule(self.spec)
+        first = ((module and inspect.getdoc(module)) or "").partition("\n")[0].rstrip(".")
+        return replace(words, source=": ".join(filter(None, (self.spec.__module__, first))))
 
     def playable(self, what: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Its environment and its decoder, for `what` is to be drawn from them.
@@ -192,6 +202,7 @@ _ENTRIES = (
         decoder=algorithms.bernoulli_thompson_decoder,
         player="thompson",
         played="Thompson sampling on a Bernoulli bandit",
+        words="verify.claims.words:BERNOULLI",
         symmetries="verify.probes.symmetries:bernoulli",
         registers="verify.probes.registers:counted",
         stand_in="verify.comparison.stand_ins:bernoulli_thompson",

@@ -118,6 +118,21 @@ class Guarantee:
         return np.where(true < self.least, 0.0, apart)
 
 
+RESOLUTION = 1e-9
+"""Errors of log-probabilities that are smaller are not told from rounding in float64."""
+
+
+def allowed(certificate: float, rounding: float) -> float:
+    """What an error measured in float64 is held to: the certificate, and rounding up to as much again.
+
+    More than that would swallow the claim. Certificates below RESOLUTION are for balls to tell; float64 is held to that.
+
+    >>> allowed(1.0, 0.25), allowed(1.0, 3.0), allowed(0.0, 1.0)
+    (1.25, 2.0, 1e-09)
+    """
+    return certificate + min(rounding, max(certificate, RESOLUTION))
+
+
 POLICY = Guarantee()
 
 

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from constructions.construction import RESOLUTION, Construction
+from constructions.construction import Construction
 from constructions.inputs.bandits import BanditTokens, History, position
+from constructions.parts.guarantee import RESOLUTION
 from constructions.probing import Probe, probes
 from verify.audit import Findings, Strategies, Truth, enclose, search
 from verify.catalog import entry_of

@@ -13,13 +13,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
+from constructions.anatomy import formulas, layers
 from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, entry_of
 from verify.cli import commands as cli
 from verify.cli import specs
 from verify.cli.inspection import tables
-from verify.inspector import anatomy, formulas
 from verify.inspector.page import page, read
 from verify.inspector.replay import MOST
 
@@ -102,7 +102,7 @@ def test_the_weights_of_the_page_are_the_literal_ones(built):
 
 def test_heads_and_neurons_belong_to_the_block_that_writes_where_they_do(built):
     stream = built.tokens.stream
-    for view in inspector.layers(built):
+    for view in built.heads().views:
         for family in view.families:
             names = {stream.label(entry).partition("[")[0] for entry in family.targets.tolist()}
             assert names <= built.blocks[family.block].writes
@@ -116,15 +116,15 @@ def test_heads_and_neurons_belong_to_the_block_that_writes_where_they_do(built):
 def test_a_construction_with_heads_of_no_block_is_refused():
     built = of("newton")
     with pytest.raises(ValueError, match="wanted blocks with"):
-        inspector.layers(replace(built, sealed_blocks=built.blocks[:-1]))
+        replace(built, sealed_blocks=built.blocks[:-1]).heads()
 
 
 def test_scores_are_the_products_of_query_and_key(built):
-    form, generator = formulas.Form.of(built.tokens.stream), np.random.default_rng(0)
+    form, generator = formulas.Form.of(built.tokens.stream, built.tokens.longest), np.random.default_rng(0)
     one, other = generator.normal(size=(2, built.tokens.stream.width))
     for token, index in ((one, 5), (other, 3)):
         token[built.tokens.stream["position"].slice] = index, index**2, 1
-    for view in inspector.layers(built):
+    for view in built.heads().views:
         for family in view.families:
             rank = family.rank
             query, key = (
@@ -155,7 +155,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize(("name", "role", "kind", "part"), FORMULAS)
 def test_formulas_read_as_the_docstrings_of_the_primitives_have_them(name, role, kind, part):
-    families = [family for view in inspector.layers(of(name)) for family in view.families]
+    families = [family for view in of(name).heads().views for family in view.families]
     family = next(family for family in families if family.role == role)
     assert family.kind == kind
     assert part in family.formulas[0]
@@ -163,7 +163,7 @@ def test_formulas_read_as_the_docstrings_of_the_primitives_have_them(name, role,
 
 
 def test_every_block_of_a_primitive_says_what_its_docstring_says():
-    found = {block.name: anatomy.said(block) for block in of("agd").blocks}
+    found = {block.name: layers.said(block) for block in of("agd").blocks}
     assert "Claim: at every token `point` is within" in found["ridge estimate"]
     assert "Source: Lemma approx_ridge, arXiv 2310.08566" in found["ridge estimate"]
     assert all("Claim: " in one and "Source: " in one for one in found.values())

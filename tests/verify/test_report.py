@@ -8,15 +8,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import soft_ucb1
+import td0
 from PIL import Image
 from typer.testing import CliRunner
 
 from constructions import files
 from constructions.showing import number, typeset
-from verify.audit import Report, Verdict
+from verify import inspector
+from verify.audit import Report, Verdict, Words
 from verify.catalog import CATALOG
+from verify.claims import general
 from verify.cli import audits
 from verify.cli import commands as cli
+from verify.errata import SOURCE
 from verify.show import gallery, report
 from verify.show.cards import bar
 
@@ -72,10 +77,12 @@ ERRATUM = {
 }
 
 
-def made(*verdicts, title="Soft LinUCB"):
+def made(*verdicts, title="Soft LinUCB", source=SOURCE):
     spec = {"dim": 5, "action_norm": [0.5, 2.0], "depth": "certified"}
     records = {"size": [CURVES], "slack": [{"kind": "slack", "rows": [BLOCK]}]}
-    return Report(title, spec, {"layers": 408}, list(verdicts), [BLOCK], [MUTANT], records)
+    return Report(
+        title, spec, {"layers": 408}, list(verdicts), [BLOCK], [MUTANT], records, Words(source=source)
+    )
 
 
 def published(folder, *verdicts, name="linucb", errata=(ERRATUM,)):
@@ -277,6 +284,36 @@ def test_what_is_enclosed_stands_in_the_terminal_beside_what_is_certified():
     heads = ["claim", "measured", "enclosed", "certified", "stated", "relative", ""]
     assert list(shown) == heads
     assert shown["enclosed"] == [number(verdict.enclosed) for verdict in HOLDING]
+
+
+def test_what_a_number_is_held_to_is_said_in_the_terminal():
+    claims, _ = audits.tables(made(*HOLDING))
+    shown = {column.header: list(column.cells) for column in claims.columns}
+    assert shown["certified"][:3] == ["≤ 0.5", "≤ 1e-09", "—"]
+    assert shown["stated"] == ["≤ 1", "≤ 1e-06", "≤ 2,416", "≥ 0.9", "0.5 ± 0.05", "≤ 1.05"]
+
+
+@pytest.mark.parametrize("own", [soft_ucb1, td0])
+def test_pages_of_a_strangers_construction_name_its_own_source(tmp_path, own):
+    entry = own.ENTRY
+    wanted = f"{own.__name__}: {own.__doc__.partition(chr(10))[0].rstrip('.')}"
+    spec = replace(entry.main, horizon=3)
+    audited = general.report(entry, spec, histories=1, trials=0)
+    assert audited.words.source == wanted
+    report.save(audited, tmp_path / "own")
+    files.write_json(tmp_path / "errata.json", {"errata": [ERRATUM]})
+    text = unescape(report.publish(tmp_path).read_text(encoding="utf-8"))
+    assert f"Source: {wanted}." in text
+    inspected = inspector.page(inspector.record(entry.build(spec), entry.title, source=entry.said().source))
+    assert f'"source":{json.dumps(wanted, ensure_ascii=False)}' in inspected
+    for of_another in ("Lin, Bai", "2310.08566", "Thompson", "errata", "the paper"):
+        assert of_another not in text
+
+
+def test_the_packages_own_pages_name_the_paper(tmp_path):
+    assert {entry.said().source for entry in CATALOG.values()} == {SOURCE}
+    assert SOURCE in published(tmp_path, *HOLDING)
+    assert replace(soft_ucb1.ENTRY, words=Words(source="Auer 2002")).said().source == "Auer 2002"
 
 
 def test_a_saved_report_of_before_has_nothing_enclosed(tmp_path):

@@ -59,6 +59,21 @@ class Verdict:
     fit: bool = False
 
     @property
+    def sign(self) -> str:
+        """How what was measured is to stand to what is certified and stated: "≤", "≥", or "±", within ORDER_WINDOW."""
+        return {"least": "≥", "order": "±"}.get(self.kind, "≤")
+
+    def held_to(self, value: float | None, text: str) -> str:
+        """A number that is certified or stated, written as `text`, as what was measured is held to it.
+
+        >>> Verdict("c", "s", "least", 3.0, 2.0).held_to(2.0, "2"), Verdict("c", "s", "order", 1.0, 1.0).held_to(1.0, "1")
+        ('≥ 2', '1 ± 0.05')
+        """
+        if value is None:
+            return text
+        return f"{text} ± {ORDER_WINDOW:g}" if self.sign == "±" else f"{self.sign} {text}"
+
+    @property
     def fitted(self) -> bool:
         """Whether an exponent was fitted, which is evidence; all else is held to a number."""
         return self.kind == "order" or self.fit
@@ -95,12 +110,14 @@ class Words:
         short: its name in a list; the title of the report if left out.
         claim: what it does and how well, in a sentence or two.
         code: where to find its weights, formulas and claims.
+        source: whose construction it is: a paper, or where it stands; left out, what the row says of itself.
         captions: what each figure shows, by its name.
     """
 
     short: str = ""
     claim: str = ""
     code: str = ""
+    source: str = ""
     captions: Mapping[str, str] = field(default_factory=dict)
 
 

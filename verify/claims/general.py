@@ -49,7 +49,7 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
         Part("wrong algorithms", lambda: _impostors(entry, entry.build(spec))),
         *wrong_weights(lambda: entry.build(spec), entry.truth, trials, entry.histories),
     ]
-    return Plan(entry.title, spec, parts, words=entry.found("words"))
+    return Plan(entry.title, spec, parts, words=entry.said())
 
 
 def report(

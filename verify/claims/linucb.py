@@ -68,7 +68,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         Part("streams: the transformer acts", _streams),
         *wrong_weights(lambda: linucb.build(MAIN), algorithms.linucb, trials, ROW.histories),
     ]
-    return Plan(paper, MAIN, parts, words=ROW.found("words"))
+    return Plan(paper, MAIN, parts, words=ROW.said())
 
 
 def _title(spec: linucb.Spec) -> str:

@@ -75,7 +75,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         *bernoulli.parts(histories),
         *wrong_weights(lambda: thompson.build(TWO), algorithms.thompson, trials, ROW.histories),
     ]
-    return Plan(paper, TWO, parts, words=ROW.found("words"))
+    return Plan(paper, TWO, parts, words=ROW.said())
 
 
 def _two(histories: int) -> Found:

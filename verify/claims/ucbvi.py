@@ -83,7 +83,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         Part("streams: the transformer acts", _streams),
         *wrong_weights(lambda: ucbvi.build(MUTATED), algorithms.ucbvi, trials, ROW.histories),
     ]
-    return Plan(paper, MAIN, parts, f"{_title(MUTATED)}: ", ROW.found("words"))
+    return Plan(paper, MAIN, parts, f"{_title(MUTATED)}: ", ROW.said())
 
 
 def _searched(histories: int) -> Found:

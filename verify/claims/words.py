@@ -1,9 +1,11 @@
 """What pages say of each construction: a short name, its claim in a sentence or two, where its parts are, captions."""
 
 from verify.audit import Words
+from verify.errata.entry import SOURCE
 
 LINUCB = Words(
     short="LinUCB",
+    source=SOURCE,
     claim=(
         "A transformer with ReLU attention plays soft LinUCB: given the contexts, actions and rewards so far, its "
         "log-probabilities of all arms are within ε of the algorithm's, at every step, with O(√T) layers up to "
@@ -41,6 +43,7 @@ LINUCB = Words(
 
 THOMPSON = Words(
     short="Thompson sampling",
+    source=SOURCE,
     claim=(
         "A transformer plays linear Thompson sampling: with two arms its log-probabilities are within ε of the true "
         "ones; with more it integrates the posterior along fixed lines, or takes the draw as input and plays the "
@@ -74,6 +77,7 @@ THOMPSON = Words(
 
 UCBVI = Words(
     short="UCB-VI",
+    source=SOURCE,
     claim=(
         "A transformer plays soft UCB-VI on tabular episodes without any error in exact arithmetic (Theorem 12, "
         "repaired); two smaller forms of ours, slim and narrow, do the same with fewer registers and heads."
@@ -96,3 +100,5 @@ UCBVI = Words(
         ),
     },
 )
+
+BERNOULLI = Words(source=SOURCE)

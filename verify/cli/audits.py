@@ -99,8 +99,9 @@ def verify(
         if out is not None:
             for name, report in reports.items():
                 save(report, out / name)
-            told.say("errata")
-            _save_errata(out)
+            if any(report.words.source == errata_module.SOURCE for report in reports.values()):
+                told.say("errata")
+                _save_errata(out)
             told.say("drawing figures")
             told.line(f"report: {publish(out)}")
     if as_json:
@@ -175,9 +176,11 @@ def tables(report: Report, every: bool = True) -> list[Table]:
     claims.add_column()
     shown = [one for one in report.verdicts if every or one.main or not one.holds] or report.verdicts
     for verdict in shown:
-        values = (getattr(verdict, name) for name in names)
+        measured, enclosed, *bounds, relative = (getattr(verdict, name) for name in names)
+        held = (verdict.held_to(bound, number(bound)) for bound in bounds)
         note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
-        claims.add_row(verdict.claim + note, *map(number, values), _mark(verdict))
+        cells = number(measured), number(enclosed), *held, number(relative)
+        claims.add_row(verdict.claim + note, *cells, _mark(verdict))
     if left := len(report.verdicts) - len(shown):
         claims.caption = f"{left} more claims hold, and {len(report.blocks)} blocks were measured: --all"
     if not every:

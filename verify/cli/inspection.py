@@ -14,12 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from constructions import files
+from constructions.anatomy.layers import Family, View, said, span
 from constructions.construction import Construction
 from constructions.showing import number
 from verify import inspector
 from verify.catalog import CATALOG, Entry, named
 from verify.cli import histories, specs
-from verify.inspector.anatomy import Family, View, said, span
 
 OPTIONS = ("dim", "actions", "horizon", "error", "solver", "form")
 """Fields of specifications that have an option of their own."""
@@ -74,9 +74,8 @@ def _record(built: Construction, entry: Entry, seen: Any, true: Any, where: str)
     """All there is to know, of constructions that a page can hold."""
     if (stored := built.size().stored) > LARGEST:
         raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
-    return inspector.record(
-        built, entry.title, inspector.replay(built, entry, history=seen, truth=true, setting=where)
-    )
+    run = inspector.replay(built, entry, history=seen, truth=true, setting=where)
+    return inspector.record(built, entry.title, run, entry.said().source)
 
 
 def _file(out: Path, name: str) -> Path:
@@ -85,7 +84,7 @@ def _file(out: Path, name: str) -> Path:
 
 def tables(built: Construction, title: str) -> Iterator[Table]:
     """Sizes, blocks, layers and registers, for the terminal."""
-    size, views = built.size(), inspector.layers(built)
+    size, views = built.size(), built.heads().views
     sizes = _table(
         title, "layers L", "heads M", "registers D", "neurons D′", "norm |||θ|||", "error promised"
     )

@@ -5,9 +5,9 @@ side; if the literal one were right, the demonstration would say so. Mathematica
 """
 
 from verify.errata import linucb, regret, thompson, ucbvi
-from verify.errata.entry import KINDS, Demonstration, Erratum, Record
+from verify.errata.entry import KINDS, SOURCE, Demonstration, Erratum, Record
 
-__all__ = ["ERRATA", "KINDS", "Demonstration", "Erratum", "Record"]
+__all__ = ["ERRATA", "KINDS", "SOURCE", "Demonstration", "Erratum", "Record"]
 
 _BY_THEOREM = (*linucb.ERRATA, *ucbvi.ERRATA, *thompson.ERRATA, *regret.ERRATA)
 ERRATA: tuple[Erratum, ...] = tuple(

@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypedDict
 
 PAPER = "arXiv 2310.08566, May 2024"
+SOURCE = f"Lin, Bai and Mei, Transformers as Decision Makers, {PAPER}"
+"""Whose constructions they are that errata are about; other pages than theirs show none."""
+
 SAID = ("name", "kind", "where", "printed", "repair", "effect", "proof")
 KINDS = {"error": "Mathematical errors", "misprint": "Misprints"}
 """The kinds of errata, in the order in which they are listed, with their headings."""

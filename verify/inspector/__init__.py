@@ -1,15 +1,12 @@
 """The inspector: what stands in a construction's layers, heads and registers, and what flows through them.
 
-formulas.py   what a head computes, read off its weights
-anatomy.py    layers, families of heads and neurons, the blocks they belong to
 replay.py     an example history, the registers after every layer, beside what they should hold
 record.py     all of it as JSON, weights exact
 page.py       one self-contained page: page.html, page.css, page.js around the record
 """
 
-from verify.inspector.anatomy import layers
 from verify.inspector.page import page
 from verify.inspector.record import record
 from verify.inspector.replay import Replay, replay
 
-__all__ = ["Replay", "layers", "page", "record", "replay"]
+__all__ = ["Replay", "page", "record", "replay"]

@@ -58,6 +58,7 @@ function formula(text) { // subscripts set as such, registers that are written i
 function header() {
   const { size, spec } = record;
   $("title").textContent = record.title;
+  $("source").textContent = record.source ? `Source: ${record.source}.` : "";
   $("spec").textContent = Object.entries(spec)
     .filter(([, value]) => value !== null)
     .map(([key, value]) => `${key.replaceAll("_", " ")} ${Array.isArray(value) ? value.map(short).join("–") : typeof value === "number" ? short(value) : value}`)
@@ -178,17 +179,25 @@ function headNodes(family) {
   const step = (by) => { state.head = Math.max(0, Math.min(family.count - 1, n + by)); showPart(); };
   const choice = family.count === 1 ? null : make("div", { class: "head" },
     make("button", { "aria-label": "Previous head", disabled: n === 0, onclick: () => step(-1) }, "←"),
-    make("label", {}, "head ", make("input", { type: "number", id: "head", min: 1, max: family.count, value: n + 1, onchange: (event) => step(Number(event.target.value) - 1 - n) })),
-    make("span", { class: "soft" }, `of ${family.count} alike`),
+    make("label", {}, "head ", make("input", { type: "number", id: "head", min: 0, max: family.count - 1, value: n, onchange: (event) => step(Number(event.target.value) - n) })),
+    make("span", { class: "soft" }, `of ${family.count} alike, from 0`),
     make("button", { "aria-label": "Next head", disabled: n === family.count - 1, onclick: () => step(1) }, "→"));
-  const terms = Array.from({ length: family.rank }, (_, row) => `term ${row + 1}`);
+  const terms = Array.from({ length: family.rank }, (_, row) => `term ${row}`);
   return [
-    make("p", { class: "soft" }, `Head ${family.place + n + 1} of the layer: ${record.kinds[family.kind]}. Rows of Q and K are the terms of the score, columns the registers that they read; position is (i, i², 1).`),
+    make("p", { class: "soft" }, `Head ${family.place + n} of the layer, from 0: ${record.kinds[family.kind]}. Rows of Q and K are the terms of the score, columns the registers that they read; position is (i, i², 1).`),
     choice, formula(family.formulas[n]),
     matrix("Q", "query, of token i", rows(family.query, family.rank), terms),
     matrix("K", "key, of token j", rows(family.key, family.rank), terms),
     matrix("V", "value: rows are written, columns read at token j", rows(family.value, family.span), targets.map(label)),
   ].filter(Boolean);
+}
+
+function fill(table, heads, rows) { // cells know what stands above them, for narrow screens that show rows one below the other
+  for (const row of rows) {
+    if (row.className !== "entries") [...row.children].forEach((cell, n) => { cell.dataset.label = heads[n]; });
+  }
+  const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+  table.replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
 const cell = (value) => make("td", { class: value > 0 ? "plus" : "minus", title: exact(value) }, short(value));
@@ -216,7 +225,7 @@ function neuronNodes(part) {
   const reads = Array.from({ length: part.count }, () => []), writes = Array.from({ length: part.count }, () => []);
   for (const [neuron, column, value] of entries(part.first)) reads[neuron].push([value, label(column)]);
   for (const [row, neuron, value] of entries(part.second)) writes[neuron].push(`${label(row)} ${value < 0 ? "−" : "+"}= ${Math.abs(value)}`);
-  const lines = reads.map((terms, n) => `${String(part.place + n + 1).padStart(6)}   relu(${sum(terms)})   →   ${writes[n].join(",  ") || "nothing"}`);
+  const lines = reads.map((terms, n) => `${String(part.place + n).padStart(6)}   relu(${sum(terms)})   →   ${writes[n].join(",  ") || "nothing"}`);
   const box = make("div", {}, list(lines, "Neurons"));
   const search = make("input", { type: "search", placeholder: "find a register", "aria-label": "Find a register", oninput: (event) => {
     box.replaceChildren(list(lines.filter((line) => line.includes(event.target.value)), "Neurons"));
@@ -317,15 +326,14 @@ function showHistory() {
   $("decision-says").textContent = `${decisions[state.decision]} of ${history.steps}`;
   const at = blocks.filter((block) => block.first <= point.layers && point.layers <= block.last).map((block) => block.name);
   $("point-says").textContent = point.layers ? `${point.layers.toLocaleString("en")} of ${record.size.layers.toLocaleString("en")}: ${at.slice(0, 2).join(", ")}${at.length > 2 ? ", …" : ""}` : "none: the token as it comes";
-  $("before").textContent = before ? `Just before, action ${before.action + 1} was taken; reward ${short(before.reward)}.` : "Nothing has been done before.";
+  $("before").textContent = before ? `Just before, action ${before.action} was taken; reward ${short(before.reward)}.` : "Nothing has been done before.";
   for (const [name, last] of [["decision", decisions.length - 1], ["point", points.length - 1]]) {
     $(`${name}-back`).disabled = state[name] === 0;
     $(`${name}-on`).disabled = state[name] === last;
     $(name).setAttribute("aria-valuetext", $(`${name}-says`).textContent);
   }
   const truth = truths(state.decision);
-  const head = make("tr", {}, ...["register of the state token", "holds", "true", "error", "promise"].map((text) => make("th", { scope: "col" }, text)));
-  $("held").replaceChildren(make("thead", {}, head), make("tbody", {}, ...registers.flatMap((register) => heldRow(register, truth))));
+  fill($("held"), ["register of the state token", "holds", "true", "error", "promise"], registers.flatMap((register) => heldRow(register, truth)));
   showPolicy();
 }
 
@@ -334,11 +342,11 @@ function showPolicy() {
   const built = cut(history.built), wanted = cut(history.true), scores = history.compared === "scores";
   const gaps = built.map((value, n) => (history.one_sided ? wanted[n] - value : Math.abs(value - wanted[n])));
   const what = scores ? "Scores differ by" : history.one_sided ? "The log-probability, true less built, is at most" : "Log-probabilities differ by";
-  $("policy-says").textContent = `${what} ${short(Math.max(...gaps))} here, ${short(history.worst)} at worst in this history; promised: ${short(record.certificate)} in exact arithmetic.`;
-  const head = make("tr", {}, ...["action", ...(scores ? [] : ["probability", ""]), scores ? "score, built" : "log, built", scores ? "score, true" : "log, true", "difference"].map((text) => make("th", { scope: "col" }, text)));
+  $("policy-says").textContent = `${what} ${short(Math.max(...gaps))} here, ${short(history.worst)} at worst in this history; promised: ${short(record.certificate)} in exact arithmetic. Actions are counted from 0.`;
+  const heads = ["action", ...(scores ? [] : ["probability", ""]), scores ? "score, built" : "log, built", scores ? "score, true" : "log, true", "difference"];
   const share = (value) => [make("td", { title: exact(Math.exp(value)) }, short(Math.exp(value))), make("td", {}, make("span", { class: "barrel" }, make("i", { style: `width:${100 * Math.exp(value)}%` })))];
-  $("policy").replaceChildren(make("thead", {}, head), make("tbody", {}, ...built.map((value, n) => make("tr", {}, make("th", { scope: "row" }, `${n + 1}`),
-    ...(scores ? [] : share(value)), make("td", { title: exact(value) }, short(value)), make("td", { title: exact(wanted[n]) }, short(wanted[n])), make("td", { title: exact(value - wanted[n]) }, short(value - wanted[n]))))));
+  fill($("policy"), heads, built.map((value, n) => make("tr", {}, make("th", { scope: "row" }, `${n}`),
+    ...(scores ? [] : share(value)), make("td", { title: exact(value) }, short(value)), make("td", { title: exact(wanted[n]) }, short(wanted[n])), make("td", { title: exact(value - wanted[n]) }, short(value - wanted[n])))));
 }
 
 function go(name, to) {

@@ -4,16 +4,17 @@
 "weights"}, entry n being weights[n] at (rows[n], columns[n]).
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from constructions.anatomy.formulas import KINDS
+from constructions.anatomy.layers import Family, Neurons, View, said, span
 from constructions.construction import Construction
 from constructions.parts.block import Block, Bound
-from verify.inspector.anatomy import Family, Neurons, View, layers, said, span
-from verify.inspector.formulas import KINDS
 from verify.inspector.replay import Replay
 
 
@@ -54,12 +55,20 @@ def plain(value: float) -> float | int | str:
     return int(value) if value == int(value) and abs(value) < 1e15 else value
 
 
-def record(built: Construction, title: str, run: Replay | None = None) -> dict[str, Any]:
-    """A construction as a JSON record: registers, blocks, layers with all weights, and a history if there is one."""
-    views, pool, size = layers(built), Pool(), built.size()
+def record(built: Construction, title: str, run: Replay | None = None, source: str = "") -> dict[str, Any]:
+    """A construction as a JSON record: registers, blocks, layers with all weights, and a history if there is one.
+
+    Args:
+        built: the construction.
+        title: what it is, in a few words.
+        run: the history.
+        source: whose construction it is.
+    """
+    views, pool, size = built.heads().views, Pool(), built.size()
     stream = built.tokens.stream
     return {
         "title": title,
+        "source": source,
         "spec": _spec(built.spec),
         "size": {**{key: plain(value) for key, value in asdict(size).items()}},
         "certificate": plain(built.certificate),
@@ -81,7 +90,7 @@ def _bound(bound: Bound) -> dict[str, Any]:
     return {"error": plain(bound.error), "rounding": plain(bound.rounding), "whole": plain(bound.whole)}
 
 
-def _block(built: Construction, views: list[View], number: int, block: Block) -> dict[str, Any]:
+def _block(built: Construction, views: Sequence[View], number: int, block: Block) -> dict[str, Any]:
     order = list(built.tokens.stream.registers)
     first, last = span(views, number)
     return {

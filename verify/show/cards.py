@@ -42,14 +42,13 @@ def alone(name: str) -> str:
 
 
 def _numbers(verdict: Verdict) -> str:
-    sign = "≥" if verdict.kind == "least" else "≤"
     pairs = [
         (key, value)
         for key in ("measured", "enclosed", "certified", "stated")
         if (value := getattr(verdict, key)) is not None
     ]
     cells = [
-        (f"<span>{'·' if key == 'enclosed' else sign}</span>" if number else "")
+        (f"<span>{'·' if key == 'enclosed' else verdict.sign}</span>" if number else "")
         + f"<div class='{key}'><dt>{key}</dt><dd>{typeset(value)}</dd></div>"
         for number, (key, value) in enumerate(pairs)
     ]

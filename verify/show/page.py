@@ -1,6 +1,7 @@
 """The page of a folder of reports as HTML: verdict, claims with their numbers, figures, errata, limits.
 
-One file, without scripts and without references to anything outside it; page.html is its frame.
+One file, without scripts and without references to anything outside it; page.html is its frame, limits.html what only the
+paper's constructions need said.
 """
 
 import re
@@ -10,11 +11,11 @@ from pathlib import Path
 from string import Template
 
 from constructions.showing import typeset
-from verify.audit import ORDER_WINDOW, Report, Verdict
-from verify.errata.entry import KINDS
+from verify.audit import Report, Verdict
+from verify.errata.entry import KINDS, SOURCE
 from verify.show.cards import alone, card
 
-FRAME = Path(__file__).with_name("page.html")
+FRAME, LIMITS = (Path(__file__).with_name(name) for name in ("page.html", "limits.html"))
 SHOWN = 5
 """How many explicit claims stand open where a report marks none as its main ones."""
 SIZES = dict(layers="layers", heads="heads", width="registers", hidden="neurons", norm="as the norm |||θ|||")
@@ -35,17 +36,22 @@ def page(
     reports: Mapping[str, Report], drawings: Mapping[str, Mapping[str, str]], errata: Sequence[Mapping]
 ) -> str:
     """The page; `drawings` are SVG texts by construction and figure."""
-    word, verdict = _verdict(reports.values(), errata)
     links = {name: report.words.short or report.title for name, report in reports.items()}
-    links |= {"errata": "Errata", "limits": "What the numbers do not say", "reproduce": "Reproduce"}
+    sources = dict.fromkeys(filter(None, (report.words.source for report in reports.values())))
+    of_paper = SOURCE in sources
+    word, verdict = _verdict(reports.values(), errata if of_paper else ())
+    links |= {"errata": "Errata"} if of_paper else {}
+    links |= {"limits": "What the numbers do not say", "reproduce": "Reproduce"}
     return Template(FRAME.read_text(encoding="utf-8")).substitute(
         nav=" ".join(f"<a href='#{escape(name)}'>{escape(text)}</a>" for name, text in links.items()),
+        sources="; ".join(map(escape, sources)) or "not recorded",
         word=word,
         verdict=verdict,
         summary=_summary(reports),
         sections="\n".join(_section(name, report, drawings[name]) for name, report in reports.items()),
-        errata=_errata(errata),
-        commands=escape(_commands(reports)),
+        errata=_errata(errata) if of_paper else "",
+        limits=LIMITS.read_text(encoding="utf-8") if of_paper else "",
+        commands=escape(_commands(reports, of_paper)),
     )
 
 
@@ -90,7 +96,7 @@ def _count(verdicts: Sequence[Verdict]) -> str:
     return f"<b class='{word}'>{held} of {len(verdicts)}</b>" if verdicts else "none"
 
 
-def _commands(reports: Mapping[str, Report]) -> str:
+def _commands(reports: Mapping[str, Report], of_paper: bool) -> str:
     """What to type, with the commands that were typed here where they are known."""
     typed = dict.fromkeys(report.made.get("command") for report in reports.values())
     lines = [command for command in typed if command] or ["weightwright verify all --out reports"]
@@ -100,7 +106,7 @@ def _commands(reports: Mapping[str, Report]) -> str:
         "make .venv/.ready   # the locked versions, in .venv; `make verify` does this and the audit",
         *lines,
         "weightwright plot reports   # this page and its figures again, from the saved report.json files: seconds",
-        "weightwright errata         # the table of errata: seconds",
+        *(["weightwright errata         # the table of errata: seconds"] if of_paper else []),
     ]
     return "\n".join(lines)
 
@@ -119,7 +125,7 @@ def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:
     blocks = [figure for figure in shown if report.records[figure][0]["kind"] == "slack"]
     parts = [
         f"<section id='{escape(name)}'><h2>{escape(report.title)}</h2><p>{escape(report.words.claim)}</p>",
-        f"<p class='small'>{escape(report.words.code)}</p>",
+        f"<p class='small'>{escape(' '.join(filter(None, (_origin(report), report.words.code))))}</p>",
         f"<p class='small'>The main setting, {escape(_line(report.spec))}: {escape(size)}.</p>",
         f"<h3>Explicit claims: {_count(explicit)}</h3>",
         *(card(name, verdict) for verdict in first),
@@ -134,6 +140,10 @@ def _section(name: str, report: Report, drawings: Mapping[str, str]) -> str:
     return "\n".join(filter(None, parts))
 
 
+def _origin(report: Report) -> str:
+    return f"Source: {report.words.source.rstrip('.')}." if report.words.source else ""
+
+
 def _rest(cards: Sequence[str]) -> str:
     title = f"The other {len(cards)} explicit claims"
     return f"<details><summary>{title}</summary>{''.join(cards)}</details>" if cards else ""
@@ -145,8 +155,10 @@ def _orders(name: str, fits: Sequence[Verdict]) -> str:
         return ""
     rows = []
     for verdict in fits:
-        word, stated = "holds" if verdict.holds else "fails", typeset(verdict.stated)
-        stated = f"{stated} ± {ORDER_WINDOW:g}" if verdict.kind == "order" else f"≤ {stated}"
+        word, stated = (
+            "holds" if verdict.holds else "fails",
+            verdict.held_to(verdict.stated, typeset(verdict.stated)),
+        )
         rows.append(
             f"<td>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. <code>{alone(name)}</code>"
             f"</small></td><td class='number measured'>{typeset(verdict.measured)}</td><td class='number'>{stated}</td>"
@@ -251,5 +263,13 @@ def _folded(title: str, rows: Iterable[str], heads: Sequence[str], above: str = 
 
 def _table(heads: Sequence[str], rows: Iterable[str]) -> str:
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    body = "".join(f"<tr>{_labelled(row, heads)}</tr>" for row in rows)
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _labelled(row: str, heads: Sequence[str]) -> str:
+    """Cells that know what stands above them, for narrow screens that show them one below the other."""
+    first, *cells = row.split("<td")
+    return first + "".join(
+        f"<td data-label='{escape(head)}'{cell}" for head, cell in zip(heads, cells, strict=True)
+    )

@@ -7,6 +7,7 @@ written as inner products, entries of the position register as i, i², j and j²
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,15 +31,37 @@ Terms = dict[tuple[int, int], float]
 
 @dataclass(frozen=True)
 class Form:
-    """A stream as formulas name it: its registers, and where the position register (i, i², 1) begins."""
+    """A stream as formulas name it.
 
-    registers: tuple[Register, ...]
+    Attributes:
+        stream: its registers.
+        position: where the position register (i, i², 1) begins.
+        longest: the largest number of tokens.
+    """
+
+    stream: Stream
     position: int
+    longest: int
 
     @classmethod
-    def of(cls, stream: Stream) -> "Form":
+    def of(cls, stream: Stream, longest: int) -> "Form":
         """The names of a stream."""
-        return cls(tuple(stream.registers.values()), stream["position"].start)
+        return cls(stream, stream["position"].start, longest)
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        """All registers, in order."""
+        return tuple(self.stream.registers.values())
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The name of every stream entry."""
+        return tuple(map(self.stream.label, range(self.stream.width)))
+
+    def names(self, entries: np.ndarray) -> tuple[str, ...]:
+        """Registers to which stream entries belong."""
+        own = [(r.name, (entries >= r.start) & (entries < r.start + r.size)) for r in self.registers]
+        return tuple(name for name, inside in own if inside.any())
 
     def power(self, entry: int) -> int | None:
         """Which power of the token's index an entry holds; None if it is none."""

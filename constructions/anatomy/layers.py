@@ -1,23 +1,21 @@
-"""What stands where in a construction: layers, families of heads and neurons, the blocks they belong to, their norms.
+"""What stands where in a transformer: layers, families of heads and neurons, the blocks they belong to, their norms.
 
-Everything is read off the weights of the transformer; blocks only lend names. Every register is written by one block, so
-that what a head or a neuron writes says whose it is.
+Every register is written by one block, so that what a head or a neuron writes says whose it is.
 """
 
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 from scipy import sparse
 
-from constructions.construction import Construction
+from constructions.anatomy.formulas import Entries, Form, Score, formula, kind_of, score
 from constructions.parts.block import Block, Head, Units
 from constructions.sizes import layer_norms
-from constructions.transformer import Layer, SparseMap
-from verify.inspector.formulas import Form, formula, kind_of, score
+from constructions.transformer import Layer, Transformer
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class Family:
         targets: the stream entry to which each row of the value is added.
         count: number of heads.
         rank, span: rows of the query and of the value, of each head.
-        formulas: what each head adds to what.
+        form: the stream, as formulas name it.
     """
 
     block: int
@@ -48,7 +46,31 @@ class Family:
     count: int
     rank: int
     span: int
-    formulas: tuple[str, ...]
+    form: Form
+
+    def entries(self, part: str, head: int) -> Entries:
+        """One head's "query", "key" or "value": row within the head, column, weight."""
+        height = self.span if part == "value" else self.rank
+        own = getattr(self, part)[head * height : (head + 1) * height].tocoo()
+        return list(zip(own.row.tolist(), own.col.tolist(), own.data.tolist(), strict=True))
+
+    def score(self, head: int) -> Score:
+        """The score of one head, multiplied out."""
+        return score(self.form, self.entries("query", head), self.entries("key", head))
+
+    def added(self, head: int) -> Entries:
+        """One head's value: stream entry that is written, stream entry that is read, weight."""
+        targets = self.targets[head * self.span : (head + 1) * self.span].tolist()
+        return [(targets[row], column, weight) for row, column, weight in self.entries("value", head)]
+
+    def formula(self, head: int) -> str:
+        """What one head adds to what."""
+        return formula(self.form, self.score(head), self.added(head))
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """What each head adds to what."""
+        return tuple(self.formula(head) for head in range(self.count))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +95,7 @@ class View:
         families: its heads.
         neurons: its neurons.
         reads, writes: names of registers, in the order of the stream.
-        norms: largest ‖Q‖ or ‖K‖, Σ ‖V‖, ‖W1‖, ‖W2‖; their sum is the layer's share of |||θ|||.
+        layer: its weights.
     """
 
     first: int
@@ -82,7 +104,12 @@ class View:
     neurons: tuple[Neurons, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    norms: tuple[float, float, float, float]
+    layer: Layer
+
+    @property
+    def norms(self) -> tuple[float, float, float, float]:
+        """Largest ‖Q‖ or ‖K‖, Σ ‖V‖, ‖W1‖ and ‖W2‖; their sum is the layer's share of |||θ|||."""
+        return layer_norms(self.layer)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -94,23 +121,19 @@ Place = tuple[int, Block, int]
 """Number of a block, the block, and the number of one of its steps."""
 
 
-def layers(built: Construction) -> list[View]:
-    """All stored layers of a construction, in order.
+def layers(transformer: Transformer, form: Form, blocks: Sequence[Block]) -> tuple[View, ...]:
+    """All stored layers, in order, of blocks or their outlines.
 
     Raises:
         ValueError: if the blocks do not account for every head and neuron.
     """
-    stored, first, found = built.transformer.stored_layers, 1, []
-    placed = _placed(built.blocks, _writers(built))
-    for number, layer in enumerate(stored):
-        found.append(_view(built, layer, placed.get(number, []), number, first))
+    first, found = 1, []
+    writers = [set(form.names(_written(layer))) for layer in transformer.stored_layers]
+    placed = _placed(blocks, writers)
+    for number, layer in enumerate(transformer.stored_layers):
+        found.append(_view(form, layer, placed.get(number, []), number, first))
         first += layer.repeat
-    return found
-
-
-def _writers(built: Construction) -> list[set[str]]:
-    """Names of the registers that each stored layer writes."""
-    return [set(_names(built, _written(layer))) for layer in built.transformer.stored_layers]
+    return tuple(found)
 
 
 def _written(layer: Layer) -> np.ndarray:
@@ -125,12 +148,6 @@ def _read(layer: Layer) -> np.ndarray:
     return np.unique(np.concatenate([part.columns.numpy(force=True) for part in (*parts, layer.mlp.first)]))
 
 
-def _names(built: Construction, entries: np.ndarray) -> tuple[str, ...]:
-    """Registers to which stream entries belong."""
-    registers = built.tokens.stream.registers.values()
-    return tuple(r.name for r in registers if ((entries >= r.start) & (entries < r.start + r.size)).any())
-
-
 def _placed(blocks: Sequence[Block], writers: list[set[str]]) -> dict[int, list[Place]]:
     """Which steps of which blocks each stored layer holds."""
     placed: dict[int, list[Place]] = {}
@@ -142,7 +159,7 @@ def _placed(blocks: Sequence[Block], writers: list[set[str]]) -> dict[int, list[
     return placed
 
 
-def _view(built: Construction, layer: Layer, placed: list[Place], number: int, first: int) -> View:
+def _view(form: Form, layer: Layer, placed: list[Place], number: int, first: int) -> View:
     names = [(index, head) for index, block, step in placed for head in block.steps[step].heads]
     units = [(index, group) for index, block, step in placed for group in block.steps[step].units]
     counted = sum(head.count for _, head in names), sum(group.reads.height for _, group in units)
@@ -154,17 +171,16 @@ def _view(built: Construction, layer: Layer, placed: list[Place], number: int, f
     return View(
         first,
         layer.repeat,
-        tuple(_families(built, layer, names)),
+        tuple(_families(form, layer, names)),
         tuple(_neurons(layer, units)),
-        _names(built, _read(layer)),
-        _names(built, _written(layer)),
-        layer_norms(layer),
+        form.names(_read(layer)),
+        form.names(_written(layer)),
+        layer,
     )
 
 
-def _families(built: Construction, layer: Layer, names: list[tuple[int, Head]]) -> Iterator[Family]:
+def _families(form: Form, layer: Layer, names: list[tuple[int, Head]]) -> Iterator[Family]:
     """Heads stand in groups of one shape, within a group in the order of the blocks."""
-    form = Form.of(built.tokens.stream)
     queues: dict[tuple[int, int], list[tuple[int, Head]]] = {}
     for index, head in names:
         shape = head.query.height // head.count, head.value.height // head.count
@@ -172,44 +188,16 @@ def _families(built: Construction, layer: Layer, names: list[tuple[int, Head]]) 
     place = 0
     for group in layer.attention.stored_groups:
         maps = (group.query, group.key, group.value)
-        heights = [part.outputs // group.count for part in maps]
+        rank, _, span = (part.outputs // group.count for part in maps)
+        query, key, value = (part.matrix() for part in maps)
         targets, start = group.targets.numpy(force=True), 0
-        entries = [_by_head(part, group.count) for part in maps]
-        matrices = [part.matrix() for part in maps]
-        for index, head in queues[heights[0], heights[2]]:
+        for index, head in queues[rank, span]:
             stop = start + head.count
-            rows = [slice(start * height, stop * height) for height in heights]
-            scores = [score(form, entries[0][n], entries[1][n]) for n in range(start, stop)]
-            values = [
-                [(int(targets[n * heights[2] + r]), c, w) for r, c, w in entries[2][n]]
-                for n in range(start, stop)
-            ]
-            query, key, value = (matrix[part] for matrix, part in zip(matrices, rows, strict=True))
-            yield Family(
-                index,
-                head.role,
-                kind_of(scores[0], built.tokens.longest),
-                place,
-                query,
-                key,
-                value,
-                targets[rows[2]],
-                head.count,
-                heights[0],
-                heights[2],
-                tuple(formula(form, *parts) for parts in zip(scores, values, strict=True)),
-            )
+            scores, rows = slice(start * rank, stop * rank), slice(start * span, stop * span)
+            own = query[scores], key[scores], value[rows], targets[rows], head.count, rank, span, form
+            family = Family(index, head.role, "", place, *own)
+            yield replace(family, kind=kind_of(family.score(0), form.longest))
             start, place = stop, place + head.count
-
-
-def _by_head(part: SparseMap, count: int) -> list[list[tuple[int, int, float]]]:
-    """Each head's entries: row within the head, column, weight."""
-    height = part.outputs // count
-    found: list[list[tuple[int, int, float]]] = [[] for _ in range(count)]
-    columns = (part.rows.tolist(), part.columns.tolist(), part.weight.tolist())
-    for row, column, weight in zip(*columns, strict=True):
-        found[row // height].append((row % height, column, weight))
-    return found
 
 
 def _neurons(layer: Layer, units: list[tuple[int, Units]]) -> Iterator[Neurons]:
