@@ -9,11 +9,11 @@ from html import unescape
 
 import pytest
 from effort import PROFILE
+from planned import planned
 from typer.testing import CliRunner
 
 from constructions import linucb
 from verify import errata
-from verify.audit.plan import Found, Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import linucb as claims
 from verify.cli import commands as cli
@@ -82,12 +82,6 @@ def test_every_main_bound_is_enclosed_inside_its_certificate(whole):
         assert verdict.enclosed is not None, verdict.claim
         assert 0 < verdict.enclosed <= verdict.certified
         assert verdict.measured == pytest.approx(verdict.enclosed, abs=1e-9)
-
-
-def planned(found):
-    """Claims whose audit finds what a report says."""
-    part = Part("nothing", lambda: Found(found.verdicts, records=found.records, size=found.size))
-    return lambda *_: Plan(found.title, SMALL, [part])
 
 
 def test_verify_exits_by_the_verdict(small, monkeypatch):
