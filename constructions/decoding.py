@@ -9,8 +9,9 @@ from jaxtyping import Float
 from constructions import checks
 from constructions.fast.chunks import State
 from constructions.fast.program import placement
-from constructions.history import finite_policy
+from constructions.history import BanditHistory, finite_policy
 from constructions.inputs.bandits import History
+from constructions.offers import Offers
 from constructions.plain import shown
 from constructions.tapes.stepping import Steps
 
@@ -29,13 +30,20 @@ class Decoder:
         registers = [register.slice for register in construction.tokens.stream.registers.values()]
         self._steps = Steps(construction.policy_program, registers, **place)
         self._decisions, self._contexts, self._recorded = 0, None, None
+        self._offers = Offers(construction, self._batch, dtype, device)
 
-    def observe(self, context, draw=None) -> Float[np.ndarray, "*batch actions"]:
-        """Log-probabilities of the actions of the next step; `draw` is for constructions that are handed randomness.
+    def observe(self, context, draw=None, offered=None) -> Float[np.ndarray, "*batch actions"]:
+        """Log-probabilities of the actions of the next step.
+
+        Args:
+            context: the context or state.
+            draw: for constructions that are handed randomness.
+            offered: which arms are on offer at this step, shape (arms,), or (batch, arms); all of them if left out. It is as
+                for `Construction.log_probabilities`.
 
         Raises:
-            ValueError: if the decision before it has not been recorded, or the context or draw is not one that the tokens
-                admit; the decoder is then as it was. Also if the policy is not finite.
+            ValueError: if the decision before it has not been recorded, or the context, draw or offer is not one that is
+                admitted; the decoder is then as it was. Also if the policy is not finite.
         """
         tokens = self._construction.tokens
         if self._contexts is not None:
@@ -50,6 +58,7 @@ class Decoder:
             raise ValueError(
                 f"decoder: wanted one context for each of {self._batch} histories, got {len(contexts)}"
             )
+        mask = self._offers.checked(offered, contexts)
         chunk = tokens.state_chunk(self._decisions + 1, contexts)
         if (
             self._recorded is not None
@@ -57,21 +66,24 @@ class Decoder:
             chunk = np.concatenate([self._recorded, chunk], axis=1)
         output = self._steps.advance(chunk)
         self._contexts, self._decisions, self._recorded = contexts, self._decisions + 1, None
+        self._offers.mask = mask
         policy = finite_policy(self._construction.policy(output))  # last: what it refuses has been taken in
+        policy = self._offers.policy(policy, contexts)
         return policy[0] if self._batch is None else policy
 
     def record(self, action: Any, reward: Any) -> None:
         """Take down the action that was taken, counted from 0, and its reward; with a batch, one of each for each history.
 
         Raises:
-            ValueError: if nothing was observed, or the action or reward is not one that the tokens admit. Nothing is taken
-                down then, and it can be tried again.
+            ValueError: if nothing was observed, or the action or reward is not one that the tokens admit, or the action was
+                not on offer. Nothing is taken down then, and it can be tried again.
         """
         if self._contexts is None:
             raise ValueError("decoder: wanted observe(context) first, got record")
         done = self._members(action), self._members(reward)
-        self._recorded = self._construction.tokens.action_chunk(self._decisions, self._contexts, *done)
-        self._contexts = None
+        recorded = self._construction.tokens.action_chunk(self._decisions, self._contexts, *done)
+        self._offers.record(self._contexts, *done)
+        self._recorded, self._contexts = recorded, None
 
     def _members(self, values: Any) -> Any:
         """One value for each history of the batch."""
@@ -88,10 +100,25 @@ class Decoder:
         if len(past):
             self._steps.take_in(past[None])
         self._decisions = history.steps - 1
+        if isinstance(history, BanditHistory):
+            for step in range(history.steps - 1):
+                now = slice(step, step + 1)
+                self._offers.record(history.contexts[now], history.actions[now], history.rewards[now])
+
+    def follow(self, history: BanditHistory) -> Float[np.ndarray, " actions"]:
+        """The policy at the pending step of a bandit's history, the beginning of which this has seen: its own or none."""
+        if not self._decisions:
+            self.replay(history)
+        for step in range(self._decisions - (self._contexts is not None), history.steps - 1):
+            if self._contexts is None:
+                self.observe(history.contexts[step])
+            self.record(int(history.actions[step]), float(history.rewards[step]))
+        return self.observe(history.contexts[-1])
 
     def state(self) -> tuple:
         """A copy of all that the decoder remembers; hand it to `restore` of a decoder of the same construction."""
-        return copy.deepcopy((self._steps.state, self._decisions, self._contexts, self._recorded))
+        offers = self._offers.past, self._offers.mask
+        return copy.deepcopy((self._steps.state, self._decisions, self._contexts, self._recorded, offers))
 
     def restore(self, saved: tuple) -> None:
         """Go on from a saved state, which stays usable.
@@ -99,6 +126,7 @@ class Decoder:
         Raises:
             ValueError: if it is none.
         """
-        if not isinstance(saved, tuple) or len(saved) != 4 or not isinstance(saved[0], State):
+        if not isinstance(saved, tuple) or len(saved) != 5 or not isinstance(saved[0], State):
             raise ValueError(f"restore: wanted what state() of a decoder gave, got {shown(saved)}")
-        self._steps.state, self._decisions, self._contexts, self._recorded = copy.deepcopy(saved)
+        self._steps.state, self._decisions, self._contexts, self._recorded, offers = copy.deepcopy(saved)
+        self._offers.go_on(*offers)

@@ -20,6 +20,9 @@ with the same posterior:
 
 A past step's other arms reach no token but their own, so that one pass serves all steps with equally many on offer. A single
 arm on offer has probability 1.
+
+Step by step, `Offers` gives a decoder the same answer: decoders of constructions for fewer arms are made where they are
+first asked, and follow from there.
 """
 
 from dataclasses import replace
@@ -32,7 +35,7 @@ from jaxtyping import Bool, Float
 from scipy.special import logsumexp
 
 from constructions import saving
-from constructions.history import BanditHistory
+from constructions.history import BanditHistory, taken
 from constructions.plain import reals
 
 Mask = Bool[np.ndarray, "steps arms"]
@@ -55,28 +58,137 @@ def log_probabilities(built: Any, history: Any, offered: Any, dtype: torch.dtype
             or not the one that was played; and, where constructions for fewer arms answer, for one that its spec alone
             does not build, weights included.
     """
-    way = getattr(built.spec, "offers", None)
-    if way not in ("scores", "fewer"):
-        wanted = "a specification that says what the policy is with fewer actions (`offers`)"
-        raise ValueError(f"offered: wanted {wanted}, got {saving.kind(built.spec)}")
+    way = _way(built)
     built.tokens.encode(history)
-    mask = _mask(offered, history)
-    if way == "scores":
-        policy = np.where(mask, built.log_probabilities(history, dtype, device), -np.inf)
-        return policy - logsumexp(policy, axis=1, keepdims=True)
-    if built.certificate == np.inf or built.seal != _build(built.spec).seal:
+    mask = _mask(offered, [history.contexts.shape[:2], history.contexts.shape[1:2]], "step")
+    played = mask[np.arange(history.steps - 1), history.actions]
+    if not played.all():
+        step = int(played.argmin())
+        arm = history.actions[step]
         raise ValueError(
-            f"offered: wanted what {saving.kind(built.spec)} builds, got other weights or a part of it"
+            f"offered: wanted the arm that was played at step {step}, {arm}, to be on offer, got others"
         )
-    policy = np.where(mask, 0.0, -np.inf)
-    counts = mask.sum(axis=1)
+    if way == "scores":
+        return _left(built.log_probabilities(history, dtype, device), mask)
+    policy, counts = _alone(mask), mask.sum(axis=1)
     for count in np.unique(counts[counts > 1]).tolist():
-        fewer = _build(replace(built.spec, actions=count))
-        among = _coins if getattr(built.tokens, "bernoulli", False) else _vectors
+        fewer, among = _fewer(built, count)
         for part, rows, places, arms in among(history, mask, counts == count, count):
             found = fewer.log_probabilities(part, dtype, device)
             policy[rows[:, None], arms] = found[places]
     return policy
+
+
+class Offers:
+    """What is on offer to a decoder: its policy over that, and what of the past it takes.
+
+    Attributes:
+        past: of each decision that was recorded, for each history: contexts, what was on offer, action and reward. Kept
+            where constructions for fewer arms are to be told of it.
+        mask: what is on offer now; None if everything is.
+    """
+
+    def __init__(self, built: Any, batch: int | None, dtype: torch.dtype, device: str):
+        self._built, self._batch = built, batch
+        self._place: dict[str, Any] = {"dtype": dtype, "device": device}
+        self._told = getattr(built.spec, "offers", None) == "fewer"
+        self._way, self._decoders = "", dict[tuple[int, Any], Any]()
+        self.past: list[tuple[np.ndarray, Mask, np.ndarray, np.ndarray]] = []
+        self.mask: Mask | None = None
+
+    def checked(self, offered: Any, contexts: np.ndarray) -> Mask | None:
+        """Which arms are on offer to each history, shape (batch, arms); None if that is not said.
+
+        Raises:
+            ValueError: as `log_probabilities`.
+        """
+        if offered is None:
+            return None
+        self._way = self._way or _way(self._built)
+        shape = (len(contexts), self._built.spec.actions)
+        mask = _mask(offered, [shape[1:]] if self._batch is None else [shape, shape[1:]], "history")
+        mask = np.broadcast_to(mask, shape)
+        for count in set(mask.sum(axis=1).tolist()) - {1} if self._told else ():
+            _fewer(self._built, count)  # one that there cannot be is refused before anything is taken in
+        return mask
+
+    def policy(self, whole: Policy, contexts: np.ndarray) -> Policy:
+        """The policy over what is on offer, from that over all arms."""
+        if self.mask is None:
+            return whole
+        if not self._told:
+            return _left(whole, self.mask)
+        counts = np.count_nonzero(self.mask, axis=1)
+        everything = counts == self.mask.shape[1]
+        policy = np.where(everything[:, None], whole, _alone(self.mask))
+        for member in np.flatnonzero((counts > 1) & ~everything).tolist():
+            history, mask = self._seen(member, contexts)
+            fewer, among = _fewer(self._built, int(counts[member]))
+            now = np.arange(history.steps) == history.steps - 1
+            [(part, _, _, arms)] = among(history, mask, now, int(counts[member]))
+            which = member, mask[-1].tobytes() if among is _coins else len(arms[-1])
+            if which not in self._decoders:
+                self._decoders[which] = fewer.decoder(**self._place)
+            policy[member, arms[-1]] = self._decoders[which].follow(part)
+        return policy
+
+    def record(self, contexts: np.ndarray, actions: Any, rewards: Any) -> None:
+        """Take down what was done.
+
+        Raises:
+            ValueError: if it was not on offer.
+        """
+        if self.mask is None and not self._told:
+            return
+        shape = len(contexts), self._built.spec.actions
+        actions, rewards = taken(actions, rewards, *shape)
+        mask = np.ones(shape, bool) if self.mask is None else self.mask
+        if not (held := mask[np.arange(len(mask)), actions]).all():
+            raise ValueError(f"actions: wanted an arm that is on offer, got {actions[~held][0]}")
+        if self._told:
+            self.past.append((contexts, mask, actions, rewards))
+
+    def go_on(self, past: list, mask: Mask | None) -> None:
+        """From another past; decoders of fewer arms are made anew where they are asked."""
+        self.past, self.mask = past, mask
+        self._decoders.clear()
+
+    def _seen(self, member: int, contexts: np.ndarray) -> tuple[BanditHistory, Mask]:
+        """What one history has seen, and what was on offer to it."""
+        parts = [[part[member] for part in step] for step in self.past]
+        before, masks, actions, rewards = zip(*parts, strict=True) if parts else ((), (), (), ())
+        history = BanditHistory(np.array([*before, contexts[member]]), actions, rewards)
+        return history, np.array([*masks, self.mask[member]])  # type: ignore[index]  # there is one
+
+
+def _way(built: Any) -> str:
+    """How a construction's policy is made where not all arms are on offer; wanted: one that its spec says."""
+    way = getattr(built.spec, "offers", None)
+    if way not in ("scores", "fewer"):
+        wanted = "a specification that says what the policy is with fewer actions (`offers`)"
+        raise ValueError(f"offered: wanted {wanted}, got {saving.kind(built.spec)}")
+    if way == "fewer" and (built.certificate == np.inf or built.seal != _build(built.spec).seal):
+        raise ValueError(
+            f"offered: wanted what {saving.kind(built.spec)} builds, got other weights or a part of it"
+        )
+    return way
+
+
+def _left(policy: Policy, mask: Mask) -> Policy:
+    """The softmax over what is left."""
+    policy = np.where(mask, policy, -np.inf)
+    return policy - logsumexp(policy, axis=1, keepdims=True)
+
+
+def _alone(mask: Mask) -> Policy:
+    """The policy where a single arm is on offer."""
+    return np.where(mask, 0.0, -np.inf)
+
+
+def _fewer(built: Any, count: int) -> tuple[Any, Any]:
+    """What answers for so many arms, and how histories are cut down to them."""
+    among = _coins if getattr(built.tokens, "bernoulli", False) else _vectors
+    return _build(replace(built.spec, actions=count)), among
 
 
 @lru_cache(maxsize=8)
@@ -85,25 +197,17 @@ def _build(spec: Any) -> Any:
     return saving.home(spec).build(spec)
 
 
-def _mask(offered: Any, history: BanditHistory) -> Mask:
-    """Which arms are on offer at every step, checked."""
-    shape, found = history.contexts.shape[:2], reals("offered", offered)
-    if found.shape not in (shape, shape[1:]):
-        raise ValueError(f"offered: wanted shape {shape} or {shape[1:]}, got {found.shape}")
+def _mask(offered: Any, shapes: list[tuple[int, ...]], of: str) -> Bool[np.ndarray, "*any arms"]:
+    """Which arms are on offer, in the first of these shapes, given in any; `of` is what there is a row for."""
+    found = reals("offered", offered)
+    if found.shape not in shapes:
+        raise ValueError(f"offered: wanted shape {' or '.join(map(str, shapes))}, got {found.shape}")
     if (odd := ~np.isin(found, (0, 1))).any():
         raise ValueError(f"offered: wanted True or False, got {found[odd][0]:g}")
-    mask = np.broadcast_to(found == 1, shape)
-    if (none := ~mask.any(axis=1)).any():
-        raise ValueError(
-            f"offered: wanted an arm at every step, got none at step {none.argmax()}, counted from 0"
-        )
-    played = mask[np.arange(history.steps - 1), history.actions]
-    if not played.all():
-        step = int(played.argmin())
-        arm = history.actions[step]
-        raise ValueError(
-            f"offered: wanted the arm that was played at step {step}, {arm}, to be on offer, got others"
-        )
+    mask = np.broadcast_to(found == 1, shapes[0])
+    if (none := ~mask.any(axis=-1)).any():
+        where = f" at {of} {none.argmax()}, counted from 0" if mask.ndim > 1 else ""
+        raise ValueError(f"offered: wanted an arm{f' at every {of}' * bool(where)}, got none{where}")
     return mask
 
 

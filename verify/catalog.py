@@ -52,7 +52,8 @@ class Entry:
         grid: how it is swept over horizons and errors; or where that is, as "module:name".
         words: what pages say of it; or where that is, as "module:name".
         symmetries: from a specification to what ought to change nothing, by name; or where that is.
-        registers: from a history to what the algorithm knows at each decision, by name; or where that is.
+        registers: from a training recipe and a history to what its algorithm knows at each decision, by name; or where
+            that is.
         stand_in: from a training recipe, and whether its problems are to be shifted, to the specification that stands for
             the algorithm to be learnt; or where that is.
     """
@@ -75,7 +76,7 @@ class Entry:
     grid: Any = None
     words: Words | str = field(default_factory=Words)
     symmetries: Callable[[Any], Mapping[str, Any]] | str | None = None
-    registers: Callable[[Any], Mapping[str, np.ndarray]] | str | None = None
+    registers: Callable[[Any, Any], Mapping[str, np.ndarray]] | str | None = None
     stand_in: Callable[[Any, bool], Any] | str | None = None
 
     def __post_init__(self):

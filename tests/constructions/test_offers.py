@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -164,6 +165,107 @@ def test_a_draw_takes_the_largest_score_on_offer(drawn):
         assert scores[best] >= scores.max() - 2 * SAMPLING.certificate - 1e-9
 
 
+def stepwise(decoder, history, mask, start=0):
+    """The policy over what is on offer, one step at a time."""
+    for step in range(start, history.steps):
+        draw = None if history.draws is None else history.draws[step]
+        yield decoder.observe(history.contexts[step], draw, offered=mask[step])
+        if step < history.steps - 1:
+            decoder.record(int(history.actions[step]), float(history.rewards[step]))
+
+
+WAYS = {"LinUCB": LINUCB, "draws": SAMPLING, "lines": LINES, "Bernoulli": BERNOULLI}
+
+
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
+@pytest.mark.parametrize("name", WAYS)
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_one_step_at_a_time_is_the_whole(name, data):
+    built = WAYS[name]
+    history, mask = data.draw(offer(built.spec, coins=built is BERNOULLI))
+    whole = built.log_probabilities(history, offered=mask)
+    decoder = built.decoder()
+    np.testing.assert_allclose(np.array([*stepwise(decoder, history, mask)]), whole, rtol=0, atol=1e-9)
+
+
+def two_offers(built):
+    """Two histories of equal length, and what is on offer in each."""
+    generator, steps, arms = np.random.default_rng(5), built.spec.horizon, built.spec.actions
+    masks = generator.random((2, steps, arms)) < 0.6
+    masks[..., 0] = True
+    masks[:, 2] = True  # now and then everything is
+    actions = np.array([[generator.choice(np.flatnonzero(row)) for row in mask[:-1]] for mask in masks])
+    corners = np.concatenate([np.eye(3), -np.eye(3)[:1]])
+    arms = np.eye(arms) if built is BERNOULLI else corners[:, : built.spec.dim] if built is LINES else None
+    if arms is None:
+        angles = generator.uniform(0, 6, (built.spec.actions, 1))
+        arms = np.hstack([np.cos(angles), np.sin(angles)])
+    rewards = generator.integers(2, size=actions.shape)
+    return [BanditHistory([arms] * steps, *done) for done in zip(actions, rewards, strict=True)], masks
+
+
+@pytest.mark.parametrize("name", ["LinUCB", "lines", "Bernoulli"])
+def test_a_batch_has_an_offer_each_and_a_saved_state_remembers_them(name):
+    built = WAYS[name]
+    histories, masks = two_offers(built)
+    whole = [built.log_probabilities(one, offered=mask) for one, mask in zip(histories, masks, strict=True)]
+    decoder = built.decoder(batch=2)
+    for step in range(built.spec.horizon):
+        contexts = np.array([history.contexts[step] for history in histories])
+        found = decoder.observe(contexts, offered=masks[:, step])
+        np.testing.assert_allclose(found, [one[step] for one in whole], rtol=0, atol=1e-9)
+        if step == built.spec.horizon - 1:
+            break
+        if (
+            step == 3
+        ):  # it goes on otherwise, and comes back: what is on offer now, and was before, is remembered
+            saved = pickle.loads(pickle.dumps(decoder.state()))
+            decoder.record([0, 0], [0.0, 1.0])
+            decoder.observe(contexts, offered=masks[:, 4])
+            decoder.restore(saved)
+            left_out = masks[:, 3].argmin(axis=1)
+            with pytest.raises(ValueError, match="actions: wanted an arm that is on offer"):
+                decoder.record(left_out, [1.0, 1.0])
+        done = (np.array([getattr(one, what)[step] for one in histories]) for what in ("actions", "rewards"))
+        decoder.record(*done)
+
+
+@pytest.mark.parametrize("name", ["LinUCB", "lines", "Bernoulli"])
+def test_a_replayed_past_counts_for_what_is_on_offer(name):
+    built = WAYS[name]
+    [history, _], [mask, _] = two_offers(built)
+    whole = built.log_probabilities(history, offered=mask)
+    decoder = built.decoder()
+    decoder.replay(history.prefix(4))
+    found = [*stepwise(decoder, history, mask, 3)]
+    np.testing.assert_allclose(found, whole[3:], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["LinUCB", "Bernoulli"])
+def test_an_offer_that_is_refused_changes_nothing(name):
+    built = WAYS[name]
+    [history, _], _ = two_offers(built)
+    decoder = built.decoder()
+    for offered, message in [
+        ([0, 0, 0, 0], "offered: wanted an arm, got none$"),
+        ([[1, 1, 1, 1]], r"offered: wanted shape \(4,\), got \(1, 4\)"),
+        ([1, 1, 2, 1], "offered: wanted True or False, got 2"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            decoder.observe(history.contexts[0], offered=offered)
+    decoder.observe(history.contexts[0], offered=[1, 0, 1, 1])
+    with pytest.raises(ValueError, match="actions: wanted an arm that is on offer, got 1"):
+        decoder.record(1, 1.0)
+    decoder.record(2, 1.0)
+    past = BanditHistory(history.contexts[:2], [2], [1.0])
+    found = decoder.observe(history.contexts[1], offered=[1, 1, 0, 0])
+    whole = built.log_probabilities(past, offered=[[1, 0, 1, 1], [1, 1, 0, 0]])
+    np.testing.assert_allclose(found, whole[1], rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match=r"wanted shape \(2, 4\) or \(4,\), got \(3, 4\)"):
+        built.decoder(batch=2).observe(history.contexts[:2], offered=np.ones((3, 4)))
+
+
 def test_everything_on_offer_changes_nothing():
     generator = np.random.default_rng(0)
     coins = BanditHistory([np.eye(4)] * 5, generator.integers(4, size=4), generator.integers(2, size=4))
@@ -201,9 +303,13 @@ def test_who_cannot_leave_arms_out_says_so():
         ValueError, match=r"a specification that says what the policy is with fewer .*, got ucbvi.Spec"
     ):
         built.log_probabilities(EpisodeHistory([0], [], [], 2), offered=[True, False])
+    with pytest.raises(ValueError, match="a specification that says what the policy is with fewer"):
+        built.decoder().observe(0, offered=[True, False])
     other = copy.deepcopy(BERNOULLI)
     next(iter(other.transformer.parameters())).data.mul_(2)
     with pytest.raises(
         ValueError, match=r"offered: wanted what thompson\.BernoulliSpec builds, got other weights"
     ):
         other.log_probabilities(HISTORY, offered=[1, 1, 1, 0])
+    with pytest.raises(ValueError, match=r"wanted what thompson\.BernoulliSpec builds, got other weights"):
+        other.decoder().observe(np.eye(4), offered=[1, 1, 1, 0])

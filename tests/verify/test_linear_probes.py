@@ -91,11 +91,19 @@ def test_the_penalty_is_chosen_on_whole_problems():
     assert probe.r_squared(*rest) > -0.1
 
 
-def test_registers_of_linucb_by_inverses():
-    problems, seen = drawn(LINUCB)
-    found = linear_probes.registers(registers.linear, problems, seen)
+@pytest.mark.parametrize(
+    ("recipe", "ridge"),
+    [
+        (LINUCB, 1.0),
+        (replace(LINUCB, ridge=0.3), 0.3),
+        (replace(LINUCB, player="thompson", noise=0.5, prior_variance=2.0, ridge=7.0), 0.125),
+    ],
+)
+def test_registers_of_linear_bandits_by_inverses_at_the_algorithm_s_own_ridge(recipe, ridge):
+    problems, seen = drawn(recipe)
+    found = linear_probes.registers(registers.linear, recipe, problems, seen)
     for number in range(4):
-        arms, gram, moment = problems.arms[number], np.eye(2), np.zeros(2)
+        arms, gram, moment = problems.arms[number], ridge * np.eye(2), np.zeros(2)
         for step in range(12):
             inverse = np.linalg.inv(gram)
             wanted = {
@@ -112,7 +120,7 @@ def test_registers_of_linucb_by_inverses():
 
 def test_registers_of_bernoulli_arms_by_counting():
     problems, seen = drawn(BERNOULLI)
-    found = linear_probes.registers(registers.counted, problems, seen)
+    found = linear_probes.registers(registers.counted, BERNOULLI, problems, seen)
     for number in range(4):
         for step in range(12):
             past = list(zip(seen.actions[number, :step], seen.rewards[number, :step], strict=True))
@@ -158,7 +166,7 @@ def test_a_register_that_was_put_there_is_found():
     run = train.Run(replace(BERNOULLI, player="thompson"), **SMALL)
     model = run.model()
     problems, seen = drawn(run.recipe, 40)
-    plays = linear_probes.registers(registers.counted, problems, seen)
+    plays = linear_probes.registers(registers.counted, BERNOULLI, problems, seen)
     total = (plays["successes"] + plays["failures"]).sum(axis=2, keepdims=True)
     levels = linear_probes.activations(model, run.recipe.encode(problems, seen), run.recipe.places)
     assert linear_probes.by_level(levels[:1], total)[0] > 0.99

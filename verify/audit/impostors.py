@@ -8,7 +8,7 @@
     missed      it differs by more, and the audit passed it
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,8 @@ from constructions.construction import Construction
 from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import History
 from verify import algorithms
-from verify.audit import Findings, Strategies, Truth, search
+from verify.audit import Strategies, Truth, search
+from verify.audit.search import over
 from verify.histories import linear as strategies
 
 Impostor = Callable[[Truth, Any, History], np.ndarray]
@@ -130,7 +131,7 @@ class Unmasked:
 def unmasked(
     built: Construction, truth: Truth, histories: int = 10, source: Strategies = strategies, **held: Any
 ) -> list[Unmasked]:
-    """The true algorithm and every impostor, each audited on so many histories and as many again.
+    """The true algorithm and every impostor, audited on the same histories: so many and as many again.
 
     Further arguments are those of `audit.measure`.
 
@@ -142,22 +143,24 @@ def unmasked(
     >>> {one.outcome for one in found[1:]}
     {'caught'}
     """
-    whole = {TRUE: lambda right, spec, history: right(spec, history)} | dict(impostors(built.spec, truth))
-    audited = partial(search, built, histories=histories, batch=histories, source=source, **held)
-    return [_unmask(built, truth, name, wrong, audited) for name, wrong in whole.items()]
+    seen: list[History] = []
 
+    def noted(spec: Any, history: History) -> np.ndarray:
+        seen.append(history)
+        return truth(spec, history)
 
-def _unmask(
-    built: Construction, truth: Truth, name: str, wrong: Impostor, audited: Callable[..., Findings]
-) -> Unmasked:
-    """One of them."""
-    distance = 0.0
+    def apart(these: Sequence[np.ndarray], those: Sequence[np.ndarray]) -> float:
+        """The worst difference."""
+        pairs = zip(these, those, strict=True)
+        return max(float(built.guarantee.errors(*pair).max(initial=0.0)) for pair in pairs)
 
-    def told(spec: Any, history: History) -> np.ndarray:
-        nonlocal distance
-        said, right = wrong(truth, spec, history), truth(spec, history)
-        distance = max(distance, float(built.guarantee.errors(said, right).max(initial=0.0)))
-        return said
-
-    found = audited(truth=told)
-    return Unmasked(name, found.score, found.error, distance, built.allowed)
+    found, spec = search(built, noted, histories, histories, source, **held), built.spec
+    allowed, blocks = (held.get("held_to") or built).allowed, [one.ratio for one in found.blocks.values()]
+    policies = [built.said(built.outputs([history])[0]) for history in seen]
+    right, rows = [truth(spec, history) for history in seen], []
+    for name, wrong in impostors(spec, truth).items():
+        said = [wrong(truth, spec, history) for history in seen]
+        error = apart(said, policies)
+        score = max([over(error, allowed), *blocks])
+        rows.append(Unmasked(name, score, error, apart(said, right), allowed))
+    return [Unmasked(TRUE, found.score, found.error, 0.0, allowed), *rows]

@@ -87,10 +87,10 @@ def _rows(array: Float[np.ndarray, "problems steps size"]) -> Float[np.ndarray, 
 
 
 def registers(
-    known: Callable[[Any], Mapping[str, np.ndarray]], problems: Problems, seen: Seen
+    known: Callable[[Any, Any], Mapping[str, np.ndarray]], recipe: Any, problems: Problems, seen: Seen
 ) -> dict[str, Float[np.ndarray, "problems steps size"]]:
-    """What a true algorithm knows at each decision of each problem."""
-    found = [known(history) for history in problems.histories(seen)]
+    """What the true algorithm of a recipe knows at each decision of each problem."""
+    found = [known(recipe, history) for history in problems.histories(seen)]
     return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
 
@@ -139,7 +139,7 @@ def probes(
     generator = np.random.default_rng([seed, 2**33])
     drawn: Any = recipe.draw(generator, problems)
     seen = play(drawn, seated(recipe, recipe.player, drawn, generator))
-    tokens, known = recipe.encode(drawn, seen), registers(row.found("registers"), drawn, seen)
+    tokens, known = recipe.encode(drawn, seen), registers(row.found("registers"), recipe, drawn, seen)
     fresh = TrainedTransformer(trained.model.shape, torch.Generator().manual_seed(seed))
     looked = slice(None, None, every)
     levels, random = (activations(model, tokens, recipe.places[looked]) for model in (trained.model, fresh))
