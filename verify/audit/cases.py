@@ -45,6 +45,13 @@ class Case:
         if not self.name:
             object.__setattr__(self, "name", self.entry.name)
 
+    @classmethod
+    def of(cls, entry: Any, built: Construction) -> "Case":
+        """What a row has built already, of which nothing more is claimed."""
+        case = cls(entry, built.spec)
+        case.__dict__["built"] = built
+        return case
+
     @cached_property
     def built(self) -> Construction:
         """What the row builds."""

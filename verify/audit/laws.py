@@ -16,7 +16,7 @@ In a test file of one's own, run by pytest, a test a law:
     from verify.audit import laws
     test_laws = laws.every(ENTRY)
 
-`weightwright verify FILE.py` tries them too. Those of a primitive are in block_laws.py.
+`weightwright verify` tries them too (`verify.claims.general`). Those of a primitive are in block_laws.py.
 """
 
 import math
@@ -39,7 +39,10 @@ from verify.audit.impostors import unmasked
 from verify.audit.search import SEARCH, Outline, search
 
 LONG = 8
-"""So many decisions at most where the literal layers run."""
+"""So many decisions at most where the literal layers run twice."""
+
+FAR = 200
+"""So many at most where they run once, or decisions are taken one by one."""
 
 
 Law = Callable[[Case, int], Kept]
@@ -179,7 +182,7 @@ def _decoder(case: Case, examples: int) -> Kept:
         return _apart(np.array(list(_steps(built, history))), whole)
 
     policy = built.rounding * (2 if built.guarantee.of == "scores" else 1)
-    return _kept("decoder", worst(case, law, _few(examples)), 2 * policy)
+    return _kept("decoder", worst(case, law, _few(examples), steps=_far(case)), 2 * policy)
 
 
 def _steps(built: Construction, history: History) -> Iterator[Float[np.ndarray, " entries"]]:
@@ -214,7 +217,8 @@ def _clipping(case: Case, examples: int) -> Kept:
             largest = max(largest, float(tokens.norm(dim=-1).max()))
         return largest
 
-    return _kept("clipping", worst(case, law, _few(examples)), case.built.transformer.clip_radius / 2)
+    found = worst(case, law, _few(examples), steps=_far(case))
+    return _kept("clipping", found, case.built.transformer.clip_radius / 2)
 
 
 def _impostors(case: Case, examples: int) -> Kept:
@@ -259,6 +263,11 @@ LAWS: dict[str, Law] = {
 def _few(examples: int) -> int:
     """Of laws that hold for all histories or for none, and take long."""
     return max(1, examples // 3)
+
+
+def _far(case: Case) -> int | None:
+    """Of how many decisions histories are, where there may be more than FAR; else of any number."""
+    return FAR if case.built.tokens.decisions > FAR else None
 
 
 def _kept(law: str, found: tuple[float, str], allowed: float) -> Kept:

@@ -30,6 +30,7 @@ relu = np.frompyfunc(arb.nonnegative_part, 1, 1)
 """The part of a ball that is ≥ 0, and 0 where there is none."""
 _convert, _middle = np.frompyfunc(arb, 1, 1), np.frompyfunc(float, 1, 1)
 _accuracy = np.frompyfunc(arb.rel_accuracy_bits, 1, 1)
+_nothing = np.frompyfunc(arb.is_zero, 1, 1)
 
 
 class ImpreciseError(ValueError):
@@ -69,19 +70,18 @@ class Matrix:
         self.reads = np.unique(columns(matrix))
         self.narrow = sparse.csr_array(matrix[:, self.reads])
         self.used = np.flatnonzero(np.diff(edges(matrix)))
-        self._odd = np.flatnonzero(matrix.data != 1)
-        self._weights = balls(matrix.data[self._odd])[:, None]
+        self._rows = np.repeat(np.arange(self.height), np.diff(edges(matrix)))
+        self._odd, self._weights = matrix.data != 1, balls(matrix.data)
 
     def __call__(self, stream: Balls, tokens: Int[np.ndarray, " wanted"] | None = None) -> Balls:
         """Matrix times stream, or times some of its tokens."""
         wanted = stream.shape[1] if tokens is None else len(tokens)
-        found = np.full((self.height, wanted), ZERO, dtype=object)
-        if len(self.used) and wanted:
-            reads = columns(self.matrix)
-            terms = stream[reads] if tokens is None else stream[np.ix_(reads, tokens)]
-            terms[self._odd] = terms[self._odd] * self._weights
-            found[self.used] = np.add.reduceat(terms, edges(self.matrix)[self.used])
-        return found
+        reads = columns(self.matrix)
+        terms = stream[reads] if tokens is None else stream[np.ix_(reads, tokens)]
+        entries, places = np.nonzero(~np.asarray(_nothing(terms), dtype=bool))  # zeros add nothing
+        values, odd = terms[entries, places], self._odd[entries]
+        values[odd] = values[odd] * self._weights[entries[odd]]
+        return spread(self._rows[entries], places, values, (self.height, wanted))
 
     def floats(
         self, middle: Float[np.ndarray, "reads tokens"], reach: Float[np.ndarray, "reads tokens"]

@@ -2,6 +2,7 @@
 
 main        searched histories: the policy against its certificate and what was asked for, the worst enclosed; every block
 impostors   algorithms that are nearly the right one: does the audit object?
+laws        those of whole constructions (verify.audit.laws), of every report
 mutants     does it notice when one weight is wrong?
 """
 
@@ -18,15 +19,29 @@ from verify.audit import (
     Verdict,
     enclosed,
     kept,
+    laws,
     replayed,
     search,
     slack,
     words,
 )
+from verify.audit.cases import Case
 from verify.audit.impostors import unmasked
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import Entry
 from verify.sweeps.records import Fit
+
+LAWS = {
+    "frame": "tokens stand at the end as they came, and later ones change no earlier row: largest change",
+    "decoder": "one step at a time gives what the whole history gives: largest difference",
+    "magnitudes": "blocks hand on nothing larger than they say: largest share of that",
+    "clipping": "no token is clipped at any layer: largest norm, held to half the clip radius",
+    "refusals": "a history that is too long is refused in one line: those that are not",
+}
+"""The laws that no other claim of a report tells, and what is measured of each."""
+
+EXAMPLES = 20
+"""Histories for each of these laws, where all is tried."""
 
 
 def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> Plan:
@@ -47,6 +62,7 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
     parts = [
         Part(f"searching {histories} histories for the worst error", searched),
         Part("wrong algorithms", lambda: _impostors(entry, entry.build(spec))),
+        kept_laws(entry, spec, min(EXAMPLES, 1 + histories // 100)),
         *wrong_weights(lambda: entry.build(spec), entry.truth, trials, entry.histories),
     ]
     return Plan(entry.title, spec, parts, words=entry.said())
@@ -155,3 +171,26 @@ def _impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:
             yield Verdict(
                 claim, "this audit", "least", found.score, 1.0, note="a wrong algorithm, to be objected to"
             )
+
+
+def kept_laws(entry: Entry, spec: Any, examples: int = EXAMPLES) -> Part:
+    """A main verdict on how many laws are broken, and one on each of them.
+
+    Args:
+        entry: the row.
+        spec: what is built.
+        examples: how many histories are tried for a law at most; with one, not that of clipping, which takes longest.
+    """
+
+    def work() -> Iterator[Verdict]:
+        case, source = Case.of(entry, entry.build(spec)), "verify.audit.laws"
+        names = [law for law in LAWS if examples > 1 or law != "clipping"]
+        found = [laws.LAWS[law](case, examples) for law in names]
+        broken = [one.law for one in found if not one.holds]
+        claim = f"laws that are broken, of {', '.join(names)}"
+        yield Verdict(claim, source, "size", len(broken), 0, note=", ".join(broken), main=True)
+        for one in found:
+            note = "" if one.holds else one.where
+            yield Verdict(f"{one.law}: {LAWS[one.law]}", source, "size", one.worst, one.allowed, note=note)
+
+    return Part("the laws of every construction", work)

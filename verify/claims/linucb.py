@@ -28,7 +28,7 @@ from verify.balls import linear
 from verify.balls.enclosure import enclose_register
 from verify.catalog import CATALOG
 from verify.claims import depth
-from verify.claims.general import certified, exponent, subject
+from verify.claims.general import certified, exponent, kept_laws, subject
 from verify.histories.linear import battery
 from verify.sweeps import linucb as sweeps
 from verify.sweeps.records import Fit, fit_power
@@ -66,6 +66,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         Part("what rounding does to Newton's iteration", lambda: depth.rounding(newton)),
         Part("sweeps over depth, width and horizon", _sweeps),
         Part("streams: the transformer acts", _streams),
+        kept_laws(ROW, MAIN),
         *wrong_weights(lambda: linucb.build(MAIN), algorithms.linucb, trials, ROW.histories),
     ]
     return Plan(paper, MAIN, parts, words=ROW.said())

@@ -27,7 +27,7 @@ from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.balls import linear
 from verify.catalog import CATALOG, line_policy
 from verify.claims import bernoulli, depth
-from verify.claims.general import certified, exponent
+from verify.claims.general import certified, exponent, kept_laws
 from verify.histories.linear import battery
 from verify.play.rollout import rollouts
 from verify.sweeps import posteriors
@@ -73,6 +73,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         Part("Newton's iteration: sizes up to T = 10⁶", lambda: depth.thompson_verdicts(SAMPLED, depths)),
         Part("the transformer acts", _acting),
         *bernoulli.parts(histories),
+        kept_laws(ROW, TWO),
         *wrong_weights(lambda: thompson.build(TWO), algorithms.thompson, trials, ROW.histories),
     ]
     return Plan(paper, TWO, parts, words=ROW.said())

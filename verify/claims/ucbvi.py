@@ -38,7 +38,7 @@ from verify.audit import (
 )
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import CATALOG
-from verify.claims.general import certified, exponent, subject
+from verify.claims.general import certified, exponent, kept_laws, subject
 from verify.histories import episodes as episode_strategies
 from verify.sweeps import ucbvi as episode_sweeps
 from verify.sweeps.records import Fit, fit_power
@@ -81,6 +81,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         ),
         Part("sizes", _growth),
         Part("streams: the transformer acts", _streams),
+        kept_laws(ROW, MAIN),
         *wrong_weights(lambda: ucbvi.build(MUTATED), algorithms.ucbvi, trials, ROW.histories),
     ]
     return Plan(paper, MAIN, parts, f"{_title(MUTATED)}: ", ROW.said())

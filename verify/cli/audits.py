@@ -40,8 +40,8 @@ RANKS = (
 """What each number is, once."""
 
 LEFT_OUT = (
-    "Left out by --quick: the theorems' own claims (sizes, depths, norms, regret, exact forms, other specifications), and "
-    "most histories, and wrong weights"
+    "Left out by --quick: the theorems' own claims (sizes, depths, norms, regret, exact forms, other specifications), "
+    "most histories, wrong weights, and the law of clipping"
 )
 """What a first look does not look at."""
 

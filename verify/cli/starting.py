@@ -11,15 +11,13 @@ from constructions import files
 from verify.cli.options import Json
 
 TEMPLATE = Path(__file__).with_name("first.txt")
-TEST = '''"""Run by pytest: python -m pytest test_NAME.py."""
+TEST = '''"""The laws of every construction, a test a law; run by: python -m pytest test_NAME.py."""
 
 from NAME import ENTRY
 
-from verify.claims import general
+from verify.audit import laws
 
-
-def test_every_claim_holds():
-    assert general.report(ENTRY, ENTRY.main, histories=200, trials=20).holds
+test_laws = laws.every(ENTRY)
 '''
 
 

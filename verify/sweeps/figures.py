@@ -145,17 +145,15 @@ def horizon(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
         found.setdefault(way, []).append((value, built.transformer.counts()))
     if max(map(len, found.values()), default=0) < 2:
         raise ValueError(f"{effort.over}: wanted two values or more that can be built, of {values}")
-    return [
-        panel(
-            entry.title,
-            (effort.over, label),
-            [
-                curve(way or entry.name, [n for n, _ in own], [counts[size] for _, counts in own], way)
-                for way, own in found.items()
-            ],
+    panels = []
+    for size, label in (("layers", "layers L"), ("hidden", "neurons D′")):
+        curves = (
+            curve(way or entry.name, [n for n, _ in own], [counts[size] for _, counts in own], way)
+            for way, own in found.items()
         )
-        for size, label in (("layers", "layers L"), ("hidden", "neurons D′"))
-    ]
+        if drawn := [one for one in curves if one["x"]]:  # none of neurons, where there are none
+            panels.append(panel(entry.title, (effort.over, label), drawn))
+    return panels
 
 
 def regret(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
