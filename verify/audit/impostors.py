@@ -21,7 +21,7 @@ from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import History
 from verify import algorithms
 from verify.audit import Strategies, Truth, search
-from verify.audit.search import over
+from verify.audit.measuring import over
 from verify.histories import linear as strategies
 
 Impostor = Callable[[Truth, Any, History], np.ndarray]
