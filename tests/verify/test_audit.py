@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 from effort import PROFILE
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from constructions import linucb, thompson, ucbvi
 from constructions.parts.block import EXACT, Bound
 from constructions.parts.guarantee import Guarantee
 from verify import algorithms, audit
-from verify.audit import Verdict, mutation
+from verify.audit import Verdict, mutation, shrinking
 from verify.balls import linear
 from verify.histories import episodes as episode_strategies
 from verify.histories import linear as strategies
+from verify.histories import told
 
 SPEC = linucb.Spec(dim=2, actions=3, horizon=6, error=1e-2)
 BUILT = linucb.build(SPEC)
@@ -204,6 +207,103 @@ def test_wrong_weights_fail_and_the_witness_shrinks(parameter):
     assert smallest is not None
     assert audit.measure(wrong, algorithms.linucb, [smallest], held_to=BUILT).score > 1
     assert smallest.steps <= 3
+
+
+def counted(log):
+    """The true algorithm, with a note of every history that it is asked for."""
+
+    def truth(spec, history):
+        log.append(history.steps)
+        return algorithms.linucb(spec, history)
+
+    return truth
+
+
+WRONG = "layers.1.mlp.second.weight"
+
+
+def test_intact_weights_end_soon_with_one_sentence():
+    for start, wanted in (
+        (None, "nothing to shrink: none of 120 histories of 6 decisions breaks a promise"),
+        (strategies.battery(SPEC)[3], "nothing to shrink: none of 1 history of 6 decisions breaks a promise"),
+        (
+            audit.measure(BUILT, algorithms.linucb, strategies.battery(SPEC)[:20]),
+            "nothing to shrink: none of 20 histories breaks a promise",
+        ),
+    ):
+        log, said = [], []
+        assert audit.shrink(BUILT, counted(log), start=start, progress=said.append) is None
+        assert said[-1] == wanted
+        assert len(log) == (120 if start is None else isinstance(start, strategies.LinearOutline))
+
+
+def test_it_starts_from_what_a_search_found():
+    wrong = broken(WRONG, 1.1)
+    found = audit.measure(wrong, algorithms.linucb, strategies.battery(SPEC)[:40], held_to=BUILT)
+    assert audit.measure(wrong, algorithms.linucb, [found.worst], held_to=BUILT).score == pytest.approx(
+        found.score
+    )
+    said = []
+    small = audit.shrink(wrong, algorithms.linucb, start=found, progress=said.append, held_to=BUILT)
+    assert said[0] == "measuring 1 history of 6 decisions"
+    assert said[-1] == f"a promise breaks within 1 decision: {small!r}"
+    assert "looking for small whole numbers" in " ".join(said)
+
+
+def test_the_worst_of_findings_is_a_blocks_where_a_block_is_worse():
+    one, other = strategies.battery(SPEC)[:2]
+    found = audit.measure(BUILT, algorithms.linucb, [one])
+    block = replace(found.blocks["ridge estimate"], ratio=7.0, outline=other)
+    assert replace(found, ratio=3.0, blocks={"ridge estimate": block}).worst is other
+    assert replace(found, ratio=9.0, blocks={"ridge estimate": block}).worst is one
+
+
+def late(spec, history):
+    """Wrong once the first arm has been paid more than 1 twice."""
+    paid = np.cumsum((history.actions == 0) & (history.rewards > 1))
+    return algorithms.linucb(spec, history) + np.append([False], paid >= 2)[:, None]
+
+
+def test_what_is_found_is_as_short_as_can_be_and_in_small_whole_numbers():
+    small = audit.shrink(BUILT, late)
+    assert small == told.Told(((0, 2.0), (0, 2.0)), 0, "verify.histories.linear")
+    assert small.history(SPEC).rewards.tolist() == [2, 2]
+    assert audit.measure(BUILT, late, [small]).score > 1
+    again = audit.shrink(BUILT, late, start=small)
+    assert again == small
+    scope: dict = {}
+    text = audit.replayed(BUILT, algorithms.linucb, small)
+    exec(text.replace("print(", "found = ("), scope)
+    assert scope["found"] == audit.measure(BUILT, algorithms.linucb, [small]).error
+
+
+def test_numbers_of_an_outline_are_made_small_where_nothing_is_told_step_by_step():
+    source = SimpleNamespace(battery=strategies.battery, batches=strategies.batches)
+    start = strategies.LinearOutline("weak direction", "highest", "largest", 6, -1.7, 123_456)
+    small = audit.shrink(
+        BUILT, lambda spec, history: algorithms.linucb(spec, history) + 1, source, start=start
+    )
+    assert small == strategies.LinearOutline("weak direction", "highest", "largest", 1, 0.0, 0)
+
+
+def test_draws_that_steps_do_not_tell_leave_the_outline():
+    spec = thompson.Spec(dim=2, actions=3, horizon=4, error=0.5, form="sampling", solver="newton")
+    built = thompson.build(spec)
+    small = audit.shrink(built, lambda spec, history: algorithms.thompson_scores(spec, history) + 1)
+    assert isinstance(small, strategies.LinearOutline)
+    assert (small.steps, small.seed, small.weakness) == (1, 0, 0.0)
+
+
+def test_a_terminal_shows_what_is_done_and_nothing_else_does(capsys, monkeypatch):
+    assert audit.shrink(BUILT, algorithms.linucb, start=strategies.battery(SPEC)[0]) is None
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(
+        shrinking, "Console", lambda stderr: Console(stderr=stderr, force_terminal=True, width=200)
+    )
+    assert audit.shrink(BUILT, algorithms.linucb, start=strategies.battery(SPEC)[0]) is None
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "nothing to shrink: none of 1 history of 6 decisions breaks a promise" in shown.err
 
 
 def test_the_first_block_that_broke_is_named():

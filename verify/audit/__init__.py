@@ -13,7 +13,7 @@ from verify.audit.search import Stepwise as Stepwise
 from verify.audit.search import Strategies as Strategies
 from verify.audit.search import climb as climb
 from verify.audit.search import search as search
-from verify.audit.search import shrink as shrink
+from verify.audit.shrinking import shrink as shrink
 from verify.audit.verdicts import FLOAT64 as FLOAT64
 from verify.audit.verdicts import ORDER_WINDOW as ORDER_WINDOW
 from verify.audit.verdicts import Report as Report

@@ -101,6 +101,12 @@ class Findings:
         return words(self.outline)
 
     @property
+    def worst(self) -> Outline | None:
+        """The history of the largest score."""
+        blocks = [(one.ratio, one.outline) for one in self.blocks.values()]
+        return max([(self.ratio, self.outline), *blocks], key=lambda pair: pair[0])[1]
+
+    @property
     def score(self) -> float:
         """Worst error over promise, of the policy and of every block: what the search climbs; above 1 one is broken."""
         return max([self.ratio, *(worst.ratio for worst in self.blocks.values())])

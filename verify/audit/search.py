@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import hypothesis
@@ -102,18 +101,3 @@ def climb(
 
     ascend()
     return found
-
-
-def shrink(
-    built: Construction, truth: Truth | None, source: Strategies = strategies, **held: Any
-) -> Outline | None:
-    """The shortest history of the battery that still breaks a promise; None if none of any length does.
-
-    Further arguments are those of `measure`.
-    """
-    for steps in range(1, built.tokens.decisions + 1):
-        for outline in source.battery(built.spec):
-            tried = replace(outline, steps=steps)
-            if measure(built, truth, [tried], **held).score > 1:
-                return tried
-    return None

@@ -86,7 +86,8 @@ def _searched(histories: int) -> Found:
 def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
     spec, title = built.spec, _title(built.spec)
-    shortest = shrink(built, algorithms.linucb) if findings.score > 1 else None
+    held = {"start": findings, "progress": lambda _: None}
+    shortest = shrink(built, algorithms.linucb, **held) if findings.score > 1 else None
     claim = f"{title}: |log-probability error|, all t and k"
     yield certified(claim, "Theorem 8", built, ROW, findings, shortest=shortest)
     depth = built.transformer.stored_layers[0].repeat

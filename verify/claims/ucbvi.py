@@ -148,7 +148,8 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block in float64, over the searched histories: what rounding adds to exact forms."""
     spec = built.spec
     failed, stated = findings.score > 1, episode_sweeps.rounding(spec)
-    shortest = shrink(built, algorithms.ucbvi, episode_strategies) if failed else None
+    held = {"start": findings, "progress": lambda _: None}
+    shortest = shrink(built, algorithms.ucbvi, episode_strategies, **held) if failed else None
     witness = shortest or findings.outline
     yield Verdict(
         f"{_title(spec)}: |log-probability error| in float64, {findings.histories} histories",
