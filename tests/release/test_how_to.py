@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -16,7 +17,13 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 OWN = ("compare-your-model", "your-own-history")
 """Pages whose commands take files of the reader; their code runs as doctests."""
-PAGES = [path for path in sorted((ROOT / "docs" / "how-to").glob("*.md")) if path.stem not in OWN]
+SLOW = ("draw-figures",)
+"""Pages whose commands take a minute; by day tests/verify/test_figures.py draws the same figures."""
+PAGES = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.nightly] * (path.stem in SLOW))
+    for path in sorted((ROOT / "docs" / "how-to").glob("*.md"))
+    if path.stem not in OWN
+]
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -37,7 +44,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES)
 def test_commands_run_as_they_stand(page, folder):
     found = commands(page)
     assert found
@@ -50,4 +57,5 @@ def test_commands_run_as_they_stand(page, folder):
 
 def test_the_index_names_every_command():
     text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").partition("lists the commands:")[2]
-    assert sorted(re.findall(r"`(\w+)`", text)) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+    group = get_command(app)
+    assert sorted(re.findall(r"`(\w+)`", text)) == sorted(group.list_commands(Context(group)))  # type: ignore[attr-defined]
