@@ -11,6 +11,9 @@ from verify.algorithms.beta_bernoulli import bernoulli_thompson_decoder as berno
 from verify.algorithms.choice import ChoiceProbabilities as ChoiceProbabilities
 from verify.algorithms.choice import along_lines as along_lines
 from verify.algorithms.choice import choice_probabilities as choice_probabilities
+from verify.algorithms.exponential_weights import HedgeDecoder as HedgeDecoder
+from verify.algorithms.exponential_weights import hedge as hedge
+from verify.algorithms.exponential_weights import hedge_decoder as hedge_decoder
 from verify.algorithms.linear_bandits import LinUCBDecoder as LinUCBDecoder
 from verify.algorithms.linear_bandits import LinUCBValues as LinUCBValues
 from verify.algorithms.linear_bandits import decoder as decoder
