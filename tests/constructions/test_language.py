@@ -72,7 +72,7 @@ def test_a_sum_over_the_past_takes_weighted_values_in_one_head():
     values["reward"] = np.array([[2.0], [3.0]])
     assert block.truth(values).tolist() == [[3.0] * ARMS, [7.5] * ARMS]
     with pytest.raises(ValueError, match="Σ wins: wanted a sum of values, got one with curves or a divisor"):
-        p.sum("wins", arm / 2.0)
+        p.sum("wins", 1.0 * arm / 2.0)
     with pytest.raises(ValueError, match="sum of links: wanted equal heights"):
         p.sum("wins", arm + reward)
 

@@ -12,6 +12,7 @@ mutants     does it notice when one weight is wrong?
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from flint import arb
@@ -109,8 +110,8 @@ class Cost:
         )
 
 
-def cost(built: Construction, outlines: Sequence[loss_histories.LossOutline]) -> Cost:
-    """What sequences of equal length cost the transformer."""
+def cost(built: Construction, outlines: Sequence[Any]) -> Cost:
+    """What sequences of equal length, outlines of `verify.histories.losses`, cost the transformer."""
     losses = np.array([outline.losses(built.spec) for outline in outlines])
     seen = [outline.history(built.spec) for outline in outlines]
     odds = np.exp(built.policy(built.outputs(seen, logits_only=True)))

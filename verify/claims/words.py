@@ -105,7 +105,7 @@ BERNOULLI = Words(source=SOURCE)
 
 GAMES = Words(
     short="Hedge",
-    source="Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006), section 2.2",
+    source="this project; the algorithm and its regret: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006)",
     claim=(
         "A transformer of one layer and one head plays Hedge, exponential weights with full information, without any error "
         "in exact arithmetic. So the bound on Hedge's regret is one on the transformer's; where two of them meet in a "
