@@ -78,7 +78,7 @@ def test_the_plan_is_whole():
     report = claims.plan(20, 4).report()
     assert report.holds
     main = [verdict.claim for verdict in report.verdicts if verdict.main]
-    for what in ("log-probability error", "layers", "regret", "best replies", "value", "10 % off"):
+    for what in ("log-probability error", ": layers", ": regret", "best replies", "value", "10 % off"):
         assert sum(what in claim for claim in main) == 1, what
     assert sum("10 × 10" in verdict.claim for verdict in report.verdicts) == 2 * len(claims.ROUNDS)
     assert sum("worst error over what is allowed" in verdict.claim for verdict in report.verdicts) == 3
