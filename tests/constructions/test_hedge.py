@@ -39,6 +39,15 @@ def test_the_policy_is_that_of_weights_multiplied_round_by_round():
     )
 
 
+def test_the_true_player_says_round_by_round_what_it_says_of_the_whole():
+    history = histories.seen(np.random.default_rng(2).random((8, 3)), np.zeros(8, int))
+    player, rows = algorithms.hedge_decoder(SPEC), []
+    for context in history.contexts:
+        rows.append(player.observe(context))
+        player.record(0, 0.0)
+    np.testing.assert_allclose(rows, algorithms.hedge(SPEC, history), atol=1e-14)
+
+
 def test_what_was_played_and_paid_is_not_read():
     losses, built = np.random.default_rng(1).random((5, 3)), hedge.build(SPEC)
     history = histories.seen(losses, [0, 1, 2, 0, 1])
