@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from constructions import linucb, load, thompson, ucbvi
+    from constructions import games, linucb, load, thompson, ucbvi
     from verify import audit
     from verify.catalog import Entry
 
-__all__ = ["Entry", "audit", "linucb", "load", "thompson", "ucbvi"]
+__all__ = ["Entry", "audit", "games", "linucb", "load", "thompson", "ucbvi"]
 
 HOMES = {"load": "constructions", "Entry": "verify.catalog"}
 MODULES = {"audit": "verify.audit"}

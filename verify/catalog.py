@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from constructions import linucb, thompson, ucbvi
 from constructions.construction import Construction
+from constructions.games import hedge
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
 from constructions.thompson import nodes
@@ -25,6 +26,7 @@ from verify.balls import BallTruth, counts, linear
 from verify.histories import bernoulli as bernoulli_histories
 from verify.histories import episodes as episode_histories
 from verify.histories import linear as linear_histories
+from verify.histories import losses as loss_histories
 from verify.imports import is_own, own
 
 
@@ -237,6 +239,21 @@ _ENTRIES = (
         words="verify.claims.words:UCBVI",
         symmetries="verify.probes.episode_symmetries:episodic",
         stand_in="verify.comparison.stand_ins:narrow_ucbvi",
+    ),
+    Entry(
+        "hedge",
+        "Hedge, exponential weights",
+        hedge.Spec,
+        hedge.build,
+        algorithms.hedge,
+        loss_histories,
+        example={"actions": 10, "horizon": 200},
+        balls=counts.hedge,
+        environment=lambda spec, chance: environments.random_losses(chance, spec.actions, spec.horizon),
+        decoder=lambda spec, chance: algorithms.hedge_decoder(spec),
+        played="Hedge against losses of 0 or 1",
+        claims="verify.claims.games:plan",
+        words="verify.claims.words:GAMES",
     ),
 )
 

@@ -75,11 +75,9 @@ def repeat(
         largest: bound on the entries of x, at every token and turn; no turn is to increase max |x − y|.
 
     Raises:
-        ValueError: if what is read is not exact, or the key is no sum of values alone.
+        ValueError: if what is read is not exact, or the key has curves or a divisor.
     """
-    terms = [(factor, term) for factor, term in key.terms if isinstance(term, Value)]
-    if key.over != 1 or len(terms) < len(key.terms):
-        raise ValueError(f"{name}: wanted a key that is a sum of values, got one with curves or a divisor")
+    terms = key.values(name)
     for one in (*(term for _, term in terms), by, value):
         if one.error.error:
             raise ValueError(

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from flint import arb
 
 from constructions.construction import Construction
 from constructions.inputs.bandits import Tokens
@@ -30,11 +29,10 @@ from constructions.parts.block import (
     gate_size,
     own_heads,
 )
-from constructions.parts.links import Values, entry, read, tile
+from constructions.parts.links import Values, blank, entry, held, read, tile
 from constructions.parts.stream import Stream
 from constructions.primitives import copying, interpolation, product
 from constructions.primitives.interpolation import Interpolant
-from constructions.rounding.outward import above
 
 
 class Program:
@@ -65,22 +63,27 @@ class Program:
         size = block.promise.magnitude if size is None else size
         return Value(self.stream[name], size, block.groups, block.promise.total)
 
-    def sum(self, to: str, value: Value, by: Value | None = None) -> Value:
-        """Σ_{j≤i} by_j value_j, in one head: the score i·by_j undoes the 1/i. `by` is a number ≥ 0, 1 if left out."""
-        place, register, steps = Position.of(self.position), self.stream[to], self.tokens // 2
-        key = place.one if by is None else read(by.register)
-        head = Head(to, place.index, key, read(value.register), register)
-        size = steps * value.size * (1.0 if by is None else by.size)
+    def sum(self, to: str, what: Value | Sum, by: Value | None = None, *, name: str = "") -> Value:
+        """Σ_{j≤i} by_j what_j, in one head: the score i·by_j undoes the 1/i, and weights of a sum are those of the value.
+
+        `what` has no curves and no divisor, and is 0 in half of the tokens; `by` is a number ≥ 0, 1 if left out.
+        """
+        name, register, steps = name or f"Σ {to}", self.stream[to], self.tokens // 2
+        what = 1.0 * what if isinstance(what, Value) else what
+        terms = what.values(name)
+        link = sum((weight * read(term.register) for weight, term in terms), blank(register.size))
+        place = Position.of(self.position)
+        head = Head(to, place.index, place.one if by is None else read(by.register), link, register)
 
         def truth(values: Values) -> np.ndarray:
-            terms = value.of(values) if by is None else by.of(values) * value.of(values)
-            return np.cumsum(terms.reshape(len(terms), -1), axis=0)
+            weighted = sum(weight * held(values, term.register) for weight, term in terms)
+            return np.cumsum(weighted if by is None else held(values, by.register) * weighted, axis=0)
 
         weight, off = (1.0, EXACT) if by is None else (by.size, by.error)
-        moved = steps * (weight * value.error + value.size * off)
-        own, groups = Bound(0.0, 4 * UNIT * size), value.groups
+        size, moved = steps * what.size * weight, steps * (weight * what.error + what.size * off)
+        own, groups = Bound(0.0, (steps + 4) * UNIT * size), max(term.groups for _, term in terms)
         promise = Promise("norm bounds", own, own + moved, math.sqrt(groups) * size)
-        self.put(Block(f"Σ {to}", self.source, (Step((head,)),), register, truth, promise, groups=groups))
+        self.put(Block(name, self.source, (Step((head,)),), register, truth, promise, groups=groups))
         return self.value(to, size)
 
     def function(
@@ -209,13 +212,10 @@ class Program:
         register, over = self.stream[to], terms.over
         values = [(weight, term) for weight, term in terms.terms if isinstance(term, Value)]
         curves = [(weight, term) for weight, term in terms.terms if isinstance(term, Curve)]
-        size = sum(abs(weight) * term.size for weight, term in terms.terms) / over
+        size = terms.size
         if rounded is None:
             rounded = 2 * UNIT * size if over != 1 else 0.0
-        carried = EXACT
-        for weight, term in values:
-            carried = carried + (term.error if weight == 1 else abs(weight) * term.error)
-        carried = above(1 / arb(over)) * carried
+        carried = terms.error
         linear = tuple((weight / over, term.register) for weight, term in values)
         if not curves and len(linear) > 1:
             bounds = {"bound": size, "inherited": carried, "error": rounded}

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float
 
 from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate
 from constructions.parts.links import Values, held, read
 from constructions.parts.stream import Register
 from constructions.parts.units import signed_units
+from constructions.rounding.outward import above
 
 Proved = tuple[float | Bound, str]
 """A bound in exact arithmetic, or one that speaks of rounding too, and why it holds."""
@@ -114,6 +116,31 @@ class Sum:
 
     def __truediv__(self, divisor: float) -> "Sum":
         return Sum(self.terms, self.over * divisor)
+
+    @property
+    def size(self) -> float:
+        """Bound on its size."""
+        return sum(abs(weight) * term.size for weight, term in self.terms) / self.over
+
+    @property
+    def error(self) -> Bound:
+        """What errors of its values cause; what curves add is their blocks' own."""
+        found = EXACT
+        for weight, term in self.terms:
+            if isinstance(term, Value):
+                found = found + (term.error if weight == 1 else abs(weight) * term.error)
+        return above(1 / arb(self.over)) * found
+
+    def values(self, name: str) -> list[tuple[float, Value]]:
+        """Its terms, for a block of this name that can read values alone.
+
+        Raises:
+            ValueError: if there are curves or a divisor.
+        """
+        found = [(weight, term) for weight, term in self.terms if isinstance(term, Value)]
+        if self.over != 1 or len(found) < len(self.terms):
+            raise ValueError(f"{name}: wanted a sum of values, got one with curves or a divisor")
+        return found
 
 
 def added(

@@ -58,6 +58,25 @@ def test_errors_of_all_that_is_read_are_carried_along():
     assert found.error.error == pytest.approx(3 * 5 * 1e-3 + 2 * 5 * 1e-2 + 2 * 3 * 0.1)
 
 
+def test_a_sum_over_the_past_takes_weighted_values_in_one_head():
+    p = program(plays=ARMS, wins=ARMS, inverse=ARMS)
+    arm, reward = off(p.input("action", 2.0).entries, 0.25), off(p.input("reward", 3.0), 0.5)
+    logits = Value(p.stream["logits"], 4.0, ARMS, Bound(0.125))
+    found = p.sum("plays", 2.0 * logits - 0.5 * arm, by=reward, name="both")
+    weighted, moved = 2 * 4 + 0.5 * 2, 2 * 0.125 + 0.5 * 0.25
+    assert found.size == STEPS * weighted * 3
+    assert found.error.error == pytest.approx(STEPS * (3 * moved + weighted * 0.5))
+    block = p.written("plays")
+    assert (block.name, len(block.steps[0].heads), block.steps[0].units) == ("both", 1, ())
+    values = {name: np.ones((2, register.size)) for name, register in p.stream.registers.items()}
+    values["reward"] = np.array([[2.0], [3.0]])
+    assert block.truth(values).tolist() == [[3.0] * ARMS, [7.5] * ARMS]
+    with pytest.raises(ValueError, match="Σ wins: wanted a sum of values, got one with curves or a divisor"):
+        p.sum("wins", 1.0 * arm / 2.0)
+    with pytest.raises(ValueError, match="sum of links: wanted equal heights"):
+        p.sum("wins", arm + reward)
+
+
 def test_what_is_proven_stands_beside_what_is_derived():
     p = program(plays=ARMS, wins=ARMS, product=ARMS)
     left, right = Value(p.stream["plays"], 4.0, ARMS, Bound(0.1)), Value(p.stream["wins"], 5.0, ARMS, EXACT)

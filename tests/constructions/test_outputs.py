@@ -146,7 +146,5 @@ def test_a_repeated_average_is_of_exact_values():
     sizes = {"weight": 1.0, "largest": 3.0}
     with pytest.raises(ValueError, match=r"sweep: wanted exact values, got previous_reward within 0\.5"):
         episodes.repeat(p, "values", "sweep", 2, 1.0 * state, off, state, **sizes)
-    with pytest.raises(
-        ValueError, match="sweep: wanted a key that is a sum of values, got one with curves or a divisor"
-    ):
+    with pytest.raises(ValueError, match="sweep: wanted a sum of values, got one with curves or a divisor"):
         episodes.repeat(p, "values", "sweep", 2, (1.0 * state) / 3.0, reward, state, **sizes)

@@ -7,6 +7,7 @@ import numpy as np
 import soft_ucb1
 
 from constructions import linucb, thompson, ucbvi
+from constructions.games import hedge
 from constructions.linucb import by_newton
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
@@ -113,6 +114,22 @@ def ucbvi_case(form: str) -> Case:
     )
 
 
+# ---------------------------------------------------------------- games
+
+HEDGE = Case(
+    CATALOG["hedge"],
+    hedge.Spec(3, 12),
+    {"layers": 1, "heads": 1, "hidden": 0, "width": 11},
+    refused=(
+        ({"actions": 1}, "actions: wanted an integer >= 2, got 1"),
+        ({"rate": 0.0}, "rate: wanted a finite number > 0, got 0.0"),
+    ),
+    asked=0.0,
+    same=frozenset(
+        {"one reward dropped", "counts one off"}
+    ),  # of rewards and of a first round's losses nothing is read
+)
+
 # ---------------------------------------------------------------- the worked example of docs/adding.md
 
 
@@ -154,6 +171,7 @@ CASES = (
     ucbvi_case("theorem"),
     ucbvi_case("slim"),
     ucbvi_case("narrow"),
+    HEDGE,
     soft_ucb1_case(),
     soft_ucb1_case(NOTHING_SEEN, actions=2, horizon=1, error=30.0, exploration=0.0),
 )

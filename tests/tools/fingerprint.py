@@ -1,4 +1,4 @@
-"""All that a construction is, in numbers of one line: layout, sizes, promises and weights of 39 constructions.
+"""All that a construction is, in numbers of one line: layout, sizes, promises and weights of 40 constructions.
 
 PYTHONPATH=tests/tools:docs/examples python tests/tools/fingerprint.py      writes the record anew
 """
@@ -13,6 +13,7 @@ import soft_ucb1
 from construction_cases import LINUCB
 
 from constructions import linucb, thompson, ucbvi
+from constructions.games import hedge
 from constructions.thompson import nodes
 
 RECORD = Path(__file__).with_name("fingerprint.json")
@@ -39,6 +40,7 @@ SPECS = {
         for form, arms in (("policy", 2), ("policy", 3), ("sampling", 3))
     },
     "thompson bernoulli": (thompson, thompson.BernoulliSpec(3, 9, 0.1)),
+    "hedge": (hedge, hedge.Spec(3, 9)),
     "soft UCB1 of 3": (soft_ucb1, soft_ucb1.Spec(3, 50)),
     "soft UCB1 of 2": (soft_ucb1, soft_ucb1.Spec(2, 64)),
     **{

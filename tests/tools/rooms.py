@@ -32,6 +32,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "constructions.linucb": "*",
     "constructions.thompson": "*",
     "constructions.ucbvi": "*",
+    "constructions.games": "*",
     "verify.theorems": "",
     "verify.environments": DOORS,
     "verify.algorithms": f"{DOORS} constructions.history",
@@ -56,6 +57,7 @@ NEVER = {  # of what a * would allow
     "constructions.linucb": "constructions.thompson constructions.ucbvi",
     "constructions.thompson": "constructions.linucb constructions.ucbvi",
     "constructions.ucbvi": "constructions.linucb constructions.thompson",
+    "constructions.games": "constructions.linucb constructions.thompson constructions.ucbvi",
     "verify.training": "verify.audit verify.balls verify.errata verify.sweeps",
 }
 

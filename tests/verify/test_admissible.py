@@ -8,6 +8,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
+from constructions.games import hedge
 from constructions.inputs.bandits import BanditTokens, bandit_stream
 from constructions.inputs.episodes import EpisodeTokens, episode_stream
 from verify.catalog import CATALOG
@@ -70,6 +71,7 @@ ROWS = {
     "thompson": gaussian(),
     "bernoulli": st.builds(thompson.BernoulliSpec, st.integers(2, 6), SIZES),
     "ucbvi": st.builds(ucbvi.Spec, SIZES, SIZES, SIZES, SIZES, BOUNDS.map(lambda tau: tau or None), BOUNDS),
+    "hedge": st.builds(hedge.Spec, st.integers(2, 6), SIZES, BOUNDS.map(lambda rate: rate or None)),
 }
 
 

@@ -12,6 +12,7 @@ import torch
 from tiny_cases import CASES
 
 from constructions import linucb
+from constructions.games import hedge
 from verify import algorithms, audit
 from verify.audit import witness
 from verify.catalog import line_policy
@@ -104,6 +105,7 @@ def test_a_damaged_construction_of_episodes_or_of_strangers_is_told_as_well(caps
     cases = [
         (copy.deepcopy(CASES["ucbvi narrow"].built()), algorithms.ucbvi, "episodes"),
         (stranger, soft_ucb1.true_log_probabilities, "bernoulli"),
+        (hedge.build(hedge.Spec(3, 6)), algorithms.hedge, "losses"),
         (copy.deepcopy(CASES["thompson lines"].built()), line_policy, "linear"),
     ]
     for built, truth, name in cases:

@@ -11,11 +11,17 @@ from verify.algorithms.beta_bernoulli import bernoulli_thompson_decoder as berno
 from verify.algorithms.choice import ChoiceProbabilities as ChoiceProbabilities
 from verify.algorithms.choice import along_lines as along_lines
 from verify.algorithms.choice import choice_probabilities as choice_probabilities
+from verify.algorithms.exponential_weights import HedgeDecoder as HedgeDecoder
+from verify.algorithms.exponential_weights import hedge as hedge
+from verify.algorithms.exponential_weights import hedge_decoder as hedge_decoder
 from verify.algorithms.linear_bandits import LinUCBDecoder as LinUCBDecoder
 from verify.algorithms.linear_bandits import LinUCBValues as LinUCBValues
 from verify.algorithms.linear_bandits import decoder as decoder
 from verify.algorithms.linear_bandits import linucb as linucb
 from verify.algorithms.linear_bandits import linucb_values as linucb_values
+from verify.algorithms.matrix_games import Equilibrium as Equilibrium
+from verify.algorithms.matrix_games import equilibrium as equilibrium
+from verify.algorithms.matrix_games import gap as gap
 from verify.algorithms.tabular import UCBVIDecoder as UCBVIDecoder
 from verify.algorithms.tabular import UCBVIValues as UCBVIValues
 from verify.algorithms.tabular import ucbvi as ucbvi

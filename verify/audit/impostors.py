@@ -77,7 +77,7 @@ def replaced(history: History, **change: Any) -> History:
     return type(history)(**vars(history) | change)
 
 
-NUMBERS = ("exploration", "ridge", "temperature", "prior_variance", "noise_variance")
+NUMBERS = ("exploration", "ridge", "temperature", "prior_variance", "noise_variance", "rate")
 """Fields of specs on which an algorithm depends."""
 
 

@@ -44,10 +44,10 @@ def replayed(built: Construction, truth: Callable | None, outline: Any, block: s
     if outline is None:
         return ""
     package, (room, _, module) = saving.home(built.spec), type(outline).__module__.rpartition(".")
-    name = package.__name__.rpartition(".")[2]
+    around, _, name = package.__name__.rpartition(".")
     wanted, true = _imported(truth)
     lines = [
-        f"from constructions import {name}" if "." in package.__name__ else f"import {name}",
+        f"from {around} import {name}" if around else f"import {name}",
         *wanted,
         "from verify import audit",
         f"from {room} import {module}" if room else f"import {module}",

@@ -1,4 +1,4 @@
-"""The true algorithms that count, in rationals up to the last logarithm: Bernoulli arms, and tabular episodes."""
+"""The true algorithms that count or add up, in rationals up to the last logarithm: Bernoulli arms, episodes, losses."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -9,7 +9,7 @@ from flint import arb, fmpq, fmpq_poly
 
 from constructions.history import BanditHistory, EpisodeHistory
 from verify.algorithms import ucbvi_exact
-from verify.balls.arrays import Balls, log_softmax
+from verify.balls.arrays import Balls, balls, log_softmax
 
 
 def bernoulli_thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
@@ -52,3 +52,9 @@ def ucbvi(spec: Any, history: EpisodeHistory, steps: Sequence[int]) -> Balls:
     tau = arb(spec.temperature)
     rows = [[arb(fmpq(q.numerator, q.denominator)) / tau for q in values[step]] for step in steps]
     return log_softmax(np.array(rows, dtype=object).reshape(len(steps), -1))
+
+
+def hedge(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """Log-probabilities of Hedge, the softmax of −η Σ losses, its rate as float64 holds it."""
+    losses = balls(history.contexts[:, :, 0])
+    return log_softmax(np.array([-arb(spec.rate) * losses[: step + 1].sum(axis=0) for step in steps]))

@@ -102,3 +102,17 @@ UCBVI = Words(
 )
 
 BERNOULLI = Words(source=SOURCE)
+
+GAMES = Words(
+    short="Hedge",
+    source="this project; the algorithm and its regret: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006)",
+    claim=(
+        "A transformer of one layer and one head plays Hedge, exponential weights with full information, without any error "
+        "in exact arithmetic. So the bound on Hedge's regret is one on the transformer's; where two of them meet in a "
+        "matrix game, their average strategies approach an equilibrium as fast as it says."
+    ),
+    code=(
+        "Weights: constructions/games/hedge.py, with the proofs. Formulas: verify/theorems/games.py. Values of games: "
+        "verify/algorithms/matrix_games.py. The claims: verify/claims/games.py. Two players: docs/games.md."
+    ),
+)

@@ -1,4 +1,4 @@
-"""Environments to play: bandits, labelled data read as a bandit, and tabular decision processes.
+"""Environments to play: bandits, labelled data read as a bandit, losses set beforehand, and tabular decision processes.
 
 Steps, stages, states and actions are array indices from 0; every random number comes from a generator that the
 caller passes.
@@ -12,6 +12,7 @@ from verify.environments.bandits import (
 )
 from verify.environments.bernoulli import BernoulliBandit, bernoulli_bandit
 from verify.environments.classification import DATASETS, ClassificationBandit, classification_bandit
+from verify.environments.losses import FixedLosses, random_losses
 from verify.environments.mdps import TABLES, TabularMDP, gymnasium_mdp, random_mdp
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "TABLES",
     "BernoulliBandit",
     "ClassificationBandit",
+    "FixedLosses",
     "LinearBandit",
     "TabularMDP",
     "bernoulli_bandit",
@@ -27,5 +29,6 @@ __all__ = [
     "gaussian_linear_bandit",
     "gymnasium_mdp",
     "paper_linear_bandit",
+    "random_losses",
     "random_mdp",
 ]

@@ -2,7 +2,7 @@
 
 These files are the right-hand side of measured ≤ certified ≤ stated. They are transcribed from the paper
 alone, slips included, and import no construction, so that they cannot agree with our weights by accident;
-`newton` holds theorems of this project, transcribed in the same way from docs/depth.md.
+`newton` holds theorems of this project, transcribed in the same way from docs/depth.md, and `games` those of a book.
 
 Every formula is written in the shared symbols below. All are positive; their names are words, and `NOTATION`
 gives the paper's letter for each.
@@ -44,6 +44,7 @@ separation, truncation, poles, neurons, neuron_norm = _symbols(
 distribution_ratio, nodes, node_norm, draw_norm = _symbols("distribution_ratio nodes node_norm draw_norm")
 layers, heads, width, hidden, norm = _symbols("layers heads width hidden norm")
 radius, covering_radius = _symbols("radius covering_radius")
+rate = sympy.Symbol("rate", positive=True)
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -89,6 +90,7 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         norm: "B, bound on their norm",
         radius: "R, to which their tokens are clipped",
         covering_radius: "ρ, of the cover of the transformers",
+        rate: "η of exponential weights",
     }
 )
 
