@@ -1,7 +1,6 @@
 """The catalog: one row for every construction, with all that the tools need to know of it.
 
-The command line, the inspector, sweeps, comparisons, reports and the laws in tests read it. A construction is added by its
-row; nothing else in the package lists them.
+The command line, inspector, sweeps, reports and laws read it; nothing else lists constructions, and a row adds one.
 """
 
 import inspect
@@ -134,18 +133,17 @@ def line_policy(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray
 
 def thompson_truth(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     """The policy of Thompson sampling, or along its lines, or the scores of arms at the draws."""
-    forms = {
-        "sampling": algorithms.thompson_scores,
-        "policy": line_policy if spec.lines else algorithms.thompson,
-    }
-    return forms[spec.form](spec, history)
+    if spec.form == "sampling":
+        return algorithms.thompson_scores(spec, history)
+    return (line_policy if spec.lines else algorithms.thompson)(spec, history)
+
+
+BANDIT = ("dim", "actions", "horizon", "action_norm", "weight_norm", "noise_bound")
 
 
 def _fields(spec: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in names}
 
-
-BANDIT = ("dim", "actions", "horizon", "action_norm", "weight_norm", "noise_bound")
 
 _ENTRIES = (
     Entry(
@@ -219,14 +217,7 @@ _ENTRIES = (
         episode_histories,
         EpisodeHistory,
         # the bonus is made small, as it leaves a short run's policy uniform
-        example={
-            "states": 3,
-            "actions": 3,
-            "horizon": 3,
-            "episodes": 8,
-            "form": "theorem",
-            "exploration": 0.03,
-        },
+        example=dict(states=3, actions=3, horizon=3, episodes=8, form="theorem", exploration=0.03),
         main=ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03),
         balls=counts.ucbvi,
         environment=lambda spec, chance: environments.random_mdp(
