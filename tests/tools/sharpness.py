@@ -107,7 +107,7 @@ def _policy(built: Construction, found: Findings, tried: Sequence[History]) -> R
         balls: Any = entry_of(built.spec).balls
         some = tried[:: max(1, len(tried) // ENCLOSED)]
         error = max((enclose(built, balls, history).exact_high for history in some), default=0.0)
-    return Row(POLICY, "measured", certificate, error, error)
+    return Row(POLICY, "measured" if certificate else "exact", certificate, error, error)
 
 
 def direct(built: Construction, tried: Iterable[History]) -> Iterator[Probe]:

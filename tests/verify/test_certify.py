@@ -127,7 +127,7 @@ def test_what_cannot_be_certified_is_told(files):
         ((files / "other.npz", "--of", "linucb"), "contexts: wanted 3 actions of dimension 2"),
         (
             (files / "0.npz", "--of", "nobody"),
-            "construction: wanted one of linucb, thompson, bernoulli, ucbvi, FILE.py or module:ENTRY, got nobody",
+            f"construction: wanted one of {', '.join(CATALOG)}, FILE.py or module:ENTRY, got nobody",
         ),
         ((files / "built.safetensors", "--of", "linucb"), "wanted a history written by `save`, got"),
     ):

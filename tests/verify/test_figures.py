@@ -182,27 +182,6 @@ def test_a_command_is_loaded_when_it_is_run_and_the_list_says_what_it_says():
         assert shown.name == name
 
 
-def test_a_first_file_of_ones_own_builds_verifies_and_has_a_test(tmp_path, monkeypatch):
-    words = ["new", "firsthand", "--out", str(tmp_path), "--json"]
-    shown = CliRunner().invoke(cli.app, words)
-    assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout) == [
-        str(tmp_path / name) for name in ("firsthand.py", "test_firsthand.py")
-    ]
-    monkeypatch.syspath_prepend(str(tmp_path))
-    verified = CliRunner().invoke(
-        cli.app, ["verify", str(tmp_path / "firsthand.py"), "--histories", "30", "--mutants", "10"]
-    )
-    assert verified.exit_code == 0, verified.output
-    scope: dict = {}
-    exec((tmp_path / "test_firsthand.py").read_text(), scope)
-    scope["test_every_claim_holds"]()
-    again = CliRunner().invoke(cli.app, words)
-    assert "wanted no such file yet, got one" in str(again.exception)
-    with pytest.raises(ValueError, match="name: wanted a word that Python can import, got 'my-own'"):
-        raise CliRunner().invoke(cli.app, ["new", "my-own", "--out", str(tmp_path)]).exception
-
-
 def test_a_sweep_takes_any_field_of_a_row(tmp_path):
     one = frontier.Configuration("linucb", "newton", 10, 1e-2, 2, 3, more=(("ridge", 0.5),))
     assert one.spec() == linucb.Spec(2, 3, 10, error=1e-2, solver="newton", ridge=0.5)

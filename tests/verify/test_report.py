@@ -312,7 +312,8 @@ def test_pages_of_a_strangers_construction_name_its_own_source(tmp_path, own):
 
 
 def test_the_packages_own_pages_name_the_paper(tmp_path):
-    assert {entry.said().source for entry in CATALOG.values()} == {SOURCE}
+    assert all(CATALOG[name].said().source == SOURCE for name in ("linucb", "thompson", "bernoulli", "ucbvi"))
+    assert SOURCE not in CATALOG["hedge"].said().source
     assert SOURCE in published(tmp_path, *HOLDING)
     assert replace(soft_ucb1.ENTRY, words=Words(source="Auer 2002")).said().source == "Auer 2002"
 

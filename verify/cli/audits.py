@@ -73,7 +73,10 @@ def verify(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Processes side by side: the cores there are, or 1 for little work."
+            min=1,
+            max=MOST,
+            metavar="N",
+            help="Processes side by side: the cores there are, or 1 for little work.",
         ),
     ] = None,
 ) -> None:
