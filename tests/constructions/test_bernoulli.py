@@ -152,7 +152,7 @@ def test_draws_follow_the_probabilities():
     draws = np.zeros(3)
     for _ in range(4000):
         draws += np.exp(policy.observe(np.eye(3)))
-        policy._pending = False
+        policy._context = None
     wanted = np.array([float(p) for p in exact([(2, 0), (1, 1), (1, 0)])])
     assert (np.abs(draws / 4000 - wanted) < 5 * np.sqrt(wanted * (1 - wanted) / 4000)).all()
 

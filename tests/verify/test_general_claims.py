@@ -1,6 +1,7 @@
 """What every report says of the laws of whole constructions."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,7 @@ def about_laws(verdicts) -> tuple:
 
 @pytest.mark.parametrize(("examples", "names"), [(1, 4), (3, 5)])
 def test_a_main_claim_tells_how_many_laws_are_broken_and_one_claim_each_which(examples, names):
-    main, each = about_laws(general.kept_laws(ROW, SPEC, examples).work())
+    main, each = about_laws(general.kept_laws(ROW, partial(linucb.build, SPEC), examples).work())
     assert (main.main, main.measured, main.stated, main.holds) == (True, 0, 0, True)
     assert main.claim == f"laws that are broken, of {', '.join(each)}"
     assert len(each) == names
@@ -40,9 +41,7 @@ def test_a_main_claim_tells_how_many_laws_are_broken_and_one_claim_each_which(ex
 
 @pytest.mark.parametrize(("change", "law"), [(decoded_otherwise, "decoder"), (leaking, "frame")])
 def test_a_broken_law_fails_the_main_claim_and_its_own(change, law):
-    main, each = about_laws(
-        general.kept_laws(replace(ROW, build=lambda spec: change(linucb.build(spec))), SPEC, 3).work()
-    )
+    main, each = about_laws(general.kept_laws(ROW, lambda: change(linucb.build(SPEC)), 3).work())
     assert (main.measured, main.note, main.holds) == (1, law, False)
     assert [name for name, one in each.items() if not one.holds] == [law]
     assert "LinearOutline(" in each[law].note
@@ -58,4 +57,4 @@ def test_every_report_has_them_and_the_other_laws_by_other_claims():
 @pytest.mark.parametrize("name", [name for name, row in CATALOG.items() if row.claims])
 def test_so_has_every_audit_of_claims(name):
     told = [part.told for part in CATALOG[name].found("claims")(40, 0).parts]
-    assert told.count(general.kept_laws(ROW, SPEC).told) == 1
+    assert told.count(general.kept_laws(ROW, partial(linucb.build, SPEC)).told) == 1

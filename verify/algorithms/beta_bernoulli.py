@@ -20,7 +20,7 @@ from scipy.special import betainc, betaln
 
 from constructions import checks
 from constructions.history import BanditHistory
-from verify.algorithms.common import parameter, whole
+from verify.algorithms.common import Turns, parameter, whole
 
 REACH = 4.0
 """The rule covers |t| ≤ REACH, all but 10⁻³⁷ of [0, 1] at either end."""
@@ -60,7 +60,7 @@ def bernoulli_thompson_accuracy(spec: Any, history: BanditHistory) -> Float[np.n
     return np.abs(np.logaddexp.reduce(terms, axis=-1) - coarse)
 
 
-class BernoulliThompsonDecoder:
+class BernoulliThompsonDecoder(Turns):
     """Thompson sampling one decision at a time.
 
     By drawing, what it returns being certain of the arm whose draw is largest; without a generator, the log-probabilities.
@@ -70,7 +70,7 @@ class BernoulliThompsonDecoder:
         whole("actions", parameter(spec, "actions"))
         if generator is not None:
             checks.instance("generator", generator, np.random.Generator)
-        self._generator, self._pending = generator, False
+        self._generator = generator
         self._wins, self._losses = np.zeros((2, spec.actions))
 
     def observe(self, context) -> Float[np.ndarray, " arms"]:
@@ -80,12 +80,10 @@ class BernoulliThompsonDecoder:
             ValueError: if the context is not a finite matrix of a row for each arm, or the decision before it has not been
                 recorded.
         """
-        if self._pending:
-            raise ValueError("observe: wanted the pending decision recorded first, got another context")
-        arms = BanditHistory([context], [], []).contexts.shape[1]
-        if arms != len(self._wins):
+        context = self._come(context).contexts[0]
+        if (arms := len(context)) != len(self._wins):
             raise ValueError(f"observe: wanted {len(self._wins)} arms, got {arms}")
-        self._pending = True
+        self._context = context
         if self._generator is None:
             pairs = np.stack([self._wins, self._losses], axis=-1)[None]
             return np.logaddexp.reduce(_integrands(pairs, int(pairs.sum()) + 1)[0], axis=-1)
@@ -99,11 +97,8 @@ class BernoulliThompsonDecoder:
         Raises:
             ValueError: if no context is pending, the arm is out of range or the reward neither 0 nor 1.
         """
-        if not self._pending:
-            raise ValueError("record: wanted a context observed first, got none pending")
-        pair = BanditHistory(np.ones((2, len(self._wins), 1)), [action], [reward])
-        wins, losses = _counts(len(self._wins), pair)
-        self._wins, self._losses, self._pending = self._wins + wins[1], self._losses + losses[1], False
+        wins, losses = _counts(len(self._wins), self._play(action, reward))
+        self._wins, self._losses, self._context = self._wins + wins[1], self._losses + losses[1], None
 
 
 def bernoulli_thompson_decoder(

@@ -36,11 +36,29 @@ def sums(history: BanditHistory) -> tuple[Float[np.ndarray, "steps dim dim"], Fl
     return before(chosen[:, :, None] * chosen[:, None, :]), before(chosen * history.rewards[:, None])
 
 
-class RunningSums:
-    """Σ a aᵀ and Σ r a, kept one decision at a time: contexts come in and plays are recorded, by turns."""
+class Turns:
+    """Contexts come in and plays are recorded, by turns; `_context` is what waits for the play on it."""
+
+    _context: np.ndarray | None = None
+
+    def _come(self, context: Any) -> BanditHistory:
+        """A context, checked, as a history that nothing has been played in yet."""
+        if self._context is not None:
+            raise ValueError("observe: wanted the pending decision recorded first, got another context")
+        return BanditHistory([context], [], [])
+
+    def _play(self, action: Any, reward: Any) -> BanditHistory:
+        """A play on the context that waits, checked, as a history of that alone."""
+        if self._context is None:
+            raise ValueError("record: wanted a context observed first, got none pending")
+        return BanditHistory(np.stack([self._context] * 2), [action], [reward])
+
+
+class RunningSums(Turns):
+    """Σ a aᵀ and Σ r a, kept one decision at a time."""
 
     def __init__(self):
-        self._gram = self._moment = self._context = None
+        self._gram = self._moment = None
 
     def record(self, action: Any, reward: Any) -> None:
         """Take in the arm played on the observed context, and its reward.
@@ -48,9 +66,7 @@ class RunningSums:
         Raises:
             ValueError: if no context is pending, the arm is out of range or the reward is not finite.
         """
-        if self._context is None or self._gram is None or self._moment is None:
-            raise ValueError("record: wanted a context observed first, got none pending")
-        pair = BanditHistory(np.stack([self._context] * 2), [action], [reward])
+        pair = self._play(action, reward)
         chosen = pair.chosen[0]
         self._gram = self._gram + chosen[:, None] * chosen[None, :]
         self._moment = self._moment + chosen * pair.rewards[0]
@@ -60,9 +76,7 @@ class RunningSums:
         self, context
     ) -> tuple[Float[np.ndarray, "dim dim"], Float[np.ndarray, " dim"], Float[np.ndarray, "arms dim"]]:
         """The sums so far, and the context checked, which waits from now on for what is played on it."""
-        if self._context is not None:
-            raise ValueError("observe: wanted the pending decision recorded first, got another context")
-        context = BanditHistory([context], [], []).contexts[0]
+        context = self._come(context).contexts[0]
         dim = context.shape[1]
         if self._moment is None or self._gram is None:
             self._gram, self._moment = np.zeros((dim, dim)), np.zeros(dim)

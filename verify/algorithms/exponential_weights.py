@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.history import BanditHistory
-from verify.algorithms.common import finite, log_softmax, parameter
+from verify.algorithms.common import Turns, finite, log_softmax, parameter
 
 
 def hedge(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
@@ -29,11 +29,11 @@ def hedge(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
     return log_softmax(-_rate(spec) * np.cumsum(_losses(history), axis=0), 1.0)
 
 
-class HedgeDecoder:
+class HedgeDecoder(Turns):
     """Hedge one round at a time: weights are multiplied by exp(−η · loss), and normalised."""
 
     def __init__(self, spec: Any):
-        self._rate, self._policy, self._pending = _rate(spec), None, False
+        self._rate, self._policy = _rate(spec), None
 
     def observe(self, context: Any) -> Float[np.ndarray, " arms"]:
         """The log-probabilities, once the losses in this context are known.
@@ -41,13 +41,12 @@ class HedgeDecoder:
         Raises:
             ValueError: if it is not a finite number for each arm, or the decision before it has not been recorded.
         """
-        if self._pending:
-            raise ValueError("observe: wanted the pending decision recorded first, got another context")
-        losses = _losses(BanditHistory([context], [], []))[0]
+        come = self._come(context)
+        losses = _losses(come)[0]
         policy = np.zeros(len(losses)) if self._policy is None else self._policy
         if len(policy) != len(losses):
             raise ValueError(f"observe: wanted {len(policy)} arms, got {len(losses)}")
-        self._policy, self._pending = log_softmax(policy - self._rate * losses, 1.0), True
+        self._policy, self._context = log_softmax(policy - self._rate * losses, 1.0), come.contexts[0]
         return self._policy
 
     def record(self, action: Any, reward: Any) -> None:
@@ -56,10 +55,8 @@ class HedgeDecoder:
         Raises:
             ValueError: if no context is pending, the arm is out of range or the reward is not finite.
         """
-        if not self._pending or self._policy is None:
-            raise ValueError("record: wanted a context observed first, got none pending")
-        BanditHistory(np.zeros((2, len(self._policy), 1)), [action], [reward])
-        self._pending = False
+        self._play(action, reward)
+        self._context = None
 
 
 def hedge_decoder(spec: Any) -> HedgeDecoder:

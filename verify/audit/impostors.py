@@ -144,10 +144,12 @@ def unmasked(
     {'caught'}
     """
     seen: list[History] = []
+    right: list[np.ndarray] = []
 
     def noted(spec: Any, history: History) -> np.ndarray:
         seen.append(history)
-        return truth(spec, history)
+        right.append(truth(spec, history))
+        return right[-1]
 
     def apart(these: Sequence[np.ndarray], those: Sequence[np.ndarray]) -> float:
         """The worst difference."""
@@ -157,7 +159,7 @@ def unmasked(
     found, spec = search(built, noted, histories, histories, source, **held), built.spec
     allowed, blocks = (held.get("held_to") or built).allowed, [one.ratio for one in found.blocks.values()]
     policies = [built.said(built.outputs([history])[0]) for history in seen]
-    right, rows = [truth(spec, history) for history in seen], []
+    rows = []
     for name, wrong in impostors(spec, truth).items():
         said = [wrong(truth, spec, history) for history in seen]
         error = apart(said, policies)

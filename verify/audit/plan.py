@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 import torch
@@ -83,11 +83,12 @@ class Plan:
 
     def report(self, progress: Callable[[str], None] = lambda _: None) -> Report:
         """Carry it out, here and one part after the other; `progress` is told what is being done."""
-        found = []
-        for part in self.parts:
-            progress(part.told)
-            found.append(part.found())
-        return self.gathered(found)
+
+        def tell(_: int, __: int, part: Part, found: Found | None) -> None:
+            if found is None:
+                progress(part.told)
+
+        return together([lambda: self], 1, tell)[0]
 
     def gathered(self, found: Sequence[Found]) -> Report:
         """The report on what the parts have found, in their order."""
@@ -167,10 +168,9 @@ def together(
             tell(which, len(work), plans[which].parts[number], done[which, number])
     else:
         work.sort(key=lambda pair: not plans[pair[0]].parts[pair[1]].long)
-        with ProcessPoolExecutor(
-            min(jobs, len(work)), get_context("spawn"), torch.set_num_threads, (1,)
-        ) as pool:
-            futures = {pool.submit(_found, makers[which], number): (which, number) for which, number in work}
+        others = set(active_children())
+        with ProcessPoolExecutor(min(jobs, len(work)), get_context("spawn"), _begin, (makers,)) as pool:
+            futures = {pool.submit(_found, *pair): pair for pair in work}
             try:
                 for future in as_completed(futures):
                     which, number = futures[future]
@@ -178,6 +178,8 @@ def together(
                     tell(which, len(work), plans[which].parts[number], done[which, number])
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for process in set(active_children()) - others:
+                    process.terminate()  # a part takes minutes
                 raise
     return [
         plan.gathered([done[which, number] for number in range(len(plan.parts))])
@@ -185,6 +187,16 @@ def together(
     ]
 
 
-def _found(make: Callable[[], Plan], number: int) -> Found:
-    """One part of a plan, in a process of its own."""
-    return make().parts[number].found()
+_plans: list[Plan] = []
+"""Those of a process that carries out parts."""
+
+
+def _begin(makers: Sequence[Callable[[], Plan]]) -> None:
+    """A process of its own, with one thread: others have the other cores."""
+    torch.set_num_threads(1)
+    _plans[:] = [make() for make in makers]
+
+
+def _found(which: int, number: int) -> Found:
+    """One part of a plan, in such a process."""
+    return _plans[which].parts[number].found()

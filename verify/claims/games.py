@@ -187,16 +187,13 @@ def met(rounds: int, arms: int = MAIN.actions, count: int = GAMES) -> Iterator[V
         max(one.low - paid, paid - one.high, 0.0) for one, paid in zip(solved, meeting.payment, strict=True)
     ]
     each, numbers = above(arb(certain(built)) / rounds), symbols(built.spec)
-    title, off = (
-        f"two Hedge players, {arms} × {arms}, {count} games, {rounds} rounds",
-        rounding(built) / rounds,
-    )
+    title = f"two Hedge players, {arms} × {arms}, {count} games, {rounds} rounds"
+    off, width = rounding(built) / rounds, max(one.high - one.low for one in solved)
     for what, worst, statement, players in (
         ("what best replies to average strategies gain", max(gaps), theorem.GAP, 2),
         ("|mean payment − value|", max(apart), theorem.VALUE, 1),
     ):
         stated = statement.evaluate("error", **numbers)
-        width = max(one.high - one.low for one in solved)
         note = f"values by linear programming, known within {width:.1g}" if players == 1 else ""
         yield Verdict(
             f"{title}: {what}",

@@ -8,6 +8,7 @@ mutants     does it notice when one weight is wrong?
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from constructions.construction import Construction
@@ -53,17 +54,17 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
         histories: how many histories the search tries at least.
         trials: how many single-weight mutants are audited.
     """
+    built = cache(lambda: entry.build(spec))  # once for all parts that one process carries out
 
     def searched() -> Found:
-        built = entry.build(spec)
-        findings = search(built, entry.truth, histories, source=entry.histories)
-        return subject(built, findings, list(_main(entry, built, findings)))
+        findings = search(built(), entry.truth, histories, source=entry.histories)
+        return subject(built(), findings, list(_main(entry, built(), findings)))
 
     parts = [
         Part(f"searching {histories} histories for the worst error", searched),
-        Part("wrong algorithms", lambda: _impostors(entry, entry.build(spec))),
-        kept_laws(entry, spec, min(EXAMPLES, 1 + histories // 100)),
-        *wrong_weights(lambda: entry.build(spec), entry.truth, trials, entry.histories),
+        Part("wrong algorithms", lambda: _impostors(entry, built())),
+        kept_laws(entry, built, min(EXAMPLES, 1 + histories // 100)),
+        *wrong_weights(built, entry.truth, trials, entry.histories),
     ]
     return Plan(entry.title, spec, parts, words=entry.said())
 
@@ -173,17 +174,17 @@ def _impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:
             )
 
 
-def kept_laws(entry: Entry, spec: Any, examples: int = EXAMPLES) -> Part:
+def kept_laws(entry: Entry, build: Callable[[], Construction], examples: int = EXAMPLES) -> Part:
     """A main verdict on how many laws are broken, and one on each of them.
 
     Args:
         entry: the row.
-        spec: what is built.
+        build: builds what is looked at.
         examples: how many histories are tried for a law at most; with one, not that of clipping, which takes longest.
     """
 
     def work() -> Iterator[Verdict]:
-        case, source = Case.of(entry, entry.build(spec)), "verify.audit.laws"
+        case, source = Case.of(entry, build()), "verify.audit.laws"
         names = [law for law in LAWS if examples > 1 or law != "clipping"]
         found = [laws.LAWS[law](case, examples) for law in names]
         broken = [one.law for one in found if not one.holds]

@@ -15,6 +15,7 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -54,10 +55,11 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         histories: how many histories the main search tries at least.
         trials: how many single-weight mutants are audited.
     """
+    built = cache(partial(linucb.build, MAIN))
     newton = replace(STATED, solver="newton", depth="certified")
     paper = "Soft LinUCB (Theorem 8 of arXiv 2310.08566)"
     parts = [
-        Part(f"searching {histories} histories for the worst error", lambda: _searched(histories)),
+        Part(f"searching {histories} histories for the worst error", lambda: _searched(built(), histories)),
         Part("the ridge lemma at its stated depth", _lemmas),
         Part("the theorem's own depth at T = 200", _stated),
         Part("Chebyshev's semi-iteration at T = 50", lambda: _chebyshev(replace(MAIN, solver="chebyshev"))),
@@ -66,8 +68,8 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         Part("what rounding does to Newton's iteration", lambda: depth.rounding(newton)),
         Part("sweeps over depth, width and horizon", _sweeps),
         Part("streams: the transformer acts", _streams),
-        kept_laws(ROW, MAIN),
-        *wrong_weights(lambda: linucb.build(MAIN), algorithms.linucb, trials, ROW.histories),
+        kept_laws(ROW, built),
+        *wrong_weights(built, algorithms.linucb, trials, ROW.histories),
     ]
     return Plan(paper, MAIN, parts, words=ROW.said())
 
@@ -76,9 +78,8 @@ def _title(spec: linucb.Spec) -> str:
     return f"LinUCB d={spec.dim}, A={spec.actions}, T={spec.horizon}, ε={spec.error:g}, {spec.solver}, depth {spec.depth}"
 
 
-def _searched(histories: int) -> Found:
+def _searched(built: Construction, histories: int) -> Found:
     """The policy and every block over the searched histories; sizes."""
-    built = linucb.build(MAIN)
     findings = search(built, algorithms.linucb, histories)
     return subject(built, findings, [*_main(built, findings), *_sizes(built)])
 

@@ -14,6 +14,7 @@ mutants     does the audit notice when one weight is wrong?
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -58,12 +59,13 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         histories: how many histories the search for two arms tries at least; a fifth of them for lines.
         trials: how many single-weight mutants are audited.
     """
+    built = cache(partial(thompson.build, TWO))
     few = max(1, histories // 5)
     long = replace(TWO, horizon=200, noise_bound=None)
     shaped, depths = replace(SEARCHED, rule="random", nodes=128), replace(SEARCHED, horizon=200)
     paper = "Linear Thompson sampling (Theorem 10 of arXiv 2310.08566)"
     parts = [
-        Part(f"searching {histories} histories with two arms", lambda: _two(histories)),
+        Part(f"searching {histories} histories with two arms", lambda: _two(built(), histories)),
         Part("two arms at T = 200", lambda: _two_arms(long)),
         Part(f"searching {few} histories along lines", lambda: _lines(few)),
         Part(f"200 posteriors of real runs, {MAIN.nodes:,} nodes", _policy, long=True),
@@ -73,14 +75,13 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         Part("Newton's iteration: sizes up to T = 10⁶", lambda: depth.thompson_verdicts(SAMPLED, depths)),
         Part("the transformer acts", _acting),
         *bernoulli.parts(histories),
-        kept_laws(ROW, TWO),
-        *wrong_weights(lambda: thompson.build(TWO), algorithms.thompson, trials, ROW.histories),
+        kept_laws(ROW, built),
+        *wrong_weights(built, algorithms.thompson, trials, ROW.histories),
     ]
     return Plan(paper, TWO, parts, words=ROW.said())
 
 
-def _two(histories: int) -> Found:
-    built = thompson.build(TWO)
+def _two(built: Construction, histories: int) -> Found:
     findings = search(built, algorithms.thompson, histories)
     rows = {"slack_two_arms": _few(slack.rows(built, findings))}
     return Found(list(_searched(built, findings, "two arms")), rows, size=asdict(built.size()))

@@ -18,6 +18,7 @@ statements of this project: 10⁻¹⁰/τ for the policy, and for a block what i
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from fractions import Fraction
+from functools import cache, partial
 
 import numpy as np
 
@@ -66,6 +67,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         histories: a tenth of them, at least, are searched in float64 for each form, a fiftieth in rational arithmetic.
         trials: how many single-weight mutants are audited.
     """
+    built = cache(partial(ucbvi.build, MAIN))
     exactly, tried = max(1, histories // 50), max(1, histories // 10)
     forms = [replace(MAIN, form=form) for form in FORMS]
     paper = "Soft UCB-VI (Theorem 12 of arXiv 2310.08566)"
@@ -74,22 +76,21 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
             Part(f"{one.form} form in rational arithmetic", lambda one=one: exactness(one, exactly, seed=0))
             for one in forms
         ),
-        Part(f"searching {tried} histories for the worst error", lambda: _searched(tried)),
+        Part(f"searching {tried} histories for the worst error", lambda: _searched(built(), tried)),
         *(
             Part(f"{one.form} form: searching {tried} histories", lambda one=one: _other(one, tried))
             for one in forms[1:]
         ),
         Part("sizes", _growth),
         Part("streams: the transformer acts", _streams),
-        kept_laws(ROW, MAIN),
-        *wrong_weights(lambda: ucbvi.build(MUTATED), algorithms.ucbvi, trials, ROW.histories),
+        kept_laws(ROW, built),
+        *wrong_weights(partial(ucbvi.build, MUTATED), algorithms.ucbvi, trials, ROW.histories),
     ]
     return Plan(paper, MAIN, parts, f"{_title(MUTATED)}: ", ROW.said())
 
 
-def _searched(histories: int) -> Found:
+def _searched(built: Construction, histories: int) -> Found:
     """The policy and every block in float64; sizes, and a picture of what one token holds."""
-    built = ucbvi.build(MAIN)
     findings = search(built, algorithms.ucbvi, histories, source=episode_strategies)
     small = replace(MAIN, states=2, actions=2, horizon=2, episodes=9)
     outline = episode_strategies.EpisodeOutline("sticky", "table", 17, 3)

@@ -92,7 +92,7 @@ def verify(
     makers = [partial(_plan, name, given, histories, mutants, quick) for name in names]
     jobs = jobs or (cores() if len(names) > 1 or histories + mutants > LITTLE else 1)
     start = time.perf_counter()
-    with Told(names) as told:
+    with Meanwhile(names) as told:
         found = together(makers, jobs, told)
         words = [f"--histories {histories} --mutants {mutants}{' --quick' * quick} --out reports"]
         reports = {}
@@ -100,13 +100,7 @@ def verify(
             how = made(time.perf_counter() - start, _command(name, sets, spec, words))
             reports[named(name).name] = replace(report, made=how)
         if out is not None:
-            for name, report in reports.items():
-                save(report, out / name)
-            if any(report.words.source == errata_module.SOURCE for report in reports.values()):
-                told.say("errata")
-                _save_errata(out)
-            told.say("drawing figures")
-            told.line(f"report: {publish(out)}")
+            _save(reports, out, told)
     if as_json:
         print(json.dumps({name: report.record() for name, report in reports.items()}, default=float))
     else:
@@ -126,7 +120,18 @@ def _plan(name: str, given: Mapping[str, Any], histories: int, mutants: int, qui
     return general.plan(entry, specs.made(entry, given) if given else entry.main, histories, mutants)
 
 
-class Told:
+def _save(reports: Mapping[str, Report], out: Path, told: "Meanwhile") -> None:
+    """Write the reports, the errata of the paper if it is the paper's constructions that they are about, and the page."""
+    for name, report in reports.items():
+        save(report, out / name)
+    if any(report.words.source == errata_module.SOURCE for report in reports.values()):
+        told.say("errata")
+        _save_errata(out)
+    told.say("drawing figures")
+    told.line(f"report: {publish(out)}")
+
+
+class Meanwhile:
     """What is told meanwhile: a line for each main claim as it falls, how much is done, and how long the rest may take."""
 
     def __init__(self, names: Sequence[str]):
@@ -134,7 +139,7 @@ class Told:
         bar = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         self.bar = Progress(*bar, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
 
-    def __enter__(self) -> "Told":
+    def __enter__(self) -> "Meanwhile":
         self.bar.start()
         return self
 

@@ -155,10 +155,8 @@ def _orders(name: str, fits: Sequence[Verdict]) -> str:
         return ""
     rows = []
     for verdict in fits:
-        word, stated = (
-            "holds" if verdict.holds else "fails",
-            verdict.held_to(verdict.stated, typeset(verdict.stated)),
-        )
+        word = "holds" if verdict.holds else "fails"
+        stated = verdict.held_to(verdict.stated, typeset(verdict.stated))
         rows.append(
             f"<td>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. <code>{alone(name)}</code>"
             f"</small></td><td class='number measured'>{typeset(verdict.measured)}</td><td class='number'>{stated}</td>"
