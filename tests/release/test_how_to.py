@@ -11,7 +11,7 @@ from click import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from verify.cli.commands import app
+from verify.cli.commands import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -30,7 +30,7 @@ def commands(page: Path) -> list[list[str]]:
     """The words of each command on a page, after its name."""
     lines = "".join(BLOCK.findall(page.read_text(encoding="utf-8"))).splitlines()
     assert all(line.startswith("$ weightwright ") for line in lines)
-    return [shlex.split(line)[2:] for line in lines]
+    return [shlex.split(line, comments=True)[2:] for line in lines]
 
 
 @pytest.fixture
@@ -53,6 +53,15 @@ def test_commands_run_as_they_stand(page, folder):
         assert result.exit_code == 0, f"{shlex.join(words)}: {result.output}"
         out = words[words.index("--out") + 1] if "--out" in words else None
         assert out is None or (folder / out).exists()
+
+
+@pytest.mark.parametrize("page", [*(f"how-to/{name}" for name in OWN), "commands"])
+def test_other_commands_have_the_options_that_they_are_shown_with(page):
+    found = commands(ROOT / "docs" / f"{page}.md")
+    assert found
+    for name, *words in found:
+        command = COMMANDS[name].loaded(name)
+        command.make_parser(Context(command)).parse_args(words)
 
 
 def test_the_index_names_every_command():

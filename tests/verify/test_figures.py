@@ -8,6 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import soft_ucb1
+import td0
 from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
@@ -59,6 +60,11 @@ def test_any_field_that_is_a_whole_number_can_be_varied():
             figures.horizon(OURS, SPEC, replace(LITTLE, over=wrong))
     with pytest.raises(ValueError, match="actions: wanted two values or more that can be built"):
         figures.horizon(OURS, SPEC, replace(LITTLE, over="actions", values=(0, 1)))
+
+
+def test_what_has_no_neurons_has_a_panel_of_layers_alone():
+    [layers] = figures.horizon(td0.ENTRY, td0.Spec(), replace(LITTLE, over="sweeps", values=(2, 4)))
+    assert [(one["x"], one["y"]) for one in layers["curves"]] == [([2, 4], [4, 6])]
 
 
 @pytest.mark.parametrize("name", CATALOG)

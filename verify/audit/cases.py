@@ -86,7 +86,7 @@ class Kept:
     @property
     def holds(self) -> bool:
         """Whether it is kept; NaN keeps nothing."""
-        return self.worst <= self.allowed
+        return bool(self.worst <= self.allowed)
 
     def __str__(self) -> str:
         place = f": {self.where}" if self.where else ""

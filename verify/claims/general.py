@@ -57,7 +57,8 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
     built = cache(lambda: entry.build(spec))  # once for all parts that one process carries out
 
     def searched() -> Found:
-        findings = search(built(), entry.truth, histories, source=entry.histories)
+        batch = max(1, min(20, histories // 4))
+        findings = search(built(), entry.truth, histories, batch, entry.histories)
         return subject(built(), findings, list(_main(entry, built(), findings)))
 
     parts = [
