@@ -168,8 +168,9 @@ def inverse(
     steps: int,
     tokens: int,
     action: Register,
+    scaled: bool = True,
 ) -> Block:
-    """Newton's iteration for A⁻¹.
+    """Newton's iteration for A⁻¹; if it is not `scaled`, all steps after the first are alike (docs/depth.md, section 11).
 
     Claim: `to` becomes A^{-1/2}(I + E)A^{-1/2}, E a function of A, with ‖E‖ at most the error of schedules.inverse.
     Source: theorem ours, in place of Lemma approx_ridge of arXiv 2310.08566.
@@ -185,7 +186,8 @@ def inverse(
     (5, 9)
     """
     limits.hold(name, weights=6.0 * action.size**3 * steps)
-    dim, chosen, one = action.size, schedules.inverse(ridge, largest, steps), Position.of(position).one
+    dim, chosen = action.size, schedules.inverse(ridge, largest, steps, scaled)
+    one = Position.of(position).one
     first = chosen.constant * diagonal(one, dim) - chosen.slope * read(gram)
     layers = [Step((own_linear(f"{to.name} first", first, to, position),))]
     for scale in chosen.scales:

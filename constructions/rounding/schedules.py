@@ -67,15 +67,17 @@ def inverse_errors(ridge: float, largest: float, steps: int) -> list[float]:
         return [above(1 / (2**step * angle).cosh()) for step in range(steps + 1)]
 
 
-def inverse(ridge: float, largest: float, steps: int) -> Inverse:
-    """The iteration for A⁻¹ with so many steps.
+def inverse(ridge: float, largest: float, steps: int, scaled: bool = True) -> Inverse:
+    """The iteration for A⁻¹ with so many steps; without scales it starts at I/S, and all later steps are alike.
 
     >>> chosen = inverse(1.0, 9.0, 3)
     >>> [round(error, 6) for error in chosen.errors], chosen.error >= 0.0078
     ([0.470588, 0.124514, 0.007812], True)
+    >>> [round(error, 6) for error in inverse(1.0, 9.0, 3, scaled=False).errors]  # (1 − 1/9)^{2^k}
+    [0.790123, 0.624295, 0.389744]
     """
-    scales = [1 + error for error in inverse_errors(ridge, largest, steps)[1:]]
-    start = 2 / (ridge + largest)
+    scales = [1 + error for error in inverse_errors(ridge, largest, steps)[1:]] if scaled else [1.0] * steps
+    start = 2 / (ridge + largest) if scaled else 1 / largest
     constant, slope = 2 * scales[0] * start, scales[0] * start * start
     errors = []
     with balls():

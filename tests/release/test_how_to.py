@@ -1,4 +1,7 @@
-"""The commands that the how-to pages show run as they stand, in an empty folder with the files that the pages name."""
+"""The commands that the how-to pages show run as they stand, in an empty folder with the files that the pages name.
+
+One that is to fail says so: `# exit status 1`.
+"""
 
 import re
 import shlex
@@ -26,19 +29,21 @@ PAGES = [
 ]
 
 
-def commands(page: Path) -> list[list[str]]:
-    """The words of each command on a page, after its name."""
+def commands(page: Path) -> list[tuple[list[str], int]]:
+    """The words of each command on a page, after its name, and its exit status."""
     lines = "".join(BLOCK.findall(page.read_text(encoding="utf-8"))).splitlines()
     assert all(line.startswith("$ weightwright ") for line in lines)
-    return [shlex.split(line, comments=True)[2:] for line in lines]
+    return [(shlex.split(line, comments=True)[2:], int("# exit status 1" in line)) for line in lines]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty folder but for the example, whose module, if one is made, is forgotten afterwards."""
-    shutil.copy(ROOT / "docs" / "examples" / "td0.py", tmp_path)
+    """An empty folder but for the examples, whose modules, if they are made, are forgotten afterwards."""
+    examples = list((ROOT / "docs" / "examples").glob("*.py"))
+    for path in examples:
+        shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
-    for name in ("td0", "counts"):
+    for name in ("counts", *(path.stem for path in examples)):
         monkeypatch.setitem(sys.modules, name, None)  # so that what stands there is put back
         del sys.modules[name]
     return tmp_path
@@ -48,9 +53,10 @@ def folder(tmp_path, monkeypatch):
 def test_commands_run_as_they_stand(page, folder):
     found = commands(page)
     assert found
-    for words in found:
+    for words, status in found:
         result = CliRunner().invoke(app, words, catch_exceptions=False)
-        assert result.exit_code == 0, f"{shlex.join(words)}: {result.output}"
+        assert result.exit_code == status, f"{shlex.join(words)}: {result.output}"
+        assert ("fails on the history" in result.output) == bool(status)
         out = words[words.index("--out") + 1] if "--out" in words else None
         assert out is None or (folder / out).exists()
 
@@ -59,7 +65,7 @@ def test_commands_run_as_they_stand(page, folder):
 def test_other_commands_have_the_options_that_they_are_shown_with(page):
     found = commands(ROOT / "docs" / f"{page}.md")
     assert found
-    for name, *words in found:
+    for (name, *words), _ in found:
         command = COMMANDS[name].loaded(name)
         command.make_parser(Context(command)).parse_args(words)
 

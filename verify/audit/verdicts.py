@@ -97,6 +97,11 @@ class Verdict:
         """Whether float64 may be off by more than is certified: what is measured then holds nothing by itself."""
         return self.certified is not None and not self.rounding <= self.certified
 
+    @property
+    def history(self) -> str:
+        """The witness in a line, or nothing."""
+        return ", ".join(f"{name}={value!r}" for name, value in (self.witness or {}).items())
+
     def record(self) -> dict:
         """For JSON."""
         return asdict(self) | {"holds": self.holds}

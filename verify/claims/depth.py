@@ -3,6 +3,7 @@
 linucb      the error at one horizon, block by block; sizes against Theorem A, T = 10² … 10⁶
 thompson    the sample itself: sizes against Theorem B, the same horizons; along lines: sizes at one horizon
 rounding    what float64 and float32 add along the iteration, and where problems are too ill-conditioned
+outside     what tied and untied layers leave along an eigenvalue beyond their interval, against Theorem E
 both        layers per factor of 10 in T, and over the least that a polynomial method can have (Theorem C)
 """
 
@@ -24,6 +25,7 @@ from verify.audit.plan import Found
 from verify.catalog import CATALOG
 from verify.claims.general import certified
 from verify.histories.linear import LinearOutline, battery
+from verify.sweeps import outside as beyond
 from verify.sweeps import rounding as numerics
 from verify.sweeps.linucb import hard_histories
 from verify.theorems import SIZES, Statement, evaluate, newton, symbols
@@ -99,6 +101,23 @@ def rounding(spec: linucb.Spec) -> Found:
     most = float(ratios["float64"][conditions <= CORNER].max())
     verdicts.append(Verdict(claim, source, "size", most, 1.0, note=note))
     return Found(verdicts, records={"rounding": numerics.panels(found[-1], policy)})
+
+
+def outside() -> Found:
+    """Tied and untied layers when the spectrum leaves its interval, and a figure of it."""
+    ridge, action_max, steps = 1.0, 1.0, 50
+    excesses = np.geomspace(1e-4, 2, 24).tolist()
+    found = beyond.outside(ridge, action_max, steps, excesses)
+    verdicts = []
+    for one in found["solvers"]:
+        stated, measured = (np.array(one[name]) for name in ("stated", "measured"))
+        near = stated < beyond.FAR
+        apart = float((abs(measured - stated) / np.maximum(1, stated))[near].max())
+        title = f"{one['name']}, {one['layers']} layers, λ={ridge:g}, n={steps}"
+        claim = f"{title}: what is left beyond the interval, off the formula"
+        note = f"more is left than there was from δ = {one['harmful']:.3g} on"
+        verdicts.append(Verdict(claim, newton.SOURCE_OUTSIDE, "size", apart, beyond.ROUNDED, note=note))
+    return Found(verdicts, records={"outside": [found]})
 
 
 def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Verdict]:

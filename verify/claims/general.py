@@ -23,6 +23,7 @@ from verify.audit import (
     laws,
     replayed,
     search,
+    shrink,
     slack,
     words,
 )
@@ -95,7 +96,6 @@ def certified(
     entry: Entry,
     findings: Findings,
     *,
-    shortest: Outline | None = None,
     replay: bool = True,
     **more: Any,
 ) -> Verdict:
@@ -107,11 +107,10 @@ def certified(
         built: the construction.
         entry: its row, with the true algorithm.
         findings: what the search found.
-        shortest: a witness in place of the worst history.
         replay: whether Python is written that measures the witness again.
         more: fields of the verdict in place of the spec's error, float64's rounding and a main claim.
     """
-    witness = shortest or findings.outline
+    witness = shortest(built, entry, findings)
     fields = {"stated": getattr(built.spec, "error", None), "rounding": built.rounding, "main": True} | more
     return Verdict(
         f"{claim}, {findings.histories} histories",
@@ -124,6 +123,14 @@ def certified(
         replay=replayed(built, entry.truth, witness) if replay else "",
         **fields,
     )
+
+
+def shortest(built: Construction, entry: Entry, findings: Findings) -> Outline | None:
+    """The worst history that a search found; if a promise is broken, a short one that breaks it."""
+    if findings.score <= 1:
+        return findings.outline
+    small = shrink(built, entry.truth, entry.histories, start=findings, progress=lambda _: None)
+    return small or findings.outline
 
 
 def exponent(claim: str, source: str, fit: Fit, stated: float, note: str, most: bool = False) -> Verdict:
@@ -140,8 +147,9 @@ def title(entry: Entry, spec: Any) -> str:
 
 def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
+    witness = shortest(built, entry, findings)
     try:
-        replay = replayed(built, entry.truth, findings.outline)
+        replay = replayed(built, entry.truth, witness)
     except ValueError:  # a truth that cannot be imported
         replay = ""
     coarse = entry.balls is None and built.rounding > built.certificate
@@ -153,7 +161,7 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         getattr(built.spec, "error", None),
         built.certificate,
         rounding=built.rounding,
-        witness=findings.witness,
+        witness=words(witness),
         main=True,
         replay=replay,
         enclosed=entry.balls and enclosed(built, entry.balls, findings.outline, findings.step),

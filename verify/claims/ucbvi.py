@@ -34,12 +34,11 @@ from verify.audit import (
     kept,
     replayed,
     search,
-    shrink,
     words,
 )
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import CATALOG
-from verify.claims.general import certified, exponent, kept_laws, subject
+from verify.claims.general import certified, exponent, kept_laws, shortest, subject
 from verify.histories import episodes as episode_strategies
 from verify.sweeps import ucbvi as episode_sweeps
 from verify.sweeps.records import Fit, fit_power
@@ -148,10 +147,7 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
 def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block in float64, over the searched histories: what rounding adds to exact forms."""
     spec = built.spec
-    failed, stated = findings.score > 1, episode_sweeps.rounding(spec)
-    held = {"start": findings, "progress": lambda _: None}
-    shortest = shrink(built, algorithms.ucbvi, episode_strategies, **held) if failed else None
-    witness = shortest or findings.outline
+    stated, witness = episode_sweeps.rounding(spec), shortest(built, ROW, findings)
     yield Verdict(
         f"{_title(spec)}: |log-probability error| in float64, {findings.histories} histories",
         FLOAT64,

@@ -38,6 +38,11 @@ LINUCB = Words(
             "Left, the error of Newton's iteration in exact arithmetic, and what two precisions add to it; right, "
             "the policy's error by condition number: above the certificate, the precision no longer suffices."
         ),
+        "outside": (
+            "The largest eigenvalue is 1 + δ times what the weights were made for; how much of the error along it is "
+            "left, measured on built weights (lines) and by Theorem E (open marks). Layers that follow a schedule fail "
+            "first; above 1 a solver does harm."
+        ),
     },
 )
 

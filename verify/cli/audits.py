@@ -107,6 +107,10 @@ def verify(
         for report in reports.values():
             for table in tables(report, every):
                 console.print(table)
+            for verdict in report.verdicts:
+                if not verdict.holds and verdict.witness:
+                    told = f"{verdict.claim}: fails on the history {verdict.history}\n{verdict.replay}"
+                    console.print(told, markup=False, highlight=False, soft_wrap=True)
         console.print(f"{RANKS}. {LEFT_OUT}" if quick else RANKS, style="dim")
     if not all(report.holds for report in reports.values()):
         raise typer.Exit(1)
@@ -186,7 +190,7 @@ def tables(report: Report, every: bool = True) -> list[Table]:
     for verdict in shown:
         measured, enclosed, *bounds, relative = (getattr(verdict, name) for name in names)
         held = (verdict.held_to(bound, number(bound)) for bound in bounds)
-        note = f"\n[dim]{verdict.note}[/]" if verdict.note else ""
+        note = f"\n[dim]{escape(verdict.note)}[/]" if verdict.note else ""
         cells = number(measured), number(enclosed), *held, number(relative)
         claims.add_row(verdict.claim + note, *cells, _mark(verdict))
     if left := len(report.verdicts) - len(shown):

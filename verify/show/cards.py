@@ -31,8 +31,8 @@ def _origin(name: str, verdict: Verdict) -> str:
             f"<pre>{escape(verdict.replay)}</pre></details>"
         )
     elif verdict.witness:
-        witness = ", ".join(f"{key}={value!r}" for key, value in verdict.witness.items())
-        text += f"<details class='small'><summary>the worst history</summary><code>{escape(witness)}</code></details>"
+        seen = escape(verdict.history)
+        text += f"<details class='small'><summary>the worst history</summary><code>{seen}</code></details>"
     return text
 
 

@@ -45,6 +45,7 @@ distribution_ratio, nodes, node_norm, draw_norm = _symbols("distribution_ratio n
 layers, heads, width, hidden, norm = _symbols("layers heads width hidden norm")
 radius, covering_radius = _symbols("radius covering_radius")
 rate = sympy.Symbol("rate", positive=True)
+condition, excess, momentum = _symbols("condition excess momentum")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -91,6 +92,9 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         radius: "R, to which their tokens are clipped",
         covering_radius: "ρ, of the cover of the transformers",
         rate: "η of exponential weights",
+        condition: "κ, the ratio of the ends of the interval that holds all eigenvalues",
+        excess: "δ, by which share an eigenvalue is larger than the largest that was to be expected",
+        momentum: "β, of accelerated descent",
     }
 )
 

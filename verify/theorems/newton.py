@@ -14,19 +14,22 @@ k ≥ ⌈log_{3√3/2} √κ⌉ + ⌈log₂ log₃(1/e)⌉.
 """
 
 import sympy
-from sympy import Max, Min, Rational, acosh, asinh, ceiling, cosh, floor, log, pi, sqrt
+from sympy import Max, Min, Rational, acosh, asinh, ceiling, cos, cosh, floor, log, pi, sqrt
 
 from verify.theorems import (
     Statement,
     action_max,
     action_min,
     actions,
+    condition,
     depth,
     dim,
     draw_norm,
     error,
+    excess,
     exploration,
     horizon,
+    momentum,
     node_norm,
     nodes,
     noise_bound,
@@ -214,6 +217,22 @@ THEOREM_C_THOMPSON = Statement(
 )
 
 COROLLARY = f"{_PAGE}, depth per decade"
+
+# Section 11: what k steps leave along an eigenvalue (1 + δ) times the largest that they were built for.
+_FLIP = excess * (1 + momentum) / 2
+_ROOT = sqrt(_FLIP**2 + momentum * excess)
+OUTSIDE: sympy.Expr = cosh(depth * acosh(1 + 2 * excess * condition / (condition - 1))) / cosh(
+    depth * acosh((condition + 1) / (condition - 1))
+)
+"""Theorem E (a): of a Chebyshev polynomial of degree `depth`, by Chebyshev's layers, or by log₂ of it of Newton's."""
+OUTSIDE_PLAIN: sympy.Expr = excess**depth
+"""Theorem E (b): of Newton's iteration without scales, 2^k = `depth`."""
+OUTSIDE_ACCELERATED: sympy.Expr = sympy.Abs(
+    (_ROOT + _FLIP - excess) * (_ROOT - _FLIP) ** depth
+    + cos(pi * depth) * (_ROOT - _FLIP + excess) * (_ROOT + _FLIP) ** depth
+) / (2 * _ROOT)
+"""Theorem E (c): of accelerated descent, tied layers."""
+SOURCE_OUTSIDE = f"{_PAGE}, Theorem E"
 
 # Corollary D: Theorem A's layers are at most log₂3 times Theorem C's plus EXTRA, plus log₂ of EXCESS where that is above 1.
 MULTIPLE: sympy.Expr = log(3, 2)
