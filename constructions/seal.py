@@ -8,10 +8,11 @@ from constructions.transformer import Layer, SparseMap, Transformer
 
 
 def structure(transformer: Transformer) -> str:
-    """All that is not an array: width, clip radius, and layer by layer repeats, heads and the sizes of every map."""
+    """All that is not an array: width, clip radius, and by layer repeats, attention, heads and the sizes of every map."""
     layers = [
         (
             layer.repeat,
+            layer.attention.shares.__name__,
             [group.count for group in layer.attention.stored_groups],
             list(map(_kind, _maps(layer))),
         )

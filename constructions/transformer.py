@@ -55,6 +55,16 @@ class SparseMap(nn.Module):
         return sparse.csr_array((self.weight.numpy(force=True), entries), shape=(self.outputs, self.inputs))
 
 
+Shares = Callable[[Tensor], Tensor]
+"""From scores ⟨Q h_i, K h_j⟩, tokens i by tokens j, to what token i takes of the value of token j: 0 for j > i."""
+
+
+def relu_shares(scores: Float[Tensor, "*heads tokens tokens"]) -> Float[Tensor, "*heads tokens tokens"]:
+    """The paper's: relu(score)/i."""
+    index = torch.arange(1, scores.shape[-1] + 1, dtype=scores.dtype, device=scores.device)
+    return torch.relu(scores).tril() / index[:, None]
+
+
 SCORES = 2**24
 """So many scores are held at a time."""
 
@@ -80,28 +90,28 @@ class Heads(nn.Module):
         self.query, self.key, self.value, self.count = query, key, value, count
         self.register_buffer("targets", torch.as_tensor(targets, dtype=torch.int64))
 
-    def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens rows"]:
+    def forward(
+        self, tokens: Float[Tensor, "*batch tokens width"], shares: Shares = relu_shares
+    ) -> Float[Tensor, "*batch tokens rows"]:
         """What the heads move to each token, one entry for each target."""
         query, key, value = (
             part(tokens).unflatten(-1, (self.count, -1)).transpose(-3, -2)
             for part in (self.query, self.key, self.value)
         )
-        count = tokens.shape[-2]
-        index = torch.arange(1, count + 1, dtype=tokens.dtype, device=tokens.device)
-        share = max(1, SCORES // max(math.prod(tokens.shape[:-1]) * count, 1))  # so many heads at a time
+        some = max(1, SCORES // max(math.prod(tokens.shape[:-1]) * tokens.shape[-2], 1))  # heads at a time
         moved = [
-            (torch.relu(q @ k.mT).tril() / index[:, None]) @ v  # (..., heads, tokens i, tokens j) @ values
-            for q, k, v in zip(*(part.split(share, dim=-3) for part in (query, key, value)), strict=True)
+            shares(q @ k.mT) @ v  # (..., heads, tokens i, tokens j) @ values
+            for q, k, v in zip(*(part.split(some, dim=-3) for part in (query, key, value)), strict=True)
         ]
         return torch.cat(moved, dim=-3).transpose(-3, -2).flatten(-2)  # (..., tokens, heads · span)
 
 
 class Attention(nn.Module):
-    """Masked ReLU attention; `groups` hold its heads."""
+    """Masked attention; `groups` hold its heads, `shares` says which attention it is, the paper's if left out."""
 
-    def __init__(self, groups: Sequence[Heads]):
+    def __init__(self, groups: Sequence[Heads], shares: Shares = relu_shares):
         super().__init__()
-        self.groups = nn.ModuleList(groups)
+        self.groups, self.shares = nn.ModuleList(groups), shares
         self.heads = sum(group.count for group in groups)
 
     @property
@@ -113,7 +123,7 @@ class Attention(nn.Module):
         """The attention layer of Definition 1, residual included."""
         attended = tokens
         for group in self.stored_groups:
-            attended = attended.index_add(-1, group.targets, group(tokens))
+            attended = attended.index_add(-1, group.targets, group(tokens, self.shares))
         return attended
 
 
@@ -186,6 +196,11 @@ class Transformer(nn.Module):
             tokens = after(number, clip(layer(tokens), self.clip_radius))
         return tokens
 
+    @property
+    def as_printed(self) -> bool:
+        """Whether all attention is the paper's: rewriting, tapes, rationals and balls know that alone."""
+        return all(layer.attention.shares is relu_shares for layer in self.stored_layers)
+
     def dense(self) -> "DenseTransformer":
         """The paper's literal form: every Q, K, V a D×D matrix, W1 of shape (D', D), W2 of shape (D, D')."""
         return DenseTransformer(self)
@@ -211,28 +226,31 @@ class DenseTransformer(nn.Module):
         super().__init__()
         self.clip_radius = source.clip_radius
         self.repeats = [layer.repeat for layer in source.stored_layers]
+        self.shares = [layer.attention.shares for layer in source.stored_layers]
         self.matrices = [_dense_matrices(layer) for layer in source.stored_layers]
 
     def forward(self, tokens: Float[Tensor, "*batch tokens width"]) -> Float[Tensor, "*batch tokens width"]:
         """Definition 3 on the literal matrices."""
         tokens = clip(tokens, self.clip_radius)
-        for matrices, repeat in zip(self.matrices, self.repeats, strict=True):
+        for matrices, repeat, shares in zip(self.matrices, self.repeats, self.shares, strict=True):
             for _ in range(repeat):
-                tokens = clip(self.layer(tokens, *matrices), self.clip_radius)
+                tokens = clip(self.layer(tokens, *matrices, shares=shares), self.clip_radius)
         return tokens
 
     @staticmethod
     def layer(
-        tokens: Tensor, query: Tensor, key: Tensor, value: Tensor, first: Tensor, second: Tensor
+        tokens: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        first: Tensor,
+        second: Tensor,
+        shares: Shares = relu_shares,
     ) -> Tensor:
         """Definitions 1 and 2, one head at a time."""
-        count = tokens.shape[-2]
-        mask = torch.tril(torch.ones(count, count, dtype=tokens.dtype, device=tokens.device))
-        mask = mask / torch.arange(1, count + 1, dtype=tokens.dtype, device=tokens.device)[:, None]
         attended = tokens
         for q, k, v in zip(query, key, value, strict=True):
-            scores = torch.relu((tokens @ q.T) @ (tokens @ k.T).mT)
-            attended = attended + (mask * scores) @ (tokens @ v.T)
+            attended = attended + shares((tokens @ q.T) @ (tokens @ k.T).mT) @ (tokens @ v.T)
         return attended + torch.relu(attended @ first.T) @ second.T
 
 

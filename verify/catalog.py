@@ -232,6 +232,27 @@ _ENTRIES = (
         stand_in="verify.comparison.stand_ins:narrow_ucbvi",
     ),
     Entry(
+        "softmax-ucbvi",
+        "Soft UCB-VI by softmax attention",
+        ucbvi.SoftmaxSpec,
+        ucbvi.build,
+        algorithms.ucbvi,
+        episode_histories,
+        EpisodeHistory,
+        example=dict(states=2, actions=2, horizon=2, episodes=4, exploration=0.03, error=1e-6),
+        main=ucbvi.SoftmaxSpec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03, error=2e-9),
+        balls=counts.ucbvi,
+        environment=lambda spec, chance: environments.random_mdp(
+            chance, spec.states, spec.actions, spec.horizon
+        ),
+        decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
+        player="ucbvi",
+        played="UCB-VI on a random decision process",
+        claims="verify.claims.softmax:plan",
+        words="verify.claims.words:SOFTMAX",
+        symmetries="verify.probes.episode_symmetries:episodic",
+    ),
+    Entry(
         "hedge",
         "Hedge, exponential weights",
         hedge.Spec,

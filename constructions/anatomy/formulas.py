@@ -19,8 +19,9 @@ KINDS = {
     "sum over tokens": "sums over all tokens so far",
     "by position": "weighs tokens by where they stand",
     "matched sum": "sums over the tokens that match",
+    "average": "averages over tokens, each weighed by the exponential of its score",
 }
-"""What heads do, by the form of their score."""
+"""What heads do, by the form of their score; "average" is what all heads of softmax attention do."""
 
 Entries = Sequence[tuple[int, int, float]]
 """A sparse matrix: row, column and weight of each entry."""
@@ -124,18 +125,19 @@ def kind_of(terms: Score, tokens: int) -> str:
     return "own-token product" if gated else "matched sum"
 
 
-def formula(form: Form, terms: Score, value: Entries) -> str:
-    """What one head adds to what; rows of the value are entries of the stream."""
+def formula(form: Form, terms: Score, value: Entries, average: bool = False) -> str:
+    """What one head adds to what, a sum of the paper's or an average; rows of the value are entries of the stream."""
     parts: dict[str, list[str]] = {}
     for (to, source), length, weight in _runs(form, {(row, column): weight for row, column, weight in value}):
         parts.setdefault(form.name(to, length), []).append(times(weight, _one(form, source, length, "j")))
     by_value: dict[str, list[str]] = {}
     for to, texts in parts.items():
         by_value.setdefault(_wrap(_sum(texts)), []).append(to)
-    relu = f"relu({_sum([*_products(form, terms.content), *_polynomial(terms.powers)])})"
-    short = "s" if len(by_value) > 1 else relu
-    added = [f"{', '.join(names)} += (1/i) Σⱼ {short} · {text}" for text, names in by_value.items()]
-    return ",  ".join([*added, f"s = {relu}"] if len(by_value) > 1 else added) or "nothing"
+    share, over = ("softmax", "Σⱼ") if average else ("relu", "(1/i) Σⱼ")
+    whole = f"{share}({_sum([*_products(form, terms.content), *_polynomial(terms.powers)])})"
+    short = "s" if len(by_value) > 1 else whole
+    added = [f"{', '.join(names)} += {over} {short} · {text}" for text, names in by_value.items()]
+    return ",  ".join([*added, f"s = {whole}"] if len(by_value) > 1 else added) or "nothing"
 
 
 def _products(form: Form, content: Terms) -> list[str]:

@@ -47,7 +47,7 @@ class Place:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NamedHead:
-    """An attention head: token i gets (1/i) Σ_{j≤i} relu(⟨Q h_i, K h_j⟩) V h_j.
+    """An attention head: token i gets (1/i) Σ_{j≤i} relu(⟨Q h_i, K h_j⟩) V h_j, or softmax in place of relu and 1/i.
 
     Attributes:
         at: where it stands, and the block that wrote it.

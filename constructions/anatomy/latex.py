@@ -21,6 +21,7 @@ MATHS = {
     "~": r"\sim ",
     "^": r"\wedge ",
     "relu": r"\mathrm{relu}",
+    "softmax": r"\mathrm{softmax}",
     "(1/i)": r"\frac{1}{i}",
     "Σⱼ": r"\sum_{j \le i}",
     "+=": r"\mathrel{+}=",
@@ -47,7 +48,7 @@ def formula(text: str, names: Iterable[str]) -> str:
     known = "|".join(map(re.escape, names))
     pattern = (
         rf"(?P<name>(?<!\w)(?:{known})(?:\[[\d:]+\])?(?![A-Za-z0-9_]))|(?P<power>e[+-]\d+)|"
-        r"relu|\(1/i\)|\+=|Σⱼ|,  |[^ -~]+"
+        r"relu|softmax|\(1/i\)|\+=|Σⱼ|,  |[^ -~]+"
     )
 
     def said(found: re.Match) -> str:

@@ -65,7 +65,7 @@ class Family:
 
     def formula(self, head: int) -> str:
         """What one head adds to what."""
-        return formula(self.form, self.score(head), self.added(head))
+        return formula(self.form, self.score(head), self.added(head), self.kind == "average")
 
     @property
     def formulas(self) -> tuple[str, ...]:
@@ -196,7 +196,8 @@ def _families(form: Form, layer: Layer, names: list[tuple[int, Head]]) -> Iterat
             scores, rows = slice(start * rank, stop * rank), slice(start * span, stop * span)
             own = query[scores], key[scores], value[rows], targets[rows], head.count, rank, span, form
             family = Family(index, head.role, "", place, *own)
-            yield replace(family, kind=kind_of(family.score(0), form.longest))
+            kind = kind_of(family.score(0), form.longest) if head.attention == "relu" else "average"
+            yield replace(family, kind=kind)
             start, place = stop, place + head.count
 
 

@@ -91,6 +91,7 @@ class Program:
         places: what positions score.
         alone: the first layer from which on tokens do not see each other's results.
         tapes: for chunks of so many tokens, what flatten.py makes of it.
+        literal: whether it is the literal layers that run from the start: the identities are those of ReLU attention.
     """
 
     transformer: Transformer
@@ -99,6 +100,7 @@ class Program:
     places: Places
     alone: int
     tapes: dict[Any, Any] = field(default_factory=dict)
+    literal: bool = False
 
     def run(
         self, tokens: Float[Tensor, "batch tokens width"], wanted: Wanted = slice(None)
@@ -113,7 +115,7 @@ class Program:
         What it is told of is only lent. False, at some layer, if the literal layers would have to take over.
         """
         inputs = tokens.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
-        if not self.places.hold(inputs[self.position], 0):
+        if self.literal or not self.places.hold(inputs[self.position], 0):
             return False
         return self._rewritten(inputs, State(), slice(None), tell) is not None
 
@@ -129,7 +131,8 @@ class Program:
         placed = (tokens if inside else clip(tokens, radius)).permute(2, 0, 1)
         inputs = placed.clone(memory_format=torch.contiguous_format)
         result = None
-        if not state.literal and self.places.hold(inputs[self.position], state.count):
+        literal = self.literal or state.literal
+        if not literal and self.places.hold(inputs[self.position], state.count):
             result = self._rewritten(inputs, state, wanted)
         state.literal = result is None
         state.count += tokens.shape[1]
@@ -182,7 +185,12 @@ class Program:
 
         One row a layer: how often it runs, its heads and neurons by identity, and the multiplications of one run over
         `tokens` tokens, by the literal dense form and by this program.
+
+        Raises:
+            ValueError: if the literal layers run, whose attention is not the paper's.
         """
+        if self.literal:
+            raise ValueError("explain: wanted the paper's attention, which is rewritten, got another")
         return [layer.explain(self.transformer.width, tokens) for layer in self.layers]
 
 

@@ -29,7 +29,7 @@ def compile_weights(
     longest: int,
     wanted: slice | Int[np.ndarray, " entries"] = slice(None),
 ) -> Program:
-    """Rewrite a transformer's current weights.
+    """Rewrite a transformer's current weights; with another attention than the paper's its literal layers run.
 
     Args:
         transformer: the weights as they are now; compile again after changing one.
@@ -37,6 +37,8 @@ def compile_weights(
         longest: the largest number of tokens that will be processed.
         wanted: the stream entries that are asked for; heads and neurons on which none of them depends are left out.
     """
+    if not transformer.as_printed:
+        return Program(transformer, (), position, Places(longest), 0, literal=True)
     layers = [LayerWeights.of(layer) for layer in transformer.stored_layers]
     prune(layers, wanted)
     writes = [np.zeros(transformer.width, dtype=bool)]  # from layer n on

@@ -13,6 +13,7 @@ from constructions.inputs.bandits import (
     admitted_reward,
     bandit_stream,
 )
+from constructions.inputs.begun import begun, start
 from constructions.inputs.ridge import largest_eigenvalue
 from constructions.language.programs import Program
 from constructions.language.values import Value
@@ -21,14 +22,16 @@ from constructions.parts.guarantee import guaranteed
 from constructions.primitives import newton
 
 
-def program(source: str, spec: Any, **scratch: int) -> Program:
+def program(source: str, spec: Any, attention: str = "relu", /, **scratch: int) -> Program:
     """An empty program with scratch registers of these sizes; `draw` and `number`, one-hot, are filled by tokens.
 
     There are logits where the spec's guarantee has them for its output.
     """
-    scratch = guaranteed(spec).scratch(scratch)
-    inputs = BANDIT_INPUTS | ({"draw", "number"} & scratch.keys())
-    return Program(source, bandit_stream(spec.dim, spec.actions, **scratch), inputs, 2 * spec.horizon)
+    first = start(attention)
+    scratch = first | guaranteed(spec).scratch(scratch)
+    inputs = BANDIT_INPUTS.union(first, {"draw", "number"} & scratch.keys())
+    stream = bandit_stream(spec.dim, spec.actions, **scratch)
+    return Program(source, stream, inputs, 2 * spec.horizon, attention)
 
 
 def tokens(p: Program, spec: Any) -> tuple[Value, Value, Value]:
@@ -52,8 +55,9 @@ def complete(
     norms = [p.tokens, p.tokens**2, 1, math.sqrt(spec.actions + 1) * action.size, reward.size]
     norms += [] if draw is None else [draw * (1 + COVERED)]
     norms += [1] if "number" in p.inputs else []
+    norms += start(p.attention).values()
     contract = BanditTokens(p.stream, spec, separation, math.inf if draw is None else draw, bernoulli)
-    return p.construction(spec, contract, norms, certificate, **more)
+    return p.construction(spec, begun(contract, p.attention), norms, certificate, **more)
 
 
 def normal_equations(p: Program, spec: Any) -> tuple[Value, Value, Value]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from constructions.construction import Construction
+from constructions.inputs.begun import begun, start
 from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream, longest
 from constructions.language.programs import Program
 from constructions.language.values import Sum, Value
@@ -22,16 +23,18 @@ def before(spec: Any, *parts: str) -> dict[str, int]:
     return {f"previous_{part}{suffix}": sizes[part] for suffix in ("_raw", "") for part in parts}
 
 
-def program(source: str, spec: Any, **scratch: int) -> Program:
+def program(source: str, spec: Any, attention: str = "relu", /, **scratch: int) -> Program:
     """An empty program for S states, A actions, H stages, K episodes, with scratch registers of these sizes."""
-    scratch = guaranteed(spec).scratch(scratch)
-    return Program(source, episode_stream(spec, **scratch), EPISODE_INPUTS, longest(spec))
+    first = start(attention)
+    stream = episode_stream(spec, **first, **guaranteed(spec).scratch(scratch))
+    return Program(source, stream, EPISODE_INPUTS.union(first), longest(spec), attention)
 
 
 def complete(p: Program, spec: Any, certificate: float) -> Construction:
     """The construction that a program has written."""
-    norms = [p.tokens, p.tokens**2, spec.episodes, spec.horizon + 1, 2]
-    return p.construction(spec, EpisodeTokens(p.stream, spec), norms, certificate)
+    norms = [p.tokens, p.tokens**2, spec.episodes, spec.horizon + 1, 2, *start(p.attention).values()]
+    contract = begun(EpisodeTokens(p.stream, spec), p.attention)
+    return p.construction(spec, contract, norms, certificate)
 
 
 def step_before(p: Program, parts: Sequence[str] = PARTS, beside: Sequence[Block] = ()) -> tuple[Value, ...]:

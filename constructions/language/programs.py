@@ -38,10 +38,10 @@ from constructions.primitives.interpolation import Interpolant
 class Program:
     """A construction while it is being written."""
 
-    def __init__(self, source: str, stream: Stream, inputs: frozenset[str], tokens: int):
+    def __init__(self, source: str, stream: Stream, inputs: frozenset[str], tokens: int, attention="relu"):
         """Of registers, those that tokens fill, and the largest number of tokens; `source` is where its steps are proven."""
         self.source, self.stream, self.inputs, self.tokens = source, stream, inputs, tokens
-        self.stages: list[list[Block]] = []
+        self.attention, self.stages = attention, list[list[Block]]()
         self.position = stream["position"]
         self.one = Value(stream.one, 1.0)
 
@@ -291,7 +291,7 @@ class Program:
         radius, width = clip_radius(norms, self.blocks, room), self.stream.width
         runs = arranged(self.stream, self.inputs, self.stages)
         self.stages = [[block.outline for block in stage] for stage in self.stages]
-        weights = transformer(runs, width, radius)
+        weights = transformer(runs, width, radius, self.attention)
         return Construction(spec, contract, self.blocks, weights, certificate, **more)
 
 

@@ -15,13 +15,21 @@ from constructions.parts.block import Block, Head, Step, Units
 from constructions.parts.links import Link, stack
 from constructions.parts.stream import Stream
 from constructions.rounding.outward import power_of_two
-from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer
+from constructions.softmax.attention import softmax_shares
+from constructions.transformer import MLP, Attention, Heads, Layer, SparseMap, Transformer, relu_shares
 
 Stage = Sequence[Block]
 
+ATTENTIONS = {"relu": relu_shares, "softmax": softmax_shares}
+"""The word for each attention."""
+
 
 def assemble(
-    stream: Stream, inputs: frozenset[str], stages: Sequence[Stage], clip_radius: float
+    stream: Stream,
+    inputs: frozenset[str],
+    stages: Sequence[Stage],
+    clip_radius: float,
+    attention: str = "relu",
 ) -> Transformer:
     """The transformer that runs the stages in order.
 
@@ -30,11 +38,12 @@ def assemble(
         inputs: names of the registers that tokens fill; all others start at zero.
         stages: blocks in order, those of one stage side by side.
         clip_radius: R of TF^R.
+        attention: "relu" or "softmax".
 
     Raises:
         ValueError: if a block reads what nobody wrote before it, or writes what another block writes.
     """
-    return transformer(arranged(stream, inputs, stages), stream.width, clip_radius)
+    return transformer(arranged(stream, inputs, stages), stream.width, clip_radius, attention)
 
 
 def arranged(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) -> list[tuple[Step, int]]:
@@ -50,10 +59,16 @@ def arranged(stream: Stream, inputs: frozenset[str], stages: Sequence[Stage]) ->
     return runs
 
 
-def transformer(runs: list[tuple[Step, int]], width: int, clip_radius: float) -> Transformer:
-    """Weights, layer by layer; `runs` is used up, so that what nobody else holds is freed as its weights are there."""
+def transformer(
+    runs: list[tuple[Step, int]], width: int, clip_radius: float, attention: str = "relu"
+) -> Transformer:
+    """Weights, layer by layer; `runs` is used up, so that what nobody else holds is freed as its weights are there.
+
+    Raises:
+        ValueError: if a head was made for another attention.
+    """
     runs.reverse()
-    return Transformer([_layer(*runs.pop(), width) for _ in range(len(runs))], width, clip_radius)
+    return Transformer([_layer(*runs.pop(), width, attention) for _ in range(len(runs))], width, clip_radius)
 
 
 def clip_radius(inputs: Sequence[float], blocks: Sequence[Block], room: float = 2.0) -> float:
@@ -144,17 +159,21 @@ def _side_by_side(stage: Stage) -> list[tuple[Step, int]]:
     ]
 
 
-def _layer(step: Step, repeat: int, width: int) -> Layer:
-    return Layer(_attention(step.heads, width), _mlp(step.units, width), repeat)
+def _layer(step: Step, repeat: int, width: int, attention: str) -> Layer:
+    return Layer(_attention(step.heads, width, attention), _mlp(step.units, width), repeat)
 
 
-def _attention(heads: Sequence[Head], width: int) -> Attention:
+def _attention(heads: Sequence[Head], width: int, attention: str) -> Attention:
     """Heads of equal rank and span side by side in one group."""
     groups: dict[tuple[int, int], list[Head]] = {}
     for head in heads:
+        if head.attention != attention:
+            raise ValueError(
+                f"head {head.role}: wanted one for {attention} attention, got one for {head.attention}"
+            )
         shape = head.query.height // head.count, head.value.height // head.count
         groups.setdefault(shape, []).append(head)
-    return Attention([_group(members, width) for members in groups.values()])
+    return Attention([_group(members, width) for members in groups.values()], ATTENTIONS[attention])
 
 
 def _group(heads: Sequence[Head], width: int) -> Heads:

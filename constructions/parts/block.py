@@ -24,6 +24,7 @@ from constructions.rounding import outward
 class Head:
     """An attention head: adds (1/i) Σ_{j≤i} relu(⟨query h_i, key h_j⟩) value h_j to register `to` of token i.
 
+    With the attention "softmax", made for that one, it adds Σ_{j≤i} softmax_{j≤i}(⟨query h_i, key h_j⟩) value h_j.
     With `count` it stands for so many heads alike: query, key and value hold their rows one head after the other, and each
     adds its own value to its own part of `to`, or of every register in `to`.
     """
@@ -34,6 +35,7 @@ class Head:
     value: Link
     to: Register | tuple[Register, ...]
     count: int = 1
+    attention: str = "relu"
 
     def __post_init__(self):
         if self.query.height != self.key.height or self.query.height % self.count:

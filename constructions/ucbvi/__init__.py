@@ -9,26 +9,32 @@ Three forms of the same algorithm (Spec.form):
 for 2 ≤ A ≤ 4; the maximum over more actions takes ⌈log₄ A⌉ − 1 further layers a stage. All three are exact: with exact
 look-up values and exact arithmetic their logits are Q̂_h(s, ·)/τ, for all real rewards in [0, 1]. Values like 1/3 are rounded
 in float64; what that leaves in exact arithmetic is the certificate.
+
+With softmax attention (SoftmaxSpec, by_softmax.py) it is within any error asked for: D, M = O(SA + H), L = O(HS).
 """
 
 from constructions import checks, limits
 from constructions.construction import Construction
 from constructions.rounding import outward
-from constructions.ucbvi import narrow, slim, theorem
-from constructions.ucbvi.spec import Form, Spec
+from constructions.ucbvi import by_softmax, narrow, slim, theorem
+from constructions.ucbvi.spec import Form, SoftmaxSpec, Spec
 
-__all__ = ["Form", "Spec", "build", "narrow", "slim", "theorem"]
+__all__ = ["Form", "SoftmaxSpec", "Spec", "build", "by_softmax", "narrow", "slim", "theorem"]
 
 
 @outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
-def build(spec: Spec) -> Construction:
+def build(spec: Spec | SoftmaxSpec) -> Construction:
     """The transformer for a spec.
 
     >>> built = build(Spec(states=2, actions=2, horizon=2, episodes=3))
     >>> built.size().layers, 0 < built.certificate < 1e-12
     (12, True)
+    >>> build(SoftmaxSpec(states=2, actions=2, horizon=2, episodes=3)).certificate <= 1e-6
+    True
     """
-    checks.instance("spec", spec, Spec)
+    checks.instance("spec", spec, Spec, SoftmaxSpec)
+    if isinstance(spec, SoftmaxSpec):
+        return by_softmax.build(spec)
     limits.hold(f"ucbvi, form {spec.form}", weights=_weights(spec), stored=2.0 * spec.horizon)
     return {"theorem": theorem, "slim": slim, "narrow": narrow}[spec.form].build(spec)
 

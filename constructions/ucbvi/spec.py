@@ -123,6 +123,43 @@ class Spec:
         return [Fraction(self.bonus(n)) + self.horizon * (n == 0) for n in range(count)]
 
 
+@dataclass(frozen=True)
+class SoftmaxSpec:
+    """What to build with softmax attention, which takes averages by itself, and is not exact.
+
+    Attributes:
+        states, actions, horizon, episodes, temperature, exploration: as for `Spec`.
+        error: ε, bound on |log-probability error|; the gates of attention are as large as it wants.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+    """
+
+    states: int
+    actions: int
+    horizon: int
+    episodes: int
+    temperature: float | None = None
+    exploration: float = 1.0
+    error: float = 1e-6
+
+    def __post_init__(self):
+        plain = self.plain
+        for name in ("states", "actions", "horizon", "episodes", "temperature", "exploration"):
+            object.__setattr__(self, name, getattr(plain, name))
+        checks.settle(self, checks.number, "error", positive=True)
+
+    @property
+    def plain(self) -> Spec:
+        """The same for the paper's attention."""
+        sizes = self.states, self.actions, self.horizon, self.episodes
+        return Spec(*sizes, self.temperature, self.exploration, "narrow")
+
+    def bonus(self, visits: int) -> float:
+        """b(n), in units of reward."""
+        return self.plain.bonus(visits)
+
+
 @cache
 def _confidence(pairs: int, steps: int) -> float:
     """log(SAT/δ), δ = 1/T."""

@@ -1,5 +1,6 @@
 """The table of whole constructions that every law is tried on: a new construction is a new row."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -114,6 +115,30 @@ def ucbvi_case(form: str) -> Case:
     )
 
 
+def softmax_case(**change) -> Case:
+    """Sizes of Theorem 1 of docs/softmax.md."""
+    spec = ucbvi.SoftmaxSpec(
+        **({"states": 2, "actions": 3, "horizon": 2, "episodes": 3, "exploration": 0.02} | change)
+    )
+    S, A, H, K = spec.states, spec.actions, spec.horizon, spec.episodes
+    halvings = max(1, math.ceil(math.log2(A)))
+    return Case(
+        CATALOG["softmax-ucbvi"],
+        spec,
+        {"layers": 4 + (H - 1) * (S + halvings), "heads": max(4 * S * A if H > 1 else 2 * S * A, 2)},
+        most={
+            "width": 8 * S * A + S * (3 + math.log2(A)) + 3 * A + H + 10,
+            "hidden": S * A * (3 * K + 10) + H + 3,
+        },
+        refused=(
+            ({"error": 0.0}, "error: wanted a finite number > 0, got 0.0"),
+            ({"states": 0}, "states: wanted an integer >= 1, got 0"),
+        ),
+        same=frozenset(),
+        name=f"ucbvi softmax {A} actions",
+    )
+
+
 # ---------------------------------------------------------------- games
 
 HEDGE = Case(
@@ -171,6 +196,7 @@ CASES = (
     ucbvi_case("theorem"),
     ucbvi_case("slim"),
     ucbvi_case("narrow"),
+    softmax_case(),
     HEDGE,
     soft_ucb1_case(),
     soft_ucb1_case(NOTHING_SEEN, actions=2, horizon=1, error=30.0, exploration=0.0),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
+from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import BanditTokens, bandit_stream
 from constructions.inputs.episodes import EpisodeTokens, episode_stream
 from verify.catalog import CATALOG
@@ -71,13 +72,14 @@ ROWS = {
     "thompson": gaussian(),
     "bernoulli": st.builds(thompson.BernoulliSpec, st.integers(2, 6), SIZES),
     "ucbvi": st.builds(ucbvi.Spec, SIZES, SIZES, SIZES, SIZES, BOUNDS.map(lambda tau: tau or None), BOUNDS),
+    "softmax-ucbvi": st.builds(ucbvi.SoftmaxSpec, SIZES, SIZES, SIZES, SIZES, st.none(), BOUNDS),
     "hedge": st.builds(hedge.Spec, st.integers(2, 6), SIZES, BOUNDS.map(lambda rate: rate or None)),
 }
 
 
 def tokens(spec):
     """The door that histories of the spec go through."""
-    if isinstance(spec, ucbvi.Spec):
+    if isinstance(spec, ucbvi.Spec | ucbvi.SoftmaxSpec):
         return EpisodeTokens(episode_stream(spec), spec)
     bernoulli = isinstance(spec, thompson.BernoulliSpec)
     apart = getattr(spec, "separation", 0.0)
@@ -95,7 +97,7 @@ def test_every_admissible_specification_has_an_admissible_history(name, data, se
     environment, player = CATALOG[name].playable("history")
     chances = np.random.default_rng(seed).spawn(3)
     stage, decoder = environment(spec, chances[0]), player(spec, chances[1])
-    episodes = (spec.episodes,) if name == "ucbvi" else ()
+    episodes = (spec.episodes,) if CATALOG[name].seen is EpisodeHistory else ()
     run = (play if episodes else rollout)(stage, decoder, chances[2], *episodes)
     tokens(spec).check(run.history)
     assert run.history.steps == tokens(spec).decisions

@@ -34,6 +34,7 @@ SMALL = {
     "thompson": {"dim": 2, "actions": 2, "horizon": 4, "error": 0.05, "solver": "newton", "separation": 0.05},
     "bernoulli": {"actions": 3, "horizon": 6, "error": 0.1},
     "ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03, "form": "narrow"},
+    "softmax-ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03},
     "hedge": {"actions": 3, "horizon": 6},
 }
 
@@ -61,7 +62,7 @@ def test_what_is_somewhere_else_is_there():
     for entry in CATALOG.values():
         for what in ("claims", "grid", "words"):
             assert getattr(entry, what) is None or entry.found(what) is not None
-    assert sum(entry.claims is not None for entry in CATALOG.values()) == 4
+    assert sum(entry.claims is not None for entry in CATALOG.values()) == 5
 
 
 def test_a_row_of_one_s_own_is_found_by_file_and_by_module(tmp_path, monkeypatch):

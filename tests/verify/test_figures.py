@@ -12,6 +12,7 @@ import td0
 from typer.testing import CliRunner
 
 from constructions import linucb, thompson, ucbvi
+from constructions.history import EpisodeHistory
 from verify import audit
 from verify.catalog import CATALOG
 from verify.cli import commands as cli
@@ -70,11 +71,11 @@ def test_what_has_no_neurons_has_a_panel_of_layers_alone():
 @pytest.mark.parametrize("name", CATALOG)
 def test_the_transformer_of_every_row_plays(name):
     entry = CATALOG[name]
-    small = {"ucbvi": {"episodes": 2}}.get(name, {"horizon": 4})
+    small = {"episodes": 2} if entry.seen is EpisodeHistory else {"horizon": 4}
     [record] = figures.regret(entry, entry.spec(**{**entry.example, **small, "actions": 2}), LITTLE)
-    assert len(record["steps"]) == (6 if name == "ucbvi" else 4)
+    assert len(record["steps"]) == {"ucbvi": 6}.get(name, 4)
     assert record["seeds"] == [0, 1]
-    if name in ("linucb", "ucbvi", "hedge"):  # whose randomness is in the uniforms alone
+    if name in ("linucb", "ucbvi", "softmax-ucbvi", "hedge"):  # whose randomness is in the uniforms alone
         assert record["differing"] == 0
         np.testing.assert_allclose(record["built"], record["true"], atol=1e-12)
 

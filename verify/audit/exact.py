@@ -121,8 +121,12 @@ def logits(built: Construction, history: History) -> list[list[Fraction]]:
 
 
 def forward(built: Construction, history: History) -> Numbers:
-    """The whole stream after the last layer, exactly."""
+    """The whole stream after the last layer, exactly; the attention is the paper's."""
     checks.instance("built", built, Construction)
+    if not built.transformer.as_printed:
+        raise ValueError(
+            "exact evaluation: wanted the paper's attention, got another, of which rationals do not know"
+        )
     tokens = built.tokens.encode(history).T
     stream = Numbers(np.zeros_like(tokens))
     for number, row in enumerate(tokens):

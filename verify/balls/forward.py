@@ -18,13 +18,14 @@ from constructions.inputs.bandits import History
 from verify.balls.arrays import EPSILON, Balls, ImpreciseError, log_softmax
 from verify.balls.heads import BallStream, Linear, Literal, StaleError, file_heads
 from verify.balls.neurons import Neurons, file_neurons
+from verify.balls.softmax import Softmax
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One stored layer, its heads and neurons filed; `written` are the stream entries that it writes."""
 
-    heads: tuple[Linear | Literal, ...]
+    heads: tuple[Linear | Literal | Softmax, ...]
     neurons: Neurons
     repeat: int
     written: np.ndarray
@@ -45,15 +46,15 @@ def compile_layers(built: Construction, *, everything: bool = True) -> tuple[Lay
     weights = [LayerWeights.of(layer) for layer in built.transformer.stored_layers]
     if not everything:
         prune(weights, built.output)
-    one = built.tokens.stream["position"].slice.stop - 1
-    if any(layer.written[one] for layer in weights):
+    one, printed = built.tokens.stream["position"].slice.stop - 1, built.transformer.as_printed
+    if not printed or any(layer.written[one] for layer in weights):  # token 0 holds no 1 there
         one = None
     return tuple(
         Layer(
             tuple(
                 filed
                 for group, heads in enumerate(layer.heads)
-                for filed in file_heads(heads, (number, group))
+                for filed in (file_heads(heads, (number, group)) if printed else (Softmax.of(heads),))
             ),
             file_neurons(layer.first, layer.second, one),
             layer.repeat,
@@ -83,12 +84,13 @@ def logits(
         ValueError: if the history is not admissible, or clipping acts; ImpreciseError if it may act, for all that is known.
     """
     encoded, place = built.tokens.encode(history).T, built.tokens.stream["position"].slice.stop
-    if not (encoded[place - 1] == 1).all():
+    printed = built.transformer.as_printed
+    if printed and not (encoded[place - 1] == 1).all():
         raise ValueError("balls: wanted tokens whose position register ends in 1, got others")
     wanted = built.tokens.states(history.steps)[np.asarray(steps)]
     radius = built.transformer.clip_radius
     try:
-        alone = len(layers) if everywhere else built.policy_program.alone
+        alone = len(layers) if everywhere or not printed else built.policy_program.alone
         stream = _run(layers, encoded, wanted, alone, radius)
     except StaleError:
         stream = _run(layers, encoded, wanted, len(layers), radius)

@@ -64,7 +64,7 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
 
     parts = [
         Part(f"searching {histories} histories for the worst error", searched),
-        Part("wrong algorithms", lambda: _impostors(entry, built())),
+        Part("wrong algorithms", lambda: impostors(entry, built())),
         kept_laws(entry, built, min(EXAMPLES, 1 + histories // 100)),
         *wrong_weights(built, entry.truth, trials, entry.histories),
     ]
@@ -173,7 +173,7 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         yield kept(block.name, block, findings.blocks[block.name])
 
 
-def _impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:
+def impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:
     """Each wrong algorithm that differs by more than the certificate allows: its score is to be above 1."""
     for found in unmasked(built, entry.truth, source=entry.histories)[1:]:
         if found.outcome in ("caught", "missed"):

@@ -106,6 +106,20 @@ UCBVI = Words(
     },
 )
 
+SOFTMAX = Words(
+    short="UCB-VI by softmax",
+    source="this project, docs/softmax.md",
+    claim=(
+        "A transformer with softmax attention, as everybody trains them, and one token in front plays soft UCB-VI within "
+        "any error asked for: heads average over the visits to a state and action, and the weight of attention is the "
+        "estimated probability of the next state."
+    ),
+    code=(
+        "Weights: constructions/ucbvi/by_softmax.py, tables.py. Lemmas: constructions/primitives/softmax/. Proofs: "
+        "docs/softmax.md. Formulas: verify/theorems/softmax.py. The claims: verify/claims/softmax.py."
+    ),
+)
+
 BERNOULLI = Words(source=SOURCE)
 
 GAMES = Words(

@@ -2,7 +2,8 @@
 
 These files are the right-hand side of measured ≤ certified ≤ stated. They are transcribed from the paper
 alone, slips included, and import no construction, so that they cannot agree with our weights by accident;
-`newton` holds theorems of this project, transcribed in the same way from docs/depth.md, and `games` those of a book.
+`newton` and `softmax` hold theorems of this project, transcribed in the same way from docs/depth.md and docs/softmax.md, and
+`games` those of a book.
 
 Every formula is written in the shared symbols below. All are positive; their names are words, and `NOTATION`
 gives the paper's letter for each.
@@ -44,7 +45,7 @@ separation, truncation, poles, neurons, neuron_norm = _symbols(
 distribution_ratio, nodes, node_norm, draw_norm = _symbols("distribution_ratio nodes node_norm draw_norm")
 layers, heads, width, hidden, norm = _symbols("layers heads width hidden norm")
 radius, covering_radius = _symbols("radius covering_radius")
-rate = sympy.Symbol("rate", positive=True)
+rate, gate = _symbols("rate gate")
 condition, excess, momentum = _symbols("condition excess momentum")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
@@ -95,6 +96,7 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         condition: "κ, the ratio of the ends of the interval that holds all eigenvalues",
         excess: "δ, by which share an eigenvalue is larger than the largest that was to be expected",
         momentum: "β, of accelerated descent",
+        gate: "B, what scores of softmax attention are apart",
     }
 )
 

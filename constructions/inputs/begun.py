@@ -1,0 +1,102 @@
+"""Sequences that begin with token 0, for softmax attention: a head that finds nothing looks there.
+
+Token 0 holds 1 in the register `start` and 0 everywhere else, its position (i, i², 1) included. The others are those of the
+contract inside, with the positions that they have without it, and 0 in `start`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from constructions.inputs.bandits import Tokens
+from constructions.parts.stream import Stream
+
+START = "start"
+"""The register by which token 0 is known."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The input contract `inner` after token 0; its stream has a register `start`."""
+
+    inner: Any
+
+    @property
+    def stream(self) -> Stream:
+        """The registers."""
+        return self.inner.stream
+
+    @property
+    def spec(self) -> Any:
+        """What histories are held to."""
+        return self.inner.spec
+
+    @property
+    def decisions(self) -> int:
+        """The largest number of decisions."""
+        return self.inner.decisions
+
+    @property
+    def longest(self) -> int:
+        """The largest number of tokens, token 0 included."""
+        return self.inner.longest + 1
+
+    @property
+    def drawn(self) -> int:
+        """1 if state tokens hold a draw, else 0."""
+        return getattr(self.inner, "drawn", 0)
+
+    def states(self, steps: int) -> Int[np.ndarray, " steps"]:
+        """Which tokens of a history hold states; policies are read there."""
+        return self.inner.states(steps) + 1
+
+    def before(self, steps: int) -> int:
+        """The number of tokens before those that come with decision number `steps`; token 0 comes with the first."""
+        return self.inner.before(steps) + (steps > 1)
+
+    def encode(self, history: Any) -> Float[np.ndarray, "tokens width"]:
+        """The token matrix of a history, token 0 first.
+
+        Raises:
+            ValueError: if the history is not admissible.
+        """
+        return self._begin(self.inner.encode(history)[None])[0]
+
+    def observed(self, contexts: Any, draws: Any = None) -> np.ndarray:
+        """Contexts or states that were handed over one by one, checked."""
+        return self.inner.observed(contexts, draws)
+
+    def state_chunk(self, decision: int, contexts: np.ndarray) -> Float[np.ndarray, "batch chunk width"]:
+        """The tokens that come with decision number `decision` (from 1), the state token last."""
+        chunk = self.inner.state_chunk(decision, contexts)
+        return chunk if decision > 1 else self._begin(chunk)
+
+    def action_chunk(
+        self, decision: int, contexts: np.ndarray, actions: Any, rewards: Any
+    ) -> Float[np.ndarray, "batch 1 width"]:
+        """The token that records what was done at that decision."""
+        return self.inner.action_chunk(decision, contexts, actions, rewards)
+
+    def check(self, history: Any) -> None:
+        """Hold a history to the spec."""
+        self.inner.check(history)
+
+    def _begin(
+        self, tokens: Float[np.ndarray, "batch tokens width"]
+    ) -> Float[np.ndarray, "batch more width"]:
+        """Token 0 before them."""
+        first = np.zeros((len(tokens), 1, tokens.shape[2]))
+        first[:, :, self.stream[START].slice] = 1.0
+        return np.concatenate([first, tokens], axis=1)
+
+
+def begun(tokens: Tokens, attention: str) -> Tokens:
+    """A contract as an attention wants it: with token 0 for softmax."""
+    return Begun(tokens) if attention == "softmax" else tokens
+
+
+def start(attention: str) -> dict[str, int]:
+    """The register that this takes, and its size."""
+    return {START: 1} if attention == "softmax" else {}

@@ -1,0 +1,1 @@
+"""Lemmas for softmax attention, one a file; docs/softmax.md has the proofs."""
