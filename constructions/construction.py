@@ -25,6 +25,7 @@ from constructions.parts.guarantee import Guarantee, allowed, guaranteed
 from constructions.probing import Probe, probes
 from constructions.seal import Made, digest
 from constructions.sizes import Size, measured
+from constructions.softmax import export
 from constructions.transformer import Transformer
 
 
@@ -35,7 +36,6 @@ class Construction:
     Promises belong to the weights, the spec and the tokens that it is first made with: these are sealed. Where one of them
     is another, by `dataclasses.replace`, a cast or a change in place, the seal is broken: `certificate` and the promises of
     `blocks` are infinite, until all is put back to the last bit. What is evaluated are always the weights as they are.
-
     It can be pickled if a spec alone builds it: what travels is the spec, the tokens and the transformer.
 
     Attributes:
@@ -119,8 +119,8 @@ class Construction:
         return showing.line(saving.kind(self.spec), self.spec, self.transformer.counts(), self.certificate)
 
     def _repr_html_(self) -> str:
-        counts = self.transformer.counts()
-        return showing.html(saving.kind(self.spec), self.spec, counts, self.certificate, self.blocks)
+        kind, counts = saving.kind(self.spec), self.transformer.counts()
+        return showing.html(kind, self.spec, counts, self.certificate, self.blocks)
 
     def record(self) -> dict[str, Any]:
         """Kind, spec, sizes and certificate as plain values, for tables and JSON."""
@@ -163,6 +163,10 @@ class Construction:
         make = partial(compile_weights, self.transformer, place, longest, wanted)
         return self._made.of(self._digest(), name, make)
 
+    def to_torch(self, folder: str | Path | None = None, history: History | None = None) -> export.Model:
+        """A plain PyTorch module of ordinary softmax layers (`softmax.export`); ValueError where attention is another."""
+        return export.to_torch(self, folder, history)
+
     def explain(self) -> list[dict]:
         """How each stored layer is evaluated: its heads by identity, and the multiplications before and after."""
         return self.program.explain(self.tokens.longest)
@@ -194,11 +198,7 @@ class Construction:
     def values(
         self, history: History, dtype: torch.dtype = torch.float64, device: str = "cpu"
     ) -> Float[np.ndarray, "steps entries"]:
-        """What the certificate speaks of, at every step of a history: log-probabilities, scores or values.
-
-        Raises:
-            ValueError: as `log_probabilities`, or for values that are not finite.
-        """
+        """What the certificate speaks of, at every step; ValueError as `log_probabilities`, or for what is not finite."""
         return finite_policy(self.said(self.outputs([history], dtype, device, logits_only=True)[0]))
 
     def log_probabilities(

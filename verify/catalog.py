@@ -240,7 +240,6 @@ _ENTRIES = (
         episode_histories,
         EpisodeHistory,
         example=dict(states=2, actions=2, horizon=2, episodes=4, exploration=0.03, error=1e-6),
-        main=ucbvi.SoftmaxSpec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03, error=2e-9),
         balls=counts.ucbvi,
         environment=lambda spec, chance: environments.random_mdp(
             chance, spec.states, spec.actions, spec.horizon

@@ -1,6 +1,9 @@
 """The transformer with softmax attention: its definition, three times, and what does not know of it."""
 
 import copy
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -140,3 +143,44 @@ def test_sequences_begin_with_token_0():
     states = BUILT.tokens.states(HISTORY.steps)
     assert encoded[states][:, stream["state"].slice].argmax(1).tolist() == HISTORY.states.tolist()
     assert [BUILT.tokens.before(step) for step in (1, 2, 3)] == [0, 3, 5]
+
+
+ALONE = """
+import sys, torch
+from model import load
+model, told = load(".")
+seen = torch.load("example.pt")
+with torch.no_grad():
+    found = model(seen["tokens"][None])[0][seen["states"]][:, told["logits"]].log_softmax(-1)
+assert not {"constructions", "verify", "weightwright", "numpy.testing"} & set(sys.modules)
+shares = model.layers[1].pattern(seen["tokens"][None]).sum(-1)
+print(float((found - seen["log_probabilities"]).abs().max()), float(shares.max()))
+"""
+
+
+def test_a_process_without_this_package_gives_the_same_log_probabilities(tmp_path):
+    model = BUILT.to_torch(tmp_path / "out", HISTORY)
+    tokens = torch.as_tensor(BUILT.tokens.encode(HISTORY))[None]
+    assert_equal_up_to_rounding(model(tokens).detach(), BUILT.transformer(tokens))
+    command = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.')\n{ALONE}"]
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "out", check=True)
+    error, most = map(float, shown.stdout.split())
+    assert error <= 1e-12
+    assert abs(most - 1) <= 1e-12
+    told = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert told["certificate"] == BUILT.certificate
+    assert told["registers"]["start"][1] == 1
+    assert len((tmp_path / "out" / "model.py").read_text().splitlines()) <= 90
+
+
+def test_an_exported_weight_that_is_wrong_is_seen(tmp_path):
+    model = BUILT.to_torch()
+    tokens = torch.as_tensor(BUILT.tokens.encode(HISTORY))[None]
+    with torch.no_grad():
+        model.layers[3].get_parameter("W_out").mul_(1.01)
+        assert (model(tokens) - BUILT.transformer(tokens)).abs().max() > 1e-3
+
+
+def test_the_paper_s_attention_is_not_exported():
+    with pytest.raises(ValueError, match="to_torch: wanted softmax attention, got the paper's"):
+        ucbvi.build(BUILT.spec.plain).to_torch()

@@ -99,7 +99,11 @@ class Plan:
         for part in found:
             for name, panels in part.records.items():
                 figures.setdefault(name, []).extend(panels)
-        slacks = {name: rows for part in found for name, rows in part.slacks.items()}
+        slacks = {
+            name: [row for row in rows if row["promise"]]  # of a promise of 0 nothing can be used up
+            for part in found
+            for name, rows in part.slacks.items()
+        }
         figures |= {name: [{"kind": "slack", "rows": rows}] for name, rows in slacks.items()}
         blocks = [row for rows in slacks.values() for row in rows]
         size = {name: value for part in found for name, value in part.size.items()}

@@ -24,8 +24,8 @@ from verify.theorems import softmax as theorem
 from verify.theorems import symbols
 
 ROW = CATALOG["softmax-ucbvi"]
-MAIN = ROW.main
-SMALL = ROW.spec(**ROW.example)
+SMALL = ROW.main
+MAIN = replace(SMALL, states=4, actions=3, horizon=4, episodes=20, temperature=0.05, error=2e-9)
 MUTATED = replace(SMALL, episodes=3, error=1e-3)
 GATES = (4, 8, 12, 16)
 PART = 20

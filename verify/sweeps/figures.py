@@ -196,7 +196,7 @@ def slacks(entry: Entry, spec: Any, effort: Effort = Effort()) -> list[Record]:
     built = entry.build(spec)
     effort.tell(f"searching {effort.histories} histories")
     findings = search(built, entry.truth, effort.histories, source=entry.histories)
-    return [{"kind": "slack", "rows": slack.rows(built, findings)}]
+    return [{"kind": "slack", "rows": [row for row in slack.rows(built, findings) if row["promise"]]}]
 
 
 FIGURES: dict[str, Callable[[Entry, Any, Effort], Sequence[Record]]] = {
