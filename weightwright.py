@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from constructions import games, linucb, load, thompson, ucbvi
-    from verify import audit
+    from verify import audit, hub
     from verify.catalog import Entry
 
-__all__ = ["Entry", "audit", "games", "linucb", "load", "thompson", "ucbvi"]
+__all__ = ["Entry", "audit", "games", "hub", "linucb", "load", "thompson", "ucbvi"]
 
 HOMES = {"load": "constructions", "Entry": "verify.catalog"}
-MODULES = {"audit": "verify.audit"}
+MODULES = {"audit": "verify.audit", "hub": "verify.hub"}
 
 
 def __getattr__(name: str) -> Any:

@@ -129,7 +129,7 @@ class Program:
             one=self.stream.one,
             to=self.stream[to],
         )
-        self.put(beside(block, derived, proved))
+        self.put(beside(block, derived, proved, of))
         return self.value(to, size)
 
     def product(
@@ -166,7 +166,7 @@ class Program:
             tokens=self.tokens,
             inherited=inherited(derived, proved),
         )
-        self.put(beside(block, derived, proved))
+        self.put(beside(block, derived, proved, left, right))
         return self.value(to, most if size is None else size)
 
     def form(
@@ -201,7 +201,7 @@ class Program:
         derived += matrix.size * left.size * vector.error + matrix.size * vector.size * left.error
         promise = Promise("norm bounds", own, own + inherited(derived, proved), 2 * math.sqrt(arms) * size)
         block = Block(name, self.source, (Step(tuple(heads)),), register, truth, promise, groups=arms)
-        self.put(beside(block, derived, proved))
+        self.put(beside(block, derived, proved, matrix, vector.multiplied(self.tokens), left))
         return self.value(to, size)
 
     def total(self, to: str, terms: Sum, *, name: str = "", rounded: float | None = None) -> Value:
@@ -223,7 +223,7 @@ class Program:
         else:
             made, own = [curve.make(register, weight, over) for weight, curve in curves], Bound(rounded)
             block = added(name or to, self.source, linear, made, register, own, carried, size)
-        self.put(block, after=[term.register.name for _, term in values])
+        self.put(beside(block, None, None, *terms.read), after=[term.register.name for _, term in values])
         groups = register.size if curves else max(term.groups for _, term in values)
         return replace(self.value(to, size), groups=groups)  # entry by entry as near as the terms' vectors
 

@@ -13,7 +13,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float
 
-from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, Surrogate
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Input, Promise, Step, Surrogate
 from constructions.parts.links import Values, held, read
 from constructions.parts.stream import Register
 from constructions.parts.units import signed_units
@@ -64,6 +64,21 @@ class Value:
             for n in range(count)
         )
 
+    @property
+    def given(self) -> Input:
+        """What a block that reads it takes for granted."""
+        return Input(self.register, self.groups, self.size, self.error.error)
+
+    def multiplied(self, tokens: int) -> "Value":
+        """Its product with i ≤ tokens, in the register that holds that.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if self.times is None:
+            raise ValueError(f"{self.register.name}: wanted i times it beside, got it alone")
+        return replace(self, register=self.times, size=tokens * self.size, error=tokens * self.error)
+
     def of(self, values: Values) -> Float[np.ndarray, "tokens groups size"]:
         """Its vectors, from the contents of all registers."""
         rows = held(values, self.register)
@@ -86,10 +101,12 @@ class Curve:
     Attributes:
         make: from the register to write, and the factor that the function is multiplied by, to the block of neurons.
         size: bound on the function's size.
+        of: the value, where the sum's certificate is to tell it.
     """
 
     make: Callable[[Register, float, float], Block]
     size: float
+    of: Value | None = None
 
     def __rmul__(self, weight: float) -> "Sum":
         return Sum(((weight, self),))
@@ -130,6 +147,12 @@ class Sum:
             if isinstance(term, Value):
                 found = found + (term.error if weight == 1 else abs(weight) * term.error)
         return above(1 / arb(self.over)) * found
+
+    @property
+    def read(self) -> tuple[Value, ...]:
+        """What stands in registers already, of its terms and under its curves, as far as these tell."""
+        read = (term if isinstance(term, Value) else term.of for _, term in self.terms)
+        return tuple(value for value in read if value)
 
     def values(self, name: str) -> list[tuple[float, Value]]:
         """Its terms, for a block of this name that can read values alone.
@@ -186,8 +209,9 @@ def inherited(derived: Bound | None, proved: Proved | None) -> Bound:
     )
 
 
-def beside(block: Block, derived: Bound | None, proved: Proved | None) -> Block:
-    """A block whose promise keeps what was derived beside what was proven, and why that holds."""
+def beside(block: Block, derived: Bound | None, proved: Proved | None, *of: Value) -> Block:
+    """A block that tells what it was derived `of`; its promise keeps that beside what was proven, and why that holds."""
+    block = replace(block, inputs=tuple(value.given for value in of))
     if proved is None:
         return block
     whole = derived and block.promise.own + derived

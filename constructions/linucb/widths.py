@@ -116,7 +116,7 @@ def root(
         )
 
     if inline:
-        return Curve(made, 2 * math.sqrt(high))
+        return Curve(made, 2 * math.sqrt(high), square)
     p.put(made(p.stream["width"], 1.0, 1.0))
     return p.value("width", math.sqrt(high) + p.written("width").promise.total.error)
 

@@ -158,6 +158,23 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Input:
+    """What a block takes for granted of vectors that it reads, `groups` of them side by side in a register or a part of one.
+
+    Attributes:
+        register: where they stand.
+        groups: how many there are.
+        size: bound on the ℓ2 norm of each, at every token.
+        error: bound on the distance of each from what is meant, in exact arithmetic.
+    """
+
+    register: Register
+    groups: int
+    size: float
+    error: float
+
+
+@dataclass(frozen=True)
 class Block:
     """Heads and units that carry out one lemma.
 
@@ -170,6 +187,7 @@ class Block:
         surrogate: what the weights compute in place of the truth, if that can be said.
         truth: the claim itself in plain NumPy: from the register contents of all tokens to the ideal output.
         promise: the guarantee on ‖output − truth‖.
+        inputs: of what its promise was derived, where it was: certificates derive it again from the weights.
     """
 
     name: str
@@ -181,6 +199,7 @@ class Block:
     repeat: int = 1
     groups: int = 1
     surrogate: Surrogate | None = None
+    inputs: tuple[Input, ...] = ()
 
     @property
     def outputs(self) -> tuple[Register, ...]:

@@ -283,6 +283,24 @@ def test_a_table_of_records_names_columns_escapes_and_rounds():
             Table(records)
 
 
+def test_records_are_columns_for_frames():
+    """A mapping of columns of one length is what pandas.DataFrame and polars.DataFrame take."""
+    built = LINUCB.built()
+    columns = Table([built.record(), built.record()]).columns
+    assert columns["size.layers"] == [built.size().layers] * 2
+    assert columns["certificate"] == [built.certificate] * 2
+    assert {len(values) for values in columns.values()} == {2}
+    assert not any(isinstance(value, dict) for values in columns.values() for value in values)
+    assert Table([{"a": {"b": 1}}, {"a": {"c": 2}}]).columns == {"a.b": [1, None], "a.c": [None, 2]}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_are_made_of_columns(library):
+    frames = pytest.importorskip(library, reason=f"{library} is not installed here")
+    frame = frames.DataFrame(Table([LINUCB.built().record()] * 2).columns)
+    assert frame["size.layers"].to_list() == [LINUCB.built().size().layers] * 2
+
+
 def test_records_are_plain_numbers():
     built = LINUCB.built()
     told = json.loads(json.dumps(built.record()))

@@ -43,6 +43,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "verify.audit": "constructions* verify.algorithms verify.histories verify.balls",
     "verify.imports": "constructions.plain",
     "verify.catalog": "*",
+    "verify.certificate": "*",
     "verify.sweeps": "*",
     "verify.errata": "*",
     "verify.training": "*",

@@ -348,3 +348,29 @@ def test_nothing_of_matplotlib_is_left_changed():
     before = dict(matplotlib.rcParams)
     plots.draw(record("regret"))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_style_of_ones_own_is_laid_over_ours(tmp_path):
+    panel = record("regret")
+    (tmp_path / "mine.mplstyle").write_text("axes.facecolor: 0.9\nfont.size: 9\n", encoding="utf-8")
+    before = dict(matplotlib.rcParams)
+    plain = plots.draw(panel).axes[0]
+    for style in (
+        {"axes.facecolor": "0.9", "font.size": 9},
+        str(tmp_path / "mine.mplstyle"),
+        tmp_path / "mine.mplstyle",
+        ["ggplot", {"axes.facecolor": "0.9", "font.size": 9}],
+    ):
+        axes = plots.draw(panel, style=style).axes[0]
+        assert axes.get_facecolor() == (0.9, 0.9, 0.9, 1.0)
+        assert axes.xaxis.label.get_size() >= 9 > plain.xaxis.label.get_size()
+    assert dict(matplotlib.rcParams) == before
+    plots.write([panel], tmp_path / "a.svg", style="ggplot")
+    plots.write([panel], tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() != (tmp_path / "b.svg").read_bytes()
+
+
+@pytest.mark.parametrize("style", ["no such style", {"no.such": 1}, 3, {"font.size": "large letters"}])
+def test_a_style_that_there_is_not_is_one_line(style):
+    with pytest.raises(ValueError, match=r"^style: wanted a name, a file or a mapping"):
+        plots.draw(record("regret"), style=style)

@@ -1,4 +1,4 @@
-"""The command weightwright certify: how far a construction is from its algorithm on saved histories, enclosed in balls."""
+"""The commands weightwright certify | export-certificate: errors on saved histories in balls; a file that others check."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,8 @@ from constructions.construction import Construction
 from constructions.showing import number
 from verify.balls import enclose
 from verify.catalog import CATALOG, Entry, entry_of, named
+from verify.certificate import check_certificate, export
+from verify.cli import specs
 from verify.cli.histories import read
 from verify.cli.options import Json, out_folder
 
@@ -89,3 +91,36 @@ def table(name: str, records: list[dict[str, Any]]) -> Table:
         mark = "[green]holds[/]" if record["holds"] else "[red]FAILS[/]"
         shown.add_row(record["file"], *(number(record[name]) for name in names), mark)
     return shown
+
+
+def export_certificate(
+    construction: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the catalog, FILE.py, module:ENTRY.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The certificate, as JSON.")],
+    sets: specs.Set = None,
+    spec: specs.Spec = None,
+    histories: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Histories to run it on.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Decisions of each, at most.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """Write weights, statement and obligations to a file that check_certificate.py checks alone.
+
+    The checker needs NumPy and python-flint, and nothing of this library.
+    """
+    entry = named(construction)
+    given = specs.asked(sets, spec)
+    files.placed(out)
+    with Console(stderr=True).status("building"):
+        built = entry.build(specs.made(entry, given) if given else entry.main)
+        record = export.certificate(entry, built, export.chosen(entry, built, histories, steps))
+        export.export(out, record)
+    told = {
+        "certificate": str(out),
+        "checker": str(Path(check_certificate.__file__)),
+        "trusted": record["trusted"],
+    }
+    if as_json:
+        print(json.dumps(told))
+    else:
+        print(f"{out}\ncheck it: python {told['checker']} {out}")

@@ -53,6 +53,16 @@ COMMANDS = {
         "Enclose errors on saved histories in balls, rounding included.",
         "certify history.npz --of linucb",
     ),
+    "export-certificate": Command(
+        "verify.cli.certification:export_certificate",
+        "Weights, statement and obligations in a file that others check.",
+        "export-certificate linucb --set dim=2 --out linucb.json",
+    ),
+    "diff": Command(
+        "verify.cli.differences:diff",
+        "Two audits: claims gained, lost and moved.",
+        "diff reports-before reports",
+    ),
     "errata": Command(
         "verify.cli.audits:errata",
         "Errors in the paper, each on a smallest witness, with its repair.",

@@ -36,6 +36,9 @@ def plot(
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Above the first panel.")] = None,
     x_label: Annotated[str | None, typer.Option(metavar="TEXT", help="Below every panel.")] = None,
     y_label: Annotated[str | None, typer.Option(metavar="TEXT", help="Beside every panel.")] = None,
+    style: Annotated[
+        list[str] | None, typer.Option(metavar="NAME|FILE", help="A matplotlib style, laid over ours.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder, or one figure as .pdf, .svg, .png, .csv or .json.")
     ] = None,
@@ -47,6 +50,7 @@ def plot(
     draws all its figures, into figures; a folder of reports the page of all, beside them.
     """
     look: dict[str, Any] = {"title": title, "xlabel": x_label, "ylabel": y_label, "size": _size(size)}
+    look["style"] = style or ()
     path = Path(source)
     if out is not None:  # asked before any work
         files.placed(out) if plots.kind_of(out) else files.writable(out)

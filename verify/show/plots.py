@@ -88,6 +88,7 @@ def draw(
     title: str | None = None,
     xlabel: str | None = None,
     ylabel: str | None = None,
+    style: Any = (),
 ) -> Figure:
     """A figure with a panel for each record.
 
@@ -97,12 +98,15 @@ def draw(
         title: in place of that of the first panel.
         xlabel: in place of that of every panel.
         ylabel: likewise.
+        style: of matplotlib, laid over ours: a name, a file or a mapping, or several; colours of curves stay, as they tell
+            measured from certified and stated.
 
     Raises:
-        ValueError: if there is no record, or one is of no known kind, lacks a field or holds something else than numbers.
+        ValueError: if there is no record, or one is of no known kind, lacks a field or holds something else than numbers, or
+            there is no such style.
     """
     _check_all(records)
-    with matplotlib.style.context(["default", STYLE]):
+    with matplotlib.style.context(["default", STYLE, *_styles(style)]):
         rows, columns = (1, len(records)) if len(records) < 4 else (math.ceil(len(records) / 2), 2)
         whole = (COLUMN if columns == 1 else PAGE, rows * max(map(_height, records)))
         figure = Figure(figsize=size or whole, layout="constrained")
@@ -124,6 +128,16 @@ def draw(
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once: saving again moves nothing
     return figure
+
+
+def _styles(style: Any) -> list[Any]:
+    """One style or several, each of which matplotlib knows."""
+    try:
+        styles: list[Any] = [style] if isinstance(style, str | Path | Mapping) else list(style)
+        with matplotlib.style.context(styles):
+            return styles
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise files.refusal("style", "a name, a file or a mapping that matplotlib knows", error) from None
 
 
 def _height(record: Record) -> float:
