@@ -1,4 +1,4 @@
-"""Tabular episodes in the language: what tokens bring, the step before, and averages over the past that are repeated."""
+"""Tabular episodes in the language: what tokens bring, and the step before."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,10 +8,10 @@ from constructions.construction import Construction
 from constructions.inputs.begun import begun, start
 from constructions.inputs.episodes import EPISODE_INPUTS, EpisodeTokens, episode_stream, longest
 from constructions.language.programs import Program
-from constructions.language.values import Sum, Value
+from constructions.language.values import Value
 from constructions.parts.block import Block
 from constructions.parts.guarantee import guaranteed
-from constructions.primitives import copying, repetition
+from constructions.primitives import copying
 
 PARTS = ("state", "action", "reward")
 """What the step before can be asked for."""
@@ -50,51 +50,3 @@ def step_before(p: Program, parts: Sequence[str] = PARTS, beside: Sequence[Block
     p.put(p.times_index("previous step", raw, held, 1.0, inherited=p.tokens * copy.promise.own))
     values = (p.value(name, 1.0) for name in held)
     return tuple(replace(one, groups=1, error=one.register.size**0.5 * one.error) for one in values)
-
-
-def repeat(
-    p: Program,
-    to: str,
-    name: str,
-    turns: int,
-    key: Sum,
-    by: Value,
-    value: Value,
-    *,
-    weight: float,
-    largest: float,
-) -> Value:
-    """Turns of x ← x + (weight/i) Σ_{j≤i} (⟨key_j, x⟩ + by_j) · value_j from x = 0, in the register `to`.
-
-    Args:
-        p: the program.
-        to: the register.
-        name: of the block.
-        turns: how many; a layer each.
-        key: a sum of exact values without a divisor.
-        by: a number at each token, exact.
-        value: exact, with entries of size 1 at most.
-        weight: the step size.
-        largest: bound on the entries of x, at every token and turn; no turn is to increase max |x − y|.
-
-    Raises:
-        ValueError: if what is read is not exact, or the key has curves or a divisor.
-    """
-    terms = key.values(name)
-    for one in (*(term for _, term in terms), by, value):
-        if one.error.error:
-            raise ValueError(
-                f"{name}: wanted exact values, got {one.register.name} within {one.error.error:g}"
-            )
-    entries = p.stream[to].size
-    size, off = (
-        sum(abs(factor) * part(term) for factor, term in terms)
-        for part in (lambda term: term.size, lambda term: term.error.rounding)
-    )
-    score = entries**0.5 * largest * size + by.size
-    inherited = entries * largest * off + by.error.rounding + score * value.error.rounding
-    places: dict[str, Any] = p.at(to=to) | {"by": by.register, "value": value.register}
-    places["key"] = [(factor, term.register) for factor, term in terms]
-    sizes = {"score": score, "largest": largest, "tokens": p.tokens, "inherited": inherited}
-    p.put(repetition.averages(name, p.source, weight=weight, turns=turns, **places, **sizes))
-    return p.value(to, largest)

@@ -143,7 +143,7 @@ class Program:
         across: float | None = None,
         proved: Proved | None = None,
     ) -> Value:
-        """⟨left_k, right_k⟩ of the token itself: two heads an entry. The left may be one vector for all k.
+        """⟨left_k, right_k⟩ of the token itself: two heads an entry. The left may be one for all k, and shorter then.
 
         Args:
             to: the register.

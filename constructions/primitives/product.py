@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, gate_size, own_heads
-from constructions.parts.links import Values, held, read, tile
+from constructions.parts.links import Values, held, pick, read, tile
 from constructions.parts.stream import Register
 
 
@@ -33,7 +33,8 @@ def own_token(
 ) -> Block:
     """Inner products of registers of the token itself.
 
-    Claim: entry k of `to` is ⟨left_k, right_k⟩; left may hold one vector, which then serves every k.
+    Claim: entry k of `to` is ⟨left_k, right_k⟩; left may hold one vector, which then serves every k, and may be shorter than
+        right_k, of which only so many entries count then.
     Source: proof of Theorem approx_smooth_linucb, step 3 (heads k1 to k4), arXiv 2310.08566.
     Reads: left, right, position.  Writes: to.
     Error: none of its own; `inherited` is what errors of left cause.
@@ -49,18 +50,20 @@ def own_token(
     """
     count = to.size
     dim = right.size // count
-    if right.size % count or left.size not in (dim, right.size):
+    if right.size % count or (left.size > dim and left.size != right.size):
         raise ValueError(
             f"{name}: wanted left and right to hold {count} vectors, got sizes {left.size}, {right.size}"
         )
     gate = gate_size(bound)
-    factor = tile(read(left), count) if left.size == dim else read(left)
-    heads = own_heads(to.name, factor, read(right), to, position, gate)
+    alone, length = left.size <= dim, min(left.size, dim)
+    first = (np.arange(count)[:, None] * dim + np.arange(length)).ravel()
+    factor = tile(read(left), count) if alone else read(left)
+    heads = own_heads(to.name, factor, pick(right, first), to, position, gate)
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         x, y = (held(values, part) for part in (left, right))
-        x, y = (part.reshape(len(part), -1, dim) for part in (x, y))
-        return (x * y).sum(-1)
+        x, y = x.reshape(len(x), -1, length), y.reshape(len(y), -1, dim)
+        return (x * y[..., :length]).sum(-1)
 
     own = Bound(0.0, UNIT * (dim + 6) * (bound + 2 * gate * tokens))  # the gate cancels Bj against Bi
     return Block(

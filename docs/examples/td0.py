@@ -20,7 +20,7 @@ from flint import arb
 from constructions import checks
 from constructions.construction import Construction
 from constructions.history import EpisodeHistory
-from constructions.language import episodes
+from constructions.language import episodes, repeat
 from constructions.parts.guarantee import Guarantee
 from verify.catalog import Entry
 from verify.histories import episodes as histories
@@ -71,7 +71,7 @@ def build(spec: Spec) -> Construction:
     key = spec.discount * p.input("state", 1.0) - state
     most = 1.001 * sum(spec.discount**n for n in range(spec.sweeps))
     sizes = {"weight": spec.step, "largest": most}
-    values = episodes.repeat(p, "values", "TD(0)", spec.sweeps, key, reward, state, **sizes)
+    values = repeat(p, "values", "TD(0)", spec.sweeps, key, reward, state, **sizes)
     return episodes.complete(p, spec, values.error.error)
 
 

@@ -9,7 +9,7 @@ import td0
 import constructions
 from constructions import linucb
 from constructions.history import BanditHistory
-from constructions.language import bandits, episodes
+from constructions.language import bandits, episodes, repeat
 from constructions.parts.guarantee import Guarantee
 from verify import audit
 from verify.balls import enclose
@@ -145,6 +145,6 @@ def test_a_repeated_average_is_of_exact_values():
     off = replace(reward, error=replace(reward.error, error=0.5))
     sizes = {"weight": 1.0, "largest": 3.0}
     with pytest.raises(ValueError, match=r"sweep: wanted exact values, got previous_reward within 0\.5"):
-        episodes.repeat(p, "values", "sweep", 2, 1.0 * state, off, state, **sizes)
+        repeat(p, "values", "sweep", 2, 1.0 * state, off, state, **sizes)
     with pytest.raises(ValueError, match="sweep: wanted a sum of values, got one with curves or a divisor"):
-        episodes.repeat(p, "values", "sweep", 2, (1.0 * state) / 3.0, reward, state, **sizes)
+        repeat(p, "values", "sweep", 2, (1.0 * state) / 3.0, reward, state, **sizes)

@@ -186,5 +186,6 @@ def test_the_table_has_every_primitive():
         counting.by_ramps counting.by_stage lookup.table lookup.one_hot
         maximum.over_groups clipping.between envelope.exponentials envelope.logarithms
         newton.normal_equations newton.inverse newton.inverse_root refinement.root repetition.averages
+        repetition.discounted
     """
     assert names == {*wanted.split()}

@@ -10,6 +10,7 @@ import soft_ucb1
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.linucb import by_newton
+from constructions.prediction import td
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
 from verify.catalog import CATALOG
@@ -155,6 +156,26 @@ HEDGE = Case(
     ),  # of rewards and of a first round's losses nothing is read
 )
 
+# ---------------------------------------------------------------- prediction
+
+
+def td_case(**change) -> Case:
+    spec = replace(td.Spec(features=2, horizon=5, actions=2, sweeps=3, step=0.5), **change)
+    more = 3 if spec.trace else 0  # layers that double a trace of five steps
+    return Case(
+        CATALOG["td"],
+        spec,
+        {"layers": 4 + more, "heads": 4, "hidden": 0, "width": 20 + 2 * bool(more)},
+        refused=(
+            ({"sweeps": 0}, "sweeps: wanted an integer >= 1, got 0"),
+            ({"trace": -0.5}, "trace: wanted a finite number >= 0, got -0.5"),
+        ),
+        asked=0.0,
+        same=frozenset() if spec.trace else frozenset({"trace 1 % off"}),
+        name="td traces" if spec.trace else "td",
+    )
+
+
 # ---------------------------------------------------------------- the worked example of docs/adding.md
 
 
@@ -198,6 +219,8 @@ CASES = (
     ucbvi_case("narrow"),
     softmax_case(),
     HEDGE,
+    td_case(),
+    td_case(trace=0.5),
     soft_ucb1_case(),
     soft_ucb1_case(NOTHING_SEEN, actions=2, horizon=1, error=30.0, exploration=0.0),
 )

@@ -99,11 +99,11 @@ def descent_case(what: str, solver: str, depth: int, ridge=1.0, norm=1.0, horizo
 # ---------------------------------------------------------------- products, square roots, copies, choices
 
 
-def product_case(count: int, shared: bool) -> Case:
+def product_case(count: int, shared: bool, rest: int = 0) -> Case:
     """‖left‖, ‖right‖ ≤ 2 meet the bound 4 exactly, which is a power of two: the gate has to be the next one."""
     dim, longest = 2, 64
     stream = Stream.of(
-        left=dim if shared else dim * count, right=dim * count, bystander=2, out=count, position=3
+        left=dim if shared else dim * count, right=(dim + rest) * count, bystander=2, out=count, position=3
     )
     registers = {"left": stream["left"], "right": stream["right"], "to": stream["out"]}
     block = product.own_token(
@@ -111,18 +111,18 @@ def product_case(count: int, shared: bool) -> Case:
     )
 
     def oracle(past):
-        right = chunks(past[-1]["right"], dim)
+        right = chunks(past[-1]["right"], dim + rest)
         left = chunks(past[-1]["left"], dim) * (count if shared else 1)
-        return [dot(x, y) for x, y in zip(left, right, strict=True)]
+        return [dot(x, y[:dim]) for x, y in zip(left, right, strict=True)]
 
     tokens = matrices(
-        stream, 8, left=several(1 if shared else count, dim, 2.0), right=several(count, dim, 2.0)
+        stream, 8, left=several(1 if shared else count, dim, 2.0), right=several(count, dim + rest, 2.0)
     )
     ends = [
-        {"left": [(-1) ** n * 2, 0] * (1 if shared else count), "right": [2, 0] * count}
+        {"left": [(-1) ** n * 2, 0] * (1 if shared else count), "right": ([2, 0] + [0] * rest) * count}
         for n in range(longest)
     ]
-    name = f"product.own_token {'shared' if shared else 'pairwise'}"
+    name = f"product.own_token {'shared' if shared else 'pairwise'}{', shorter' if rest else ''}"
     return Case(name, stream, block, tokens, (1, 2 * count, 0), oracle, (matrix(stream, ends),))
 
 
@@ -303,6 +303,7 @@ CASES = [
     ),
     product_case(3, shared=True),
     product_case(2, shared=False),
+    product_case(2, shared=True, rest=1),
     root_case(0.01, 4.0, 0.01),
     root_case(1e-6, 9.0, 0.003),
     exponentials_case((1.0,), 5.0, 1e-3),

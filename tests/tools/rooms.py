@@ -34,6 +34,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "constructions.thompson": "*",
     "constructions.ucbvi": "*",
     "constructions.games": "*",
+    "constructions.prediction": "*",
     "verify.theorems": "",
     "verify.environments": DOORS,
     "verify.algorithms": f"{DOORS} constructions.history",
@@ -42,6 +43,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "verify.balls": "constructions* verify.algorithms",
     "verify.audit": "constructions* verify.algorithms verify.histories verify.balls",
     "verify.imports": "constructions.plain",
+    "verify.entry": "*",
     "verify.catalog": "*",
     "verify.certificate": "*",
     "verify.sweeps": "*",
@@ -60,6 +62,7 @@ NEVER = {  # of what a * would allow
     "constructions.thompson": "constructions.linucb constructions.ucbvi",
     "constructions.ucbvi": "constructions.linucb constructions.thompson",
     "constructions.games": "constructions.linucb constructions.thompson constructions.ucbvi",
+    "constructions.prediction": "constructions.linucb constructions.thompson constructions.ucbvi constructions.games",
     "verify.training": "verify.audit verify.balls verify.errata verify.sweeps",
 }
 

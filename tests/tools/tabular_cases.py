@@ -208,7 +208,7 @@ def clipping_case(terms: int) -> Case:
     return Case(f"clipping.between {terms} terms", stream, block, tokens, (1, 0, 4), oracle, (ends,))
 
 
-def averages_case(turns: int, weight: float) -> Case:
+def averages_case(turns: int, weight: float, threshold: float = 0.0) -> Case:
     """One-hot keys and values, or none: no turn increases a distance while weight ≤ 1."""
     stream = Stream.of(x=2, y=2, r=1, bystander=1, out=2, position=3)
     names, discount = {"by": "r", "value": "y", "to": "out", "position": "position"}, 0.75
@@ -221,8 +221,14 @@ def averages_case(turns: int, weight: float) -> Case:
         score=2 * turns + 1.0,
         largest=float(turns),
         tokens=9,
+        threshold=threshold,
         **{role: stream[name] for role, name in names.items()},
     )
+
+    def shrunk(z: Fraction) -> Fraction:
+        if abs(z) <= threshold:
+            return Fraction(0)
+        return z - Fraction(threshold) if z > 0 else z + Fraction(threshold)
 
     def oracle(past: list[Token]) -> list:
         x = [Fraction(0)] * 2
@@ -238,16 +244,42 @@ def averages_case(turns: int, weight: float) -> Case:
                 )
                 for k in range(2)
             ]
-            x = [held + Fraction(weight) * moved / len(past) for held, moved in zip(x, moves, strict=True)]
+            x = [
+                shrunk(held + Fraction(weight) * moved / len(past))
+                for held, moved in zip(x, moves, strict=True)
+            ]
         return x
 
     tokens = matrices(stream, 9, x=one_hot(2), y=one_hot(2), r=shares(1))
-    return Case(f"repetition.averages {turns} turns", stream, block, tokens, (turns, 2, 0), oracle)
+    name, neurons = f"repetition.averages {turns} turns, threshold {threshold}", 5 if threshold else 0
+    return Case(name, stream, block, tokens, (turns, 2, neurons), oracle)
+
+
+def discounted_case(steps: int, keep: float) -> Case:
+    stream = Stream.of(x=2, bystander=1, out=2, position=3)
+    at = {role: stream[name] for role, name in (("what", "x"), ("to", "out"), ("position", "position"))}
+    sizes = {"keep": keep, "steps": steps, "tokens": 2 * steps, "largest": 3.0}
+    block = repetition.discounted("sum that decays", "", **at, **sizes)
+
+    def oracle(past: list[Token]) -> list:
+        terms = [(Fraction(keep) ** m, token["x"]) for m, token in enumerate(past[::-2])]
+        return [sum((weight * x[k] for weight, x in terms), Fraction(0)) for k in range(2)]
+
+    def rule(rows):
+        return [row | {"x": [0.0, 0.0]} if n % 2 == 0 else row for n, row in enumerate(rows)]
+
+    layers = max(1, math.ceil(math.log2(steps)))
+    tokens = matrices(stream, 2 * steps, rule, x=entries(2, 2.0))
+    full = matrix(stream, rule([{"x": [2.0, -2.0]} for _ in range(2 * steps)]))
+    name = f"repetition.discounted {keep}, {steps} steps"
+    return Case(name, stream, block, tokens, (layers, 2, 0), oracle, (full,))
 
 
 TABULAR = [
     averages_case(1, 1.0),
     averages_case(5, 0.3),
+    averages_case(4, 0.5, 0.125),
+    *(discounted_case(*sizes) for sizes in ((1, 0.5), (2, 0.9), (7, 0.9), (8, 1.0))),
     *(previous_step_case(horizon) for horizon in (1, 3)),
     *(times_index_case(scale) for scale in (1.0, 0.3)),
     *(counting_case("by_ramps", horizon) for horizon in (1, 3)),

@@ -36,10 +36,11 @@ SMALL = {
     "ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03, "form": "narrow"},
     "softmax-ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03},
     "hedge": {"actions": 3, "horizon": 6},
+    "td": {"features": 2, "horizon": 6, "sweeps": 3},
 }
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", [name for name in CATALOG if CATALOG[name].environment])
 def test_a_row_s_player_plays_its_environment_and_the_built_transformer_keeps_its_certificate(name):
     entry = CATALOG[name]
     assert entry.name == name
@@ -56,6 +57,22 @@ def test_a_row_s_player_plays_its_environment_and_the_built_transformer_keeps_it
     assert enclosed.holds
     found = audit.search(built, entry.truth, 10, source=entry.histories)
     assert found.score <= 1
+
+
+def test_a_row_that_plays_nothing_keeps_its_certificate_and_says_what_it_lacks():
+    rows = [entry for entry in CATALOG.values() if entry.environment is None]
+    for entry in rows:
+        built = entry.build(entry.spec(**SMALL[entry.name]))
+        assert built.guarantee.of == "values"
+        assert entry_of(built.spec) is entry
+        found = audit.search(built, entry.truth, 10, source=entry.histories)
+        assert found.score <= 1
+        assert audit.enclose(built, entry.balls, found.outline.history(built.spec)).holds
+        with pytest.raises(
+            ValueError, match=f"history: wanted an environment and a decoder in the row {entry.name}"
+        ):
+            example(built, entry)
+    assert [entry.name for entry in rows] == ["td"]
 
 
 def test_what_is_somewhere_else_is_there():

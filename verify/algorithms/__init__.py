@@ -29,6 +29,8 @@ from verify.algorithms.tabular import ucbvi_bonus as ucbvi_bonus
 from verify.algorithms.tabular import ucbvi_decoder as ucbvi_decoder
 from verify.algorithms.tabular import ucbvi_values as ucbvi_values
 from verify.algorithms.tabular_exact import ucbvi_exact as ucbvi_exact
+from verify.algorithms.temporal_differences import td as td
+from verify.algorithms.temporal_differences import td_weights as td_weights
 from verify.algorithms.thompson import ThompsonDecoder as ThompsonDecoder
 from verify.algorithms.thompson import ThompsonValues as ThompsonValues
 from verify.algorithms.thompson import thompson as thompson

@@ -6,105 +6,27 @@ that outweighs a product) is checked here in rationals too, or in floats with ro
 holds them, or as the exact numbers they stand for (1/3) where the transformer keeps those and they still round to the
 weight.
 
-Rows whose numbers are all integers, and products of them with weights that are multiples of 2⁻²⁰, are held in float64 as
-long as no sum can reach 2³³: it is exact for them. Everything else is computed as rationals.
+Rows of integers are held in float64 as long as that is exact (rationals.py); everything else is computed as rationals.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from flint import fmpq
-from jaxtyping import Float
-from scipy import sparse
 
 from constructions import checks
 from constructions.construction import Construction
 from constructions.fast.chunks import POWERS, PositionScore
-from constructions.fast.heads import Gated, General, Group, OwnProduct, OwnToken
-from constructions.fast.sparsity import columns, edges, shape
+from constructions.fast.heads import Gated, General, Group, Linear, OwnProduct, OwnToken
 from constructions.inputs.bandits import History
 from constructions.transformer import Layer, SparseMap
-
-FINEST = 2.0**20
-"""Numbers held in float64 are multiples of 1/FINEST."""
-
-SAFE = 2.0**53 / FINEST
-"""Below this, sums of such numbers are exact."""
+from verify.audit.rationals import SAFE, Numbers, rational
 
 ROOM = 1e-9
 """Relative room for rounding where an inequality is checked in floats."""
-
-
-@dataclass
-class Numbers:
-    """Rows of numbers, one a token: integers (or multiples of 2⁻²⁰) in float64, or rationals.
-
-    Attributes:
-        integers: shape (rows, tokens); rows that are rational are meaningless here.
-        rationals: the other rows, by number.
-    """
-
-    integers: Float[np.ndarray, "rows tokens"]
-    rationals: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def row(self, number: int) -> np.ndarray:
-        """One row as exact objects."""
-        if number in self.rationals:
-            return self.rationals[number]
-        return np.array([rational(x) for x in self.integers[number].tolist()], dtype=object)
-
-    def put(self, number: int, values: np.ndarray) -> None:
-        """Store a row of exact objects, as integers if they are."""
-        whole = [int(x.p) for x in values if x.q == 1]
-        if len(whole) == len(values) and max(map(abs, whole), default=0) < SAFE:
-            self.integers[number] = whole
-            self.rationals.pop(number, None)
-        else:
-            self.rationals[number] = values
-
-    def whole(self) -> np.ndarray:
-        """Which rows are integers."""
-        found = np.ones(len(self.integers), dtype=bool)
-        found[list(self.rationals)] = False
-        return found
-
-    def floats(self) -> Float[np.ndarray, "rows tokens"]:
-        """Everything rounded to float64."""
-        found = self.integers.copy()
-        for number, values in self.rationals.items():
-            found[number] = [int(x.p) / int(x.q) for x in values]  # of integers: rounded once
-        return found
-
-    def times(self, matrix: sparse.csr_array, exact: np.ndarray | None = None) -> "Numbers":
-        """A matrix times the rows; `exact` are its entries in order, where they are not floats."""
-        matrix = sparse.csr_array(matrix)
-        weights = matrix.data if exact is None else exact
-        scaled = matrix.data * FINEST
-        plain = exact is None and bool((scaled == np.rint(scaled)).all())
-        whole = self.whole()
-        largest = np.abs(self.integers).max(1, initial=0.0) * whole
-        safe = np.zeros(shape(matrix)[0], dtype=bool)
-        if plain:
-            safe = (abs(matrix) @ largest < SAFE) & (abs(matrix) @ (~whole).astype(float) == 0)
-        product = Numbers(matrix @ (self.integers * whole[:, None]))
-        for number in np.flatnonzero(~safe):
-            inside = slice(edges(matrix)[number], edges(matrix)[number + 1])
-            total = np.array([fmpq(0)] * self.integers.shape[1], dtype=object)
-            for column, weight in zip(columns(matrix)[inside], weights[inside], strict=True):
-                total = total + self.row(int(column)) * rational(weight)
-            product.put(int(number), total)
-        return product
-
-
-@lru_cache(2**16)  # most are 0, 1 and a few weights
-def rational(number: float | Fraction) -> fmpq:
-    """A float or fraction as an exact rational."""
-    return fmpq(*number.as_integer_ratio())
 
 
 def logits(built: Construction, history: History) -> list[list[Fraction]]:
@@ -151,7 +73,8 @@ def _attend(stream: Numbers, groups: tuple[Group, ...]) -> None:
     """One attention layer."""
     sums: Sums = {}
     for group in groups:
-        kinds = {OwnToken: _own_token, OwnProduct: _own_product, Gated: _gated, General: _general}
+        kinds = {OwnToken: _own_token, OwnProduct: _own_product, Linear: _linear, Gated: _gated}
+        kinds[General] = _general
         if type(group) not in kinds:
             raise ValueError(f"exact evaluation: wanted heads of other kinds, got {type(group).__name__}")
         for entry, row in kinds[type(group)](group, stream):
@@ -166,6 +89,11 @@ def _add(stream: Numbers, sums: Sums) -> None:
 
 def _count(stream: Numbers) -> int:
     return stream.integers.shape[1]
+
+
+def _index(tokens: int) -> np.ndarray:
+    """1/i for every token."""
+    return np.array([fmpq(1, i) for i in range(1, tokens + 1)], dtype=object)
 
 
 def _own(score: PositionScore, tokens: int) -> list[fmpq]:
@@ -184,6 +112,17 @@ def _own_token(group: OwnToken, stream: Numbers):
     moved, factor = stream.times(group.value.matrix), _share(_own(group.score, _count(stream)))
     for number, entry in enumerate(group.value.targets.entries):
         yield int(entry), moved.row(number) * factor
+
+
+def _linear(group: Linear, stream: Numbers):
+    """Signed pairs: the prefix sums of value ⊗ key, applied to each query."""
+    query, key, value = (stream.times(part.matrix) for part in (group.queries, group.key, group.value))
+    keys, values, index = group.key.count, group.value.count, _index(_count(stream))
+    for n in range(values):
+        sums = [np.cumsum(value.row(n) * key.row(k)) * index for k in range(keys)]
+        for head in range(group.heads // 2):
+            moved = sum((query.row(head * keys + k) * sums[k] for k in range(keys)), 0 * index)
+            yield int(group.targets.entries[head * values + n]), moved
 
 
 def _own_product(group: OwnProduct, stream: Numbers):
@@ -222,9 +161,8 @@ def _moves(pairs, value: Numbers, span: int, entries: np.ndarray, tokens: int):
             )
             if moved:
                 sums[n][token:] += scores * moved
-    index = np.array([fmpq(1, i) for i in range(1, tokens + 1)], dtype=object)
     for n, row in sums.items():
-        yield int(entries[n]), row * index
+        yield int(entries[n]), row * _index(tokens)
 
 
 def _gated(group: Gated, stream: Numbers):

@@ -1,4 +1,4 @@
-"""The true algorithms that count or add up, in rationals up to the last logarithm: Bernoulli arms, episodes, losses."""
+"""True algorithms that count or add up, in rationals up to the last logarithm: arms, episodes, losses, transitions."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -58,3 +58,20 @@ def hedge(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Log-probabilities of Hedge, the softmax of −η Σ losses, its rate as float64 holds it."""
     losses = balls(history.contexts[:, :, 0])
     return log_softmax(np.array([-arb(spec.rate) * losses[: step + 1].sum(axis=0) for step in steps]))
+
+
+def td(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """Values of batch temporal differences, sweep by sweep and transition by transition; numbers as float64 holds them."""
+    played, asked = balls(history.chosen), balls(history.contexts[:, :, : spec.features])
+    now, after = played[:, : spec.features], arb(spec.discount) * played[:, spec.features :]
+    rewards, found = balls(history.rewards), []
+    for step in steps:
+        weights = balls(np.zeros(spec.features))
+        for _ in range(spec.sweeps):
+            moved, trace = balls(np.zeros(spec.features)), balls(np.zeros(spec.features))
+            for j in range(step):
+                trace = now[j] + arb(spec.trace) * trace
+                moved = moved + (rewards[j] + after[j] @ weights - now[j] @ weights) * trace
+            weights = weights + moved * (arb(spec.step) / (2 * step + 1))
+        found.append(asked[step] @ weights)
+    return np.array(found, dtype=object)

@@ -122,6 +122,19 @@ SOFTMAX = Words(
 
 BERNOULLI = Words(source=SOURCE)
 
+PREDICTION = Words(
+    short="TD",
+    source="this project; the algorithms and the form of the prompt: arXiv 2405.13861 and its code, InContextTD",
+    claim=(
+        "A transformer evaluates a policy from transitions in its context: batch TD(0), TD(λ), semi-gradient SARSA, a layer "
+        "a sweep, without any error in exact arithmetic where float64 holds the powers by which a trace decays."
+    ),
+    code=(
+        "Weights: constructions/prediction/td.py, with the proofs. Formulas: verify/theorems/prediction.py. The claims: "
+        "verify/claims/prediction.py. The peer's own verification beside ours: benchmarks/in_context_td.py."
+    ),
+)
+
 GAMES = Words(
     short="Hedge",
     source="this project; the algorithm and its regret: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006)",

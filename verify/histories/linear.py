@@ -98,7 +98,8 @@ class LinearOutline:
         others = generator.random(arms) < 0.5
         unit[:, others] = (signs * weak)[others]
         part = np.sqrt(10**self.weakness * getattr(spec, "ridge", 1.0) / max(steps - 1, 1))
-        part = np.minimum(part / norms[:, played], 0.9) * np.where(np.arange(steps) % 2, 1.0, -1.0)
+        with np.errstate(divide="ignore"):  # of arms of norm 0
+            part = np.minimum(part / norms[:, played], 0.9) * np.where(np.arange(steps) % 2, 1.0, -1.0)
         unit[:, played] = np.sqrt(1 - part[:, None] ** 2) * strong + part[:, None] * weak
         return _unit(unit), np.full(steps, played)
 

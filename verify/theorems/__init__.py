@@ -2,8 +2,8 @@
 
 These files are the right-hand side of measured ≤ certified ≤ stated. They are transcribed from the paper
 alone, slips included, and import no construction, so that they cannot agree with our weights by accident;
-`newton` and `softmax` hold theorems of this project, transcribed in the same way from docs/depth.md and docs/softmax.md, and
-`games` those of a book.
+`newton` and `softmax` hold theorems of this project, transcribed in the same way from docs/depth.md and docs/softmax.md,
+`games` those of a book, and `prediction` what is ours beside what code of others does.
 
 Every formula is written in the shared symbols below. All are positive; their names are words, and `NOTATION`
 gives the paper's letter for each.

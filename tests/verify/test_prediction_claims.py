@@ -1,0 +1,50 @@
+"""The claims of prediction from a past of pairs at small sizes, and that each fails on something broken."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+
+from constructions.prediction import td
+from verify.claims import prediction as claims
+from verify.theorems import prediction as theorem
+
+
+def test_the_plan_is_whole():
+    report = claims.plan(20, 4).report()
+    assert report.holds
+    assert len([verdict for verdict in report.verdicts if verdict.main]) == 5
+    assert report.size["layers"] == 9
+
+
+def damaged(build, factor):
+    """Sweeps whose values are multiplied, promised as if they were right."""
+
+    def made(spec):
+        built = build(spec)
+        transformer = copy.deepcopy(built.transformer)
+        transformer.get_parameter("layers.0.attention.groups.0.value.weight").mul_(factor)
+        return replace(built, transformer=transformer, seal="")
+
+    return made
+
+
+def test_sweeps_that_are_wrong_are_seen(monkeypatch):
+    monkeypatch.setattr(claims.td, "build", damaged(td.build, 1.01))
+    error, *_ = claims._searched(*claims.ALL[0], 20).verdicts
+    assert not error.holds
+
+
+def test_sizes_that_are_wrong_are_seen():
+    name, spec, _ = claims.ALL[2]
+    found = {verdict.claim: verdict for verdict in claims._searched(name, spec, theorem.TD, 20).verdicts}
+    assert not found["TD(λ), d=3, T=25, 8 sweeps: layers"].holds
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_what_is_stated_is_what_is_built(keep):
+    spec = td.Spec(features=4, horizon=20, actions=3, sweeps=5, trace=keep)
+    size, statement = td.build(spec).size(), theorem.TRACES if keep else theorem.TD
+    numbers = {"dim": 4, "depth": 5, "actions": 3}
+    for what in statement.size:
+        assert getattr(size, what) == statement.evaluate(what, **numbers)

@@ -1,0 +1,65 @@
+"""Everything that is claimed of prediction from a past of pairs, measured.
+
+exact       searched histories: values of batch TD(0), SARSA and TD(λ), every block; sizes
+impostors   wrong algorithms: does the audit object?
+mutants     does it notice when one weight is wrong?
+"""
+
+from dataclasses import replace
+
+from constructions.prediction import td
+from verify.audit import Verdict, kept, search
+from verify.audit.plan import Found, Part, Plan
+from verify.catalog import CATALOG
+from verify.claims import general
+from verify.theorems import Statement
+from verify.theorems import prediction as theorem
+
+ROW = CATALOG["td"]
+MAIN = ROW.main
+SARSA = replace(MAIN, actions=3)
+TRACES = replace(MAIN, trace=0.5)
+ALL = (
+    ("TD(0)", MAIN, theorem.TD),
+    ("semi-gradient SARSA", SARSA, theorem.TD),
+    ("TD(λ)", TRACES, theorem.TRACES),
+)
+
+
+def plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The whole audit.
+
+    Args:
+        histories: how many histories the search for an error tries at least, for each algorithm.
+        trials: how many single-weight mutants are audited.
+    """
+    whole = general.plan(ROW, MAIN, histories, trials)
+    _, *broken = whole.parts
+    searched = [
+        Part(f"{row[0]}: searching {histories} histories", lambda row=row: _searched(*row, histories))
+        for row in ALL
+    ]
+    return replace(whole, parts=[*searched, *broken])
+
+
+def _searched(name: str, spec: td.Spec, statement: Statement, histories: int) -> Found:
+    """The values over searched histories; sizes."""
+    built = td.build(spec)
+    findings = search(built, ROW.truth, histories, source=ROW.histories)
+    title = f"{name}, d={spec.features}, T={spec.horizon}, {spec.sweeps} sweeps"
+    verdicts = [
+        general.certified(
+            f"{title}: |value error|",
+            statement.source,
+            built,
+            ROW,
+            findings,
+            stated=statement.evaluate("error"),
+        ),
+        *(kept(f"{name}: {block.name}", block, findings.blocks[block.name]) for block in built.blocks),
+    ]
+    size, numbers = built.size(), {"dim": spec.features, "depth": spec.sweeps, "actions": spec.actions}
+    for what in statement.size:
+        stated = statement.evaluate(what, **numbers)
+        verdicts.append(Verdict(f"{title}: {what}", statement.source, "size", getattr(size, what), stated))
+    return general.subject(built, findings, verdicts) if spec == MAIN else Found(verdicts)
