@@ -105,7 +105,7 @@ def inverse(p: Program, spec: Any, to: str, matrix: Value, steps: int) -> Value:
         largest=matrix.size,
         steps=steps,
         tokens=p.tokens,
-        **p.at(to=to, action="action"),
+        **p.at(to=to),
     )
     p.put(block)
     return p.value(to, 2 / spec.ridge)

@@ -29,7 +29,7 @@ from constructions import checks, limits
 from constructions.construction import Construction
 from constructions.inputs.bandits import admitted_norms
 from constructions.inputs.ridge import largest_eigenvalue
-from constructions.language import bandits
+from constructions.language import Program, Value, bandits
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec
 from constructions.rounding import schedules
@@ -67,16 +67,21 @@ def registers(spec: Spec) -> dict[str, int]:
 
 def build(spec: Spec) -> Construction:
     """The transformer for a spec, with its certificate."""
-    (steps, e, root_error), d, high = plan(spec), spec.dim, admitted_norms(spec)[1]
+    (steps, e, root_error), d = plan(spec), spec.dim
     limits.hold("linucb by Newton", weights=6.0 * d**2 * (d * steps + spec.actions))
     p = bandits.program(SOURCE, spec, **registers(spec))
     A, b, arms = bandits.normal_equations(p, spec)
     X = bandits.inverse(p, spec, "inverse", A, steps)
-    E = "X = A^{-1/2}(I + E)A^{-1/2}, ‖E‖ ≤ e_k (newton.py)"
+    logits = scores(p, spec, X, b, arms, e, root_error)
+    return bandits.complete(p, spec, (2 * logits.error).error)
+
+
+def scores(p: Program, spec: Spec, X: Value, b: Value, arms: Value, e: float, root_error: float) -> Value:
+    """The last layers: logits (⟨a_k, Xb⟩ + α√(a_kᵀXa_k))/τ, X within e of A⁻¹."""
+    high, E = admitted_norms(spec)[1], "X = A^{-1/2}(I + E)A^{-1/2}, ‖E‖ ≤ e_k (newton.py)"
     mean = p.form("mean", "mean ⟨a_k, w⟩", X, b, arms, (above(e * widths.largest_mean(spec)), E))
     square = p.form("square", "square a_kᵀA⁻¹a_k", X, arms, arms, (above(e * arb(high) ** 2 / spec.ridge), E))
     score = 1.0 * mean
     if spec.exploration:
         score += spec.exploration * widths.root(p, spec, square, e, root_error, inline=True)
-    logits = p.total("logits", score / spec.temperature, rounded=widths.rounded_weights(spec))
-    return bandits.complete(p, spec, (2 * logits.error).error)
+    return p.total("logits", score / spec.temperature, rounded=widths.rounded_weights(spec))

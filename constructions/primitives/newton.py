@@ -167,26 +167,25 @@ def inverse(
     largest: float,
     steps: int,
     tokens: int,
-    action: Register,
     scaled: bool = True,
 ) -> Block:
     """Newton's iteration for A⁻¹; if it is not `scaled`, all steps after the first are alike (docs/depth.md, section 11).
 
     Claim: `to` becomes A^{-1/2}(I + E)A^{-1/2}, E a function of A, with ‖E‖ at most the error of schedules.inverse.
     Source: theorem ours, in place of Lemma approx_ridge of arXiv 2310.08566.
-    Reads: gram, gram_times, position; the truth is computed from action.  Writes: to.
+    Reads: gram, gram_times, position.  Writes: to.
     Error: ‖E‖ √d/λ, in Frobenius norm.
     Cost: `steps` layers, the first of 1 head, as X₀ is a multiple of the identity, the others of 2d² + 1; no neurons.
 
     >>> from constructions.parts.stream import Stream
-    >>> s = Stream.of(action=2, g=4, ig=4, x=4, position=3)
-    >>> registers = dict(gram=s["g"], gram_times=s["ig"], to=s["x"], position=s["position"], action=s["action"])
+    >>> s = Stream.of(g=4, ig=4, x=4, position=3)
+    >>> registers = dict(gram=s["g"], gram_times=s["ig"], to=s["x"], position=s["position"])
     >>> block = inverse("A⁻¹", "", ridge=1.0, largest=9.0, steps=5, tokens=8, **registers)
     >>> len(block.steps), sum(head.count for head in block.steps[1].heads)
     (5, 9)
     """
-    limits.hold(name, weights=6.0 * action.size**3 * steps)
-    dim, chosen = action.size, schedules.inverse(ridge, largest, steps, scaled)
+    limits.hold(name, weights=6.0 * gram.size**1.5 * steps)
+    dim, chosen = math.isqrt(gram.size), schedules.inverse(ridge, largest, steps, scaled)
     one = Position.of(position).one
     first = chosen.constant * diagonal(one, dim) - chosen.slope * read(gram)
     layers = [Step((own_linear(f"{to.name} first", first, to, position),))]
@@ -197,8 +196,8 @@ def inverse(
         )
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        a = held(values, action)
-        return np.linalg.inv(grams(a, ridge)).reshape(len(a), -1)
+        square = held(values, gram).reshape(-1, dim, dim)
+        return np.linalg.inv(square).reshape(len(square), -1)
 
     size = 2 * math.sqrt(dim) / ridge
     own = Bound(above(chosen.error * arb(dim).sqrt() / ridge), UNIT * 64 * dim * largest / ridge * size)

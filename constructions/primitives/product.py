@@ -14,7 +14,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from constructions.parts.block import EXACT, UNIT, Block, Bound, Promise, Step, gate_size, own_heads
+from constructions.parts.block import EXACT, UNIT, Block, Bound, Position, Promise, Step, gate_size, own_heads
 from constructions.parts.links import Values, held, pick, read, tile
 from constructions.parts.stream import Register
 
@@ -77,3 +77,42 @@ def own_token(
             f"|product| ≤ {gate:g}, across tokens too", own, own + inherited, math.sqrt(count) * bound
         ),
     )
+
+
+def outer(
+    name: str,
+    source: str,
+    *,
+    left: Register,
+    right: Register,
+    to: Register,
+    position: Register,
+    bound: tuple[float, float],
+    tokens: int,
+) -> Block:
+    """The outer product of two registers of the token itself.
+
+    Claim: `to` is left rightᵀ, row by row.
+    Source: theorem ours, docs/drift.md: the score is left_m · j at the token itself, and ≤ 0 before.
+    Reads: left, right, position.  Writes: to.
+    Error: none; `bound` bounds the norms of left and right, `tokens` is the largest number of tokens.
+    Cost: 1 layer of 2 heads an entry of left; no neurons.
+
+    >>> from constructions.parts.stream import Stream
+    >>> s = Stream.of(x=2, y=3, out=6, position=3)
+    >>> registers = dict(left=s["x"], right=s["y"], to=s["out"], position=s["position"])
+    >>> block = outer("x yᵀ", "", bound=(1.0, 2.0), tokens=9, **registers)
+    >>> sum(head.count for head in block.steps[0].heads)
+    4
+    """
+    rows, gate = left.size, gate_size(bound[0] * tokens)
+    index, value = tile(Position.of(position).index, rows), tile(read(right), rows)
+    heads = own_heads(to.name, read(left), index, to, position, gate, value=value, count=rows)
+
+    def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
+        x, y = (held(values, part) for part in (left, right))
+        return (x[:, :, None] * y[:, None]).reshape(len(x), -1)
+
+    own = Bound(0.0, UNIT * 8 * (bound[0] + 2 * gate) * bound[1] * math.sqrt(rows))
+    promise = Promise("norm bounds", own, own, 2 * bound[0] * bound[1])
+    return Block(name, source, (Step(heads),), to, truth, promise)

@@ -14,6 +14,9 @@ from verify.algorithms.choice import choice_probabilities as choice_probabilitie
 from verify.algorithms.exponential_weights import HedgeDecoder as HedgeDecoder
 from verify.algorithms.exponential_weights import hedge as hedge
 from verify.algorithms.exponential_weights import hedge_decoder as hedge_decoder
+from verify.algorithms.forgetting import ForgettingDecoder as ForgettingDecoder
+from verify.algorithms.forgetting import forgetting_decoder as forgetting_decoder
+from verify.algorithms.forgetting import forgetting_linucb as forgetting_linucb
 from verify.algorithms.linear_bandits import LinUCBDecoder as LinUCBDecoder
 from verify.algorithms.linear_bandits import LinUCBValues as LinUCBValues
 from verify.algorithms.linear_bandits import decoder as decoder

@@ -65,8 +65,8 @@ def linucb_values(spec: Any, history: BanditHistory) -> LinUCBValues:
         ValueError: if ridge or temperature is not positive, exploration is negative, one of them is not a
             finite number, or A_t is not positive definite in float64 (ridge too small for these actions).
     """
-    _check(spec)
-    return _values(spec, *sums(history), history.contexts)
+    checked(spec)
+    return values_of(spec, *sums(history), history.contexts)
 
 
 class LinUCBDecoder:
@@ -76,7 +76,7 @@ class LinUCBDecoder:
     """
 
     def __init__(self, spec: Any):
-        _check(spec)
+        checked(spec)
         self._past = RunningSums()
         self._spec = spec
 
@@ -88,7 +88,7 @@ class LinUCBDecoder:
                 decision before it has not been recorded.
         """
         gram, moment, context = self._past.offered(context)
-        values = _values(self._spec, gram[None], moment[None], context[None])
+        values = values_of(self._spec, gram[None], moment[None], context[None])
         return values.log_probabilities[0]
 
     def record(self, action: Any, reward: Any) -> None:
@@ -111,7 +111,7 @@ def decoder(spec: Any) -> LinUCBDecoder:
     return LinUCBDecoder(spec)
 
 
-def _values(
+def values_of(
     spec: Any,
     gram: Float[np.ndarray, "steps dim dim"],
     moment: Float[np.ndarray, "steps dim"],
@@ -147,6 +147,7 @@ def _cholesky(
     return factor
 
 
-def _check(spec: Any) -> None:
+def checked(spec: Any) -> None:
+    """Wanted: parameters in range."""
     for name in ("ridge", "exploration", "temperature"):
         finite(name, parameter(spec, name), positive=name != "exploration")

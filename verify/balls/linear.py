@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import mpmath
@@ -19,13 +20,40 @@ from verify.balls.arrays import Balls, ImpreciseError, log_softmax
 
 def linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Log-probabilities of soft LinUCB, the softmax of (⟨a_k, Σ⁻¹b⟩ + α √(a_kᵀΣ⁻¹a_k))/τ."""
-    alpha, tau = arb(spec.exploration), arb(spec.temperature)
-
-    def scores(gram: arb_mat, moment: arb_mat, arms: arb_mat) -> list[arb]:
-        mean, spread = arms * gram.solve(moment), arms * gram.solve(arms.transpose())
-        return [(mean[k, 0] + alpha * spread[k, k].sqrt()) / tau for k in range(arms.nrows())]
-
+    scores = partial(_scores, spec)
     return log_softmax(_at(history, arb(spec.ridge), steps, scores))
+
+
+def _scores(spec: Any, gram: arb_mat, moment: arb_mat, arms: arb_mat) -> list[arb]:
+    """Scores over the temperature."""
+    mean, spread = arms * gram.solve(moment), arms * gram.solve(arms.transpose())
+    return [
+        (mean[k, 0] + arb(spec.exploration) * spread[k, k].sqrt()) / arb(spec.temperature)
+        for k in range(arms.nrows())
+    ]
+
+
+def forgetting_linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """Log-probabilities of soft LinUCB on a past that is forgotten by a window, or weighted by a discount."""
+    found = np.empty((len(steps), history.contexts.shape[1]), dtype=object)
+    for n, step in enumerate(steps):
+        first = 0 if spec.discount is not None else max(0, step - spec.window)
+        factor = arb(1 if spec.discount is None else spec.discount).sqrt()
+        scale = [factor ** (step - 1 - s) for s in range(first, step)]
+        played = [
+            [x * w for x in row] for row, w in zip(history.chosen[first:step].tolist(), scale, strict=True)
+        ]
+        paid = [[r * w] for r, w in zip(history.rewards[first:step].tolist(), scale, strict=True)]
+        rows, dim = (
+            arb_mat(played) if played else arb_mat(0, history.contexts.shape[2]),
+            history.contexts.shape[2],
+        )
+        gram = rows.transpose() * rows + arb_mat(
+            [[arb(spec.ridge) * (i == j) for j in range(dim)] for i in range(dim)]
+        )
+        moment = rows.transpose() * (arb_mat(paid) if paid else arb_mat(0, 1))
+        found[n] = _scores(spec, gram, moment, arb_mat(history.contexts[step].tolist()))
+    return log_softmax(found)
 
 
 def ridge(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:

@@ -173,7 +173,7 @@ def _newton(name: str, scaled: bool, ridge: float, largest: float, steps: int, t
         steps=depth,
         tokens=2 * steps,
         scaled=scaled,
-        **{role: stream[role] for role in ("gram", "gram_times", "position", "action")},
+        **{role: stream[role] for role in ("gram", "gram_times", "position")},
     )
     formula, parameter = (
         (stated.OUTSIDE, {"condition": largest / ridge}) if scaled else (stated.OUTSIDE_PLAIN, {})
