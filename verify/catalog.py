@@ -12,6 +12,7 @@ from jaxtyping import Float
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.history import BanditHistory, EpisodeHistory
+from constructions.linucb import forgetting
 from constructions.prediction import td
 from constructions.thompson import nodes
 from verify import algorithms, environments
@@ -67,6 +68,23 @@ _ENTRIES = (
         symmetries="verify.probes.symmetries:linear",
         registers="verify.probes.registers:linear",
         stand_in="verify.comparison.stand_ins:soft_linucb",
+    ),
+    Entry(
+        "forgetting",
+        "Soft LinUCB that forgets",
+        forgetting.Spec,
+        forgetting.build,
+        algorithms.forgetting_linucb,
+        linear_histories,
+        example={"dim": 3, "actions": 4, "horizon": 40, "window": 10},
+        balls=linear.forgetting_linucb,
+        environment=lambda spec, chance: environments.piecewise_linear_bandit(
+            chance, **_fields(spec, *BANDIT)
+        ),
+        decoder=lambda spec, chance: algorithms.forgetting_decoder(spec),
+        played="LinUCB that forgets on a bandit that turns round",
+        claims="verify.claims.drift:plan",
+        words="verify.claims.words:DRIFT",
     ),
     Entry(
         "thompson",

@@ -5,7 +5,7 @@ With f(s) = 1 for the last W decisions and else 0, or f(s) = γ^{s−1} for the 
     A_t = λI + Σ_{s≥1} f(s) a_{t−s} a_{t−s}ᵀ,   b_t = Σ f(s) r_{t−s} a_{t−s},   score_k = ⟨a_k, A⁻¹b⟩ + α √(a_kᵀA⁻¹a_k).
 
     layer 1            a aᵀ and r a at each action token, arms × i
-    layer 2            A and b, a head for each knot of f, a piecewise linear function of the lag (primitives/lagged.py)
+    layer 2            A and b, a head for each knot of f, a piecewise linear function of the lag (linucb/lagged.py)
     layer 3            both times i
     layers 4 … k+3     X ← c(2X − XAX)
     layer k+4          logits_k = (⟨a_k, Xb⟩ + α√(a_kᵀXa_k))/τ
@@ -21,7 +21,7 @@ Proofs, sizes, and what forgetting is good for: docs/drift.md.
 """
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flint import arb
@@ -31,15 +31,19 @@ from constructions.construction import Construction
 from constructions.inputs.bandits import admitted_norms, admitted_reward
 from constructions.inputs.ridge import largest_eigenvalue
 from constructions.language import Program, Value, bandits
-from constructions.linucb import by_newton
+from constructions.linucb import by_newton, lagged
 from constructions.linucb.spec import Spec as Plain
 from constructions.parts.block import EXACT
-from constructions.primitives import lagged, product
+from constructions.primitives import product
 from constructions.rounding.outward import above, balls, below
 
 SOURCE = "theorem ours, docs/drift.md"
 SHARE = 0.1
 """Part of the error left to what is forgotten altogether of a discount."""
+
+SHARED = ("dim", "actions", "error", "ridge", "exploration", "temperature")
+SHARED += ("action_norm", "weight_norm", "noise_bound")
+"""The fields that it has in common with LinUCB, but for the horizon."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +91,15 @@ class Spec:
             checks.settle(self, checks.number, "discount", positive=True)
             if self.discount >= 1:
                 raise ValueError(f"discount: wanted one below 1, got {self.discount!r}")
-        plain = Plain(**self._shared(), horizon=self.horizon, solver="newton")
-        for name in self._shared():
+        plain = self.remembering(self.horizon - 1, self.error)
+        for name in SHARED:
             object.__setattr__(self, name, getattr(plain, name))
 
-    def _shared(self) -> dict[str, Any]:
-        """The fields that it has in common with LinUCB, but for the horizon."""
-        mine = {field.name for field in fields(self)} - {"horizon"}
-        return {field.name: getattr(self, field.name) for field in fields(Plain) if field.name in mine}
-
     def remembering(self, decisions: float, error: float) -> Plain:
-        """LinUCB by Newton that has seen so many decisions at most."""
-        return Plain(**(self._shared() | {"error": error}), horizon=1 + math.ceil(decisions), solver="newton")
+        """LinUCB by Newton that has seen so many decisions at most, rounded up."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in SHARED}
+        fields |= {"error": error, "horizon": 1 + math.ceil(decisions), "solver": "newton"}
+        return Plain(**fields)
 
     @property
     def offers(self) -> str:
@@ -107,7 +108,7 @@ class Spec:
 
 
 def lags(spec: Spec) -> tuple[lagged.Lags, float]:
-    """F as heads have it, and what it costs a log-probability that it is not quite the discount."""
+    """The weights f as heads have it, and what it costs a log-probability that it is not quite the discount."""
     if spec.window is not None:
         return lagged.window(spec.window, spec.horizon), 0.0
     most = 1 / (2 * arb(max(spec.horizon - 1, 1)) * arb(admitted_norms(spec)[1]) ** 2 / spec.ridge)
@@ -133,7 +134,7 @@ def build(spec: Spec) -> Construction:
 
     >>> built = build(Spec(dim=2, actions=3, horizon=50, window=8))
     >>> built.certificate <= 1e-3, built.size().layers, build(Spec(dim=2, actions=3, horizon=500, window=8)).size().layers
-    (True, 11, 11)
+    (True, 10, 10)
     """
     checks.instance("spec", spec, Spec)
     weights, apart = lags(spec)

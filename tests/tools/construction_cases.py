@@ -9,7 +9,7 @@ import soft_ucb1
 
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
-from constructions.linucb import by_newton
+from constructions.linucb import by_newton, forgetting
 from constructions.prediction import td
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
@@ -59,6 +59,25 @@ def newton_case(**change) -> Case:
     if spec.root == "interpolation":
         size |= {"layers": by_newton.plan(spec)[0] + 2, "width": 3 * d**2 + 3 * d + 2 * A * d + 3 * A + 4}
     return linucb_case(f"newton {spec.root}", spec, size)
+
+
+def forgetting_case(name: str, **change) -> Case:
+    """Sizes of docs/drift.md."""
+    shared = {"dim": 2, "actions": 3, "horizon": 6, "error": 0.01, "ridge": 2.0, "exploration": 3.0}
+    spec = forgetting.Spec(**shared, temperature=0.5, action_norm=(0.5, 1.0), noise_bound=1.0, **change)
+    d, A, knots = spec.dim, spec.actions, len(forgetting.lags(spec)[0].knots)
+    heads = max(2 * (d + 1) + 1, 2 * d**2 + 1, 2 * d * (A + 1), knots)
+    return Case(
+        CATALOG["forgetting"],
+        spec,
+        {"heads": heads, "width": 4 * d**2 + 4 * d + 2 * A * d + 3 * A + 4},
+        refused=(
+            ({"window": None, "discount": None}, "window, discount: wanted one of them, got None and None"),
+            ({"window": None, "discount": 1.0}, "discount: wanted one below 1, got 1.0"),
+        ),
+        same=frozenset(),
+        name=f"forgetting {name}",
+    )
 
 
 # ---------------------------------------------------------------- Thompson sampling
@@ -211,6 +230,8 @@ CASES = (
     descent_case("one step", solver="agd", horizon=1, error=0.1, exploration=1.0),
     newton_case(),
     newton_case(root="products"),
+    forgetting_case("window", window=2),
+    forgetting_case("discount", discount=0.5),
     two_arms_case("zolotarev"),
     two_arms_case("newton"),
     BERNOULLI,

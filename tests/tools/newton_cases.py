@@ -76,7 +76,7 @@ def iteration_case(what: str, steps: int) -> Case:
     stream = Stream.of(
         action=DIM, reward=1, gram=square, times=square, bystander=2, out=square, **scratch, position=3
     )
-    more = {"partner": stream["scratch"]} if scratch else {}
+    more = {"partner": stream["scratch"], "action": stream["action"]} if scratch else {}
     block = getattr(newton, what)(
         what,
         "",
@@ -84,7 +84,6 @@ def iteration_case(what: str, steps: int) -> Case:
         gram_times=stream["times"],
         position=stream["position"],
         to=stream["out"],
-        action=stream["action"],
         ridge=RIDGE,
         largest=LARGEST,
         steps=steps,

@@ -122,6 +122,25 @@ SOFTMAX = Words(
 
 BERNOULLI = Words(source=SOURCE)
 
+DRIFT = Words(
+    short="LinUCB that forgets",
+    source="this project; the window: arXiv 1810.03024, the discount: arXiv 1909.09146",
+    claim=(
+        "A transformer plays soft LinUCB on the last W decisions, or on all with weights that fall by a factor a step, "
+        "within any error asked for. A window is exact, and takes O(log W) layers, whatever the horizon."
+    ),
+    code=(
+        "Weights: constructions/linucb/forgetting.py. The weighted sums: constructions/linucb/lagged.py. The algorithm: "
+        "verify/algorithms/forgetting.py. Theorem, proofs: docs/drift.md. The claims: verify/claims/drift.py."
+    ),
+    captions={
+        "regret": (
+            "A bandit that turns round, and back again: regret of the transformer that forgets and of LinUCB that does not "
+            "(band: one standard deviation)."
+        )
+    },
+)
+
 PREDICTION = Words(
     short="TD",
     source="this project; the algorithms and the form of the prompt: arXiv 2405.13861 and its code, InContextTD",

@@ -9,6 +9,7 @@ from verify.environments.bandits import (
     LinearBandit,
     gaussian_linear_bandit,
     paper_linear_bandit,
+    piecewise_linear_bandit,
 )
 from verify.environments.bernoulli import BernoulliBandit, bernoulli_bandit
 from verify.environments.classification import DATASETS, ClassificationBandit, classification_bandit
@@ -29,6 +30,7 @@ __all__ = [
     "gaussian_linear_bandit",
     "gymnasium_mdp",
     "paper_linear_bandit",
+    "piecewise_linear_bandit",
     "random_losses",
     "random_mdp",
 ]

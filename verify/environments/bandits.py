@@ -23,7 +23,7 @@ class LinearBandit:
     """A linear bandit: the reward of action vector a is ⟨a, weights⟩ + noise.
 
     Attributes:
-        weights: the unknown w*, shape (dim,).
+        weights: the unknown w*, shape (dim,), or one for each step, shape (steps, dim).
         contexts: the action vectors of every step, shape (steps, arms, dim). The constructor also takes a
             fixed action set of shape (arms, dim) together with `horizon`, and offers it at every step.
         noise: "gaussian" N(0, scale²); "uniform" on [−scale, scale]; "sign", ±scale with equal odds.
@@ -38,7 +38,7 @@ class LinearBandit:
     (7, 1.0, 0.5)
     """
 
-    weights: Float[np.ndarray, " dim"]
+    weights: Float[np.ndarray, "*steps dim"]
     contexts: Float[np.ndarray, "steps arms dim"]
     noise: str
     scale: float
@@ -56,7 +56,7 @@ class LinearBandit:
             raise ValueError(f"contexts: wanted {wanted}, got {contexts.shape} and horizon {shown(horizon)}")
         if horizon not in (None, len(contexts)):
             raise ValueError(f"horizon: wanted {len(contexts)}, the number of contexts, got {horizon}")
-        if weights.shape != contexts.shape[2:]:
+        if weights.shape not in (contexts.shape[2:], (len(contexts), contexts.shape[2])):
             raise ValueError(f"weights: wanted shape {contexts.shape[2:]}, got {weights.shape}")
         noise, scale = checks.choice("noise", noise, NOISES), checks.number("scale", scale, positive=False)
         if truncation is not None:
@@ -95,14 +95,15 @@ class LinearBandit:
 
     def reward(self, step: int, arm: int, generator: np.random.Generator) -> float:
         """⟨a, w*⟩ plus noise from the generator; the noise depends on neither step nor arm."""
-        return float(
-            self.context(step)[index("arm", arm, self.actions)] @ self.weights + self._draw(generator)
-        )
+        return float(self._means(step)[index("arm", arm, self.actions)] + self._draw(generator))
 
     def regret(self, step: int, arm: int) -> float:
         """Mean reward of the step's best arm less that of this arm, ≥ 0."""
-        means = self.context(step) @ self.weights
+        means = self._means(step)
         return float(means.max() - means[index("arm", arm, self.actions)])
+
+    def _means(self, step: int) -> Float[np.ndarray, " arms"]:
+        return self.context(step) @ (self.weights if self.weights.ndim == 1 else self.weights[step])
 
     def _draw(self, generator: np.random.Generator) -> float:
         if self.noise == "uniform":
@@ -145,6 +146,24 @@ def paper_linear_bandit(
     weights = within_ball(lambda: random(generator).random(dim), generator, weight_norm)
     offered = arms(generator, actions, dim, action_norm, None)
     return LinearBandit(weights, offered, "gaussian", noise, noise_bound, horizon)
+
+
+def piecewise_linear_bandit(generator: np.random.Generator, pieces: int = 4, **settings: Any) -> LinearBandit:
+    """The bandit of `paper_linear_bandit`, whose w* turns round: so many pieces of equal length, ±w* by turns.
+
+    Args:
+        generator: where all numbers come from.
+        pieces: how many, 1 or more.
+        settings: those of `paper_linear_bandit`.
+
+    >>> bandit = piecewise_linear_bandit(np.random.default_rng(0), pieces=2, horizon=10)
+    >>> bool((bandit.weights[4] == -bandit.weights[5]).all())
+    True
+    """
+    whole = paper_linear_bandit(generator, **settings)
+    piece = np.arange(whole.horizon) * checks.whole("pieces", pieces) // whole.horizon
+    weights = np.where(piece % 2 == 0, 1.0, -1.0)[:, None] * whole.weights
+    return LinearBandit(weights, whole.contexts, whole.noise, whole.scale, whole.truncation)
 
 
 def gaussian_linear_bandit(

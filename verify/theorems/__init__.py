@@ -47,6 +47,7 @@ layers, heads, width, hidden, norm = _symbols("layers heads width hidden norm")
 radius, covering_radius = _symbols("radius covering_radius")
 rate, gate = _symbols("rate gate")
 condition, excess, momentum = _symbols("condition excess momentum")
+memory, forgetfulness = _symbols("memory forgetfulness")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -96,6 +97,8 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         condition: "κ, the ratio of the ends of the interval that holds all eigenvalues",
         excess: "δ, by which share an eigenvalue is larger than the largest that was to be expected",
         momentum: "β, of accelerated descent",
+        memory: "W, of a sliding window",
+        forgetfulness: "γ, the factor by which the weight of a decision falls in a step",
         gate: "B, what scores of softmax attention are apart",
     }
 )
