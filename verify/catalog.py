@@ -47,6 +47,15 @@ def _fields(spec: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in names}
 
 
+_TABULAR: dict[str, Any] = {"build": ucbvi.build, "truth": algorithms.ucbvi, "histories": episode_histories}
+_TABULAR |= {
+    **{"seen": EpisodeHistory, "balls": counts.ucbvi},
+    "environment": lambda one, chance: environments.random_mdp(chance, one.states, one.actions, one.horizon),
+    "decoder": lambda spec, chance: algorithms.ucbvi_decoder(spec),
+    **{"player": "ucbvi", "played": "UCB-VI on a random decision process"},
+    "symmetries": "verify.probes.episode_symmetries:episodic",
+}
+
 _ENTRIES = (
     Entry(
         "linucb",
@@ -131,44 +140,22 @@ _ENTRIES = (
         "ucbvi",
         "Soft UCB-VI",
         ucbvi.Spec,
-        ucbvi.build,
-        algorithms.ucbvi,
-        episode_histories,
-        EpisodeHistory,
         # the bonus is made small, as it leaves a short run's policy uniform
         example=dict(states=3, actions=3, horizon=3, episodes=8, form="theorem", exploration=0.03),
         main=ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03),
-        balls=counts.ucbvi,
-        environment=lambda spec, chance: environments.random_mdp(
-            chance, spec.states, spec.actions, spec.horizon
-        ),
-        decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
-        player="ucbvi",
-        played="UCB-VI on a random decision process",
         claims="verify.claims.ucbvi:plan",
         words="verify.claims.words:UCBVI",
-        symmetries="verify.probes.episode_symmetries:episodic",
         stand_in="verify.comparison.stand_ins:narrow_ucbvi",
+        **_TABULAR,
     ),
     Entry(
         "softmax-ucbvi",
         "Soft UCB-VI by softmax attention",
         ucbvi.SoftmaxSpec,
-        ucbvi.build,
-        algorithms.ucbvi,
-        episode_histories,
-        EpisodeHistory,
         example=dict(states=2, actions=2, horizon=2, episodes=4, exploration=0.03, error=1e-6),
-        balls=counts.ucbvi,
-        environment=lambda spec, chance: environments.random_mdp(
-            chance, spec.states, spec.actions, spec.horizon
-        ),
-        decoder=lambda spec, chance: algorithms.ucbvi_decoder(spec),
-        player="ucbvi",
-        played="UCB-VI on a random decision process",
         claims="verify.claims.softmax:plan",
         words="verify.claims.words:SOFTMAX",
-        symmetries="verify.probes.episode_symmetries:episodic",
+        **_TABULAR,
     ),
     Entry(
         "hedge",

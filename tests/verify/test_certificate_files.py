@@ -38,7 +38,7 @@ def cases(*day: str):
     return [
         name if name in day else pytest.param(name, marks=pytest.mark.nightly)
         for name in BY_NAME
-        if "lines" not in name
+        if "lines" not in name and "softmax" not in name  # whose attention the checker does not know
     ]
 
 

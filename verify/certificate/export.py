@@ -36,8 +36,11 @@ def certificate(entry: Entry, built: Construction, histories: Sequence[History])
             balls.
 
     Raises:
-        ValueError: if weights were changed, so that nothing is promised, or a history is not admissible.
+        ValueError: if weights were changed, so that nothing is promised, a history is not admissible, or the attention is
+            not the paper's, which alone the checker knows.
     """
+    if not built.transformer.as_printed:
+        raise ValueError("certificate: wanted the paper's attention, which the checker knows, got another")
     if built.certificate == float("inf"):
         raise ValueError("certificate: wanted the weights that the specification builds, got others")
     form = Form.of(built.tokens.stream, built.tokens.longest)
