@@ -291,6 +291,7 @@ def test_records_are_columns_for_frames():
     assert columns["certificate"] == [built.certificate] * 2
     assert {len(values) for values in columns.values()} == {2}
     assert not any(isinstance(value, dict) for values in columns.values() for value in values)
+    assert Table([{"a": {"b": {"c": 1}}}]).columns == {"a.b.c": [1]}
     assert Table([{"a": {"b": 1}}, {"a": {"c": 2}}]).columns == {"a.b": [1, None], "a.c": [None, 2]}
 
 

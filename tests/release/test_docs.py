@@ -8,6 +8,7 @@ import sys
 from html import unescape
 from pathlib import Path
 
+import paper_map
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,11 @@ def test_code_that_is_shown_is_there():
     assert shown >= 4
     with pytest.raises(ValueError, match=r"wanted one of .*, got nothing"):
         tooling.source("docs/examples/soft_ucb1.py", ["nothing"])
+
+
+def test_the_map_from_the_paper_to_the_code_is_that_of_the_catalog():
+    """To draw it anew: PYTHONPATH=tests/tools:docs/examples python tests/tools/paper_map.py."""
+    assert paper_map.PAGE.read_text(encoding="utf-8") == paper_map.drawn()
 
 
 def test_a_new_construction_fits_on_a_few_pages():

@@ -118,8 +118,8 @@ def dense(record: dict) -> list[tuple]:
     return [
         (
             [[matrix(part, width, width) for part in head] for head in layer["heads"]],
-            matrix(layer["first"], layer["neurons"], width),
-            matrix(layer["second"], width, layer["neurons"]),
+            matrix(layer["W1"], layer["neurons"], width),
+            matrix(layer["W2"], width, layer["neurons"]),
         )
         for layer in record["layers"]
     ]
@@ -142,7 +142,12 @@ def said(record: dict) -> tuple[float, list[np.ndarray]]:
             for _ in range(layer["repeat"]):
                 moved = now.copy()
                 for q, k, v in heads:
-                    moved += (mask * np.maximum(now @ q.T @ k @ now.T, 0)) @ now @ v.T
+                    scores = now @ q.T @ k @ now.T
+                    shares = mask * np.maximum(scores, 0)
+                    if layer["attention"] == "softmax":
+                        powers = np.where(mask > 0, np.exp(scores - scores.max(1, keepdims=True)), 0.0)
+                        shares = powers / powers.sum(1, keepdims=True)
+                    moved += shares @ now @ v.T
                 now = moved + np.maximum(moved @ first.T, 0) @ second.T
         places = [record["registers"][name] for name in record["statement"]["output"]]
         entries = np.concatenate([np.arange(start, start + size) for start, size in places])
@@ -171,7 +176,7 @@ def refused(record: dict) -> bool:
 def weights(record: dict) -> list[list]:
     """Every weight, as the entry (row, column, weight) that it stands in."""
     parts = [part for layer in record["layers"] for head in layer["heads"] for part in head]
-    parts += [layer[name] for layer in record["layers"] for name in ("first", "second")]
+    parts += [layer[name] for layer in record["layers"] for name in ("W1", "W2")]
     return [entry for part in parts for entry in part]
 
 
@@ -238,6 +243,7 @@ def test_every_change_of_a_size_or_a_bound_is_refused(name, factor):
         lambda record: record["histories"][0]["truth"][0].__setitem__(0, "-9"),
         lambda record: record["statement"].update(asked="0x0.1p-9"),
         lambda record: record.update(clip_radius="0x1p3"),
+        lambda record: record["layers"][0].update(attention="softmax"),
         lambda record: record["blocks"][0].update(magnitude="0x1p200"),
         lambda record: record.update(format="another"),
     ],

@@ -56,6 +56,12 @@ def test_reports_that_are_gone_or_new_are_told_claim_by_claim():
     assert [(one.report, one.kind) for one in found] == [("a", "lost"), ("b", "gained")]
 
 
+def test_a_new_claim_that_fails_counts_as_a_loss():
+    found = changes.changes({"one": audit(SIZE)}, {"one": audit(SIZE, FAILS)})
+    assert changes.lost(found)
+    assert not changes.lost(changes.changes({"one": audit(SIZE)}, {"one": audit(SIZE, HOLDS)}))
+
+
 def run(*words: str):
     return CliRunner().invoke(app, ["diff", *words])
 

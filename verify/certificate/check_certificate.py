@@ -51,10 +51,10 @@ class Layer:
     """A stored layer: heads (query, key, value), W1 and W2, all sparse; the rows of a value are entries of the stream."""
 
     def __init__(self, record, width):
-        self.repeat, self.neurons, every = record["repeat"], record["neurons"], range(width)
+        self.repeat, self.neurons = record["repeat"], record["neurons"]
+        self.softmax, every, units = record["attention"] == "softmax", range(width), range(self.neurons)
         self.heads = [[matrix(part, every, every) for part in head] for head in record["heads"]]
-        self.first = matrix(record["first"], range(self.neurons), every)
-        self.second = matrix(record["second"], every, range(self.neurons))
+        self.first, self.second = matrix(record["W1"], units, every), matrix(record["W2"], every, units)
         self.parts = [*(part for head in self.heads for part in head), self.first, self.second]
 
     def run(self, stream):
@@ -62,10 +62,12 @@ class Layer:
         moved = stream.copy()
         for head in self.heads:
             q, k, v = (times(part, stream) for part in head)
-            for i, j in zip(*np.tril_indices(stream.shape[1]), strict=True):
-                score = sum((q[row][i] * k[row][j] for row in q if row in k), arb(0)).nonnegative_part()
-                for to in () if score.is_zero() else v:
-                    moved[to, i] += score * v[to][j] / int(i + 1)
+            for i in range(stream.shape[1]):
+                scores = [sum((q[r][i] * k[r][j] for r in q if r in k), arb(0)) for j in range(i + 1)]
+                shares = [x.exp() if self.softmax else x.nonnegative_part() for x in scores]
+                total = sum(shares) if self.softmax else i + 1
+                for j, to in ((j, to) for j in range(i + 1) if not shares[j].is_zero() for to in v):
+                    moved[to, i] += shares[j] * v[to][j] / total
         for neuron, row in (hidden := times(self.first, moved)).items():
             hidden[neuron] = np.array([ball.nonnegative_part() for ball in row])
         for to, row in times([entry for entry in self.second if entry[1] in hidden], hidden).items():
@@ -114,10 +116,7 @@ def check_layers(c):
         attention, mlp = (2 * end - 1, x.parts[:-2], x.parts[2:-2:3]), (2 * end, [x.first], [x.second])
         for step, reads, writes in (attention, mlp):
             here = [block for block in c.blocks if block["first"] <= step <= block["last"]]
-            reads, writes = (
-                {e for part in reads for _, e, _ in part},
-                {e for part in writes for e, *_ in part},
-            )
+            reads, writes = {e for p in reads for _, e, _ in p}, {e for p in writes for e, *_ in p}
             for what, entries in (("reads", reads), ("writes", writes)):
                 left = {c.owner[e] for e in entries}.difference(*(block[what] for block in here))
                 need(not left, f"flow: no block {what} {', '.join(left)} in layer {end}")
@@ -173,11 +172,11 @@ def score(c, query, key, _):
 
 
 @cache
-def silence(longest, terms):
+def silence(most, terms):
     """What the rest of a score may come to, the head staying closed at earlier tokens: the least −P(i, j), j < i ≤ N."""
     alone = [(*powers, weight) for (powers, entries), weight in terms if not any(entries)]
-    pairs = ((i, j) for i in range(2, longest + 1) for j in range(1, i))
-    return min((-sum(w * i**p * j**q for p, q, w in alone) for i, j in pairs), default=10**300)
+    rooms = (-sum(w * i**p * j**q for p, q, w in alone) for i in range(most + 1) for j in range(1, i))
+    return min(rooms, default=10**300)
 
 
 def closed(c, inputs, head):
@@ -198,7 +197,8 @@ def carried(c, block):
         rows[neuron][c.at[entry]] += weight
     units = [(rows[n], {(to, 0, ()): w}) for to, n, w in layer.second if to in own and not odd]
     heads = [head for head in layer.heads if own & {to for to, *_ in head[2]} and odd]
-    if block["first"] != block["last"] or not all(closed(c, inputs, head) for head in heads):
+    own_tokens = all(closed(c, inputs, head) and not layer.softmax for head in heads)
+    if block["first"] != block["last"] or not own_tokens:
         return math.inf
     for head in heads:
         units.append((defaultdict(float), {(to, *c.at[entry]): weight for to, entry, weight in head[2]}))
@@ -220,8 +220,7 @@ def of_block(c, block):
     """{obligation: (whether it is derived, in words)} of one block."""
     found, error, name = {}, dict.fromkeys(c.inputs, 0.0), block["name"]
     own, more, total = (number(block[part]) for part in ("own", "carried", "total"))
-    near = abs(own + more - total) <= 1e-12 * total and min(own, more) >= 0
-    need(near, f"bound: {name}: {own:g} + {more:g} is not {total:g}")
+    need(abs(own + more - total) <= 1e-12 * total and min(own, more) >= 0, f"bound: {name} is not {total:g}")
     for n, m, told in block["gates"]:
         head, text = c.layers[n].heads[m], f"heads see their own token alone, scores within {number(told):g}"
         need(silence(c.longest, score(c, *head)) >= number(told), f"gates: {name}: {n}, {m}: not so: {text}")

@@ -14,7 +14,8 @@ from constructions.anatomy.layers import View, layers
 from constructions.construction import Construction
 from constructions.inputs.bandits import History
 from constructions.parts.block import Block
-from constructions.transformer import Layer, SparseMap
+from constructions.softmax.attention import softmax_shares
+from constructions.transformer import Layer, SparseMap, relu_shares
 from verify.balls import forward
 from verify.balls.arrays import Balls, precision
 from verify.catalog import Entry
@@ -22,6 +23,7 @@ from verify.certificate import check_certificate as checker
 
 OWN = ("own token", "own-token product")
 """Kinds of heads that see their own token alone."""
+ATTENTION: dict[Any, str] = {relu_shares: "relu", softmax_shares: "softmax"}
 DIGITS, LARGEST = 40, 1e300
 """Decimal digits of what is computed on histories, and what a gate of one token alone is told to keep out."""
 
@@ -36,11 +38,11 @@ def certificate(entry: Entry, built: Construction, histories: Sequence[History])
             balls.
 
     Raises:
-        ValueError: if weights were changed, so that nothing is promised, a history is not admissible, or the attention is
-            not the paper's, which alone the checker knows.
+        ValueError: if weights were changed, so that nothing is promised, attention is of another kind, or a history is not
+            admissible.
     """
-    if not built.transformer.as_printed:
-        raise ValueError("certificate: wanted the paper's attention, which the checker knows, got another")
+    if strange := {x.attention.shares for x in built.transformer.stored_layers} - set(ATTENTION):
+        raise ValueError(f"certificate: wanted attention by relu or softmax, got {strange.pop().__name__}")
     if built.certificate == float("inf"):
         raise ValueError("certificate: wanted the weights that the specification builds, got others")
     form = Form.of(built.tokens.stream, built.tokens.longest)
@@ -100,7 +102,8 @@ def _layer(layer: Layer) -> dict[str, Any]:
     heads = [head for group in layer.attention.stored_groups for head in _heads(group)]
     first, second = (_entries(part.matrix()) for part in (layer.mlp.first, layer.mlp.second))
     neurons = layer.mlp.first.outputs
-    return {"repeat": layer.repeat, "heads": heads, "neurons": neurons, "first": first, "second": second}
+    weights = {"heads": heads, "neurons": neurons, "W1": first, "W2": second}
+    return {"repeat": layer.repeat, "attention": ATTENTION[layer.attention.shares], **weights}
 
 
 def _heads(group: Any) -> Iterator[list[list]]:
@@ -172,7 +175,7 @@ def _gates(views: Sequence[View], number: int) -> list[list]:
         [layer, family.place + n]
         for layer, view in enumerate(views)
         for family in view.families
-        if family.block == number and family.kind in OWN
+        if family.block == number and family.kind in OWN and view.layer.attention.shares is relu_shares
         for n in range(family.count)
     ]
 

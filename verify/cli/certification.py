@@ -101,7 +101,9 @@ def export_certificate(
     sets: specs.Set = None,
     spec: specs.Spec = None,
     histories: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Histories to run it on.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Decisions of each, at most.")] = 12,
+    steps: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="Decisions of each, at most.")
+    ] = 12,
     as_json: Json = False,
 ) -> None:
     """Write weights, statement and obligations to a file that check_certificate.py checks alone.
