@@ -13,7 +13,7 @@ from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.linucb import forgetting
-from constructions.prediction import td
+from constructions.prediction import lasso, td
 from constructions.thompson import nodes
 from verify import algorithms, environments
 from verify.balls import counts, linear
@@ -183,6 +183,18 @@ _ENTRIES = (
         balls=counts.td,
         claims="verify.claims.prediction:plan",
         words="verify.claims.words:PREDICTION",
+    ),
+    Entry(
+        "lasso",
+        "Lasso by proximal gradient descent",
+        lasso.Spec,
+        lasso.build,
+        algorithms.lasso,
+        linear_histories,
+        example={"dim": 3, "horizon": 25, "iterations": 20},
+        balls=linear.lasso,
+        claims="verify.claims.prediction:lasso_plan",
+        words="verify.claims.words:LASSO",
     ),
 )
 

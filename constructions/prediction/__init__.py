@@ -1,6 +1,8 @@
-"""Prediction from a past of pairs: what states are worth, by temporal differences.
+"""Prediction from a past of pairs: what states are worth, and regression.
 
-td.py   policy evaluation: batch TD(0), TD(λ) and semi-gradient SARSA
+td.py      policy evaluation: batch TD(0), TD(λ) and semi-gradient SARSA
+lasso.py   least squares with an ℓ1 penalty, by proximal gradient descent
 """
 
+from constructions.prediction import lasso as lasso
 from constructions.prediction import td as td

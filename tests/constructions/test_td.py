@@ -145,6 +145,7 @@ def test_traces_that_float64_does_not_hold_are_certified_to_the_last_digits():
     assert td.build(replace(spec, trace=0.5)).certificate == 0
     found = audit.search(built, algorithms.td, 40, source=histories)
     assert found.score <= 1
+    assert found.outline is not None
     enclosed = audit.enclose(built, counts.td, found.outline.history(spec))
     assert 0 < enclosed.exact_high <= built.certificate
 

@@ -10,7 +10,7 @@ import soft_ucb1
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.linucb import by_newton, forgetting
-from constructions.prediction import td
+from constructions.prediction import lasso, td
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
 from verify.catalog import CATALOG
@@ -195,6 +195,19 @@ def td_case(**change) -> Case:
     )
 
 
+LASSO = Case(
+    CATALOG["lasso"],
+    lasso.Spec(dim=2, horizon=5, actions=2, iterations=4, penalty=0.02),
+    {"layers": 5, "heads": 4, "hidden": 5, "width": 14},
+    refused=(
+        ({"iterations": 0}, "iterations: wanted an integer >= 1, got 0"),
+        ({"penalty": 0.0}, "penalty: wanted a finite number > 0, got 0.0"),
+        ({"response": 1e40}, "response: wanted a number between 1e-30 and 1e+30, got 1e+40"),
+    ),
+    asked=0.0,
+    same=frozenset(),
+)
+
 # ---------------------------------------------------------------- the worked example of docs/adding.md
 
 
@@ -242,6 +255,7 @@ CASES = (
     HEDGE,
     td_case(),
     td_case(trace=0.5),
+    LASSO,
     soft_ucb1_case(),
     soft_ucb1_case(NOTHING_SEEN, actions=2, horizon=1, error=30.0, exploration=0.0),
 )

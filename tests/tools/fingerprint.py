@@ -14,7 +14,7 @@ from construction_cases import LINUCB
 
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
-from constructions.prediction import td
+from constructions.prediction import lasso, td
 from constructions.thompson import nodes
 
 RECORD = Path(__file__).with_name("fingerprint.json")
@@ -42,6 +42,7 @@ SPECS = {
     },
     "thompson bernoulli": (thompson, thompson.BernoulliSpec(3, 9, 0.1)),
     "hedge": (hedge, hedge.Spec(3, 9)),
+    "lasso": (lasso, lasso.Spec(2, 9, 2, 5)),
     **{f"td {c}": (td, td.Spec(2, 9, 2, sweeps=3, trace=c)) for c in (0.0, 0.9)},
     "soft UCB1 of 3": (soft_ucb1, soft_ucb1.Spec(3, 50)),
     "soft UCB1 of 2": (soft_ucb1, soft_ucb1.Spec(2, 64)),

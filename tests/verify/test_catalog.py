@@ -36,6 +36,7 @@ SMALL = {
     "ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03, "form": "narrow"},
     "softmax-ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03},
     "hedge": {"actions": 3, "horizon": 6},
+    "lasso": {"dim": 2, "horizon": 6, "iterations": 3},
     "td": {"features": 2, "horizon": 6, "sweeps": 3},
 }
 
@@ -72,7 +73,7 @@ def test_a_row_that_plays_nothing_keeps_its_certificate_and_says_what_it_lacks()
             ValueError, match=f"history: wanted an environment and a decoder in the row {entry.name}"
         ):
             example(built, entry)
-    assert [entry.name for entry in rows] == ["td"]
+    assert [entry.name for entry in rows] == ["td", "lasso"]
 
 
 def test_what_is_somewhere_else_is_there():

@@ -17,6 +17,12 @@ def test_the_plan_is_whole():
     assert report.size["layers"] == 9
 
 
+def test_the_plan_of_lasso_is_whole():
+    report = claims.lasso_plan(20, 4).report()
+    assert report.holds
+    assert len([verdict for verdict in report.verdicts if verdict.main]) == 4
+
+
 def damaged(build, factor):
     """Sweeps whose values are multiplied, promised as if they were right."""
 

@@ -17,6 +17,10 @@ from verify.algorithms.exponential_weights import hedge_decoder as hedge_decoder
 from verify.algorithms.forgetting import ForgettingDecoder as ForgettingDecoder
 from verify.algorithms.forgetting import forgetting_decoder as forgetting_decoder
 from verify.algorithms.forgetting import forgetting_linucb as forgetting_linucb
+from verify.algorithms.lasso import lasso as lasso
+from verify.algorithms.lasso import lasso_minimum as lasso_minimum
+from verify.algorithms.lasso import lasso_objective as lasso_objective
+from verify.algorithms.lasso import lasso_weights as lasso_weights
 from verify.algorithms.linear_bandits import LinUCBDecoder as LinUCBDecoder
 from verify.algorithms.linear_bandits import LinUCBValues as LinUCBValues
 from verify.algorithms.linear_bandits import decoder as decoder

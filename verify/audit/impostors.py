@@ -78,7 +78,7 @@ def replaced(history: History, **change: Any) -> History:
 
 
 NUMBERS = ("exploration", "ridge", "temperature", "prior_variance", "noise_variance", "rate")
-NUMBERS += ("step", "discount", "trace")
+NUMBERS += ("step", "discount", "trace", "penalty")
 """Fields of specs on which an algorithm depends."""
 
 

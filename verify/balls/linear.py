@@ -15,7 +15,7 @@ from jaxtyping import Float
 from constructions.history import BanditHistory
 from constructions.thompson.nodes import NodeRule
 from constructions.thompson.spec import FLOOR
-from verify.balls.arrays import Balls, ImpreciseError, log_softmax
+from verify.balls.arrays import Balls, ImpreciseError, balls, log_softmax, relu
 
 
 def linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
@@ -98,6 +98,21 @@ def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
             return [p.log() if p > 0 else arb.neg_inf() if p < FLOOR else arb.nan() for p in odds]
 
     return _at(history, ridge, steps, rows)
+
+
+def lasso(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """Predictions of proximal gradient steps on the Lasso, one past pair after the other."""
+    played, rewards, asked = balls(history.chosen), balls(history.rewards), balls(history.contexts)
+    step, found = arb(spec.step), []
+    threshold = step * arb(spec.penalty)
+    for now in steps:
+        weights = balls(np.zeros(history.contexts.shape[2]))
+        for _ in range(spec.iterations):
+            moved = sum(((rewards[j] - played[j] @ weights) * played[j] for j in range(now)), 0 * weights)
+            ahead = weights + moved * (step / (2 * now + 1))
+            weights = relu(ahead - threshold) - relu(-ahead - threshold)
+        found.append(asked[now] @ weights)
+    return np.array(found, dtype=object)
 
 
 def log_normal(x: arb) -> arb:

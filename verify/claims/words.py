@@ -154,6 +154,19 @@ PREDICTION = Words(
     ),
 )
 
+LASSO = Words(
+    short="Lasso",
+    source="this project; proximal gradient descent: Beck and Teboulle (2009); in context: arXiv 2306.04637",
+    claim=(
+        "A transformer solves Lasso problems from pairs in its context: a layer carries out a step of proximal gradient "
+        "descent exactly, and so the bound on what so many steps leave is one on the transformer."
+    ),
+    code=(
+        "Weights: constructions/prediction/lasso.py, with the proofs. Formulas: verify/theorems/prediction.py. The claims: "
+        "verify/claims/prediction.py. Coordinate descent and duality gap: verify/algorithms/lasso.py."
+    ),
+)
+
 GAMES = Words(
     short="Hedge",
     source="this project; the algorithm and its regret: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006)",

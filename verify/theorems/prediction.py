@@ -8,7 +8,7 @@ d is `dim`, m sweeps are `depth`, T is `horizon`, and A vectors are asked about 
 
 from sympy import Integer, Max
 
-from verify.theorems import Statement, actions, depth, dim
+from verify.theorems import Statement, action_max, actions, depth, dim, noise_bound, ridge
 
 TD = Statement(
     name="batch TD(0) and semi-gradient SARSA",
@@ -34,6 +34,26 @@ TRACES = Statement(
         "hidden": Integer(0),
         "width": 4 * dim + 2 * dim * actions + actions + 4,
     },
+)
+
+LASSO = Statement(
+    name="Lasso by proximal gradient descent",
+    source="ours, constructions/prediction/lasso.py, Theorem 1",
+    assumptions=("vectors and responses within their bounds",),
+    error=Integer(0),
+    size={
+        "layers": depth + 1,
+        "heads": Max(2, 2 * actions),
+        "hidden": 2 * dim + 1,
+        "width": 2 * dim + dim * actions + actions + 4,
+    },
+)
+
+LASSO_GAP = Statement(
+    name="Lasso by proximal gradient descent: F(w) − min F, λ = `ridge`, step 1/B² or more, R = `noise_bound`",
+    source="ours after Beck and Teboulle (2009), constructions/prediction/lasso.py, Theorem 2",
+    assumptions=LASSO.assumptions,
+    error=action_max**2 * noise_bound**4 / (32 * ridge**2 * depth),
 )
 
 PEER = Statement(
