@@ -1,5 +1,6 @@
 """Sums over the past in the language that are not taken once: those that decay, and those that move what they read."""
 
+import math
 from typing import Any
 
 from constructions.language.programs import Program
@@ -67,7 +68,7 @@ def repeat(
         sum(abs(factor) * part(term) for factor, term in terms)
         for part in (lambda term: term.size, lambda term: term.error.rounding)
     )
-    score = register.size**0.5 * largest * size + by.size
+    score = math.sqrt(register.size) * largest * size + by.size
     inherited = score * value.error + Bound(
         0.0, value.size * (register.size * largest * off + by.error.rounding)
     )

@@ -155,7 +155,7 @@ def softmax_case(**change) -> Case:
             ({"states": 0}, "states: wanted an integer >= 1, got 0"),
         ),
         same=frozenset(),
-        name=f"ucbvi softmax {A} actions",
+        name=f"softmax ucbvi {A} actions",
     )
 
 

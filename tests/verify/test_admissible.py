@@ -12,6 +12,7 @@ from constructions.games import hedge
 from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import BanditTokens, bandit_stream
 from constructions.inputs.episodes import EpisodeTokens, episode_stream
+from constructions.linucb import forgetting
 from verify.catalog import CATALOG
 from verify.environments.placing import arms
 from verify.play.episodes import play
@@ -68,7 +69,14 @@ def gaussian(draw):
     )
 
 
+def forgets(spec):
+    """One that forgets, with the bounds of a plain one."""
+    shared = {name: getattr(spec, name) for name in forgetting.SHARED}
+    return forgetting.Spec(horizon=spec.horizon, window=2, **shared)
+
+
 ROWS = {
+    "forgetting": linear().map(forgets),
     "linucb": linear(),
     "thompson": gaussian(),
     "bernoulli": st.builds(thompson.BernoulliSpec, st.integers(2, 6), SIZES),

@@ -57,7 +57,15 @@ def test_what_fails_in_a_part_is_told(jobs):
 def test_reports_have_the_order_of_the_parts():
     one, other = (Verdict(name, "here", "size", 1.0, 2.0) for name in ("one", "other"))
     parts = [
-        Part("", lambda: Found([one], {"slack": [{"block": "b"}]}, {"f": [{"n": 1}]}, size={"layers": 3})),
+        Part(
+            "",
+            lambda: Found(
+                [one],
+                {"slack": [{"block": "b", "promise": 1.0}, {"block": "c", "promise": 0.0}]},
+                {"f": [{"n": 1}]},
+                size={"layers": 3},
+            ),
+        ),
         Part("", lambda: other, long=True),
         Part("", lambda: Found(records={"f": [{"n": 2}]})),
     ]
@@ -65,6 +73,10 @@ def test_reports_have_the_order_of_the_parts():
     assert report.verdicts == [one, other]
     assert report.records == {
         "f": [{"n": 1}, {"n": 2}],
-        "slack": [{"kind": "slack", "rows": [{"block": "b"}]}],
+        "slack": [{"kind": "slack", "rows": [{"block": "b", "promise": 1.0}]}],
     }
-    assert (report.blocks, report.size, report.mutants) == ([{"block": "b"}], {"layers": 3}, [])
+    assert (report.blocks, report.size, report.mutants) == (
+        [{"block": "b", "promise": 1.0}],
+        {"layers": 3},
+        [],
+    )

@@ -62,8 +62,13 @@ def forgotten(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "s
 
 
 def off(name: str, truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
-    """A number of the spec 1 % off."""
-    return truth(replace(spec, **{name: OFF * getattr(spec, name)}), history)
+    """A number of the spec 1 % off, upwards if that is admissible."""
+    number = getattr(spec, name)
+    try:
+        wrong = replace(spec, **{name: OFF * number})
+    except ValueError:  # the largest that there may be
+        wrong = replace(spec, **{name: number / OFF})
+    return truth(wrong, history)
 
 
 def clipped(truth: Truth, spec: Any, history: History) -> Float[np.ndarray, "steps arms"]:
@@ -90,7 +95,7 @@ def impostors(spec: Any, truth: Truth) -> Mapping[str, Impostor]:
         "one reward dropped": unrewarded,
         "counts one off": forgotten,
     }
-    fields = getattr(spec, "__dataclass_fields__", {})
+    fields = [name for name in getattr(spec, "__dataclass_fields__", {}) if getattr(spec, name) is not None]
     found |= {f"{name.replace('_', ' ')} 1 % off": partial(off, name) for name in NUMBERS if name in fields}
     return found | ({"bonus clipped elsewhere": clipped} if truth is algorithms.ucbvi else {})
 

@@ -55,12 +55,12 @@ COMMANDS = {
     ),
     "export-certificate": Command(
         "verify.cli.certification:export_certificate",
-        "Weights, statement and obligations in a file that others check.",
+        "Write weights, statement and obligations to a file that check_certificate.py checks alone.",
         "export-certificate linucb --set dim=2 --out linucb.json",
     ),
     "diff": Command(
         "verify.cli.differences:diff",
-        "Two audits: claims gained, lost and moved.",
+        "Claims gained, lost and moved between two audits.",
         "diff reports-before reports",
     ),
     "errata": Command(

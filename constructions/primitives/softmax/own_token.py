@@ -125,6 +125,6 @@ def best_b(bound: float, rounding: float) -> float:
     """The b for which (2/45) b⁴ bound⁵ + 6 rounding/b is least, if a weight of attention is off by `rounding`.
 
     >>> round(best_b(1.0, 2.0**-53), 5)
-    0.00131
+    0.0013
     """
     return (270 * rounding / (8 * bound**5)) ** 0.2
