@@ -128,7 +128,10 @@ def settings(spec: Any) -> dict[str, Any]:
 
 def _filled_in(spec: Any, field: Any) -> bool:
     """Whether leaving the field out, for the spec to fill in, leads to the same spec."""
-    return field.default is None and replace(spec, **{field.name: None}) == spec
+    try:
+        return field.default is None and replace(spec, **{field.name: None}) == spec
+    except ValueError:  # one of several that may not all be left out
+        return False
 
 
 def line(kind: str, spec: Any, sizes: Mapping[str, int], certificate: float) -> str:

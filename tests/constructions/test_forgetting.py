@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from constructions.linucb import forgetting, lagged
 from verify import algorithms, audit
+from verify.catalog import CATALOG
+from verify.claims import general
 from verify.histories import linear as strategies
 
 SPEC = forgetting.Spec(dim=2, actions=3, horizon=12, window=4)
@@ -47,6 +49,14 @@ def test_it_is_within_its_certificate_and_no_other_algorithm_is(spec):
         return algorithms.forgetting_linucb(dataclasses.replace(spec, **changed), history)
 
     assert audit.measure(built, other, tried).score > 1
+
+
+@pytest.mark.parametrize(("spec", "told"), [(SPEC, "window=4"), (FALLING, "discount=0.7")])
+def test_it_says_what_it_is_built_for(spec, told):
+    built = forgetting.build(spec)
+    assert told in repr(built)
+    assert "None" not in repr(built)
+    assert told in general.title(CATALOG["forgetting"], spec)
 
 
 def test_a_window_beyond_the_horizon_is_linucb():
