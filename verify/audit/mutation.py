@@ -57,6 +57,7 @@ class Mutant:
         score: worst error over promise that the audit found; more than 1 means caught.
         kind: "caught", "within slack" or "equivalent", whether or not the audit failed on it.
         reason: for a survivor, what was measured.
+        change: how much what comes out has certainly changed, on the histories that were enclosed.
         refused: whether the seal says that these are other weights, so that nothing is promised of them.
     """
 
@@ -67,6 +68,7 @@ class Mutant:
     score: float
     kind: Literal["caught", "within slack", "equivalent"]
     reason: str = ""
+    change: float = 0.0
     refused: bool = False
 
     @property
@@ -152,8 +154,8 @@ class Judge:
 
     def __call__(
         self, mutant: Construction
-    ) -> tuple[float, Literal["caught", "within slack", "equivalent"], str]:
-        """Score, kind and reason."""
+    ) -> tuple[float, Literal["caught", "within slack", "equivalent"], str, float]:
+        """Score, kind, reason and change."""
         findings, said = Findings(), []
         for trial in self.trials:
             outputs = mutant.outputs(trial.histories)
@@ -164,12 +166,12 @@ class Judge:
         (low, high, seen), what = self.change(mutant, said), self.built.guarantee.one
         if not low > 0 and high <= NOTHING:
             told = f"changes no {what} by more than {high:.0e} on {seen} histories, in balls"
-            return findings.score, "equivalent", told
+            return findings.score, "equivalent", told, low
         if findings.score > 1:
-            return findings.score, "caught", ""
+            return findings.score, "caught", "", low
         nearest = max(findings.blocks.values(), key=lambda worst: worst.ratio).probe.block
         told = f"changes a {what} by {low:.1e}; nearest to its promise: {nearest}, worst ratio {findings.score:.3f}"
-        return findings.score, "within slack", told
+        return findings.score, "within slack", told, low
 
     def change(self, mutant: Construction, known: Sequence[np.ndarray]) -> tuple[float, float, int]:
         """Bounds on a change of the output, or on the largest that is found, and on how many histories.

@@ -73,6 +73,7 @@ class Plan:
         parts: what is done; a report has their verdicts in this order.
         broken: of what single weights are made wrong, if it is not what the report is about.
         words: what the page says of it.
+        least: a wrong weight is to be noticed if it changes what comes out by more than this.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Plan:
     parts: Sequence[Part]
     broken: str = ""
     words: Words = field(default_factory=Words)
+    least: float = 0.0
 
     def report(self, progress: Callable[[str], None] = lambda _: None) -> Report:
         """Carry it out, here and one part after the other; `progress` is told what is being done."""
@@ -94,7 +96,7 @@ class Plan:
         """The report on what the parts have found, in their order."""
         verdicts = [verdict for part in found for verdict in part.verdicts]
         tried = [mutant for part in found for mutant in part.mutants]
-        verdicts += [_caught(tried, self.broken)] if tried else []
+        verdicts += [_caught(tried, self.broken, self.least)] if tried else []
         figures: dict[str, list[dict]] = {}
         for part in found:
             for name, panels in part.records.items():
@@ -123,21 +125,25 @@ def wrong_weights(
     return [Part(told.format(n + 1), lambda n=n: half(n), long=True) for n in range(HALVES if trials else 0)]
 
 
-def _caught(broken: Sequence[Mutant], what: str = "") -> Verdict:
-    """How many wrong weights the audit notices, of those that change the policy; `what` was made wrong.
+def _caught(broken: Sequence[Mutant], what: str = "", least: float = 0.0) -> Verdict:
+    """How many wrong weights the audit notices, of those that change the policy by more than `least`; `what` was made wrong.
 
     Fewer than MANY say little about a share, which is then told and held to nothing.
     """
     effective = [mutant for mutant in broken if mutant.effective]
-    survivors = [mutant for mutant in effective if not mutant.caught]
-    tried = f"{len(effective)} of {len(broken)} that change the policy"
+    told = [mutant for mutant in effective if mutant.change > least] if least else effective
+    survivors = [mutant for mutant in told if not mutant.caught]
+    tried = f"{len(told)} of {len(broken)} that change the policy" + f" by more than {least:g}" * bool(least)
+    notes = [f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors]
+    if least:
+        notes.append(f"of {len(effective)} that change it at all, {share(broken):.0%} are noticed")
     return Verdict(
         f"{what}audit fails when one weight is 10 % off, share of {tried}",
         "this audit",
         "least",
-        share(broken),
-        NOTICED if len(effective) >= MANY else 0.0,
-        note="; ".join(f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors),
+        share(told),
+        NOTICED if len(told) >= MANY else 0.0,
+        note="; ".join(notes),
         main=True,
     )
 

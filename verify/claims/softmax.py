@@ -47,7 +47,10 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         general.kept_laws(ROW, small, min(general.EXAMPLES, 1 + histories // 100)),
         *wrong_weights(partial(ucbvi.build, MUTATED), ROW.truth, trials, ROW.histories),
     ]
-    return Plan("Soft UCB-VI by softmax attention", MAIN, parts, f"{title(MUTATED)}: ", ROW.said())
+    # gates have exponentials to spare: what a tenth of one changes may be far below the error asked for
+    return Plan(
+        "Soft UCB-VI by softmax attention", MAIN, parts, f"{title(MUTATED)}: ", ROW.said(), MUTATED.error
+    )
 
 
 def title(spec: ucbvi.SoftmaxSpec) -> str:
