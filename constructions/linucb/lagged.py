@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from constructions.parts.block import UNIT, Block, Bound, Head, Position, Promise, Step, Units
 from constructions.parts.links import Values, held, read, stack
 from constructions.parts.stream import Register
-from constructions.rounding.outward import above, nearest
+from constructions.rounding.outward import above, balls, nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +39,22 @@ class Lags:
     wanted: Float[np.ndarray, " steps"]
 
     @cached_property
-    def values(self) -> Float[np.ndarray, " lags"]:
-        """F at 0, 1, … up to two lags for each of `wanted`, in float64."""
-        lags = np.arange(2 * len(self.wanted) + 1)
-        return np.maximum(self.knots - lags[:, None], 0) @ self.weights
+    def exact(self) -> list[arb]:
+        """The weight at each lag in balls: Σ c k less n Σ c over the knots k > n, the largest n first."""
+        left = sorted(zip(self.knots.tolist(), self.weights.tolist(), strict=True))
+        slope, level, found = arb(0), arb(0), []
+        with balls():  # numbers cancel
+            for lag in reversed(range(2 * len(self.wanted) + 1)):
+                while left and left[-1][0] > lag:
+                    knot, weight = left.pop()
+                    slope, level = slope + weight, level + arb(weight) * knot
+                found.append(level - lag * slope)
+        return found[::-1]
 
     @cached_property
-    def exact(self) -> list[arb]:
-        """The same in balls."""
-        found = []
-        for lag in range(len(self.values)):
-            ahead = [(int(k) - lag, c) for k, c in zip(self.knots, self.weights, strict=True) if k > lag]
-            found.append(sum((arb(k) * c for k, c in ahead), start=arb(0)))
-        return found
+    def values(self) -> Float[np.ndarray, " lags"]:
+        """The weight at lags 0, 1, … up to two for each of `wanted`, to the nearest number of float64."""
+        return np.array([float(ball) for ball in self.exact])
 
     @cached_property
     def total(self) -> float:
@@ -138,12 +141,10 @@ def equations(
     diagonal = Units("diagonal", place.one, ((gram, corners, np.zeros(dim, int), np.full(dim, ridge)),))
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
-        index = held(values, position)[:, 0]
-        behind = index[:, None] - index
-        ramps = np.maximum(lags.knots - behind[..., None], 0) @ lags.weights
-        summed = np.where(behind >= 0, ramps, 0.0) @ np.concatenate(
-            [held(values, outer), held(values, paid)], axis=1
-        )
+        index = np.rint(held(values, position)[:, 0]).astype(np.int64)
+        behind = np.subtract.outer(index, index)
+        weights = np.where(behind >= 0, lags.values.take(np.abs(behind)), 0.0)
+        summed = weights @ np.concatenate([held(values, outer), held(values, paid)], axis=1)
         summed[:, corners] += ridge
         return summed
 

@@ -35,24 +35,17 @@ def _scores(spec: Any, gram: arb_mat, moment: arb_mat, arms: arb_mat) -> list[ar
 
 def forgetting_linucb(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Log-probabilities of soft LinUCB on a past that is forgotten by a window, or weighted by a discount."""
+    dim, root = history.contexts.shape[2], arb(1 if spec.discount is None else spec.discount).sqrt()
     found = np.empty((len(steps), history.contexts.shape[1]), dtype=object)
     for n, step in enumerate(steps):
-        first = 0 if spec.discount is not None else max(0, step - spec.window)
-        factor = arb(1 if spec.discount is None else spec.discount).sqrt()
-        scale = [factor ** (step - 1 - s) for s in range(first, step)]
-        played = [
-            [x * w for x in row] for row, w in zip(history.chosen[first:step].tolist(), scale, strict=True)
-        ]
-        paid = [[r * w] for r, w in zip(history.rewards[first:step].tolist(), scale, strict=True)]
-        rows, dim = (
-            arb_mat(played) if played else arb_mat(0, history.contexts.shape[2]),
-            history.contexts.shape[2],
-        )
-        gram = rows.transpose() * rows + arb_mat(
-            [[arb(spec.ridge) * (i == j) for j in range(dim)] for i in range(dim)]
-        )
-        moment = rows.transpose() * (arb_mat(paid) if paid else arb_mat(0, 1))
-        found[n] = _scores(spec, gram, moment, arb_mat(history.contexts[step].tolist()))
+        past = range(max(0, step - (spec.window or step)), step)
+        scales = [root ** (step - 1 - s) for s in past]  # √f, on actions and on rewards
+        played, paid = history.chosen[past.start : step], history.rewards[past.start : step]
+        scaled = [x * scale for row, scale in zip(played.tolist(), scales, strict=True) for x in row]
+        rows = arb_mat(len(past), dim, scaled)
+        right = arb_mat(len(past), 1, [x * scale for x, scale in zip(paid.tolist(), scales, strict=True)])
+        gram = _diagonal(arb(spec.ridge), dim) + rows.transpose() * rows
+        found[n] = _scores(spec, gram, rows.transpose() * right, arb_mat(history.contexts[step].tolist()))
     return log_softmax(found)
 
 
@@ -168,7 +161,7 @@ def _at(
 def _sums(history: BanditHistory, ridge: arb, steps: Sequence[int]) -> Iterator[tuple[arb_mat, arb_mat]]:
     """Σ_t and b_t at some steps."""
     dim = history.contexts.shape[2]
-    gram, moment = arb_mat([[ridge * (i == j) for j in range(dim)] for i in range(dim)]), arb_mat(dim, 1)
+    gram, moment = _diagonal(ridge, dim), arb_mat(dim, 1)
     taken, kept = 0, {}
     for step in sorted(set(steps)):
         if step > taken:
@@ -177,6 +170,11 @@ def _sums(history: BanditHistory, ridge: arb, steps: Sequence[int]) -> Iterator[
             gram, moment, taken = gram + played * played.transpose(), moment + played * rewards, step
         kept[step] = gram, moment
     return (kept[step] for step in steps)
+
+
+def _diagonal(ridge: arb, dim: int) -> arb_mat:
+    """λI."""
+    return arb_mat([[ridge * (i == j) for j in range(dim)] for i in range(dim)])
 
 
 class _Lines:

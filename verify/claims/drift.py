@@ -8,11 +8,11 @@ mutants     does it notice when one weight is wrong?
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from constructions import linucb
+from constructions.construction import Construction
 from constructions.linucb import forgetting
 from verify import algorithms, environments
 from verify.audit import Verdict, kept, measure, search
@@ -71,28 +71,23 @@ def _searched(spec: forgetting.Spec, histories: int) -> Found:
             kept(f"{_title(spec)}: {block.name}", block, findings.blocks[block.name])
             for block in built.blocks
         ),
-        *_sizes(spec, built.size()),
+        *_sizes(spec, built),
     ]
     return general.subject(built, findings, verdicts) if spec == MAIN else Found(verdicts)
 
 
-def _sizes(spec: forgetting.Spec, size: Any) -> Iterator[Verdict]:
+def _sizes(spec: forgetting.Spec, built: Construction) -> Iterator[Verdict]:
     """Sizes against those stated for a memory of so many decisions."""
     statement = theorem.WINDOW if spec.discount is None else theorem.DISCOUNT
     shared = symbols(spec.remembering(spec.horizon - 1, spec.error))
     memory = {"memory": spec.window or 0} if spec.discount is None else {"forgetfulness": spec.discount}
-    for what in statement.size:
-        stated = statement.evaluate(what, **(shared | memory))
-        claim = f"{_title(spec)}: {what}"
-        yield Verdict(claim, statement.source, "size", getattr(size, what), stated, main=what == "layers")
+    yield from general.sizes(_title(spec), built, statement, shared | memory)
 
 
 def _unforgetting() -> Verdict:
     """LinUCB in place of the true algorithm: its score is to be above 1."""
     built = forgetting.build(MAIN)
-    found = measure(
-        built, lambda spec, history: algorithms.linucb(spec, history), strategies.battery(MAIN)[::8]
-    )
+    found = measure(built, algorithms.linucb, strategies.battery(MAIN)[::8])
     claim = f"{_title(MAIN)}: LinUCB that forgets nothing, worst error over what is allowed"
     return Verdict(
         claim, "this audit", "least", found.score, 1.0, note="a wrong algorithm, to be objected to"

@@ -81,11 +81,7 @@ def _searched(histories: int) -> Found:
         ),
         *(kept(block.name, block, findings.blocks[block.name]) for block in built.blocks),
     ]
-    size = built.size()
-    for what in theorem.EXACT.size:
-        stated = theorem.EXACT.evaluate(what, **symbols(MAIN))
-        claim, source = f"{_title(MAIN)}: {what}", theorem.EXACT.source
-        verdicts.append(Verdict(claim, source, "size", getattr(size, what), stated, main=what == "layers"))
+    verdicts += general.sizes(_title(MAIN), built, theorem.EXACT, symbols(MAIN))
     return general.subject(built, findings, verdicts)
 
 

@@ -6,7 +6,7 @@ laws        those of whole constructions (verify.audit.laws), of every report
 mutants     does it notice when one weight is wrong?
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -32,6 +32,7 @@ from verify.audit.impostors import unmasked
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import Entry
 from verify.sweeps.records import Fit
+from verify.theorems import Statement
 
 LAWS = {
     "frame": "tokens stand at the end as they came, and later ones change no earlier row: largest change",
@@ -131,6 +132,17 @@ def shortest(built: Construction, entry: Entry, findings: Findings) -> Outline |
         return findings.outline
     small = shrink(built, entry.truth, entry.histories, start=findings, progress=lambda _: None)
     return small or findings.outline
+
+
+def sizes(
+    title: str, built: Construction, statement: Statement, values: Mapping[str, Any], main: str = "layers"
+) -> Iterator[Verdict]:
+    """Each size that a statement speaks of, held to its formula; one of them is a main claim."""
+    size = built.size()
+    for what in statement.size:
+        stated = statement.evaluate(what, **values)
+        claim, shown = f"{title}: {what}", what == main
+        yield Verdict(claim, statement.source, "size", getattr(size, what), stated, main=shown)
 
 
 def exponent(claim: str, source: str, fit: Fit, stated: float, note: str, most: bool = False) -> Verdict:

@@ -101,8 +101,6 @@ def _searched(name: str, spec: td.Spec, statement: Statement, histories: int) ->
         ),
         *(kept(f"{name}: {block.name}", block, findings.blocks[block.name]) for block in built.blocks),
     ]
-    size, numbers = built.size(), {"dim": spec.features, "depth": spec.sweeps, "actions": spec.actions}
-    for what in statement.size:
-        stated = statement.evaluate(what, **numbers)
-        verdicts.append(Verdict(f"{title}: {what}", statement.source, "size", getattr(size, what), stated))
+    numbers = {"dim": spec.features, "depth": spec.sweeps, "actions": spec.actions}
+    verdicts += general.sizes(title, built, statement, numbers, main="")
     return general.subject(built, findings, verdicts) if spec == MAIN else Found(verdicts)

@@ -114,7 +114,8 @@ def outside(ridge: float, action_max: float, steps: int, excesses: Sequence[floa
         raise ValueError(f"excesses: wanted some, each > 0, got {list(excesses)}")
     rows, curves = [], []
     for solver in solvers(ridge, action_max, steps):
-        tried = sorted({*excesses, *(solver.harmful * EDGE).tolist()})
+        harmful = solver.harmful
+        tried = sorted({*excesses, *(harmful * EDGE).tolist()})
         stated_ = np.array([solver.formula(excess) for excess in tried])
         measured = np.array([solver.measured(excess, ridge, steps) for excess in tried])
         layers, near = solver.weights.counts()["layers"], (stated_ > ROUNDED) & (stated_ < FAR)
@@ -122,7 +123,7 @@ def outside(ridge: float, action_max: float, steps: int, excesses: Sequence[floa
         label = f"{solver.name}: {layers}"
         curves.append(curve(label, drawn, measured[near].tolist(), solver.name))
         curves.append(curve("", drawn, stated_[near].tolist(), solver.name, "stated"))
-        row = {"name": solver.name, "layers": layers, "harmful": solver.harmful, "excesses": tried}
+        row = {"name": solver.name, "layers": layers, "harmful": harmful, "excesses": tried}
         rows.append(row | {"measured": measured.tolist(), "stated": stated_.tolist()})
     labels = "excess δ of the largest eigenvalue", "share left of the error"
     return panel("beyond the interval, by layers", labels, curves, legend="lower right") | {"solvers": rows}
