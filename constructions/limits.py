@@ -1,10 +1,11 @@
 """How much may be made: refused by formulas, before anything is made, is what would take more.
 
-Three limits, each moved by a variable of the environment:
+Four limits, each moved by a variable of the environment:
 
     WEIGHTWRIGHT_MEMORY    GiB for weights and arrays, 8 if unset
     WEIGHTWRIGHT_LAYERS    layers that run one after another, tied ones counted as often as they repeat: 10⁷
     WEIGHTWRIGHT_STORED    layers that are stored apart, each of which takes some hundredths of a second to make: 5,000
+    WEIGHTWRIGHT_SEARCHED  layers, counted likewise, that an audit goes through history by history: 10,000
 
 Memory is told by its leading terms: what is near the limit may be refused or made.
 """
@@ -22,7 +23,13 @@ NUMBER = 8
 
 
 def hold(
-    what: str, *, weights: float = 0.0, numbers: float = 0.0, layers: float = 0.0, stored: float = 0.0
+    what: str,
+    *,
+    weights: float = 0.0,
+    numbers: float = 0.0,
+    layers: float = 0.0,
+    stored: float = 0.0,
+    searched: float = 0.0,
 ) -> None:
     """Wanted: something that is within the limits.
 
@@ -32,6 +39,7 @@ def hold(
         numbers: in arrays.
         layers: that run one after another.
         stored: layers that are stored apart.
+        searched: layers that many histories go through.
 
     Raises:
         ValueError: if it is not.
@@ -44,6 +52,7 @@ def hold(
     for name, otherwise, unit, got in (
         ("LAYERS", 1e7, "layers", layers),
         ("STORED", 5e3, "layers stored apart", stored),
+        ("SEARCHED", 1e4, "layers for an audit", searched),
         ("MEMORY", 8.0, "GiB", memory),
     ):
         if got > (most := limit(f"WEIGHTWRIGHT_{name}", otherwise)):

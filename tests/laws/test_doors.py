@@ -28,6 +28,8 @@ from constructions import linucb, thompson, ucbvi
 from constructions.history import BanditHistory, EpisodeHistory
 from verify import __main__ as started
 from verify import algorithms
+from verify.catalog import CATALOG
+from verify.claims import general
 from verify.cli import commands as cli
 
 RNG = np.random.default_rng
@@ -365,3 +367,13 @@ def test_a_count_beyond_it_is_refused_before_anything_is_done(command):
     result = CliRunner().invoke(cli.app, [*command.split(), "1000001"])
     assert result.exit_code == 2
     assert f"Invalid value for '{command.split()[-1]}'" in result.stderr
+
+
+def test_an_audit_of_very_many_layers_is_refused_before_any_history_goes_through_them(monkeypatch):
+    spec = linucb.Spec(2, 3, 20, 0.01, "gd")
+    monkeypatch.setenv("WEIGHTWRIGHT_SEARCHED", "1000")
+    with pytest.raises(
+        ValueError,
+        match=r"wanted at most 1000 layers for an audit \(WEIGHTWRIGHT_SEARCHED\), got about 2.8e\+03",
+    ):
+        general.report(CATALOG["linucb"], spec, histories=4, trials=1)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
+from constructions import limits
 from constructions.construction import Construction
 from constructions.showing import number, settings
 from verify.audit import (
@@ -56,7 +57,7 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
         histories: how many histories the search tries at least.
         trials: how many single-weight mutants are audited.
     """
-    built = cache(lambda: entry.build(spec))  # once for all parts that one process carries out
+    built = cache(lambda: _searched(entry, spec))  # once for all parts that one process carries out
 
     def searched() -> Found:
         batch = max(1, min(20, histories // 4))
@@ -70,6 +71,13 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
         *wrong_weights(built, entry.truth, trials, entry.histories),
     ]
     return Plan(entry.title, spec, parts, words=entry.said())
+
+
+def _searched(entry: Entry, spec: Any) -> Construction:
+    """A construction; wanted: one of few enough layers for all histories of an audit to go through them."""
+    built = entry.build(spec)
+    limits.hold(entry.title, searched=sum(layer.repeat for layer in built.transformer.stored_layers))
+    return built
 
 
 def report(
