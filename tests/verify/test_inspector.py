@@ -203,9 +203,21 @@ def test_scores_of_the_sampling_form_are_those_whose_largest_was_played():
     assert run.guarantee.of == "scores"
 
 
-def test_a_history_is_refused_where_the_catalog_has_no_player():
-    with pytest.raises(ValueError, match="wanted an environment and a decoder in the row linucb"):
-        inspector.replay(of("agd"), replace(CATALOG["linucb"], decoder=None))
+def test_where_the_catalog_has_no_player_the_search_has_the_history():
+    built, alone = of("agd"), replace(CATALOG["linucb"], decoder=None)
+    runs = [inspector.replay(built, alone, seed) for seed in range(2)]
+    spreads = []
+    for run in runs:
+        told = dict(part.rsplit(" ", 1) for part in run.setting.partition(": ")[2].split(", ")[-3:])
+        assert (int(told["steps"]), run.history.steps) == (4, 4)
+        spreads.append(np.ptp(alone.truth(built.spec, run.history)))
+        outlines = alone.histories.battery(built.spec)
+        [own] = [one for one in outlines if one.seed == int(told["seed"])]
+        assert np.array_equal(own.history(built.spec).rewards, run.history.rewards)
+    tried = sorted(
+        (np.ptp(alone.truth(built.spec, one.history(built.spec))) for one in outlines), reverse=True
+    )
+    assert spreads == tried[:2]
 
 
 def test_registers_after_some_layers_are_those_of_the_literal_layers():
@@ -373,6 +385,27 @@ def test_the_mouse_opens_cells_and_steps_through_the_history(pages, tab):
     assert promise.startswith("≤")
     assert text(tab, "#held tr:has(#held-mean) td:last-child") == "from layer 854"
     assert tab.ask("document.querySelectorAll('#held td.bad').length") == 0
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["td", "lasso"])
+def test_a_row_of_values_has_a_page_that_speaks_of_values(name, tab, tmp_path):
+    entry = CATALOG[name]
+    built = entry.build(entry.main)
+    (tmp_path / "page.html").write_text(
+        page(inspector.record(built, name, replayed(built))), encoding="utf-8"
+    )
+    tab.open(tmp_path / "page.html")
+    assert not tab.problems
+    assert text(tab, "#policy-title") == "What it gives"
+    heads = tab.ask("[...document.querySelectorAll('#policy thead th')].map((cell) => cell.textContent)")
+    assert heads == ["entry", "value, built", "value, true", "difference"]
+    tab.ask("go('decision', history.decisions.length - 1)")
+    shown = tab.ask("[...document.querySelectorAll('#policy tbody td')].map((cell) => cell.title)")
+    shown = [float(value.replace("−", "-")) for value in shown]
+    true = entry.truth(built.spec, replayed(built).history)[-1]
+    assert shown[1::3] == true.tolist()
+    assert text(tab, "#policy-says").startswith("Values differ by")
 
 
 @needs_browser

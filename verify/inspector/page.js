@@ -338,15 +338,21 @@ function showHistory() {
 }
 
 function showPolicy() {
-  const arms = holder.get("logits").size, cut = (n) => arrays[n].slice(state.decision * arms, (state.decision + 1) * arms).map(number);
-  const built = cut(history.built), wanted = cut(history.true), scores = history.compared === "scores";
+  const size = arrays[history.built].length / history.decisions.length;
+  const cut = (n) => arrays[n].slice(state.decision * size, (state.decision + 1) * size).map(number);
+  const built = cut(history.built), wanted = cut(history.true), { one, kind } = given();
   const gaps = built.map((value, n) => (history.one_sided ? wanted[n] - value : Math.abs(value - wanted[n])));
-  const what = scores ? "Scores differ by" : history.one_sided ? "The log-probability, true less built, is at most" : "Log-probabilities differ by";
-  $("policy-says").textContent = `${what} ${short(Math.max(...gaps))} here, ${short(history.worst)} at worst in this history; promised: ${short(record.certificate)} in exact arithmetic. Actions are counted from 0.`;
-  const heads = ["action", ...(scores ? [] : ["probability", ""]), scores ? "score, built" : "log, built", scores ? "score, true" : "log, true", "difference"];
+  const what = history.one_sided ? "The log-probability, true less built, is at most" : `${kind} differ by`;
+  $("policy-says").textContent = `${what} ${short(Math.max(...gaps))} here, ${short(history.worst)} at worst in this history; promised: ${short(record.certificate)} in exact arithmetic.${history.compared === "values" ? "" : " Actions are counted from 0."}`;
+  const policy = history.compared === "log-probabilities";
+  const heads = [history.compared === "values" ? "entry" : "action", ...(policy ? ["probability", ""] : []), `${one}, built`, `${one}, true`, "difference"];
   const share = (value) => [make("td", { title: exact(Math.exp(value)) }, short(Math.exp(value))), make("td", {}, make("span", { class: "barrel" }, make("i", { style: `width:${100 * Math.exp(value)}%` })))];
   fill($("policy"), heads, built.map((value, n) => make("tr", {}, make("th", { scope: "row" }, `${n}`),
-    ...(scores ? [] : share(value)), make("td", { title: exact(value) }, short(value)), make("td", { title: exact(wanted[n]) }, short(wanted[n])), make("td", { title: exact(value - wanted[n]) }, short(value - wanted[n])))));
+    ...(policy ? share(value) : []), make("td", { title: exact(value) }, short(value)), make("td", { title: exact(wanted[n]) }, short(wanted[n])), make("td", { title: exact(value - wanted[n]) }, short(value - wanted[n])))));
+}
+
+function given() { // what is compared, in words
+  return { "log-probabilities": { one: "log", kind: "Log-probabilities" }, scores: { one: "score", kind: "Scores" }, values: { one: "value", kind: "Values" } }[history.compared];
 }
 
 function go(name, to) {
@@ -386,6 +392,7 @@ if (history) {
     $(`${name}-back`).addEventListener("click", () => go(name, state[name] - 1));
     $(`${name}-on`).addEventListener("click", () => go(name, state[name] + 1));
   }
+  if (history.compared === "values") $("policy-title").textContent = "What it gives";
   state.decision = Math.floor(history.decisions.length / 2);
   state.point = history.points.length - 1;
   showHistory();
