@@ -24,6 +24,47 @@ def found() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
+CONTRAST = r"""(() => {
+  const parts = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const linear = (one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+  const light = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, share, n) => sum + share * linear(rgb[n] / 255), 0);
+  const ground = (node) => {
+    for (let one = node; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (colour.startsWith("color(")) return parts(colour.slice(10)).slice(0, 3).map((part) => 255 * part);
+      if (parts(colour)[3] !== 0) return parts(colour);
+    }
+    return [255, 255, 255];
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data.trim(), node = walker.currentNode.parentElement;
+    if (!text || !node.offsetHeight || node.matches("script, :disabled, [data-faint], [data-faint] *")) continue;
+    const [one, other] = [light(parts(getComputedStyle(node).color)), light(ground(node))];
+    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (contrast < 4.5) found.push(`${text.slice(0, 30)}: ${contrast.toFixed(2)}`);
+  }
+  return found;
+})()"""
+"""Text whose contrast with its ground is below 4.5 : 1, WCAG 2.2, criterion 1.4.3; what is switched off is left out."""
+
+REACHED = frozenset(
+    (
+        "button",
+        "checkbox",
+        "image",
+        "link",
+        "navigation",
+        "region",
+        "searchbox",
+        "slider",
+        "spinbutton",
+        "tab",
+    )
+)
+"""What readers of a screen are told by a name."""
+
+
 class Browser:
     """One tab. `problems` holds everything that was written to its console as an error."""
 
@@ -81,6 +122,20 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def faint(self) -> list[str]:
+        """Text in sight that does not stand out from its ground."""
+        return self.ask(CONTRAST)
+
+    def named(self) -> dict[str, list[str]]:
+        """The names of what can be reached, by role, as readers of a screen have them."""
+        names: dict[str, list[str]] = {}
+        self.call("Accessibility.enable")
+        for node in self.call("Accessibility.getFullAXTree")["nodes"]:
+            if not node["ignored"] and (role := node["role"]["value"]) in REACHED:
+                names.setdefault(role, []).append(node.get("name", {}).get("value", ""))
+        self.call("Accessibility.disable")
+        return names
 
     def press(self, key: str, code: int) -> None:
         """One key, down and up."""

@@ -61,7 +61,7 @@ def test_a_row_s_player_plays_its_environment_and_the_built_transformer_keeps_it
     assert found.score <= 1
 
 
-def test_a_row_that_plays_nothing_keeps_its_certificate_and_says_what_it_lacks():
+def test_a_row_that_plays_nothing_keeps_its_certificate_on_the_search_s_histories():
     rows = [entry for entry in CATALOG.values() if entry.environment is None]
     for entry in rows:
         built = entry.build(entry.spec(**SMALL[entry.name]))
@@ -70,10 +70,15 @@ def test_a_row_that_plays_nothing_keeps_its_certificate_and_says_what_it_lacks()
         found = audit.search(built, entry.truth, 10, source=entry.histories)
         assert found.score <= 1
         assert audit.enclose(built, entry.balls, found.outline.history(built.spec)).holds
-        with pytest.raises(
-            ValueError, match=f"history: wanted an environment and a decoder in the row {entry.name}"
-        ):
-            example(built, entry)
+        history, where = example(built, entry)
+        assert history.steps == built.tokens.decisions
+        assert where.startswith("A history of the search: ")
+        true = entry.truth(built.spec, history)
+        others = [
+            entry.truth(built.spec, one.history(built.spec)) for one in entry.histories.battery(built.spec)
+        ]
+        assert np.ptp(true) == max(np.ptp(one) for one in others) > 0
+        assert built.guarantee.errors(true, built.said(built.outputs([history])[0])).max() <= built.allowed
     assert [entry.name for entry in rows] == ["td", "lasso"]
 
 
@@ -102,8 +107,9 @@ def test_a_row_of_one_s_own_is_found_by_file_and_by_module(tmp_path, monkeypatch
 def test_its_construction_is_certified_from_a_file(tmp_path):
     (tmp_path / "ours.py").write_text(ROW)
     entry = named(str(tmp_path / "ours.py"))
-    with pytest.raises(ValueError, match="wanted an environment and a decoder in the row soft ucb1"):
-        example(entry.build(entry.main), entry)
+    history, where = example(entry.build(entry.main), entry)
+    assert history.steps == 5
+    assert where.startswith("A history of the search: path ")
     assert audit.search(entry.build(entry.main), entry.truth, 10, source=entry.histories).score <= 1
 
 

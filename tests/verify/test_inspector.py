@@ -1,4 +1,4 @@
-"""The inspector: weights, formulas and histories of the record, the page in a browser, the command."""
+"""The inspector: weights, formulas and histories of the record, and the command."""
 
 import io
 import json
@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from chromium import browser, found
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -45,13 +44,6 @@ def of(name):
 
 def replayed(built):
     return inspector.replay(built, entry_of(built.spec))
-
-
-@cache
-def usual(solver):
-    """The record of LinUCB at its usual size."""
-    built = CATALOG["linucb"].build(specs.made(CATALOG["linucb"], {"solver": solver}))
-    return inspector.record(built, "LinUCB", replayed(built))
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -203,9 +195,21 @@ def test_scores_of_the_sampling_form_are_those_whose_largest_was_played():
     assert run.guarantee.of == "scores"
 
 
-def test_a_history_is_refused_where_the_catalog_has_no_player():
-    with pytest.raises(ValueError, match="wanted an environment and a decoder in the row linucb"):
-        inspector.replay(of("agd"), replace(CATALOG["linucb"], decoder=None))
+def test_where_the_catalog_has_no_player_the_search_has_the_history():
+    built, alone = of("agd"), replace(CATALOG["linucb"], decoder=None)
+    runs = [inspector.replay(built, alone, seed) for seed in range(2)]
+    spreads = []
+    for run in runs:
+        told = dict(part.rsplit(" ", 1) for part in run.setting.partition(": ")[2].split(", ")[-3:])
+        assert (int(told["steps"]), run.history.steps) == (4, 4)
+        spreads.append(np.ptp(alone.truth(built.spec, run.history)))
+        outlines = alone.histories.battery(built.spec)
+        [own] = [one for one in outlines if one.seed == int(told["seed"])]
+        assert np.array_equal(own.history(built.spec).rewards, run.history.rewards)
+    tried = sorted(
+        (np.ptp(alone.truth(built.spec, one.history(built.spec))) for one in outlines), reverse=True
+    )
+    assert spreads == tried[:2]
 
 
 def test_registers_after_some_layers_are_those_of_the_literal_layers():
@@ -262,174 +266,3 @@ def test_the_help_of_inspect_fits_a_small_screen():
     assert shown.exit_code == 0
     assert "Example: weightwright inspect" in shown.stdout
     assert shown.stdout.count("\n") <= 25
-
-
-# ---- in a browser
-
-
-needs_browser = pytest.mark.skipif(found() is None, reason="no chromium or google-chrome on the PATH")
-LARGE = 5_000_000
-"""Bytes that a page may have."""
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """The pages of LinUCB at its usual size, by solver."""
-    folder = tmp_path_factory.mktemp("pages")
-    for solver in ("agd", "newton"):
-        (folder / solver).with_suffix(".html").write_text(page(usual(solver)), encoding="utf-8")
-    return {solver: folder / f"{solver}.html" for solver in ("agd", "newton")}
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as one:
-        yield one
-        assert not one.problems
-
-
-def text(tab, selector):
-    return tab.ask(f"document.querySelector({json.dumps(selector)}).textContent")
-
-
-@needs_browser
-@pytest.mark.parametrize("solver", ["agd", "newton"])
-def test_the_page_is_small_opens_at_once_and_needs_nothing(pages, tab, solver):
-    assert pages[solver].stat().st_size < LARGE
-    ready = []
-    for _ in range(3):  # the least of them, as other work on the machine slows some
-        tab.open(pages[solver])
-        ready.append(tab.ask("performance.getEntriesByName('ready')[0].startTime"))
-    assert min(ready) < 2000
-    assert tab.ask("performance.getEntriesByType('resource').length") == 0
-    assert not tab.problems
-    record = read(pages[solver].read_text(encoding="utf-8"))
-    assert tab.ask("document.querySelectorAll('#map tbody tr').length") == len(record["registers"])
-    assert tab.ask("document.querySelectorAll('#map thead button').length") == len(record["layers"])
-
-
-@needs_browser
-def test_every_weight_is_three_clicks_away(pages, tab):
-    tab.open(pages["newton"])
-    record = read(pages["newton"].read_text(encoding="utf-8"))
-    layer = 2
-    part = next(n for n, one in enumerate(record["layers"][layer]["families"]) if one["count"] > 1)
-    tab.click(f"#map thead button[data-layer='{layer}']")
-    tab.click(f"#parts button[data-part='{part}']")
-    tab.click("#part .head button:last-child")  # the second head
-    one = record["layers"][layer]["families"][part]
-    wanted = []
-    for name, height in (("query", one["rank"]), ("key", one["rank"]), ("value", one["span"])):
-        rows, weights = (record["arrays"][one[name][field]] for field in ("rows", "weights"))
-        wanted += [w for row, w in zip(rows, weights, strict=True) if row // height == 1]
-    shown = tab.ask("[...document.querySelectorAll('.matrix td[title]')].map((cell) => cell.title)")
-    assert sorted(float(value.replace("−", "-")) for value in shown) == sorted(wanted)
-    labels = tab.ask(
-        "[...document.querySelectorAll('.matrix th[scope=col]')].map((cell) => cell.textContent)"
-    )
-    assert "inverse[5]" in labels
-    assert "position[0]" in labels
-    written = tab.ask(
-        "[...document.querySelectorAll('.matrix:last-child th[scope=row]')].map((c) => c.textContent)"
-    )
-    assert written == [f"inverse[{entry}]" for entry in range(5, 10)]
-    tab.click("#map thead button[data-layer='10']")
-    tab.click("#parts button:last-of-type")
-    last = record["layers"][10]["neurons"][-1]
-    assert f"Neurons: {last['count']}" in tab.ask(
-        "document.querySelector('.list').getAttribute('aria-label')"
-    )
-    tab.ask("document.querySelector('.list').scrollTop = 1e9")
-    weight = record["arrays"][last["second"]["weights"]][-1]
-    tab.ask("document.querySelector('.list').dispatchEvent(new Event('scroll'))")
-    assert str(abs(weight)) in text(tab, ".list .row:last-child")
-
-
-@needs_browser
-def test_the_mouse_opens_cells_and_steps_through_the_history(pages, tab):
-    tab.open(pages["agd"])
-    record = read(pages["agd"].read_text(encoding="utf-8"))
-    tab.click("#map tr[data-register='width'] td[data-layer='1']")
-    assert text(tab, "#layer-title") == "Layer 854"
-    assert text(tab, "#parts button[aria-pressed=true] .role") == "width √(a_kᵀA⁻¹a_k)"
-    before = text(tab, "#decision-says")
-    tab.click("#decision-on")
-    after = text(tab, "#decision-says")
-    decision = record["history"]["decisions"][len(record["history"]["decisions"]) // 2 + 1]
-    assert before != after == f"{decision} of 200"
-    tab.click("#held-mean")
-    entries = "#held .entries tbody tr:nth-child(3) td"
-    held, true = (
-        tab.ask(f"document.querySelectorAll({json.dumps(entries)})[{n}].textContent") for n in (0, 1)
-    )
-    block = next(n for n, one in enumerate(record["blocks"]) if one["outputs"] == ["mean"])
-    place = record["history"]["decisions"].index(decision) * 10 + 2
-    for shown, name in ((held, "computed"), (true, "true")):
-        probe = record["arrays"][record["history"]["probes"][block][name]]
-        assert float(shown.replace("−", "-")) == probe[place]
-    promise = text(tab, "#held tr:has(#held-mean) td:last-child")
-    tab.click("#point-back")
-    tab.click("#point-back")
-    assert promise.startswith("≤")
-    assert text(tab, "#held tr:has(#held-mean) td:last-child") == "from layer 854"
-    assert tab.ask("document.querySelectorAll('#held td.bad').length") == 0
-
-
-@needs_browser
-def test_the_keyboard_reaches_and_moves_everything(pages, tab):
-    tab.open(pages["newton"])
-    focused, seen = "document.activeElement", []
-    for _ in range(9):
-        tab.press("Tab", 9)
-        seen.append(tab.ask(f"{focused}.dataset.layer ?? {focused}.textContent.trim().slice(0, 10)"))
-    assert seen[1:5] == ["Stream", "Blocks", "Layer", "History"]
-    assert seen[6:8] == ["0", "normal equ"]  # one stop for all layers, then the first block
-    tab.ask("document.querySelector('#map thead button').focus()")
-    tab.press("ArrowRight", 39)
-    tab.press("ArrowRight", 39)
-    assert text(tab, "#layer-title") == "Layer 3"
-    assert tab.ask(f"{focused}.dataset.layer") == "2"
-    tab.press("ArrowLeft", 37)
-    assert text(tab, "#layer-title") == "Layer 2"
-    tab.ask("document.querySelector('details summary').focus()")
-    tab.press("Enter", 13)
-    assert tab.ask("document.querySelector('details').open") is True
-    tab.ask("document.querySelector('#layer-on').focus()")
-    tab.press("Enter", 13)
-    assert text(tab, "#layer-title") == "Layer 3"
-    tab.ask("document.querySelector('#parts button').focus()")
-    tab.press("ArrowDown", 40)
-    assert tab.ask(f"{focused}.dataset.part") == "1"
-    tab.ask("document.querySelector('#decision').focus()")
-    before = text(tab, "#decision-says")
-    tab.press("ArrowLeft", 37)
-    assert text(tab, "#decision-says") != before
-    assert text(tab, "#layer-title") == "Layer 3"
-
-
-@needs_browser
-@pytest.mark.parametrize("solver", ["agd", "newton"])
-def test_a_narrow_screen_scrolls_within_boxes_only(pages, tab, solver):
-    tab.open(pages[solver], width=360, height=740)
-    tab.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    tab.ask("document.querySelectorAll('#held th button').forEach((one) => $(one.id).click())")
-    for layer in range(tab.ask("layers.length")):
-        tab.ask(f"open({layer})")
-        for part in range(min(tab.ask("partsOf(layers[state.layer]).length"), 4)):
-            tab.ask(f"state.part = {part}; showPart()")
-            assert tab.ask("document.documentElement.scrollWidth") == 360, (layer, part)
-
-
-@needs_browser
-def test_dark_mode_changes_the_colours(pages, tab):
-    looks = {}
-    for scheme in ("light", "dark"):
-        tab.open(pages["newton"], scheme=scheme)
-        looks[scheme] = tab.ask(
-            "[document.body, document.querySelector('.dot.w')].flatMap((one) =>"
-            " { const style = getComputedStyle(one); return [style.backgroundColor, style.color]; })"
-        )
-    light, dark = (sum(map(int, looks[scheme][0][4:-1].split(", "))) for scheme in ("light", "dark"))
-    assert light > 600
-    assert dark < 150
-    assert all(one != other for one, other in zip(*looks.values(), strict=True))

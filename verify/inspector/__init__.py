@@ -2,7 +2,7 @@
 
 replay.py     an example history, the registers after every layer, beside what they should hold
 record.py     all of it as JSON, weights exact
-page.py       one self-contained page: page.html, page.css, page.js around the record
+page.py       one self-contained page: page.html, page.css and scripts around the record
 """
 
 from verify.inspector.page import page

@@ -1,18 +1,22 @@
-"""The record as one page that needs nothing else: markup, style and script lie beside this file."""
+"""The record as one page that needs nothing else: markup, style and scripts lie beside this file."""
 
 import json
 from html import escape
 from importlib.resources import files
 from typing import Any
 
+SCRIPTS = ("page.js", "history.js", "address.js")
+"""In the order in which they stand in the page: registers, blocks and layers; the history; the address, keys, the start."""
+
 
 def page(record: dict[str, Any]) -> str:
     """The page as HTML. Numbers are written so that they are read back exactly."""
-    markup, style, script = (
+    markup, style, *scripts = (
         files("verify.inspector").joinpath(name).read_text(encoding="utf-8")
-        for name in ("page.html", "page.css", "page.js")
+        for name in ("page.html", "page.css", *SCRIPTS)
     )
     data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    script = "\n".join(scripts)
     parts = {"TITLE": escape(record["title"]), "STYLE": style, "SCRIPT": script, "RECORD": harmless(data)}
     for name, text in parts.items():
         markup = markup.replace(f"@{name}@", text)

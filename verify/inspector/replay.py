@@ -13,7 +13,7 @@ from constructions.inputs.bandits import History
 from constructions.parts.guarantee import Guarantee
 from constructions.plain import reals
 from constructions.probing import Probe
-from verify.audit import Truth
+from verify.audit import Outline, Truth, words
 from verify.catalog import Entry, entry_of
 from verify.play.episodes import play
 from verify.play.rollout import rollout
@@ -56,13 +56,15 @@ class Replay:
 
 
 def example(built: Construction, entry: Entry, seed: int = 0) -> tuple[History, str]:
-    """A history of full length and where it comes from: the true algorithm plays a problem within the norm bounds.
+    """A history of full length and where it comes from.
 
-    Raises:
-        ValueError: if the catalog's row has no problem or no player.
+    The true algorithm plays a problem within the norm bounds. Of a row that has no problem or no player, as those of values
+    have none, it is one that the search begins with: that whose true values differ most, or, by seed, the next of them.
     """
-    environment, algorithm = entry.playable("history")
     spec: Any = built.spec
+    if entry.environment is None or entry.decoder is None:
+        return _searched(spec, entry, seed)
+    environment, algorithm = entry.environment, entry.decoder
     problem, player, chance = np.random.default_rng(seed).spawn(3)
     draws = deepcopy(player)  # those which the decoder will draw
     stage, decoder = environment(spec, problem), algorithm(spec, player)
@@ -74,6 +76,20 @@ def example(built: Construction, entry: Entry, seed: int = 0) -> tuple[History, 
             drawn = draws.standard_normal((spec.horizon, spec.dim))
             history = BanditHistory(history.contexts, history.actions, history.rewards, drawn)
     return history, f"{entry.played}, seed {seed}"
+
+
+def _searched(spec: Any, entry: Entry, seed: int) -> tuple[History, str]:
+    """The outline of the battery whose true values differ most; those of equal difference in their order."""
+
+    def spread_of(outline: Outline) -> float:
+        true = entry.truth(spec, outline.history(spec))
+        seen = true[np.isfinite(true)]
+        return float(np.ptp(seen)) if seen.size else 0.0
+
+    tried = sorted(entry.histories.battery(spec), key=spread_of, reverse=True)
+    outline = tried[seed % len(tried)]
+    told = ", ".join(f"{name} {value}" for name, value in (words(outline) or {}).items())
+    return outline.history(spec), f"A history of the search: {told}"
 
 
 def replay(
