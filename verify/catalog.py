@@ -13,7 +13,7 @@ from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.linucb import forgetting
-from constructions.prediction import lasso, td
+from constructions.prediction import lasso, ridge, td
 from constructions.thompson import nodes
 from verify import algorithms, environments
 from verify.balls import counts, linear
@@ -195,6 +195,18 @@ _ENTRIES = (
         balls=linear.lasso,
         claims="verify.claims.prediction:lasso_plan",
         words="verify.claims.words:LASSO",
+    ),
+    Entry(
+        "ridge",
+        "Ridge regression",
+        ridge.Spec,
+        ridge.build,
+        algorithms.ridge,
+        linear_histories,
+        example={"dim": 3, "horizon": 25},
+        balls=linear.ridge_predictions,
+        claims="verify.claims.prediction:ridge_plan",
+        words="verify.claims.words:RIDGE",
     ),
 )
 

@@ -26,7 +26,7 @@ from flint import arb
 
 from constructions import checks
 from constructions.construction import Construction
-from constructions.inputs.bandits import admitted_norms, admitted_reward, reward_bound
+from constructions.inputs.bandits import admitted_norms, reward_bound
 from constructions.language import Program, Value, bandits
 from constructions.linucb import widths
 from constructions.linucb.spec import Spec
@@ -34,7 +34,7 @@ from constructions.linucb.widths import SLACK, root_share
 from constructions.parts.guarantee import Guarantee
 from constructions.primitives import descent
 from constructions.rounding import rates
-from constructions.rounding.outward import above, nearest
+from constructions.rounding.outward import nearest
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def estimator(spec: Spec, depth: int) -> Construction:
     ahead = spec.dim * (spec.solver != "gd")
     p = bandits.program("Lemma approx_ridge", spec, logits=0, ridge=spec.dim, ridge_ahead=ahead)
     estimate = Guarantee("values", output="ridge")
-    return bandits.complete(p, spec, _ridge(p, spec, depth).error.error, promised=estimate)
+    w = bandits.descent(p, spec, descent_method(spec), depth)
+    return bandits.complete(p, spec, w.error.error, promised=estimate)
 
 
 def descent_method(spec: Spec) -> rates.Descent:
@@ -136,7 +137,7 @@ def assemble_plan(spec: Spec, plan: DescentPlan) -> Construction:
     scratch = solved | dict.fromkeys(("mean", "square", "width"), A) | widths.registers(spec)
     p = bandits.program("Theorem approx_smooth_linucb, step 3", spec, **scratch)
     depths, (_, _, arms) = plan.depths, bandits.tokens(p, spec)
-    w = _ridge(p, spec, depths["ridge"])
+    w = bandits.descent(p, spec, descent_method(spec), depths["ridge"])
     inverse = _inverse(p, spec, depths["inverse"], after=["ridge"][: len(plan.loops) - 1])
     mean = p.product("mean", "mean ⟨a_k, w⟩", w, arms)
     square = p.product("square", "square a_kᵀA⁻¹a_k", inverse, arms)
@@ -145,15 +146,6 @@ def assemble_plan(spec: Spec, plan: DescentPlan) -> Construction:
     score = (mean + spec.exploration * width) / spec.temperature
     logits = p.total("logits", score, rounded=widths.rounded_weights(spec))
     return bandits.complete(p, spec, (2 * logits.error).error)
-
-
-def _ridge(p: Program, spec: Spec, depth: int) -> Value:
-    """The ridge estimate by so many steps of descent."""
-    registers = p.at(action="action", reward="reward", point="ridge")
-    registers["ahead"], reward_max = p.stream.registers.get("ridge_ahead"), admitted_reward(spec)
-    p.put(descent.ridge(descent_method(spec), depth, reward_max=reward_max, **registers))
-    largest = above(descent.largest_estimate(spec.ridge, spec.horizon, reward_max))
-    return p.value("ridge", largest + p.written("ridge").promise.total.error)
 
 
 def _inverse(p: Program, spec: Spec, depth: int, after: Sequence[str] = ()) -> Value:

@@ -70,7 +70,7 @@ def build(spec: Spec) -> Construction:
     (steps, e, root_error), d = plan(spec), spec.dim
     limits.hold("linucb by Newton", weights=6.0 * d**2 * (d * steps + spec.actions))
     p = bandits.program(SOURCE, spec, **registers(spec))
-    A, b, arms = bandits.normal_equations(p, spec)
+    (A, b), arms = bandits.normal_equations(p, spec), bandits.arms_times(p, spec)
     X = bandits.inverse(p, spec, "inverse", A, steps)
     logits = scores(p, spec, X, b, arms, e, root_error)
     return bandits.complete(p, spec, (2 * logits.error).error)

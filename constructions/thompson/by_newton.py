@@ -112,7 +112,7 @@ def solve(p: Program, spec: Spec, chosen: NewtonPlan) -> None:
     """
     limits.hold("thompson by Newton", weights=12.0 * spec.dim**2 * (spec.dim * chosen.steps + spec.actions))
     p, largest = p.citing(SOURCE), largest_eigenvalue(spec)
-    _, b, arms = bandits.normal_equations(p, spec)
+    (_, b), arms = bandits.normal_equations(p, spec), bandits.arms_times(p, spec)
     root = newton.inverse_root(
         "Σ⁻¹ᐟ² by Newton",
         SOURCE,

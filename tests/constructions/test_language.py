@@ -119,8 +119,8 @@ def test_what_a_bound_would_not_cover_is_refused():
 def test_the_inverse_of_what_is_not_exact_is_refused():
     spec = linucb.Spec(dim=2, actions=2, horizon=3)
     squares = dict.fromkeys(("gram", "gram_times", "inverse"), 4)
-    p = bandits.program("here", spec, **squares, moment=2, moment_times=2, arms_times=4)
-    gram, _, _ = bandits.normal_equations(p, spec)
+    p = bandits.program("here", spec, **squares, moment=2, moment_times=2)
+    gram, _ = bandits.normal_equations(p, spec)
     with pytest.raises(
         ValueError, match=r"inverse: wanted an exact matrix with i times it beside, got gram within 0.5"
     ):

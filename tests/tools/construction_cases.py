@@ -10,7 +10,7 @@ import soft_ucb1
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.linucb import by_newton, forgetting
-from constructions.prediction import lasso, td
+from constructions.prediction import lasso, ridge, td
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
 from verify.catalog import CATALOG
@@ -208,6 +208,23 @@ LASSO = Case(
     same=frozenset(),
 )
 
+
+def ridge_case(solver: ridge.Solver, error: float, **size) -> Case:
+    return Case(
+        CATALOG["ridge"],
+        ridge.Spec(dim=2, horizon=4, actions=2, error=error, solver=solver),
+        size,
+        refused=(
+            ({"ridge": 0.0}, "ridge: wanted a finite number > 0, got 0.0"),
+            ({"solver": "adam"}, "solver: wanted 'newton' or 'gd' or 'agd' or 'chebyshev', got 'adam'"),
+            ({"error": 1e-20}, "error: wanted one that weights of float64 can carry"),
+        ),
+        same=frozenset(),
+        sharper=1e-3 if error > 0.01 else None,
+        name=f"ridge {solver}",
+    )
+
+
 # ---------------------------------------------------------------- the worked example of docs/adding.md
 
 
@@ -256,6 +273,8 @@ CASES = (
     td_case(),
     td_case(trace=0.5),
     LASSO,
+    ridge_case("newton", 1e-3, layers=5, heads=12, hidden=2, width=28),
+    ridge_case("gd", 0.1, heads=4, hidden=0, width=14),
     soft_ucb1_case(),
     soft_ucb1_case(NOTHING_SEEN, actions=2, horizon=1, error=30.0, exploration=0.0),
 )

@@ -38,6 +38,7 @@ SMALL = {
     "hedge": {"actions": 3, "horizon": 6},
     "forgetting": {"dim": 2, "actions": 3, "horizon": 6, "error": 0.1, "window": 2},
     "lasso": {"dim": 2, "horizon": 6, "iterations": 3},
+    "ridge": {"dim": 2, "horizon": 6, "error": 1e-2},
     "td": {"features": 2, "horizon": 6, "sweeps": 3},
 }
 
@@ -79,14 +80,14 @@ def test_a_row_that_plays_nothing_keeps_its_certificate_on_the_search_s_historie
         ]
         assert np.ptp(true) == max(np.ptp(one) for one in others) > 0
         assert built.guarantee.errors(true, built.said(built.outputs([history])[0])).max() <= built.allowed
-    assert [entry.name for entry in rows] == ["td", "lasso"]
+    assert [entry.name for entry in rows] == ["td", "lasso", "ridge"]
 
 
 def test_what_is_somewhere_else_is_there():
     for entry in CATALOG.values():
         for what in ("claims", "grid", "words"):
             assert getattr(entry, what) is None or entry.found(what) is not None
-    assert sum(entry.claims is not None for entry in CATALOG.values()) == 8
+    assert sum(entry.claims is not None for entry in CATALOG.values()) == 9
 
 
 def test_a_row_of_one_s_own_is_found_by_file_and_by_module(tmp_path, monkeypatch):

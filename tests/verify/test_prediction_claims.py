@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from constructions.prediction import td
+from constructions.prediction import ridge, td
 from verify.claims import prediction as claims
 from verify.theorems import prediction as theorem
 
@@ -21,6 +21,18 @@ def test_the_plan_of_lasso_is_whole():
     report = claims.lasso_plan(20, 4).report()
     assert report.holds
     assert len([verdict for verdict in report.verdicts if verdict.main]) == 4
+
+
+def test_the_plan_of_ridge_regression_is_whole():
+    report = claims.ridge_plan(20, 4).report()
+    assert report.holds
+    assert len([verdict for verdict in report.verdicts if verdict.main]) == 5
+    assert {verdict.measured for verdict in report.verdicts if "layers, beside" in verdict.claim} == {7}
+
+
+def test_a_depth_above_the_other_theorem_s_is_seen():
+    *_, beside = claims.layers(ridge.Spec(dim=2, horizon=8, solver="gd"))
+    assert not beside.holds
 
 
 def damaged(build, factor):

@@ -55,6 +55,14 @@ def ridge(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     return np.array([gram.solve(moment).entries() for gram, moment in sums], dtype=object)
 
 
+def ridge_predictions(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """Predictions ⟨Σ⁻¹b, x_k⟩ of what is on offer."""
+    sums = _sums(history, arb(spec.ridge), steps)
+    solved = (gram.solve(moment) for gram, moment in sums)
+    asked = (arb_mat(history.contexts[step].tolist()) for step in steps)
+    return np.array([(x * w).entries() for x, w in zip(asked, solved, strict=True)], dtype=object)
+
+
 def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Log-probabilities of linear Thompson sampling with two arms; along the spec's own lines with more.
 

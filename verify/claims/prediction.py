@@ -1,5 +1,6 @@
 """Everything that is claimed of prediction from a past of pairs, measured.
 
+ridge       searched histories, by Newton and by descent; layers beside those of another theorem
 lasso       what proximal gradient descent leaves of the objective, beside its bound
 exact       searched histories: values of batch TD(0), SARSA and TD(λ), every block; sizes
 impostors   wrong algorithms: does the audit object?
@@ -7,10 +8,11 @@ mutants     does it notice when one weight is wrong?
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from constructions.prediction import lasso, td
+from constructions.prediction import lasso, ridge, td
 from verify import algorithms
 from verify.audit import Verdict, kept, search, words
 from verify.audit.plan import Found, Part, Plan
@@ -20,7 +22,7 @@ from verify.histories import linear
 from verify.theorems import Statement
 from verify.theorems import prediction as theorem
 
-ROW, LASSO = CATALOG["td"], CATALOG["lasso"]
+ROW, LASSO, RIDGE = CATALOG["td"], CATALOG["lasso"], CATALOG["ridge"]
 MAIN = ROW.main
 SARSA = replace(MAIN, actions=3)
 TRACES = replace(MAIN, trace=0.5)
@@ -83,6 +85,52 @@ def remaining(spec: lasso.Spec, histories: int) -> Verdict:
         witness=words(told),
         main=True,
     )
+
+
+def ridge_plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The audit of ridge regression; arguments are those of `plan`."""
+    main = RIDGE.main
+    whole = general.plan(RIDGE, main, histories, trials)
+    first, *broken = whole.parts
+    sizes = Part("layers, beside those of another theorem", lambda: layers(main))
+    descent = Part(f"descent: searching {histories} histories", lambda: [descended(main, histories)])
+    return replace(whole, parts=[first, sizes, descent, *broken])
+
+
+def layers(spec: ridge.Spec) -> Iterator[Verdict]:
+    """Sizes by Newton's iteration; its layers beside those of gradient descent in arXiv 2306.04637."""
+    built, title = ridge.build(spec), f"ridge, d={spec.dim}, T={spec.horizon}"
+    numbers = {"dim": spec.dim, "actions": spec.actions, "depth": built.size().layers - 2}
+    yield from general.sizes(title, built, theorem.RIDGE, numbers, main="")
+    statement = theorem.RIDGE_PAPER
+    yield Verdict(
+        f"{title}: layers, beside gradient descent of arXiv 2306.04637 at T − 1 pairs",
+        statement.source,
+        "size",
+        built.size().layers,
+        statement.evaluate("layers", **theirs(spec)),
+        main=True,
+        note=f"κ = {theirs(spec)['condition']:.4g}; theirs knows how many pairs there are, and predicts once",
+    )
+
+
+def theirs(spec: ridge.Spec) -> dict[str, float]:
+    """The numbers of Theorem 4 of arXiv 2306.04637 for T − 1 pairs of which only bounds are known: α = 0, β = B²."""
+    pairs = spec.horizon - 1
+    return {
+        "condition": 1 + pairs * spec.bound**2 / spec.ridge,
+        "action_max": spec.bound,
+        "weight_norm": spec.response * math.sqrt(pairs / spec.ridge),
+        "error": spec.error,
+    }
+
+
+def descended(spec: ridge.Spec, histories: int) -> Verdict:
+    """Predictions by Chebyshev's semi-iteration, the shallowest descent, over searched histories."""
+    built = ridge.build(replace(spec, solver="chebyshev"))
+    findings = search(built, RIDGE.truth, histories, source=RIDGE.histories)
+    title = f"ridge by descent, {built.size().layers} layers: |prediction error|"
+    return general.certified(title, theorem.RIDGE.source, built, RIDGE, findings)
 
 
 def _searched(name: str, spec: td.Spec, statement: Statement, histories: int) -> Found:

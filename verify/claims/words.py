@@ -167,6 +167,19 @@ LASSO = Words(
     ),
 )
 
+RIDGE = Words(
+    short="ridge",
+    source="this project; ridge regression in context: arXiv 2306.04637, Theorem 4",
+    claim=(
+        "A transformer predicts by ridge regression on the pairs in its context, at every token, within any error asked "
+        "for: by Newton's iteration in as many layers as the logarithm of the condition number, or by descent."
+    ),
+    code=(
+        "Weights: constructions/prediction/ridge.py, with the proof. Formulas: verify/theorems/prediction.py. The claims: "
+        "verify/claims/prediction.py. Ridge regression solved directly: verify/algorithms/regression.py."
+    ),
+)
+
 GAMES = Words(
     short="Hedge",
     source="this project; the algorithm and its regret: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006)",

@@ -6,9 +6,20 @@ d is `dim`, m sweeps are `depth`, T is `horizon`, and A vectors are asked about 
 20.0
 """
 
-from sympy import Integer, Max
+from sympy import Integer, Max, ceiling, log
 
-from verify.theorems import Statement, action_max, actions, depth, dim, noise_bound, ridge
+from verify.theorems import (
+    Statement,
+    action_max,
+    actions,
+    condition,
+    depth,
+    dim,
+    error,
+    noise_bound,
+    ridge,
+    weight_norm,
+)
 
 TD = Statement(
     name="batch TD(0) and semi-gradient SARSA",
@@ -54,6 +65,36 @@ LASSO_GAP = Statement(
     source="ours after Beck and Teboulle (2009), constructions/prediction/lasso.py, Theorem 2",
     assumptions=LASSO.assumptions,
     error=action_max**2 * noise_bound**4 / (32 * ridge**2 * depth),
+)
+
+RIDGE = Statement(
+    name="ridge regression by k = `depth` steps of Newton's iteration",
+    source="ours, constructions/prediction/ridge.py",
+    assumptions=LASSO.assumptions,
+    error=error,
+    size={
+        "layers": depth + 2,
+        "heads": Max(4 * (dim + 1), 2 * dim**2 + 1, 2 * dim * actions),
+        "hidden": Integer(2),
+        "width": 3 * dim**2 + 3 * dim + dim * actions + actions + 4,
+    },
+)
+
+STATISTICIANS = "arXiv 2306.04637 (July 2023)"
+
+RIDGE_PAPER = Statement(
+    name="ridge regression by gradient descent, κ = `condition`, |x| ≤ `action_max`, |w| ≤ `weight_norm`/2",
+    source=f"{STATISTICIANS}, Theorem 4; its formula for the layers as quoted by others, in accordance with its proof",
+    assumptions=(
+        "eigenvalues of XᵀX/N + λ from α + λ to β + λ, κ = (β + λ)/(α + λ)",
+        "ε below half of `action_max` · `weight_norm`",
+        "N pairs and a query, N known to the weights; no causal mask",
+    ),
+    error=error,
+    size={
+        "layers": ceiling(2 * condition * log(action_max * weight_norm / (2 * error))) + 1,
+        "heads": Integer(3),
+    },
 )
 
 PEER = Statement(
