@@ -4,6 +4,8 @@
 B(⟨digits_i, digits_j⟩ − m) is 0 at j = i, −2B for each digit that differs, and 0 at token 0. All others weigh at most
 θ = (1 + e^{−2B})^m − 1, as C(m, k) numbers differ from i in k digits. Terms are of size Bm, however long the sequence is.
 
+**Shares.** With the score log i at token 0 beside the gate the head moves v_i/(i + 1): that is σ(−log i) v_i.
+
 **Products.** With β⟨x_i, y_j⟩ added to the gate the head moves σ(βs) v_i, s = ⟨x_i, y_i⟩, σ(z) = 1/(1 + e^{−z}): token 0 has
 the score 0 and the value 0. For β = ±b the difference is tanh(bs/2) v_i; P_b = (2/b) tanh(bs/2) is s up to b²s³/12. Heads
 for ±b and ±2b give (4P_b − P_{2b})/3, which is s within (2/45) b⁴|s|⁵ for every s and b: with tanh x = x − x³/3 + r(x),
@@ -70,9 +72,8 @@ class Product:
     @property
     def leak(self) -> arb:
         """What all other tokens change, as part of the largest value of any token."""
-        others = (self.digits * (-2 * arb(self.gate)).exp().log1p()).expm1()  # θ
         most = (2 * arb(self.b) * (arb(self.own) + self.across)).exp()
-        return 12 * (1 + 3 * arb(UNIT)) / self.b * most * others
+        return 12 * (1 + 3 * arb(UNIT)) / self.b * most * others(self.gate, self.digits)
 
     @property
     def share_rounding(self) -> float:
@@ -94,9 +95,8 @@ class Product:
         token 0.
         """
         count = left.height // self.terms
-        place, full = read(digits), read(one)
-        query = tile(stack(self.gate * place, -self.gate * self.digits * full), count)
-        key = side_by_side(count, tile(stack(place, full), count), right)
+        query, key = (tile(part, count) for part in own_gate(self.gate, digits, one))
+        key = side_by_side(count, key, right)
         return tuple(
             Head(
                 f"{role} {factor:+g}b",
@@ -109,6 +109,38 @@ class Product:
             )
             for factor, weight in ((1.0, 8 / 3), (-1.0, -8 / 3), (2.0, -1 / 3), (-2.0, 1 / 3))
         )
+
+
+def own_gate(gate: float, digits: Register, one: Register) -> tuple[Link, Link]:
+    """Query and key of B(⟨digits_i, digits_j⟩ − m)."""
+    place, full = read(digits), read(one)
+    return stack(gate * place, -gate * digits.size * full), stack(place, full)
+
+
+def others(gate: float, digits: int) -> arb:
+    """θ, what all other tokens weigh at most, the token itself 1."""
+    return (digits * (-2 * arb(gate)).exp().log1p()).expm1()
+
+
+def share(
+    role: str,
+    value: Link,
+    to: Register,
+    gate: float,
+    *,
+    digits: Register,
+    one: Register,
+    log: Register,
+    start: Register,
+) -> Head:
+    """A head that adds value/(i + 1), of the token itself; 0 at token 0."""
+    query, key = own_gate(gate, digits, one)
+    return Head(role, stack(query, read(log)), stack(key, read(start)), value, to, 1, "softmax")
+
+
+def share_error(gate: float, digits: int, tokens: int) -> arb:
+    """How far i + 1 times that is off, as part of the largest value of any token; the logarithm is the nearest number."""
+    return 2 * (tokens + 1) * others(gate, digits) + 2 * arb(UNIT) * arb(tokens).log()
 
 
 def best_b(bound: float, rounding: float) -> float:
