@@ -2,19 +2,40 @@
 
 Token 0 holds 1 in the register `start` and 0 everywhere else, its position (i, i², 1) included. The others are those of the
 contract inside, with the positions that they have without it, and 0 in `start`.
+
+Two more registers say where a token stands, in streams that have them: `digits` holds the binary digits of i as ±1, the
+lowest first, and `log` the logarithm of i, to the nearest number. Both are 0 at token 0.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+from flint import arb
 from jaxtyping import Float, Int
 
 from constructions.inputs.bandits import Tokens
 from constructions.parts.stream import Stream
+from constructions.rounding.outward import nearest
 
 START = "start"
 """The register by which token 0 is known."""
+DIGITS = "digits"
+"""The register of a position's binary digits."""
+LOG = "log"
+"""The register of log i."""
+
+
+def placing(tokens: int) -> dict[str, int]:
+    """The two registers for so many tokens after token 0, and their sizes."""
+    return {DIGITS: tokens.bit_length(), LOG: 1}
+
+
+@cache
+def logarithms(tokens: int) -> Float[np.ndarray, " tokens"]:
+    """Log i for i = 1, 2, …, to the nearest number of float64, on every processor."""
+    return nearest(arb.log, np.arange(1.0, tokens + 1))
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,7 @@ class Begun:
         Raises:
             ValueError: if the history is not admissible.
         """
-        return self._begin(self.inner.encode(history)[None])[0]
+        return self._begin(self._placed(self.inner.encode(history)[None]))[0]
 
     def observed(self, contexts: Any, draws: Any = None) -> np.ndarray:
         """Contexts or states that were handed over one by one, checked."""
@@ -70,18 +91,30 @@ class Begun:
 
     def state_chunk(self, decision: int, contexts: np.ndarray) -> Float[np.ndarray, "batch chunk width"]:
         """The tokens that come with decision number `decision` (from 1), the state token last."""
-        chunk = self.inner.state_chunk(decision, contexts)
+        chunk = self._placed(self.inner.state_chunk(decision, contexts))
         return chunk if decision > 1 else self._begin(chunk)
 
     def action_chunk(
         self, decision: int, contexts: np.ndarray, actions: Any, rewards: Any
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The token that records what was done at that decision."""
-        return self.inner.action_chunk(decision, contexts, actions, rewards)
+        return self._placed(self.inner.action_chunk(decision, contexts, actions, rewards))
 
     def check(self, history: Any) -> None:
         """Hold a history to the spec."""
         self.inner.check(history)
+
+    def _placed(
+        self, tokens: Float[np.ndarray, "batch tokens width"]
+    ) -> Float[np.ndarray, "batch tokens width"]:
+        """Tokens after token 0, with digits and logarithms where the stream has registers for them."""
+        known, index = self.stream.registers, tokens[..., self.stream["position"].start]
+        if DIGITS in known:
+            powers = 2 ** np.arange(known[DIGITS].size)
+            tokens[..., known[DIGITS].slice] = 2 * (index[..., None] // powers % 2) - 1
+        if LOG in known:
+            tokens[..., known[LOG].start] = logarithms(self.inner.longest)[index.astype(int) - 1]
+        return tokens
 
     def _begin(
         self, tokens: Float[np.ndarray, "batch tokens width"]

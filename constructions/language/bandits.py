@@ -13,7 +13,7 @@ from constructions.inputs.bandits import (
     admitted_reward,
     bandit_stream,
 )
-from constructions.inputs.begun import begun, start
+from constructions.inputs.begun import DIGITS, LOG, begun, start
 from constructions.language.programs import Program
 from constructions.language.values import Value
 from constructions.parts.block import EXACT
@@ -31,7 +31,7 @@ def program(source: str, spec: Any, attention: str = "relu", /, **scratch: int) 
     """
     first = start(attention)
     scratch = first | guaranteed(spec).scratch(scratch)
-    inputs = BANDIT_INPUTS.union(first, {"draw", "number"} & scratch.keys())
+    inputs = BANDIT_INPUTS.union(first, {"draw", "number", DIGITS, LOG} & scratch.keys())
     stream = bandit_stream(spec.dim, spec.actions, **scratch)
     return Program(source, stream, inputs, 2 * spec.horizon, attention)
 
@@ -58,6 +58,7 @@ def complete(
     norms += [] if draw is None else [draw * (1 + COVERED)]
     norms += [1] if "number" in p.inputs else []
     norms += start(p.attention).values()
+    norms += [p.tokens.bit_length() ** 0.5, p.tokens.bit_length()] if {DIGITS, LOG} & p.inputs else []
     contract = BanditTokens(p.stream, spec, separation, math.inf if draw is None else draw, bernoulli)
     return p.construction(spec, begun(contract, p.attention), norms, certificate, **more)
 

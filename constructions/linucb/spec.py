@@ -86,3 +86,51 @@ class Spec:
     def offers(self) -> str:
         """Scores of arms are their own: `constructions.offers`."""
         return "scores"
+
+
+@dataclass(frozen=True)
+class SoftmaxSpec:
+    """What to build with softmax attention: soft LinUCB by Newton's iteration.
+
+    Attributes:
+        dim, actions, horizon, error, ridge, exploration, temperature, action_norm, weight_norm, noise_bound: as for `Spec`.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+    """
+
+    dim: int
+    actions: int
+    horizon: int
+    error: float = 1e-3
+    ridge: float = 1.0
+    exploration: float = 1.0
+    temperature: float = 0.1
+    action_norm: tuple[float, float] = (0.5, math.sqrt(5))
+    weight_norm: float = math.sqrt(5)
+    noise_bound: float = 6.0
+
+    def __post_init__(self):
+        plain = self.plain
+        for name in tuple(vars(self)):
+            object.__setattr__(self, name, getattr(plain, name))
+
+    @property
+    def plain(self) -> Spec:
+        """The same for the paper's attention."""
+        return Spec(**vars(self), solver="newton")
+
+    @property
+    def tokens(self) -> int:
+        """The largest number of tokens after token 0."""
+        return 2 * self.horizon
+
+    @property
+    def digits(self) -> int:
+        """Binary digits that tell these apart."""
+        return self.tokens.bit_length()
+
+    @property
+    def offers(self) -> str:
+        """Scores of arms are their own: `constructions.offers`."""
+        return "scores"

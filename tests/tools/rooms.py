@@ -27,7 +27,8 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "constructions.parts": f"{DOORS} constructions.transformer constructions.softmax constructions.rounding",
     "constructions.anatomy": "constructions.transformer constructions.sizes constructions.parts",
     "constructions.primitives": f"{DOORS} constructions.rounding constructions.parts",
-    "constructions.inputs": f"{DOORS} constructions.history constructions.parts constructions.primitives",
+    "constructions.inputs": f"{DOORS} constructions.history constructions.rounding constructions.parts "
+    "constructions.primitives",
     "constructions": "*",  # files of the root that have no row: what is built, how it runs, is kept and shown
     "constructions.language": "*",
     "constructions.linucb": "*",

@@ -10,16 +10,11 @@ values at most R apart. If i > c all others have the share e^{−B} + 2θ ≤ 1.
 σ(s) = 1/(1 + e^{−s}), within 2.1 e^{−2B} X for values of size X at most: it gives (x_i + y)/(1 + e^{−s} + θ'), 0 ≤ θ' ≤ θ,
 with y = Σ_m e^{−2Bm²} x_{i−m}, and y and θ' change that by θX at most. At s = log n − log(N − n) the weight is n/N, so that
 attention multiplies a frequency by a register. The gate is a sum of integers, which float64 adds up without rounding.
-
-**Products.** With β⟨x_i, y_j⟩ added to the gate, and token 0 at 0, the head moves σ(βs) v_i, s = ⟨x_i, y_i⟩. For β = ±b the
-difference is tanh(bs/2) v_i, and P_b = (2/b) tanh(bs/2) is s up to b²s³/12. Heads for ±b and ±2b give (4P_b − P_{2b})/3,
-which is s within (2/45) b⁴|s|⁵ for every s and b: with tanh x = x − x³/3 + r(x), 0 ≤ r(x) ≤ 2x⁵/15 for x ≥ 0, the cubes
-cancel. So three registers of a token are multiplied. The values of the four add up to 6/b: so often does rounding count.
 """
 
 from flint import arb
 
-from constructions.parts.block import UNIT, Head, Position
+from constructions.parts.block import Head, Position
 from constructions.parts.links import Link, blank, read, side_by_side, stack, tile
 from constructions.parts.stream import Register
 
@@ -66,65 +61,3 @@ def by_odds(
 def by_odds_error(gate: float, size: float) -> arb:
     """How far that is off, for values of this size and a gate of at least 1."""
     return arb("2.1") * arb(size) * (-2 * arb(gate)).exp()
-
-
-def products(
-    role: str,
-    left: Link,
-    right: Link,
-    value: Link,
-    to: Register,
-    b: float,
-    *,
-    position: Register,
-    gate: float,
-) -> tuple[Head, ...]:
-    """Heads that add ⟨left_k, right_k⟩ · value_k, all of the token itself, to entry k of `to`, four for each.
-
-    Left and right hold as many vectors as there are rows of the value, one after the other; all are 0 at token 0.
-    """
-    count = value.height
-    query, key = (tile(part, count) for part in _gate(0, gate, position))
-    key = side_by_side(count, key, right)
-    return tuple(
-        Head(
-            f"{role} {factor:+g}b",
-            side_by_side(count, query, factor * b * left),
-            key,
-            weight / b * value,
-            to,
-            count,
-            "softmax",
-        )
-        for factor, weight in ((1.0, 8 / 3), (-1.0, -8 / 3), (2.0, -1 / 3), (-2.0, 1 / 3))
-    )
-
-
-def product_error(b: float, gate: float, bound: float, size: float) -> arb:
-    """How far that is off in exact arithmetic, for values of this size, with weights as float64 holds them.
-
-    Args:
-        b: the factor.
-        gate: at least 1.
-        bound: on |⟨left_k of token i, right_k of token j⟩| for all j ≤ i.
-        size: of the values.
-    """
-    series = arb(2) / 45 * arb(b) ** 4 * arb(bound) ** 5
-    left = (
-        arb("2.1") * (4 * arb(b) * bound - 2 * arb(gate)).exp() + 3 * UNIT
-    )  # of each head: by its gate, by its weight
-    return arb(size) * (series + 6 / arb(b) * left)
-
-
-def share_rounding(gate: float, tokens: int) -> float:
-    """By how much float64 may be off with a weight of attention: terms of 2Bi² cancel in the gate, in whatever order."""
-    return UNIT * (8 + 8 * gate * tokens**2)
-
-
-def best_b(bound: float, rounding: float) -> float:
-    """The b for which (2/45) b⁴ bound⁵ + 6 rounding/b is least, if a weight of attention is off by `rounding`.
-
-    >>> round(best_b(1.0, 2.0**-53), 5)
-    0.0013
-    """
-    return (270 * rounding / (8 * bound**5)) ** 0.2
