@@ -160,7 +160,8 @@ class Construction:
 
     def _compiled(self, name: str, wanted: slice | Int[np.ndarray, " entries"]) -> Program:
         place, longest = self.tokens.stream["position"].slice, self.tokens.longest
-        make = partial(compile_weights, self.transformer, place, longest, wanted)
+        frame = getattr(self.tokens, "frame", None)
+        make = partial(compile_weights, self.transformer, place, longest, wanted, frame)
         return self._made.of(self._digest(), name, make)
 
     def to_torch(self, folder: str | Path | None = None, history: History | None = None) -> export.Model:

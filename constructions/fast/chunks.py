@@ -77,6 +77,12 @@ class Chunk:
         return values[..., self.wanted]
 
     @cached_property
+    def at(self) -> Int[Tensor, " wanted"]:
+        """Which of all tokens the wanted ones are, from 0."""
+        last = self.first + self.settled.shape[-1]
+        return torch.arange(self.first, last, device=self.stream.device)[self.wanted]
+
+    @cached_property
     def index(self) -> Float[Tensor, " wanted"]:
         """Position i of the wanted tokens, from 1, in float64."""
         last = self.first + self.settled.shape[-1]
@@ -95,16 +101,17 @@ class Chunk:
     def _at(self, name: Hashable, work: Callable[[Tensor], Tensor]) -> Float[Tensor, " wanted"]:
         """What is known of all positions, at the wanted tokens, worked out once for a chunk."""
         last = self.first + self.settled.shape[-1]
-        return self._once(name, lambda: self.pick(self.places(name, work, self.stream)[self.first : last]))
+        return self.once(name, lambda: self.pick(self.places(name, work, self.stream)[self.first : last]))
 
-    def _once(self, name: Hashable, work: Callable[[], Any]) -> Any:
+    def once(self, name: Hashable, work: Callable[[], Any]) -> Any:
+        """What has been worked out under a name for this chunk, or is now."""
         if name not in self.found:
             self.found[name] = work()
         return self.found[name]
 
     def highest(self, score: "PositionScore") -> float:
         """The largest of them all."""
-        return self._once(("highest", score.print), lambda: largest(self.before(score)))
+        return self.once(("highest", score.print), lambda: largest(self.before(score)))
 
     def alone(self, score: "PositionScore") -> Float[Tensor, " wanted"]:
         """relu(score(i, i))/i at the wanted tokens."""
@@ -131,7 +138,7 @@ class Chunk:
 
     def view(self, rows: slice, *shape: int) -> Float[Tensor, "..."]:
         """Consecutive rows of the stream in a shape: not a copy, so that it stays up to date."""
-        return self._once((rows.start, rows.stop, *shape), lambda: self.stream[rows].view(*shape))
+        return self.once((rows.start, rows.stop, *shape), lambda: self.stream[rows].view(*shape))
 
     @cached_property
     def tokens(self) -> int:
@@ -145,9 +152,15 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """What positions 1 … longest score, worked out once for all chunks of a kind."""
+    """What positions 1 … longest score, worked out once for all chunks of a kind.
+
+    Attributes:
+        longest: how many.
+        frame: where tokens hold what they hold whatever the history, and what, if that is not (i, i², 1) at their position.
+    """
 
     longest: int
+    frame: tuple[Int[np.ndarray, " places"], Float[np.ndarray, "tokens places"]] | None = None
     _known: dict = field(default_factory=dict)
 
     def __call__(
@@ -160,11 +173,16 @@ class Places:
             self._known[name] = work(index).to(like)
         return self._known[name]
 
-    def hold(self, tokens: Float[Tensor, "3 batch tokens"], first: int) -> bool:
-        """Whether tokens hold the positions (i, i², 1) that follow on the first so many."""
+    def hold(self, tokens: Float[Tensor, "entries batch tokens"], first: int) -> bool:
+        """Whether tokens hold the positions that follow on the first so many."""
         last = first + tokens.shape[-1]
-        true = self("position", lambda i: torch.stack([i, i**2, torch.ones_like(i)]), tokens)
+        true = self("position", self._true, tokens)
         return last <= self.longest and bool((tokens == true[:, None, first:last]).all())
+
+    def _true(self, index: Float[Tensor, " longest"]) -> Float[Tensor, "entries longest"]:
+        if self.frame is not None:
+            return torch.as_tensor(self.frame[1].T)
+        return torch.stack([index, index**2, torch.ones_like(index)])
 
 
 @dataclass(frozen=True)

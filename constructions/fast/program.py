@@ -16,13 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import sparse
 from torch import Tensor
 
 from constructions.fast.chunks import Chunk, Places, State, Wanted, largest
 from constructions.fast.heads import Gated, General, Group, Linear, OwnMatrix, OwnProduct, OwnToken
 from constructions.fast.neurons import Neurons
+from constructions.fast.softmax_heads import Every, Near, SoftmaxGroup, Tally
 from constructions.fast.sparsity import Stream
 from constructions.plain import shown
 from constructions.transformer import Transformer, clip
@@ -34,34 +37,71 @@ Watcher = Callable[[int, Tensor], None]
 """Is told the number of a layer and what stands after it, shape (batch, tokens, width)."""
 
 
+RELU, SOFTMAX = (OwnToken, OwnProduct, OwnMatrix, Linear, Gated, General), (Tally, Near, Every)
+"""The identities of heads, by attention."""
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """The MLP of one layer by its definition, for token 0, which does not hold the 1 that look-ups presume.
+
+    Attributes:
+        first: W1, shape (neurons, D).
+        second: W2 transposed, shape (neurons, D).
+    """
+
+    first: sparse.csr_array
+    second: sparse.csr_array
+
+    def add(self, token: Float[Tensor, "width batch"]) -> None:
+        """The MLP layer, residual included."""
+        moved = self.second.T @ np.maximum(self.first @ token.double().numpy(force=True), 0.0)
+        token.add_(torch.as_tensor(moved).to(token))
+
+
 @dataclass(frozen=True)
 class CompiledLayer:
-    """One stored layer after rewriting: its heads and neurons, filed; `written` covers the stream entries it writes."""
+    """One stored layer after rewriting.
 
-    groups: tuple[Group, ...]
+    Attributes:
+        groups: its heads, filed.
+        neurons: its neurons, filed.
+        repeat: how often it runs.
+        written: covers the stream entries that it writes.
+        front: its neurons as they are, for token 0, where there is one.
+    """
+
+    groups: tuple[Group | SoftmaxGroup, ...]
     neurons: Neurons
     repeat: int
     written: slice
+    front: Front | None = None
 
     def run(self, chunk: Chunk, number: int, repetition: int) -> bool:
         """Attention, then MLP, on the chunk's stream; False if an identity does not hold for these tokens."""
         moves = []
         for n, group in enumerate(self.groups):
-            move = group(chunk, f"{number}.{n}" if group.settled else f"{number}.{n}.{repetition}")
+            place = f"{number}.{n}" if group.settled else f"{number}.{n}.{repetition}"
+            move = group(chunk, place)
             if move is None:
                 return False
             moves.append(move)
+            if repetition == self.repeat - 1:
+                chunk.shared.pop(place, None)  # nobody asks for it again
         for targets, rows, weight in moves:  # all were computed from the stream before any of them
             targets.add(chunk.stream, rows, weight)
-        self.neurons.add(chunk.stream)
+        stream = chunk.stream
+        if self.front and not chunk.first:
+            self.front.add(stream[..., 0])
+            stream = stream[..., 1:]
+        self.neurons.add(stream)
         return True
 
     def explain(self, width: int, tokens: int) -> dict:
         """One row of Program.explain."""
-        kinds = (OwnToken, OwnProduct, OwnMatrix, Linear, Gated, General)
         heads = {
             kind.__name__: sum(group.heads for group in self.groups if isinstance(group, kind))
-            for kind in kinds
+            for kind in (SOFTMAX if self.front else RELU)
         }
         neurons = self.neurons.counts
         dense = sum(heads.values()) * (3 * width**2 + (tokens + 1) * width) + 2 * width * sum(
@@ -91,7 +131,8 @@ class Program:
         places: what positions score.
         alone: the first layer from which on tokens do not see each other's results.
         tapes: for chunks of so many tokens, what flatten.py makes of it.
-        literal: whether it is the literal layers that run from the start: the identities are those of ReLU attention.
+        literal: whether it is the literal layers that run from the start, as nothing is known of their attention.
+        front: whether token 0 comes before the others: heads look there.
     """
 
     transformer: Transformer
@@ -101,6 +142,7 @@ class Program:
     alone: int
     tapes: dict[Any, Any] = field(default_factory=dict)
     literal: bool = False
+    front: bool = False
 
     def run(
         self, tokens: Float[Tensor, "batch tokens width"], wanted: Wanted = slice(None)
@@ -115,7 +157,7 @@ class Program:
         What it is told of is only lent. False, at some layer, if the literal layers would have to take over.
         """
         inputs = tokens.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
-        if self.literal or not self.places.hold(inputs[self.position], 0):
+        if self.literal or not self._placed(inputs, 0):
             return False
         return self._rewritten(inputs, State(), slice(None), tell) is not None
 
@@ -132,7 +174,7 @@ class Program:
         inputs = placed.clone(memory_format=torch.contiguous_format)
         result = None
         literal = self.literal or state.literal
-        if not literal and self.places.hold(inputs[self.position], state.count):
+        if not literal and self._placed(inputs, state.count):
             result = self._rewritten(inputs, state, wanted)
         state.literal = result is None
         state.count += tokens.shape[1]
@@ -143,6 +185,11 @@ class Program:
             return literal(whole)[:, -tokens.shape[1] :][:, wanted]
         return result.permute(1, 2, 0)
 
+    def _placed(self, inputs: Stream, first: int) -> bool:
+        """Whether tokens hold what they are to hold whatever the history."""
+        held = self.places.frame[0] if self.places.frame else self.position
+        return self.places.hold(inputs[held], first)
+
     def _rewritten(
         self, inputs: Stream, state: State, wanted: Wanted, tell: Watcher | None = None
     ) -> Float[Tensor, "width batch wanted"] | None:
@@ -151,9 +198,15 @@ class Program:
             first = Chunk(inputs, inputs, state.count, slice(None), state, {}, "first", self.places)
             if not self._layers(first, range(self.alone), tell):
                 return None
+        place = slice(None)
+        if self.front and not state.count:  # heads look at token 0, which comes first
+            index = torch.arange(inputs.shape[-1], device=inputs.device)[wanted]
+            wanted = torch.cat([index.new_zeros(1), index[index > 0]])
+            place = (index > 0).cumsum(0) * (index > 0)
         stream = inputs[..., wanted].clone(memory_format=torch.contiguous_format)
         last = Chunk(inputs, stream, state.count, wanted, state, {}, "last", self.places)
-        return last.stream if self._layers(last, range(self.alone, len(self.layers)), tell) else None
+        done = self._layers(last, range(self.alone, len(self.layers)), tell)
+        return last.stream[..., place] if done else None
 
     def _layers(self, chunk: Chunk, numbers: range, tell: Watcher | None) -> bool:
         """Run stored layers on the chunk's stream; False if an identity fails or clipping would act.
@@ -187,10 +240,10 @@ class Program:
         `tokens` tokens, by the literal dense form and by this program.
 
         Raises:
-            ValueError: if the literal layers run, whose attention is not the paper's.
+            ValueError: if the literal layers run.
         """
         if self.literal:
-            raise ValueError("explain: wanted the paper's attention, which is rewritten, got another")
+            raise ValueError("explain: wanted attention that is rewritten, got another")
         return [layer.explain(self.transformer.width, tokens) for layer in self.layers]
 
 

@@ -17,9 +17,13 @@ from constructions.fast.chunks import Places, PositionScore, largest
 from constructions.fast.heads import Gated, General, Group, Linear, OwnProduct, OwnToken
 from constructions.fast.neurons import file_neurons
 from constructions.fast.own_matrices import CROWD, Seeker, own_matrices
-from constructions.fast.program import CompiledLayer, Program
+from constructions.fast.program import CompiledLayer, Front, Program
 from constructions.fast.pruning import HeadWeights, LayerWeights, prune
+from constructions.fast.softmax_heads import Near, SoftmaxGroup
+from constructions.fast.softmax_rewrite import Frame, Known
+from constructions.fast.softmax_rewrite import groups as softmax_groups
 from constructions.fast.sparsity import Rows, Sparse, Targets, alike, columns, edges, packed, shape
+from constructions.softmax.attention import softmax_shares
 from constructions.transformer import Transformer
 
 
@@ -28,38 +32,54 @@ def compile_weights(
     position: slice,
     longest: int,
     wanted: slice | Int[np.ndarray, " entries"] = slice(None),
+    frame: Frame | None = None,
 ) -> Program:
-    """Rewrite a transformer's current weights; with another attention than the paper's its literal layers run.
+    """Rewrite a transformer's current weights.
+
+    Of softmax attention what tokens hold whatever the history has to be known, token 0 included. Without it, or with yet
+    another attention, the literal layers run.
 
     Args:
         transformer: the weights as they are now; compile again after changing one.
         position: the stream entries at which every token holds (i, i², 1).
         longest: the largest number of tokens that will be processed.
         wanted: the stream entries that are asked for; heads and neurons on which none of them depends are left out.
+        frame: what tokens hold whatever the history, for softmax attention.
     """
-    if not transformer.as_printed:
+    soft = not transformer.as_printed
+    if soft and (
+        frame is None
+        or any(layer.attention.shares is not softmax_shares for layer in transformer.stored_layers)
+    ):
         return Program(transformer, (), position, Places(longest), 0, literal=True)
     layers = [LayerWeights.of(layer) for layer in transformer.stored_layers]
     prune(layers, wanted)
     writes = [np.zeros(transformer.width, dtype=bool)]  # from layer n on
     for layer in reversed(layers):
         writes.insert(0, writes[0] | layer.written)
-    place = _Place(position, longest, bool(writes[0][position].any()))
-    groups = [
-        [group for heads in layer.heads for group in _Filing(heads, place).groups()] for layer in layers
-    ]
+    if frame is not None and soft:
+        known = Known.of(frame, writes[0], transformer.clip_radius)
+        one, places = known.one, Places(longest, frame)
+        groups = [softmax_groups(layer.heads, known) for layer in layers]
+    else:
+        place = _Place(position, longest, bool(writes[0][position].any()))
+        one, places = place.one, Places(longest)
+        groups = [
+            [group for heads in layer.heads for group in _Filing(heads, place).groups()] for layer in layers
+        ]
     reads = [_columns(members, transformer.width) for members in groups]
     alone = next(n for n in range(len(layers) + 1) if not any((read & writes[n]).any() for read in reads[n:]))
     compiled = tuple(
         CompiledLayer(
             tuple(_settle(group, n >= alone, writes[0]) for group in members),
-            file_neurons(layer.first, layer.second, place.one),
+            file_neurons(layer.first, layer.second, one),
             layer.repeat,
             _spread(layer.written),
+            Front(layer.first, layer.second) if soft else None,
         )
         for n, (layer, members) in enumerate(zip(layers, groups, strict=True))
     )
-    return Program(transformer, compiled, position, Places(longest), alone)
+    return Program(transformer, compiled, position, places, alone, front=soft)
 
 
 def _spread(written: Bool[np.ndarray, " width"]) -> slice:
@@ -68,18 +88,21 @@ def _spread(written: Bool[np.ndarray, " width"]) -> slice:
     return slice(int(entries[0]), int(entries[-1]) + 1) if len(entries) else slice(0, 0)
 
 
-def _columns(groups: Sequence[Group], width: int) -> Bool[np.ndarray, " width"]:
-    """The stream entries that keys and values of other tokens read."""
+def _columns(groups: Sequence[Group | SoftmaxGroup], width: int) -> Bool[np.ndarray, " width"]:
+    """The stream entries that keys and values of other tokens read; token 0 is always computed."""
     found = np.zeros(width, dtype=bool)
     for group in groups:
-        found[group.reads] = True
+        found[group.far if isinstance(group, Near) else group.reads] = True
     return found
 
 
-def _settle(group: Group, alone: bool, written: Bool[np.ndarray, " width"]) -> Group:
+def _settle(
+    group: Group | SoftmaxGroup, alone: bool, written: Bool[np.ndarray, " width"]
+) -> Group | SoftmaxGroup:
     """Mark a group that reads, on other tokens, nothing that is written from here on, or anywhere."""
     if isinstance(group, OwnToken):
         return group
+    alone = alone and not (isinstance(group, Near) and not group.lag)  # that reads token 0 as it is now
     return replace(group, settled=alone or not written[group.reads].any())
 
 

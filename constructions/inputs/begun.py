@@ -15,7 +15,7 @@ import numpy as np
 from flint import arb
 from jaxtyping import Float, Int
 
-from constructions.inputs.bandits import Tokens
+from constructions.inputs.bandits import Tokens, position
 from constructions.parts.stream import Stream
 from constructions.rounding.outward import nearest
 
@@ -68,6 +68,16 @@ class Begun:
     def drawn(self) -> int:
         """1 if state tokens hold a draw, else 0."""
         return getattr(self.inner, "drawn", 0)
+
+    @property
+    def frame(self) -> tuple[Int[np.ndarray, " entries"], Float[np.ndarray, "longest entries"]]:
+        """The stream entries that tokens fill whatever the history, position and `start`, and what they hold."""
+        entries = np.arange(self.stream.width)
+        places = position(np.arange(self.longest))
+        places[0] = 0
+        first = np.arange(self.longest) == 0
+        kept = np.concatenate([entries[self.stream[name].slice] for name in ("position", START)])
+        return kept, np.column_stack([places, first])
 
     def states(self, steps: int) -> Int[np.ndarray, " steps"]:
         """Which tokens of a history hold states; policies are read there."""

@@ -26,9 +26,9 @@ MOST = 10_000
 
 
 def flatten(program: Program, filled: Bool[np.ndarray, "tokens width"]) -> Flat | None:
-    """Write the tape; None if the program has too many layers."""
+    """Write the tape; None if the program has too many layers, or another attention than the paper's."""
     runs = sum(layer.repeat for layer in program.layers) * len(filled)
-    if runs > MOST:
+    if program.front or runs > MOST:
         return None
     return _Writer(program, filled).write()
 

@@ -98,17 +98,8 @@ def test_a_head_of_the_other_attention_is_refused():
         assert assemble(stream, frozenset({"x"}), [[block]], 1.0, made).as_printed == (made == "relu")
 
 
-def test_the_literal_layers_run_where_nothing_is_rewritten():
-    """Whole or token by token, and in the decoder, whose tapes know the paper's attention alone."""
-    tokens = torch.as_tensor(BUILT.tokens.encode(HISTORY))[None]
-    wanted = BUILT.transformer.dense()(tokens)
-    program = BUILT.policy_program
-    assert program.literal
-    assert not program.watch(tokens, lambda *_: None)
-    torch.testing.assert_close(program.run(tokens), wanted, rtol=0, atol=1e-9)
-    state = State()
-    alone = [program.advance(tokens[:, n : n + 1], state)[0, 0] for n in range(tokens.shape[1])]
-    torch.testing.assert_close(torch.stack(alone), wanted[0], rtol=0, atol=1e-9)
+def test_the_decoder_goes_on_where_it_left_off():
+    """Its tapes know the paper's attention alone."""
     whole, decoder = BUILT.log_probabilities(HISTORY), BUILT.decoder()
     for step in range(HISTORY.steps):
         np.testing.assert_allclose(decoder.observe(HISTORY.states[step]), whole[step], rtol=0, atol=1e-10)
@@ -117,20 +108,31 @@ def test_the_literal_layers_run_where_nothing_is_rewritten():
     late = BUILT.decoder()
     late.replay(HISTORY)
     np.testing.assert_allclose(late.observe(HISTORY.states[-1]), whole[-1], rtol=0, atol=1e-10)
-    own = compile_weights(by_softmax(ucbvi.build(BUILT.spec.plain).transformer), slice(0, 3), 9)
-    assert own.literal
+    assert not late.state()[0].literal
 
 
-@pytest.mark.parametrize(
-    ("look", "message"),
-    [
-        (lambda: exact.logits(BUILT, HISTORY), "exact evaluation: wanted the paper's attention, got another"),
-        (BUILT.explain, "explain: wanted the paper's attention, which is rewritten, got another"),
-    ],
-)
-def test_what_knows_the_paper_s_attention_alone_says_so(look, message):
-    with pytest.raises(ValueError, match=message):
-        look()
+def test_the_literal_layers_run_where_nothing_is_rewritten():
+    """Whole or token by token: nothing is known of what tokens hold, or of the attention."""
+    tokens = torch.as_tensor(BUILT.tokens.encode(HISTORY))[None]
+    other = copy.deepcopy(BUILT.transformer)
+    for layer in other.stored_layers[1:2]:
+        layer.attention.shares = torch.zeros_like
+    place, frame = BUILT.tokens.stream["position"].slice, BUILT.tokens.frame
+    for model, known in ((BUILT.transformer, None), (other, frame)):
+        wanted, program = model(tokens), compile_weights(model, place, 9, frame=known)
+        assert program.literal
+        assert not program.watch(tokens, lambda *_: None)
+        torch.testing.assert_close(program.run(tokens), wanted, rtol=0, atol=1e-9)
+        state = State()
+        alone = [program.advance(tokens[:, n : n + 1], state)[0, 0] for n in range(tokens.shape[1])]
+        torch.testing.assert_close(torch.stack(alone), wanted[0], rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match="explain: wanted attention that is rewritten, got another"):
+        program.explain()
+
+
+def test_what_knows_the_paper_s_attention_alone_says_so():
+    with pytest.raises(ValueError, match="exact evaluation: wanted the paper's attention, got another"):
+        exact.logits(BUILT, HISTORY)
 
 
 def test_sequences_begin_with_token_0():

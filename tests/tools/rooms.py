@@ -21,7 +21,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "constructions.softmax": "constructions.transformer constructions.files",
     "constructions.sizes": "constructions.transformer",
     "constructions.history": "constructions.checks constructions.files constructions.plain",
-    "constructions.fast": "constructions.plain constructions.transformer",
+    "constructions.fast": "constructions.plain constructions.transformer constructions.softmax",
     "constructions.tapes": "constructions.transformer constructions.fast",
     "constructions.rounding": "constructions.checks",
     "constructions.parts": f"{DOORS} constructions.transformer constructions.softmax constructions.rounding",

@@ -21,6 +21,7 @@ from constructions import checks
 from constructions.construction import Construction
 from constructions.fast.chunks import POWERS, PositionScore
 from constructions.fast.heads import Gated, General, Group, Linear, OwnProduct, OwnToken
+from constructions.fast.softmax_heads import SoftmaxGroup
 from constructions.inputs.bandits import History
 from constructions.transformer import Layer, SparseMap
 from verify.audit.rationals import SAFE, Numbers, rational
@@ -69,7 +70,7 @@ Sums = dict[int, np.ndarray]
 """What is added to stream entries."""
 
 
-def _attend(stream: Numbers, groups: tuple[Group, ...]) -> None:
+def _attend(stream: Numbers, groups: tuple[Group | SoftmaxGroup, ...]) -> None:
     """One attention layer."""
     sums: Sums = {}
     for group in groups:

@@ -1,0 +1,213 @@
+"""Fast evaluation of softmax attention gives what the literal layers give, whatever the weights."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_transformers import Blueprint, blueprints, edited, edits, random_tokens, seeds, sparse_map
+
+from constructions import ucbvi
+from constructions.fast.chunks import State
+from constructions.fast.program import Program
+from constructions.fast.rewrite import compile_weights
+from constructions.history import EpisodeHistory
+from constructions.inputs.bandits import position
+from constructions.parts.assemble import assemble
+from constructions.parts.block import EXACT, Block, Head, Promise, Step
+from constructions.parts.links import read, stack
+from constructions.parts.stream import Stream
+from constructions.primitives.softmax import averages, own_token
+from constructions.softmax.attention import softmax_shares
+from constructions.transformer import MLP, Attention, Heads, Layer, Transformer
+from constructions.ucbvi import by_softmax
+from constructions.ucbvi.tables import Tables
+
+FEW = settings(max_examples=settings.default.max_examples // 2)
+LONGEST = 24
+SPEC = ucbvi.SoftmaxSpec(states=2, actions=2, horizon=2, episodes=4, exploration=0.05)
+GATES = {gate: by_softmax.written(Tables(SPEC, gate)) for gate in (3, 10, 40)}
+"""A weak gate shows heads more of their neighbours than a strong one."""
+
+
+def frame(width: int, longest: int = LONGEST) -> tuple[np.ndarray, np.ndarray]:
+    """The position in the last three entries, `start` in the one before."""
+    table = np.zeros((longest, 4))
+    table[0, 0], table[1:, 1:] = 1.0, position(np.arange(1, longest))
+    return np.arange(width - 4, width), table
+
+
+def begun(seed: int, width: int, count: int) -> torch.Tensor:
+    """Random tokens that hold a frame; token 0 holds numbers of its own too."""
+    tokens = random_tokens(seed, width, count)
+    entries, table = frame(width)
+    tokens[..., entries] = torch.as_tensor(table[:count])
+    return tokens
+
+
+def compiled(model: Transformer) -> Program:
+    program = compile_weights(model, slice(model.width - 3, model.width), LONGEST, frame=frame(model.width))
+    assert program.front == bool(model.layers)
+    return program
+
+
+def soft(model: Transformer) -> Transformer:
+    """Under softmax attention."""
+    for layer in model.stored_layers:
+        layer.attention.shares = softmax_shares
+    return model
+
+
+def hold(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Equal up to rounding, what tokens bring left aside: a few thousand roundings of the largest number."""
+    assert found.shape == wanted.shape
+    moved = wanted[..., :-4]
+    most = max(1.0, float(moved.abs().max())) if moved.numel() else 1.0
+    if most < 1e8:  # layers may multiply values, and roundings more often still
+        torch.testing.assert_close(found[..., :-4], moved, rtol=0, atol=1e-9 * most)
+        torch.testing.assert_close(found[..., -4:], wanted[..., -4:], rtol=1e-9, atol=1e-9 * most)
+
+
+def in_parts(program: Program, tokens: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+    """The same, some tokens at a time."""
+    state = State()
+    return torch.cat([program.advance(part, state) for part in tokens.split(sizes, 1)], 1)
+
+
+def split(count: int) -> st.SearchStrategy[list[int]]:
+    """Ways of taking so many tokens in."""
+    cuts = st.sets(st.integers(1, count - 1)).map(sorted)
+    return cuts.map(lambda at: np.diff([0, *at, count]).tolist())
+
+
+TOY = Stream.of(thing=2, value=1, mean=1, before=1, product=1, same=1, twice=1, start=1, position=3)
+"""`start` and position last."""
+
+
+def toy(gate: float = 12.0) -> Transformer:
+    """A mean, the token before, a product of three registers, the mean over tokens that hold the same; then one of those."""
+    at, places = TOY, {"position": TOY["position"], "start": TOY["start"]}
+    thing, value, one = read(at["thing"]), read(at["value"]), read(at.one)
+    same = stack(gate * thing, -gate * one)
+    heads = (
+        averages.matching(
+            "mean", one, 1, value, at["mean"], one=one, start=read(at["start"]), gate=gate, level=0.0
+        ),
+        own_token.one_token("before", 1, value, at["before"], gate=gate, **places),
+        *own_token.products(
+            "product", thing, thing, value, at["product"], 0.1, position=at["position"], gate=gate
+        ),
+        Head("same", stack(thing, one), same, value, at["same"], 1, "softmax"),
+    )
+    again = own_token.one_token("twice", 2, read(at["product"]), at["twice"], gate=gate, **places)
+    promise = Promise("", EXACT, EXACT, 1.0)
+    blocks = [
+        Block(str(n), "", (Step(part),), at["twice"], lambda values: values["twice"], promise)
+        for n, part in enumerate((heads, (again,)))
+    ]
+    inputs = frozenset({"thing", "value", "start", "position"})
+    return assemble(TOY, inputs, [[block] for block in blocks], 1e4, "softmax")
+
+
+def toy_tokens(seed: int, count: int, size: float = 1.0) -> torch.Tensor:
+    """One of two things, and a value of this size, at each token; token 0 has neither."""
+    draw, found = np.random.default_rng(seed), np.zeros((2, count, TOY.width))
+    found[:, 1:, TOY["thing"].slice] = size * np.eye(2)[draw.integers(2, size=(2, count - 1))]
+    found[:, 1:, TOY["value"].slice] = size * draw.normal(size=(2, count - 1, 1))
+    entries, table = frame(TOY.width)
+    found[..., entries] = table[:count]
+    return torch.as_tensor(found)
+
+
+@FEW
+@given(edits, seeds, split(20))
+def test_a_changed_weight_of_a_toy(edits: list, seed: int, parts: list[int]):
+    model, tokens = edited(toy(), edits), toy_tokens(seed, 20)
+    program, expected = compiled(model), model(tokens)
+    hold(program.run(tokens), expected)
+    hold(in_parts(program, tokens, parts), expected)
+
+
+def test_every_head_of_a_toy_is_recognised():
+    first, second = compiled(toy()).explain()
+    assert first["heads"] == {"Tally": 1, "Near": 5, "Every": 1}
+    assert second["heads"] == {"Tally": 0, "Near": 1, "Every": 0}
+
+
+def test_products_that_outweigh_their_gate_are_seen():
+    """The literal layers take over, for good; small ones do not."""
+    for size, literal in ((1.0, False), (20.0, True)):
+        tokens, state, model = toy_tokens(0, 20, size), State(), toy()
+        found = compiled(model).advance(tokens, state)
+        assert state.literal == literal
+        hold(found, model(tokens))
+
+
+def test_running_sums_that_underflow_are_seen():
+    """The ninth token's score is 3,000 higher than those before."""
+    tokens, one = toy_tokens(0, 20), np.eye(TOY.width)
+    tokens[:, :9, 0], tokens[:, 9, 0] = 0.0, 1.0
+    parts = (sparse_map(part) for part in (one[-1:], 3000 * one[:1], one[2:3]))
+    heads = Heads(*parts, np.array([3]), 1)
+    nothing = MLP(sparse_map(np.zeros((0, TOY.width))), sparse_map(np.zeros((TOY.width, 0))))
+    model = soft(Transformer([Layer(Attention([heads]), nothing)], TOY.width, 1e4))
+    program, state = compiled(model), State()
+    assert program.explain()[0]["heads"]["Tally"] == 1
+    found = program.advance(tokens, state)
+    assert state.literal
+    hold(found, model(tokens))
+
+
+@given(blueprints, seeds, st.data())
+def test_random_weights(blueprint: Blueprint, seed: int, data: st.DataObject):
+    """Heads of all kinds, none of them made for softmax; whole, in parts, and some tokens only."""
+    model = soft(blueprint.build(1e6))
+    tokens, wanted = begun(seed, model.width, 9), data.draw(st.integers(0, 8))
+    program, expected = compiled(model), model(begun(seed, model.width, 9))
+    hold(program.run(tokens), expected)
+    hold(in_parts(program, tokens, data.draw(split(9))), expected)
+    hold(program.run(tokens, slice(wanted, None)), expected[:, wanted:])
+
+
+def histories(spec: ucbvi.SoftmaxSpec, seed: int, batch: int = 2) -> list[EpisodeHistory]:
+    """Random ones of full length."""
+    draw, steps = np.random.default_rng(seed), spec.horizon * spec.episodes
+    return [
+        EpisodeHistory(
+            draw.integers(spec.states, size=steps),
+            draw.integers(spec.actions, size=steps - 1),
+            draw.random(steps - 1),
+            spec.horizon,
+        )
+        for _ in range(batch)
+    ]
+
+
+@FEW
+@given(st.sampled_from(sorted(GATES)), edits, seeds, st.data())
+def test_a_changed_weight_of_ucb_vi(gate: int, edits: list, seed: int, data: st.DataObject):
+    """Whole, in parts, and at the states: with any weight changed the result is that of the literal layers."""
+    built = GATES[gate]
+    model = edited(built.transformer, edits)
+    tokens = torch.as_tensor(np.stack([built.tokens.encode(one) for one in histories(SPEC, seed)]))
+    expected, states = model(tokens), torch.as_tensor(built.tokens.states(8))
+    entries = built.tokens.stream["position"].slice, built.tokens.longest
+    program = compile_weights(model, *entries, frame=built.tokens.frame)
+    hold(program.run(tokens), expected)
+    hold(in_parts(program, tokens, data.draw(split(tokens.shape[1]))), expected)
+    lean = compile_weights(model, *entries, built.output, built.tokens.frame)
+    hold(lean.run(tokens, states)[..., built.output], expected[:, states][..., built.output])
+
+
+@pytest.mark.parametrize("gate", sorted(GATES))
+def test_every_head_of_ucb_vi_is_recognised(gate: int):
+    """None goes by the definition; a strong gate leaves tokens alone but for token 0."""
+    built, count = GATES[gate], 0
+    for row, layer in zip(built.explain(), built.transformer.stored_layers, strict=True):
+        assert row["heads"]["Every"] == 0
+        assert sum(row["heads"].values()) == layer.attention.heads
+        assert row["multiplications"]["fast"] < row["multiplications"]["dense"]
+        count += row["heads"]["Near"]
+    assert count == 2 + (SPEC.horizon - 1) * SPEC.states * SPEC.states * SPEC.actions
+    assert built.policy_program.alone == (1 if gate == 40 else len(built.transformer.layers) - 3)
+    assert any(row["neurons"]["look-up"] for row in built.explain())
