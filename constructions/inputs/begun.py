@@ -71,13 +71,13 @@ class Begun:
 
     @property
     def frame(self) -> tuple[Int[np.ndarray, " entries"], Float[np.ndarray, "longest entries"]]:
-        """The stream entries that tokens fill whatever the history, position and `start`, and what they hold."""
-        entries = np.arange(self.stream.width)
-        places = position(np.arange(self.longest))
-        places[0] = 0
-        first = np.arange(self.longest) == 0
-        kept = np.concatenate([entries[self.stream[name].slice] for name in ("position", START)])
-        return kept, np.column_stack([places, first])
+        """The stream entries that tokens fill whatever the history, and what they hold: where they stand, and `start`."""
+        entries, index = np.arange(self.stream.width), np.arange(1.0, self.longest)
+        known = {"position": position(index), **self._places(index)}
+        later = np.column_stack([*known.values(), np.zeros(len(index))])
+        table = np.concatenate([np.zeros((1, later.shape[1])), later])
+        table[0, -1] = 1.0
+        return np.concatenate([entries[self.stream[name].slice] for name in (*known, START)]), table
 
     def states(self, steps: int) -> Int[np.ndarray, " steps"]:
         """Which tokens of a history hold states; policies are read there."""
@@ -118,13 +118,18 @@ class Begun:
         self, tokens: Float[np.ndarray, "batch tokens width"]
     ) -> Float[np.ndarray, "batch tokens width"]:
         """Tokens after token 0, with digits and logarithms where the stream has registers for them."""
-        known, index = self.stream.registers, tokens[..., self.stream["position"].start]
-        if DIGITS in known:
-            powers = 2 ** np.arange(known[DIGITS].size)
-            tokens[..., known[DIGITS].slice] = 2 * (index[..., None] // powers % 2) - 1
-        if LOG in known:
-            tokens[..., known[LOG].start] = logarithms(self.inner.longest)[index.astype(int) - 1]
+        for name, held in self._places(tokens[..., self.stream["position"].start]).items():
+            tokens[..., self.stream[name].slice] = held
         return tokens
+
+    def _places(self, index: Float[np.ndarray, "*any"]) -> dict[str, Float[np.ndarray, "*any size"]]:
+        """What digits and logarithms of positions are, if the stream has registers for them."""
+        known, found = self.stream.registers, {}
+        if DIGITS in known:
+            found[DIGITS] = 2 * (index[..., None] // 2 ** np.arange(known[DIGITS].size) % 2) - 1
+        if LOG in known:
+            found[LOG] = logarithms(self.inner.longest)[index.astype(int) - 1, None]
+        return found
 
     def _begin(
         self, tokens: Float[np.ndarray, "batch tokens width"]

@@ -18,6 +18,7 @@ from constructions.parts.block import EXACT, Block, Head, Promise, Step
 from constructions.parts.links import read, stack
 from constructions.parts.stream import Stream
 from constructions.primitives.softmax import averages, own_token
+from constructions.primitives.softmax.products import Product
 from constructions.softmax.attention import softmax_shares
 from constructions.transformer import MLP, Attention, Heads, Layer, Transformer
 from constructions.ucbvi import by_softmax
@@ -30,11 +31,12 @@ GATES = {gate: by_softmax.written(Tables(SPEC, gate)) for gate in (3, 10, 40)}
 """A weak gate shows heads more of their neighbours than a strong one."""
 
 
-def frame(width: int, longest: int = LONGEST) -> tuple[np.ndarray, np.ndarray]:
-    """The position in the last three entries, `start` in the one before."""
-    table = np.zeros((longest, 4))
-    table[0, 0], table[1:, 1:] = 1.0, position(np.arange(1, longest))
-    return np.arange(width - 4, width), table
+def frame(width: int, longest: int = LONGEST, digits: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The position in the last three entries, `start` in the one before, and before that so many digits."""
+    table, index = np.zeros((longest, digits + 4)), np.arange(1, longest)
+    table[0, digits], table[1:, digits + 1 :] = 1.0, position(index)
+    table[1:, :digits] = 2 * (index[:, None] >> np.arange(digits) & 1) - 1
+    return np.arange(width - digits - 4, width), table
 
 
 def begun(seed: int, width: int, count: int) -> torch.Tensor:
@@ -45,8 +47,9 @@ def begun(seed: int, width: int, count: int) -> torch.Tensor:
     return tokens
 
 
-def compiled(model: Transformer) -> Program:
-    program = compile_weights(model, slice(model.width - 3, model.width), LONGEST, frame=frame(model.width))
+def compiled(model: Transformer, digits: int = 0) -> Program:
+    place, held = slice(model.width - 3, model.width), frame(model.width, digits=digits)
+    program = compile_weights(model, place, LONGEST, frame=held)
     assert program.front == bool(model.layers)
     return program
 
@@ -80,11 +83,11 @@ def split(count: int) -> st.SearchStrategy[list[int]]:
     return cuts.map(lambda at: np.diff([0, *at, count]).tolist())
 
 
-TOY = Stream.of(thing=2, value=1, mean=1, before=1, product=1, same=1, twice=1, start=1, position=3)
-"""`start` and position last."""
+TOY = Stream.of(thing=2, value=1, mean=1, before=1, product=1, same=1, twice=1, digits=5, start=1, position=3)
+"""Digits, `start` and position last."""
 
 
-def toy(gate: float = 12.0) -> Transformer:
+def toy(gate: float = 24.0) -> Transformer:
     """A mean, the token before, a product of three registers, the mean over tokens that hold the same; then one of those."""
     at, places = TOY, {"position": TOY["position"], "start": TOY["start"]}
     thing, value, one = read(at["thing"]), read(at["value"]), read(at.one)
@@ -94,8 +97,8 @@ def toy(gate: float = 12.0) -> Transformer:
             "mean", one, 1, value, at["mean"], one=one, start=read(at["start"]), gate=gate, level=0.0
         ),
         own_token.one_token("before", 1, value, at["before"], gate=gate, **places),
-        *own_token.products(
-            "product", thing, thing, value, at["product"], 0.1, position=at["position"], gate=gate
+        *Product(0.1, gate, at["digits"].size, 1.0, 1.0, 2).heads(
+            "product", thing, thing, value, at["product"], at["digits"], at.one
         ),
         Head("same", stack(thing, one), same, value, at["same"], 1, "softmax"),
     )
@@ -105,7 +108,7 @@ def toy(gate: float = 12.0) -> Transformer:
         Block(str(n), "", (Step(part),), at["twice"], lambda values: values["twice"], promise)
         for n, part in enumerate((heads, (again,)))
     ]
-    inputs = frozenset({"thing", "value", "start", "position"})
+    inputs = frozenset({"thing", "value", "digits", "start", "position"})
     return assemble(TOY, inputs, [[block] for block in blocks], 1e4, "softmax")
 
 
@@ -114,7 +117,7 @@ def toy_tokens(seed: int, count: int, size: float = 1.0) -> torch.Tensor:
     draw, found = np.random.default_rng(seed), np.zeros((2, count, TOY.width))
     found[:, 1:, TOY["thing"].slice] = size * np.eye(2)[draw.integers(2, size=(2, count - 1))]
     found[:, 1:, TOY["value"].slice] = size * draw.normal(size=(2, count - 1, 1))
-    entries, table = frame(TOY.width)
+    entries, table = frame(TOY.width, digits=TOY["digits"].size)
     found[..., entries] = table[:count]
     return torch.as_tensor(found)
 
@@ -123,13 +126,13 @@ def toy_tokens(seed: int, count: int, size: float = 1.0) -> torch.Tensor:
 @given(edits, seeds, split(20))
 def test_a_changed_weight_of_a_toy(edits: list, seed: int, parts: list[int]):
     model, tokens = edited(toy(), edits), toy_tokens(seed, 20)
-    program, expected = compiled(model), model(tokens)
+    program, expected = compiled(model, TOY["digits"].size), model(tokens)
     hold(program.run(tokens), expected)
     hold(in_parts(program, tokens, parts), expected)
 
 
 def test_every_head_of_a_toy_is_recognised():
-    first, second = compiled(toy()).explain()
+    first, second = compiled(toy(), TOY["digits"].size).explain()
     assert first["heads"] == {"Tally": 1, "Near": 5, "Every": 1}
     assert second["heads"] == {"Tally": 0, "Near": 1, "Every": 0}
 
@@ -138,7 +141,7 @@ def test_products_that_outweigh_their_gate_are_seen():
     """The literal layers take over, for good; small ones do not."""
     for size, literal in ((1.0, False), (20.0, True)):
         tokens, state, model = toy_tokens(0, 20, size), State(), toy()
-        found = compiled(model).advance(tokens, state)
+        found = compiled(model, TOY["digits"].size).advance(tokens, state)
         assert state.literal == literal
         hold(found, model(tokens))
 
