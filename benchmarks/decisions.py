@@ -19,26 +19,34 @@ def batches(built: Construction, history: BanditHistory, size: int = 256, steps:
     one = many(history, 1, steps + BEGUN), many(history, size, steps + BEGUN)
     jobs = {
         "built": lambda: decided(built.decoder(), *one[0]),
+        "compiled": lambda: decided(built.decoder(compiled=True), *one[0]),
         "true": lambda: decided(algorithms.decoder(built.spec), *one[0]),
         "bare": lambda: bare(built.spec, history, steps),
         "built, batch": lambda: decided(built.decoder(size), *one[1]),
+        "compiled, batch": lambda: decided(built.decoder(size, compiled=True), *one[1]),
         "bare, batch": lambda: in_numpy(built.spec, history, steps, size),
     }
     rounds = [{name: job() for name, job in jobs.items()} for _ in range(ROUNDS)]
     least = {name: min(found[name] for found in rounds) / steps for name in jobs}
     note = f"{built.size().layers} layers, T = {built.spec.horizon:,}, {steps} decisions, least of {ROUNDS} rounds"
-    name = "built / true LinUCB in NumPy, per decision, batch"
-    together, apart = least["built, batch"] / size, least["bare, batch"] / size
-    return [
-        Ratio(f"one history at a time / batch of {size}, per decision", least["built"], together, note),
-        Ratio(f"{name} 1", least["built"], least["true"], f"{note}; true as algorithms.decoder, checked"),
-        Ratio(f"{name} 1", least["built"], least["bare"], f"{note}; true as a bare loop, unchecked"),
-        Ratio(f"{name} {size}", together, apart, f"{note}; true batched, unchecked"),
+    together = {name: least[f"{name}, batch"] / size for name in ("built", "compiled", "bare")}
+    found = [
+        Ratio(
+            f"one history at a time / batch of {size}, per decision", least["built"], together["built"], note
+        )
     ]
+    for how in ("built", "compiled"):
+        name = f"{how} / true LinUCB in NumPy, per decision, batch"
+        found += [
+            Ratio(f"{name} 1", least[how], least["true"], f"{note}; true as algorithms.decoder, checked"),
+            Ratio(f"{name} 1", least[how], least["bare"], f"{note}; true as a bare loop, unchecked"),
+            Ratio(f"{name} {size}", together[how], together["bare"], f"{note}; true batched, unchecked"),
+        ]
+    return found
 
 
 BEGUN = 3
-"""So many decisions are taken before the clock starts: the first ones write down what the others play."""
+"""So many decisions are taken before the clock starts: the first ones write down, and compile, what the others play."""
 
 
 def many(history: BanditHistory, size: int, steps: int) -> tuple[list, list, list]:

@@ -23,12 +23,12 @@ class Decoder:
     (batch, actions).
     """
 
-    def __init__(self, construction: Any, batch: Any, dtype: Any, device: Any):
+    def __init__(self, construction: Any, batch: Any, dtype: Any, device: Any, compiled: bool = False):
         self._batch: int | None = None if batch is None else checks.whole("batch", batch)
         place = placement(dtype, device)
         self._construction = construction
         registers = [register.slice for register in construction.tokens.stream.registers.values()]
-        self._steps = Steps(construction.policy_program, registers, **place)
+        self._steps = Steps(construction.policy_program, registers, **place, compiled=compiled)
         self._decisions, self._contexts, self._recorded = 0, None, None
         self._offers = Offers(construction, self._batch, dtype, device)
 

@@ -26,6 +26,9 @@ FAR = 10**20
 FEW = 1000
 """Up to so many numbers are squared and added up in no time."""
 
+HANDFUL = 50
+"""Up to so many are compared sooner in Python."""
+
 Problem = (Exception,)
 """What foreign objects may raise when they are asked for their numbers: anything."""
 
@@ -91,6 +94,18 @@ def reals(name: str, values: Any, *, finite: bool = True) -> Float[np.ndarray, "
 def all_finite(array: Float[np.ndarray, "..."]) -> bool:
     """Whether all numbers of an array are finite; quick for few."""
     return (array.size <= FEW and math.isfinite(np.vdot(array, array))) or bool(np.isfinite(array).all())
+
+
+def extremes(array: Float[np.ndarray, "..."]) -> tuple[float, float]:
+    """The least and the largest number of an array without NaN; of none 0. Python is quicker for few.
+
+    >>> extremes(np.array([[2.0, -1.0]])), extremes(np.zeros(0))
+    ((-1.0, 2.0), (0.0, 0.0))
+    """
+    if array.size <= HANDFUL:
+        numbers = array.ravel().tolist() or [0.0]
+        return min(numbers), max(numbers)
+    return float(np.minimum.reduce(array, None)), float(np.maximum.reduce(array, None))
 
 
 def integers(name: str, values: Any, meaning: str = "") -> Int[np.ndarray, "..."]:

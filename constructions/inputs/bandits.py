@@ -20,7 +20,7 @@ from constructions import checks
 from constructions.checks import DOOR
 from constructions.history import BanditHistory, EpisodeHistory, drawn, taken
 from constructions.parts.stream import Stream
-from constructions.plain import reals
+from constructions.plain import extremes, reals
 
 NO_ZERO = (
     ": the theorem assumes b_a > 0; with action_norm=(1e-06, …) a vector of length 1e-06 can stand for 0"
@@ -191,7 +191,8 @@ class BanditTokens:
         actions, rewards = taken(actions, rewards, len(arms), self.spec.actions)
         self.check_rewards(rewards)
         chunk = np.zeros((len(arms), 1, self.stream.width))
-        self._record(chunk[:, 0], actions, arms[np.arange(len(arms)), actions], rewards)
+        played = arms[:, int(actions[0])] if len(arms) == 1 else arms[np.arange(len(arms)), actions]
+        self._record(chunk[:, 0], actions, played, rewards)
         chunk[:, 0, self.stream["position"].slice] = placed(2 * decision)
         return chunk
 
@@ -238,7 +239,7 @@ class BanditTokens:
             got = " × ".join(map(str, contexts.shape[-2:]))
             raise ValueError(f"contexts: wanted {spec.actions} actions of dimension {spec.dim}, got {got}")
         norms = np.sqrt(np.einsum("...d,...d->...", contexts, contexts))  # infinite, of numbers so large
-        least, most = np.minimum.reduce(norms, None), np.maximum.reduce(norms, None)
+        least, most = extremes(norms)
         if not (least >= low * (1 - DOOR) and most <= high * (1 + DOOR)):
             bad = ~((norms >= low * (1 - DOOR)) & (norms <= high * (1 + DOOR)))
             got = f"{norms[bad][0]:.9g} at index {tuple(int(i) for i in np.argwhere(bad)[0])}"
@@ -262,7 +263,7 @@ class BanditTokens:
         if self.bernoulli and not (one_of := np.isin(rewards, (0, 1))).all():
             raise ValueError(f"rewards: wanted 0 or 1, got {float(rewards[~one_of][0])!r}")
         bound = reward_bound(self.spec)
-        if not np.maximum.reduce(np.abs(rewards), None, initial=0.0) <= bound * (1 + DOOR):
+        if not max(map(abs, extremes(rewards))) <= bound * (1 + DOOR):
             got = rewards[~(np.abs(rewards) <= bound * (1 + DOOR))][0]
             raise ValueError(f"rewards: wanted |reward| <= B_a·B_w + σ = {bound:.9g}, got {got:.9g}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -26,35 +27,41 @@ class Deck:
         size: how many slots there are.
         factors: the numbers that weights may be multiplied by, kept up to date by who plays; factor 0 is 1.
         batch: how many histories.
+        machine: `constructions.tapes.compiled`, if that is to carry them out.
     """
 
     def __init__(
-        self, operations: list[Operation], size: int, factors: Float[np.ndarray, " factors"], batch: int
+        self,
+        operations: list[Operation],
+        size: int,
+        factors: Float[np.ndarray, " factors"],
+        batch: int,
+        machine: ModuleType | None = None,
     ):
         self.tail, self.factors = () if batch == 1 else (batch,), factors
         self.slots = np.zeros((size, *self.tail))
         self.slots[ONE] = 1.0
-        moving = [one for one in operations if isinstance(one, Sum) and one.factors.any()]
+        self.crowds, self._machine = Players(), machine
+        alone = machine if machine and not self.tail else None
+        moving = [
+            one
+            for one in operations
+            if isinstance(one, Sum) and one.factors.any() and not (alone and alone.takes(one))
+        ]
         sizes = np.cumsum([0, *(len(one.weights) for one in moving)])
         pool = np.empty(sizes[-1])
         self._moving = {id(one): pool[a:b] for one, a, b in zip(moving, sizes, sizes[1:], strict=False)}
         self.calls: list[Call] = []
-        self.crowds = Players()
         if moving:
             which, weights = (
                 np.concatenate([getattr(one, name) for one in moving]) for name in ("factors", "weights")
             )
             self.calls += [(factors.take, (which, None, pool, "clip")), (np.multiply, (pool, weights, pool))]
-        kinds = {
-            Sum: self._sum,
-            Products: self._products,
-            Matrices: self._matrices,
-            Relu: self._relu,
-            Pieces: self._pieces,
-            Crowd: self._crowd,
-        }
-        for one in operations:
-            self.calls += kinds[type(one)](one)
+        if alone:
+            self.calls += alone.calls(operations, self.slots, factors, self._carried_out)
+        else:
+            for one in operations:
+                self.calls += self._carried_out(one)
 
     def play(self) -> None:
         """Work everything out."""
@@ -81,6 +88,17 @@ class Deck:
         found = np.empty((len(slots), *self.tail))
         return found, [(self.slots.take, (slots, 0, found, "clip"))]
 
+    def _carried_out(self, one: Operation) -> Iterator[Call]:
+        kinds = {
+            Sum: self._sum,
+            Products: self._products,
+            Matrices: self._matrices,
+            Relu: self._relu,
+            Pieces: self._pieces,
+            Crowd: self._crowd,
+        }
+        return kinds[type(one)](one)
+
     def _sum(self, one: Sum) -> Iterator[Call]:
         weights = self._moving.get(id(one), one.weights)
         yield from added(one.starts, one.slots, weights, self.slots, self.view(one.out))
@@ -103,7 +121,9 @@ class Deck:
     def _matrices(self, one: Matrices) -> Iterator[Call]:
         left, right = (self.view(slots, rows, -1) for slots, rows in (one.left, one.right))
         out = self.view(one.out, one.left[1], -1)
-        if self.tail:
+        if self.tail and self._machine:
+            yield self._machine.matrices, (left, right, out, one.turned)
+        elif self.tail:
             form = "abz,cbz->acz" if one.turned else "abz,bcz->acz"
             yield partial(np.einsum, form, left, right, out=out), ()
         else:

@@ -1,6 +1,7 @@
 """A tape played on tokens, and the gates that it takes for closed looked at."""
 
 from collections.abc import Iterable
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -38,23 +39,16 @@ class Past(NamedTuple):
 
 
 class Player:
-    """A flat program on arrays of its own, for so many histories in lockstep."""
+    """A flat program on arrays of its own, for so many histories in lockstep; `machine` as for `Deck`."""
 
-    def __init__(self, flat: Flat, batch: int, program: Program):
+    def __init__(self, flat: Flat, batch: int, program: Program, machine: ModuleType | None = None):
         self.flat, self.batch, self.limit = flat, batch, program.transformer.clip_radius**2 * (1 - ROOM)
         self.factors = np.ones(len(flat.factors))
-        self.deck = Deck(flat.tape.operations, flat.tape.size, self.factors, batch)
+        self.deck = Deck(flat.tape.operations, flat.tape.size, self.factors, batch, machine)
         self.given, self.filled = self.deck.view(flat.inputs), np.flatnonzero(flat.filled)
         self.position, self.true = program.position, _positions(program)
-        self.norms, self.sizes = Norms(flat, self.deck), sizes_of(flat)
-        runs = [np.flatnonzero(flat.often), *(np.arange(*at) for at in self.norms.spans)]
-        self.looked, where = np.unique(np.concatenate(runs), return_inverse=True)
-        self.squares = np.empty((len(self.looked), *self.deck.tail))
-        self.totals = np.empty((len(runs), *self.deck.tail))
-        often = np.ones(len(where))
-        often[: len(runs[0])] = flat.often[runs[0]]
-        starts = np.cumsum([0, *map(len, runs)])[:-1]
-        self.add_up = added(starts, where, often, self.squares, self.totals)
+        norms, self.sizes = Norms(flat, self.deck), sizes_of(flat)
+        self.norms = machine.looked(norms, self.deck.slots) if machine and batch == 1 else norms
         self.columns = np.stack([np.roll(column, -token) for token, column in flat.factors], 1)
         """By the position of the first token."""
 
@@ -71,7 +65,7 @@ class Player:
     ) -> tuple[Float[np.ndarray, "batch width"], Past] | None:
         """The last token's output and what is left behind; None if what the tape presumes of tokens does not hold."""
         deck, flat, factors = self.deck, self.flat, self.factors
-        slots, squares = deck.slots, self.squares
+        slots = deck.slots
         true = self.true[first : first + len(flat.filled)].tobytes() * self.batch
         if tokens[..., self.position].tobytes() != true:
             return None
@@ -80,14 +74,9 @@ class Player:
             slots[to] = sums
         deck.crowds.begin(past.tables)
         deck.play()
-        slots.take(self.looked, 0, squares, "clip")
-        np.multiply(squares, squares, squares)
-        for call, arguments in self.add_up:
-            call(*arguments)
-        most = float(np.maximum.reduce(self.totals[0], None))
+        most, norms = self.norms(factors, past.norms)
         if not (most <= self.limit and most < np.inf):
             return None
-        norms = self.norms(self.totals[1:], factors, past.norms)
         sizes = []
         for look, before in zip(self.sizes, past.sizes, strict=True):
             sizes.append(look(slots, factors, before))
@@ -152,44 +141,73 @@ def _height(keys: Keys) -> int:
 
 
 class Norms:
-    """Gates that one norm of all queries and one of all keys tell to be closed."""
+    """The largest squared norm of the stream, and gates that one norm of all queries and one of all keys tell to be closed.
+
+    Attributes:
+        where: slots that are squared, span by span: those of the stream, then keys and queries.
+        starts: where each span begins.
+        often: how often each of them is counted.
+        keys: which span each token's key is, place by place.
+        queries: which span each gate's query is.
+        before: which of the largest norms so far, of all places and times, each gate is held to.
+        gates: the factor that each gate is.
+        weights: by what the product is multiplied.
+        scale: the same of keys, place by place.
+    """
 
     def __init__(self, flat: Flat, deck: Deck):
         places = [place for place, keys in flat.keys.items() if not keys.heads]
         gates = [gate for gate in flat.closed if not gate.heads]
         keys, steps = [at for place in places for at in flat.keys[place].at], flat.tokens + 1
         spans = sorted({(at.start, at.stop) for at in [*keys, *(gate.queries for gate in gates)]})
-        number = {at: n for n, at in enumerate(spans)}
-        self.count, self.spans = len(places), spans
+        number, runs = {at: n for n, at in enumerate(spans)}, [np.arange(*at) for at in spans]
+        stream = np.flatnonzero(flat.often)
+        self.where = np.concatenate([stream, *runs])
+        self.starts = np.cumsum([0, len(stream), *map(len, runs)])[:-1]
+        self.often = np.concatenate([flat.often[stream], np.ones(len(self.where) - len(stream))])
         self.keys = _numbers(number[at.start, at.stop] for at in keys).reshape(-1, flat.tokens)
         self.queries = _numbers(number[gate.queries.start, gate.queries.stop] for gate in gates)
         self.before = _numbers(places.index(gate.place) * steps + gate.token for gate in gates)
         self.gates = _numbers(gate.factor for gate in gates)
-        self.weights = deck.wide(np.array([gate.weight for gate in gates]) * CLOSE)
-        self.scale = deck.wide(np.array([[flat.keys[place].weight] for place in places]))
-        self.reach = np.zeros((len(gates), *deck.tail))
-        self.trail, self.wide = np.empty((self.count, steps, *deck.tail)), deck.wide
-        self.now, self.row = self.trail[:, 1:], self.trail.reshape(self.count * steps, *deck.tail)
+        self.weights = np.array([gate.weight for gate in gates]) * CLOSE
+        self.scale = np.array([flat.keys[place].weight for place in places])
+        self._take_over(deck, steps)
+
+    def _take_over(self, deck: Deck, steps: int) -> None:
+        """Arrays to work on."""
+        self._wide, self._slots, count = deck.wide, deck.slots, len(self.keys)
+        self._looked, where = np.unique(self.where, return_inverse=True)
+        self._squares = np.empty((len(self._looked), *deck.tail))
+        self._totals = np.empty((len(self.starts), *deck.tail))
+        self._add_up = added(self.starts, where, self.often, self._squares, self._totals)
+        self._reach, self._trail = (
+            np.zeros((len(self.gates), *deck.tail)),
+            np.empty((count, steps, *deck.tail)),
+        )
+        self._row = self._trail.reshape(count * steps, *deck.tail)
+        self._weights, self._scale = deck.wide(self.weights), deck.wide(self.scale[:, None])
 
     def __call__(
-        self,
-        norms: Float[np.ndarray, "spans *batch"],
-        factors: Float[np.ndarray, " factors"],
-        past: Float[np.ndarray, "keys *batch"],
-    ) -> Float[np.ndarray, "keys *batch"] | None:
-        """The largest norms of keys; None if a gate may be open. Given are squared norms, span by span; they are used up."""
-        if not self.count:
-            return past
-        trail, reach = self.trail, self.reach
+        self, factors: Float[np.ndarray, " factors"], past: Float[np.ndarray, "keys *batch"]
+    ) -> tuple[float, Float[np.ndarray, "keys *batch"] | None]:
+        """The stream's largest squared norm, and the largest norms of keys: none if a gate may be open."""
+        squares, trail, reach = self._squares, self._trail, self._reach
+        self._slots.take(self._looked, 0, squares, "clip")
+        np.multiply(squares, squares, squares)
+        for call, arguments in self._add_up:
+            call(*arguments)
+        most, norms = float(np.maximum.reduce(self._totals[0], None)), self._totals[1:]
+        if not len(self.keys):
+            return most, past
         np.sqrt(norms, norms)
         np.add(norms, TINY, norms)
         trail[:, 0] = past
-        np.multiply(norms.take(self.keys, 0), self.scale, self.now)
+        np.multiply(norms.take(self.keys, 0), self._scale, trail[:, 1:])
         np.maximum.accumulate(trail, 1, None, trail)
-        np.multiply(norms.take(self.queries, 0), self.row.take(self.before, 0), reach)
-        np.multiply(reach, self.weights, reach)
-        np.add(reach, self.wide(factors.take(self.gates)), reach)
-        return trail[:, -1].copy() if np.maximum.reduce(reach, None) <= 0 else None
+        np.multiply(norms.take(self.queries, 0), self._row.take(self.before, 0), reach)
+        np.multiply(reach, self._weights, reach)
+        np.add(reach, self._wide(factors.take(self.gates)), reach)
+        return most, trail[:, -1].copy() if np.maximum.reduce(reach, None) <= 0 else None
 
 
 def _numbers(values: Iterable[int]) -> Int[np.ndarray, " _"]:

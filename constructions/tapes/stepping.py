@@ -1,6 +1,9 @@
 """A program fed a few tokens at a time, each time as a tape where there is one for it."""
 
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,13 @@ def _unpacked(tokens: Any) -> Float[Tensor, "batch tokens width"]:
     return torch.as_tensor(whole)
 
 
+def _machine() -> ModuleType:
+    """What compiles tapes; wanted: numba."""
+    if find_spec("numba") is None:
+        raise ValueError("compiled: wanted numba, got none: pip install 'weightwright[compiled]'")
+    return import_module("constructions.tapes.compiled")
+
+
 class Steps:
     """A program and what it remembers, fed a few tokens at a time; results are asked for at the last one.
 
@@ -35,8 +45,14 @@ class Steps:
     """
 
     def __init__(
-        self, program: Program, registers: Sequence[slice], dtype: torch.dtype, device: torch.device
+        self,
+        program: Program,
+        registers: Sequence[slice],
+        dtype: torch.dtype,
+        device: torch.device,
+        compiled: bool = False,
     ):
+        self._machine = _machine() if compiled else None
         self._registers = registers
         self.program, self.state, self._kind = program, State(), {"dtype": dtype, "device": device}
         self._taped = dtype == torch.float64 and device.type == "cpu"
@@ -99,7 +115,7 @@ class Steps:
         if flat is not None and flat.crowds and len(tokens) > 1:
             return None  # what is kept of tokens one by one is that of one history
         if flat is not None:
-            self._players[kind] = player = Player(flat, len(tokens), program)
+            self._players[kind] = player = Player(flat, len(tokens), program, self._machine)
             player.fits(tokens)
         return player if flat is not None else None
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from constructions import linucb
+from constructions.tapes import stepping
 from verify import algorithms
 from verify.histories.linear import LinearOutline, battery
 
@@ -136,3 +137,24 @@ def test_the_battery_is_decided_alike_one_by_one():
             )
             if step < history.steps - 1:
                 decoder.record(int(history.actions[step]), float(history.rewards[step]))
+
+
+def test_a_compiled_decoder_wants_numba_and_decides_alike(monkeypatch):
+    built = linucb.build(linucb.Spec(2, 3, 5, 0.1, "newton"))
+    history = LinearOutline("random", "random", "spread", 5, 0.0, 7).history(built.spec)
+    for batch in (None, 2):
+        decoders = built.decoder(batch), built.decoder(batch, compiled=True)
+        for step in range(5):
+            context = history.contexts[step]
+            given = context if batch is None else np.stack([context, context[::-1]])
+            first, second = (decoder.observe(given) for decoder in decoders)
+            np.testing.assert_allclose(first, second, rtol=0, atol=1e-12)
+            if step < 4:
+                done = int(history.actions[step]), float(history.rewards[step])
+                for decoder in decoders:
+                    decoder.record(*(done if batch is None else ([part] * 2 for part in done)))
+    monkeypatch.setattr(stepping, "find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match=r"compiled: wanted numba, got none: pip install 'weightwright\[compiled\]'"
+    ):
+        built.decoder(compiled=True)

@@ -69,9 +69,10 @@ def chunks_of(construction: Construction, history) -> list[int]:
     return np.diff([0, *(construction.tokens.states(history.steps) + 1)]).tolist()
 
 
-def steps(program: Program, registers=()) -> Steps:
+def steps(program: Program, registers=(), compiled: bool = False) -> Steps:
     """A program to be fed a few tokens at a time."""
-    return Steps(program, registers, dtype=torch.float64, device=torch.device("cpu"))
+    place = {"dtype": torch.float64, "device": torch.device("cpu")}
+    return Steps(program, registers, **place, compiled=compiled)
 
 
 def how(played: Steps) -> str:
@@ -85,16 +86,20 @@ def how(played: Steps) -> str:
 def held_to_literal(
     model: Transformer, program: Program, tokens: torch.Tensor, chunks, registers=(), agree: float = AGREE
 ) -> str:
-    """Play the tokens in chunks; each last one's output is that of the literal layers."""
-    expected, played, at = model(tokens), steps(program, registers), 0
+    """Play the tokens in chunks, by NumPy and compiled; each last one's output is that of the literal layers."""
+    expected, found = model(tokens), []
     largest = float(expected.abs().max())
     if not largest < 1e8:
         return "too large"
-    for part in tokens.split(chunks, dim=1):
-        at += part.shape[1]
-        error = np.abs(played.advance(part.numpy().copy()) - expected[:, at - 1].numpy()).max(initial=0.0)
-        assert error <= agree * largest, f"not the literal form: off by {error} of {largest}"
-    return how(played)
+    for compiled in (False, True):
+        played, at = steps(program, registers, compiled), 0
+        for part in tokens.split(chunks, dim=1):
+            at += part.shape[1]
+            error = np.abs(played.advance(part.numpy().copy()) - expected[:, at - 1].numpy()).max(initial=0.0)
+            assert error <= agree * largest, f"not the literal form: off by {error} of {largest}"
+        found.append(how(played))
+    assert found[0] == found[1]
+    return found[0]
 
 
 def held(name: str, edits, history, broken=None) -> str:
