@@ -91,24 +91,25 @@ def split(count: int) -> st.SearchStrategy[list[int]]:
 
 TOY = Stream.of(thing=2, value=1, mean=1, before=1, product=1, same=1, twice=1, digits=5, start=1, position=3)
 """Digits, `start` and position last."""
+PLACES = {"position": TOY["position"], "start": TOY["start"]}
 
 
 def toy(gate: float = 24.0) -> Transformer:
     """A mean, the token before, a product of three registers, the mean over tokens that hold the same; then one of those."""
-    at, places = TOY, {"position": TOY["position"], "start": TOY["start"]}
+    at = TOY
     thing, value, one = read(at["thing"]), read(at["value"]), read(at.one)
     same = stack(gate * thing, -gate * one)
     heads = (
         averages.matching(
             "mean", one, 1, value, at["mean"], one=one, start=read(at["start"]), gate=gate, level=0.0
         ),
-        own_token.one_token("before", 1, value, at["before"], gate=gate, **places),
+        own_token.one_token("before", 1, value, at["before"], gate=gate, **PLACES),
         *Product(0.1, gate, at["digits"].size, 1.0, 1.0, 2).heads(
             "product", thing, thing, value, at["product"], at["digits"], at.one
         ),
         Head("same", stack(thing, one), same, value, at["same"], 1, "softmax"),
     )
-    again = own_token.one_token("twice", 2, read(at["product"]), at["twice"], gate=gate, **places)
+    again = own_token.one_token("twice", 2, read(at["product"]), at["twice"], gate=gate, **PLACES)
     promise = Promise("", EXACT, EXACT, 1.0)
     blocks = [
         Block(str(n), "", (Step(part),), at["twice"], lambda values: values["twice"], promise)
@@ -184,12 +185,10 @@ def test_every_head_of_a_toy_is_recognised():
 @pytest.mark.parametrize("gate", [1.0, 3.0, 8.0, 12.0, 16.0, 20.0, 24.0, 30.0])
 def test_what_a_gate_leaves_of_neighbours_is_moved_too(gate: float):
     """Of a token before whose value is 1, where the others have 0; what is left out is below 2⁻⁶⁴."""
-    places = {"position": TOY["position"], "start": TOY["start"]}
-    head = own_token.one_token("own", 0, read(TOY["value"]), TOY["before"], gate=gate, **places)
+    head = own_token.one_token("own", 0, read(TOY["value"]), TOY["before"], gate=gate, **PLACES)
     model = Transformer([alone(head)], TOY.width, 1e3)
     tokens, state, at = toy_tokens(0, 20), State(), TOY["before"].slice
-    tokens[..., TOY["value"].slice] = 0.0
-    tokens[:, 10, TOY["value"].slice] = 1.0
+    tokens[..., TOY["value"].start] = torch.eye(20)[10]
     found = compiled(model).advance(tokens, state)[..., at]
     assert not state.literal
     torch.testing.assert_close(found, model(tokens)[..., at], rtol=1e-12, atol=2.0**-64)
@@ -197,8 +196,7 @@ def test_what_a_gate_leaves_of_neighbours_is_moved_too(gate: float):
 
 def test_token_0_is_seen_as_it_is_in_each_repetition():
     """Each of them adds 1 to its value."""
-    places = {"position": TOY["position"], "start": TOY["start"]}
-    head = own_token.by_odds("", read(TOY["mean"]), read(TOY["value"]), TOY["before"], gate=40.0, **places)
+    head = own_token.by_odds("", read(TOY["mean"]), read(TOY["value"]), TOY["before"], gate=40.0, **PLACES)
     layer = Layer(alone(head).attention, writing("start", "value"), 2)
     model, tokens = Transformer([layer], TOY.width, 1e3), toy_tokens(0, 20)
     assert compiled(model).alone == 0
@@ -206,8 +204,7 @@ def test_token_0_is_seen_as_it_is_in_each_repetition():
 
 
 def test_a_position_that_is_written_is_not_known():
-    places = {"position": TOY["position"], "start": TOY["start"]}
-    head = own_token.one_token("", 0, read(TOY["value"]), TOY["before"], gate=9.0, **places)
+    head = own_token.one_token("", 0, read(TOY["value"]), TOY["before"], gate=9.0, **PLACES)
     layers = [Layer(Attention([]), writing("thing", "position")), alone(head)]
     model, tokens = soft(Transformer(layers, TOY.width, 1e3)), toy_tokens(0, 20)
     assert compiled(model).explain()[1]["heads"]["Every"] == 1
