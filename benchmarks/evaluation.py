@@ -29,6 +29,7 @@ from constructions.construction import Construction
 from constructions.history import BanditHistory
 from constructions.transformer import DenseTransformer, Layer, Transformer
 from verify import algorithms
+from verify.catalog import CATALOG
 from verify.histories.linear import LinearOutline, battery
 
 THEOREM = linucb.Spec(dim=5, actions=10, horizon=200, error=1e-3, depth="stated")
@@ -36,6 +37,7 @@ PLAIN = replace(THEOREM, horizon=50, depth="certified")
 LONG = replace(THEOREM, horizon=10_001, error=1.0, depth="certified")
 SHALLOW = replace(THEOREM, horizon=10_000, depth="certified", solver="newton")
 TABULAR = ucbvi.Spec(states=150, actions=6, horizon=20, episodes=20, exploration=0.05, form="narrow")
+SOFT = ucbvi.SoftmaxSpec(states=4, actions=3, horizon=4, episodes=24, exploration=0.05)
 DENSE_LAYERS = 20
 
 
@@ -136,6 +138,29 @@ def late_and_early(built: Construction, history: BanditHistory) -> Ratio:
     return Ratio(name, slow, fast, note)
 
 
+def by_softmax(spec: ucbvi.SoftmaxSpec) -> list[Ratio]:
+    """The literal layers of softmax attention and what is made of them: a whole history, and its last decision alone."""
+    built, row = ucbvi.build(spec), CATALOG["softmax-ucbvi"]
+    histories = [outline.history(spec) for outline in row.histories.battery(spec)]
+    history = max(histories, key=lambda one: one.steps)
+    tokens, decoder = torch.as_tensor(built.tokens.encode(history)), built.decoder()
+    decoder.replay(history)
+    state = decoder.state()
+
+    def decide() -> None:
+        decoder.restore(state)
+        decoder.observe(int(history.states[-1]))
+
+    jobs = {"full history": lambda: built.log_probabilities(history), "one decision more": decide}
+    note = f"{built.size().layers} layers, {len(tokens)} tokens"
+    return [
+        Ratio(
+            f"literal softmax / fast, {name}", *interleaved(lambda: built.transformer(tokens), job, 3), note
+        )
+        for name, job in jobs.items()
+    ]
+
+
 def precision(built: Construction) -> dict[str, float]:
     """Worst |log-probability error| over part of the battery, by dtype and, where there is one, on the GPU."""
     spec = built.spec
@@ -185,6 +210,8 @@ def main(out: Annotated[Path, typer.Option(help="Folder for evaluation.json.")] 
         late_and_early(long, a_history(LONG)),
         *batches(plain, a_history(PLAIN)),
         *batches(shallow, a_history(SHALLOW), steps=100),
+        *by_softmax(SOFT),
+        *by_softmax(replace(SOFT, episodes=50)),
     ]
     record = {
         "ratios": [asdict(ratio) | {"ratio": ratio.ratio} for ratio in ratios],

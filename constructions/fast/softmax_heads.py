@@ -8,7 +8,7 @@ tokens hold whatever the history, their positions and the mark of token 0, is kn
     near          the score is s(i, j), known for all i and j, plus products: all but token 0 and a few tokens i − c are left
                   out, as together they move the result by less than 2⁻⁶⁴. Checked on the tokens at hand, with the largest
                   that products can be; where it fails, the literal layers take over
-    every         everything else, by the definition; keys and values of earlier tokens are kept
+    every         everything else, by the definition (softmax_every.py)
 
 Token 0 sees itself alone, whatever its scores are. In a chunk that has it, it comes first.
 """
@@ -23,13 +23,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from constructions.fast.chunks import Chunk
+from constructions.fast.softmax_every import Every
 from constructions.fast.sparsity import Move, Sparse, Stream, Targets
 
 FLOOR = 2.0**-900
 """Below that, running sums may have lost digits to underflow."""
-
-SCORES = 2**24
-"""So many scores are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +160,11 @@ class Near:
         """What these heads add to the stream; None if they may see other tokens."""
         scores, outside, _, far = self.window.at(chunk)
         given, query = self._by_head(self.given, chunk.stream), self._by_head(self.query, chunk.stream)
-        keys, reach = self._columns(self.key, chunk, f"{place} key"), outside
+        keys, reach = self._columns(self.key, chunk, place, "key"), outside
         if far.any():
             reach = reach + (given.abs() * far[:, None]).sum(1)
         if self.key.height:
-            reach = reach + (query.abs() * self._largest(chunk, f"{place} size")).sum(1)
+            reach = reach + (query.abs() * self._largest(chunk, place)).sum(1)
         found = [self._score(chunk, n, given, query, keys[n]) for n in range(len(scores))]
         scores = torch.stack(torch.broadcast_tensors(*found))
         top = scores.amax(0)
@@ -174,7 +172,7 @@ class Near:
             return None
         shares = scores.sub_(top).exp_()
         shares /= shares.sum(0)
-        values = self._columns(self.value, chunk, f"{place} value")
+        values = self._columns(self.value, chunk, place, "value")
         moved = values[0] * shares[0].unsqueeze(1)
         for share, value in zip(shares[1:], values[1:], strict=True):
             moved.addcmul_(value, share.unsqueeze(1))
@@ -191,35 +189,36 @@ class Near:
     def _by_head(self, part: Sparse, stream: Stream) -> Float[Tensor, "heads rows batch tokens"]:
         return part(stream).unflatten(0, (self.heads, part.height // self.heads))
 
-    def _columns(self, part: Sparse, chunk: Chunk, place: str) -> list[Float[Tensor, "heads rows batch _"]]:
+    def _columns(
+        self, part: Sparse, chunk: Chunk, place: str, name: str
+    ) -> list[Float[Tensor, "heads rows batch _"]]:
         """What a matrix reads at token 0 and at the tokens i − c, or 0 before the first."""
-        memory = chunk.state.memory
+        memory, known = chunk.state.memory, chunk.shared.setdefault(place, {})
         if not chunk.first:
-            memory[f"{place} 0"] = self._by_head(part, chunk.stream[..., :1])
-        front = memory[f"{place} 0"]
+            memory[f"{place} {name} 0"] = self._by_head(part, chunk.stream[..., :1])
+        front = memory[f"{place} {name} 0"]
         if not self.lag:
             own = [self._by_head(part, chunk.stream) for _ in self.window.offsets]
             return [front, *own]
-        if place not in chunk.shared:
+        if name not in known:
             now = self._by_head(part, chunk.seen(self.settled))
-            before = memory.get(place, now.new_zeros(*now.shape[:-1], self.lag))
+            before = memory.get(f"{place} {name}", now.new_zeros(*now.shape[:-1], self.lag))
             whole = torch.cat([before, now], -1)
-            memory[place] = whole[..., -self.lag :].clone()
-            tokens = now.shape[-1]
-            chunk.shared[place] = [
-                chunk.pick(whole[..., self.lag - c :][..., :tokens]) for c in self.window.offsets
-            ]
-        return [front, *chunk.shared[place]]
+            memory[f"{place} {name}"] = whole[..., -self.lag :].clone()
+            backs = (whole[..., self.lag - c :][..., : now.shape[-1]] for c in self.window.offsets)
+            known[name] = [chunk.pick(back) for back in backs]
+        return [front, *known[name]]
 
     def _largest(self, chunk: Chunk, place: str) -> Float[Tensor, "heads rows batch wanted"]:
         """The largest size of each entry of a key up to the wanted tokens."""
-        if place not in chunk.shared:
+        memory, known = chunk.state.memory, chunk.shared.setdefault(place, {})
+        if "size" not in known:
             sizes = self._by_head(self.key, chunk.seen(self.settled)).abs_()
-            before = chunk.state.memory.get(place, torch.zeros_like(sizes[..., 0]))
+            before = memory.get(f"{place} size", torch.zeros_like(sizes[..., 0]))
             most = torch.maximum(sizes.cummax(-1).values, before[..., None])
-            chunk.state.memory[place] = most[..., -1].clone()
-            chunk.shared[place] = chunk.pick(most)
-        return chunk.shared[place]
+            memory[f"{place} size"] = most[..., -1].clone()
+            known["size"] = chunk.pick(most)
+        return known["size"]
 
     def cost(self, tokens: int) -> int:
         """Multiplications for so many tokens, an exponential counted as one."""
@@ -227,50 +226,6 @@ class Near:
         columns = 1 + len(self.window.offsets)
         known = self.heads * sum(map(len, self.window.speaks))
         return tokens * (reads + known + columns * (self.query.height + 2 * self.heads + self.value.height))
-
-
-@dataclass(frozen=True)
-class Every:
-    """Heads evaluated by the definition."""
-
-    query: Sparse
-    key: Sparse
-    value: Sparse
-    targets: Targets
-    heads: int
-    settled: bool = False
-
-    @property
-    def reads(self) -> Int[np.ndarray, " entries"]:
-        """The stream entries that are read on other tokens."""
-        return np.concatenate([self.key.matrix.indices, self.value.matrix.indices])
-
-    def __call__(self, chunk: Chunk, place: str) -> Move:
-        """What these heads add to the stream."""
-        query = self._rows(self.query, chunk.stream)
-        if place not in chunk.shared:
-            seen = chunk.seen(self.settled)
-            now = (self._rows(self.key, seen), self._rows(self.value, seen))
-            if place in chunk.state.memory:
-                now = tuple(torch.cat(pair, 2) for pair in zip(chunk.state.memory[place], now, strict=True))
-            chunk.shared[place] = chunk.state.memory[place] = now
-        key, value = chunk.shared[place]  # (heads, batch, tokens so far, rows)
-        later = torch.arange(key.shape[2], device=query.device) > chunk.at[:, None]
-        some = max(1, SCORES // max(query.shape[1] * later.numel(), 1))  # heads at a time
-        moved = [
-            (q @ k.mT).masked_fill_(later, -torch.inf).softmax(-1) @ v
-            for q, k, v in zip(*(part.split(some) for part in (query, key, value)), strict=True)
-        ]
-        return self.targets, torch.cat(moved).permute(0, 3, 1, 2).flatten(0, 1), 1.0
-
-    def _rows(self, part: Sparse, tokens: Stream) -> Float[Tensor, "heads batch tokens rows"]:
-        rows = part.height // self.heads
-        return part(tokens).unflatten(0, (self.heads, rows)).permute(0, 2, 3, 1)
-
-    def cost(self, tokens: int) -> int:
-        """Multiplications for so many tokens."""
-        reads = sum(part.matrix.nnz for part in (self.query, self.key, self.value))
-        return tokens * (reads + (tokens + 1) // 2 * (self.query.height + self.value.height))
 
 
 SoftmaxGroup = Tally | Near | Every

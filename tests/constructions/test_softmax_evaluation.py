@@ -11,10 +11,11 @@ from constructions import ucbvi
 from constructions.fast.chunks import State
 from constructions.fast.program import Program
 from constructions.fast.rewrite import compile_weights
+from constructions.fast.softmax_every import Every
 from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import position
 from constructions.parts.assemble import assemble
-from constructions.parts.block import EXACT, Block, Head, Promise, Step
+from constructions.parts.block import EXACT, Block, Head, Position, Promise, Step
 from constructions.parts.links import read, stack
 from constructions.parts.stream import Stream
 from constructions.primitives.softmax import averages, own_token
@@ -61,6 +62,11 @@ def soft(model: Transformer) -> Transformer:
     return model
 
 
+def silent(width: int) -> MLP:
+    """No neurons."""
+    return MLP(sparse_map(np.zeros((0, width))), sparse_map(np.zeros((width, 0))))
+
+
 def hold(found: torch.Tensor, wanted: torch.Tensor) -> None:
     """Equal up to rounding, what tokens bring left aside: a few thousand roundings of the largest number."""
     assert found.shape == wanted.shape
@@ -85,24 +91,25 @@ def split(count: int) -> st.SearchStrategy[list[int]]:
 
 TOY = Stream.of(thing=2, value=1, mean=1, before=1, product=1, same=1, twice=1, digits=5, start=1, position=3)
 """Digits, `start` and position last."""
+PLACES = {"position": TOY["position"], "start": TOY["start"]}
 
 
 def toy(gate: float = 24.0) -> Transformer:
     """A mean, the token before, a product of three registers, the mean over tokens that hold the same; then one of those."""
-    at, places = TOY, {"position": TOY["position"], "start": TOY["start"]}
+    at = TOY
     thing, value, one = read(at["thing"]), read(at["value"]), read(at.one)
     same = stack(gate * thing, -gate * one)
     heads = (
         averages.matching(
             "mean", one, 1, value, at["mean"], one=one, start=read(at["start"]), gate=gate, level=0.0
         ),
-        own_token.one_token("before", 1, value, at["before"], gate=gate, **places),
+        own_token.one_token("before", 1, value, at["before"], gate=gate, **PLACES),
         *Product(0.1, gate, at["digits"].size, 1.0, 1.0, 2).heads(
             "product", thing, thing, value, at["product"], at["digits"], at.one
         ),
         Head("same", stack(thing, one), same, value, at["same"], 1, "softmax"),
     )
-    again = own_token.one_token("twice", 2, read(at["product"]), at["twice"], gate=gate, **places)
+    again = own_token.one_token("twice", 2, read(at["product"]), at["twice"], gate=gate, **PLACES)
     promise = Promise("", EXACT, EXACT, 1.0)
     blocks = [
         Block(str(n), "", (Step(part),), at["twice"], lambda values: values["twice"], promise)
@@ -110,6 +117,20 @@ def toy(gate: float = 24.0) -> Transformer:
     ]
     inputs = frozenset({"thing", "value", "digits", "start", "position"})
     return assemble(TOY, inputs, [[block] for block in blocks], 1e4, "softmax")
+
+
+def alone(head: Head) -> Layer:
+    """A layer of one head."""
+    promise = Promise("", EXACT, EXACT, 1.0)
+    block = Block("", "", (Step((head,)),), TOY["before"], lambda values: values["before"], promise)
+    inputs = frozenset(TOY.registers) - {"before"}
+    return assemble(TOY, inputs, [[block]], 1e3, "softmax").stored_layers[0]
+
+
+def writing(reads: str, writes: str) -> MLP:
+    """A neuron that adds relu of one entry to another."""
+    first, second = (np.eye(TOY.width)[[TOY[name].start]] for name in (reads, writes))
+    return MLP(sparse_map(first), sparse_map(second.T))
 
 
 def toy_tokens(seed: int, count: int, size: float = 1.0) -> torch.Tensor:
@@ -131,10 +152,75 @@ def test_a_changed_weight_of_a_toy(edits: list, seed: int, parts: list[int]):
     hold(in_parts(program, tokens, parts), expected)
 
 
+@pytest.mark.parametrize("heads", [1, 3])
+def test_tokens_of_equal_keys_are_looked_at_once(heads: int, monkeypatch):
+    """Two things and token 0 are three kinds of keys; a number of its own at each token is as many kinds."""
+    asked = []
+    monkeypatch.setattr(
+        Every, "_by_kind", staticmethod(lambda *parts, _by=Every._by_kind: asked.append(1) or _by(*parts))
+    )
+    for size, few in ((0.0, True), (0.1, False)):
+        asked.clear()
+        one, tokens = np.eye(TOY.width), toy_tokens(3, 20)
+        tokens[:, 1:, 0] += size * torch.arange(19) / 19
+        query, key = (np.tile(part, (heads, 1)) for part in (800 * one[[1, 0]], one[:2]))  # the other thing
+        query *= np.arange(1.0, heads + 1).repeat(2)[:, None]
+        value = np.tile(one[[2, 1]], (heads, 1))
+        group = Heads(*map(sparse_map, (query, key, value)), np.tile([3, 4], heads), heads)
+        model = soft(Transformer([Layer(Attention([group]), silent(TOY.width))], TOY.width, 1e4))
+        assert compiled(model).explain()[0]["heads"]["Every"] == heads
+        state = State()
+        hold(compiled(model).advance(tokens, state), model(tokens))
+        hold(in_parts(compiled(model), tokens, [17, 1, 2]), model(tokens))
+        assert bool(asked) == few
+        assert not state.literal
+
+
 def test_every_head_of_a_toy_is_recognised():
     first, second = compiled(toy(), TOY["digits"].size).explain()
     assert first["heads"] == {"Tally": 1, "Near": 5, "Every": 1}
     assert second["heads"] == {"Tally": 0, "Near": 1, "Every": 0}
+
+
+@pytest.mark.parametrize("gate", [1.0, 3.0, 8.0, 12.0, 16.0, 20.0, 24.0, 30.0])
+def test_what_a_gate_leaves_of_neighbours_is_moved_too(gate: float):
+    """Of a token before whose value is 1, where the others have 0; what is left out is below 2⁻⁶⁴."""
+    head = own_token.one_token("own", 0, read(TOY["value"]), TOY["before"], gate=gate, **PLACES)
+    model = Transformer([alone(head)], TOY.width, 1e3)
+    tokens, state, at = toy_tokens(0, 20), State(), TOY["before"].slice
+    tokens[..., TOY["value"].start] = torch.eye(20)[10]
+    found = compiled(model).advance(tokens, state)[..., at]
+    assert not state.literal
+    torch.testing.assert_close(found, model(tokens)[..., at], rtol=1e-12, atol=2.0**-64)
+
+
+def test_token_0_is_seen_as_it_is_in_each_repetition():
+    """Each of them adds 1 to its value."""
+    head = own_token.by_odds("", read(TOY["mean"]), read(TOY["value"]), TOY["before"], gate=40.0, **PLACES)
+    layer = Layer(alone(head).attention, writing("start", "value"), 2)
+    model, tokens = Transformer([layer], TOY.width, 1e3), toy_tokens(0, 20)
+    assert compiled(model).alone == 0
+    hold(in_parts(compiled(model), tokens, [2, 8, 10]), model(tokens))
+
+
+def test_a_position_that_is_written_is_not_known():
+    head = own_token.one_token("", 0, read(TOY["value"]), TOY["before"], gate=9.0, **PLACES)
+    layers = [Layer(Attention([]), writing("thing", "position")), alone(head)]
+    model, tokens = soft(Transformer(layers, TOY.width, 1e3)), toy_tokens(0, 20)
+    assert compiled(model).explain()[1]["heads"]["Every"] == 1
+    hold(compiled(model).run(tokens), model(tokens))
+
+
+def test_a_query_that_leans_to_earlier_tokens_is_seen():
+    """−2B(i − j)² − 100j: tokens before outweigh the token itself."""
+    place, gate = Position.of(TOY["position"]), 40.0
+    query = stack(place.index, place.one, place.square, -100 * read(TOY["thing"].part(0, of=2)))
+    key = stack(4 * gate * place.index, -2 * gate * place.square, -2 * gate * place.one, place.index)
+    head = Head("", query, key, read(TOY["value"]), TOY["before"], 1, "softmax")
+    model, tokens, state = Transformer([alone(head)], TOY.width, 1e3), toy_tokens(0, 20), State()
+    assert compiled(model).explain()[0]["heads"]["Near"] == 1
+    hold(compiled(model).advance(tokens, state), model(tokens))
+    assert state.literal
 
 
 def test_products_that_outweigh_their_gate_are_seen():
@@ -147,13 +233,12 @@ def test_products_that_outweigh_their_gate_are_seen():
 
 
 def test_running_sums_that_underflow_are_seen():
-    """The ninth token's score is 3,000 higher than those before."""
+    """The ninth token's score is 735 higher than those before: their weights have few digits beside its own."""
     tokens, one = toy_tokens(0, 20), np.eye(TOY.width)
     tokens[:, :9, 0], tokens[:, 9, 0] = 0.0, 1.0
-    parts = (sparse_map(part) for part in (one[-1:], 3000 * one[:1], one[2:3]))
+    parts = (sparse_map(part) for part in (one[-1:], 735 * one[:1], one[2:3]))
     heads = Heads(*parts, np.array([3]), 1)
-    nothing = MLP(sparse_map(np.zeros((0, TOY.width))), sparse_map(np.zeros((TOY.width, 0))))
-    model = soft(Transformer([Layer(Attention([heads]), nothing)], TOY.width, 1e4))
+    model = soft(Transformer([Layer(Attention([heads]), silent(TOY.width))], TOY.width, 1e4))
     program, state = compiled(model), State()
     assert program.explain()[0]["heads"]["Tally"] == 1
     found = program.advance(tokens, state)
@@ -190,8 +275,7 @@ def histories(spec: ucbvi.SoftmaxSpec, seed: int, batch: int = 2) -> list[Episod
 @given(st.sampled_from(sorted(GATES)), edits, seeds, st.data())
 def test_a_changed_weight_of_ucb_vi(gate: int, edits: list, seed: int, data: st.DataObject):
     """Whole, in parts, and at the states: with any weight changed the result is that of the literal layers."""
-    built = GATES[gate]
-    model = edited(built.transformer, edits)
+    built, model = GATES[gate], edited(GATES[gate].transformer, edits)
     tokens = torch.as_tensor(np.stack([built.tokens.encode(one) for one in histories(SPEC, seed)]))
     expected, states = model(tokens), torch.as_tensor(built.tokens.states(8))
     entries = built.tokens.stream["position"].slice, built.tokens.longest

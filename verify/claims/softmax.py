@@ -29,7 +29,7 @@ MAIN = replace(SMALL, states=4, actions=3, horizon=4, episodes=20, temperature=0
 MUTATED = replace(SMALL, episodes=3, error=1e-3)
 GATES = (4, 8, 12, 16)
 PART = 20
-"""Of the histories that are asked for one in so many is tried: the literal layers take their time."""
+"""Of the histories that are asked for one in so many is tried: layers are many."""
 
 
 def plan(histories: int = 2000, trials: int = 100) -> Plan:
