@@ -35,6 +35,7 @@ SMALL = {
     "bernoulli": {"actions": 3, "horizon": 6, "error": 0.1},
     "ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03, "form": "narrow"},
     "softmax-ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03},
+    "softmax-linucb": {"dim": 2, "actions": 2, "horizon": 5, "error": 0.05},
     "hedge": {"actions": 3, "horizon": 6},
     "forgetting": {"dim": 2, "actions": 3, "horizon": 6, "error": 0.1, "window": 2},
     "lasso": {"dim": 2, "horizon": 6, "iterations": 3},
