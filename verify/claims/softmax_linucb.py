@@ -9,10 +9,11 @@ mutants     does it notice when one weight is wrong?
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from constructions import linucb
 from verify.audit import Verdict
-from verify.audit.plan import Part, Plan
+from verify.audit.plan import Part, Plan, wrong_weights
 from verify.catalog import CATALOG
 from verify.claims import general
 from verify.theorems import softmax as theorem
@@ -21,8 +22,9 @@ from verify.theorems import symbols
 ROW = CATALOG["softmax-linucb"]
 MAIN = ROW.main
 LONG = linucb.SoftmaxSpec(5, 10, 200, 1e-3, action_norm=(0.5, 1.0), weight_norm=1.0, noise_bound=1.0)
+MUTATED = replace(MAIN, actions=2, horizon=4, error=1e-2)
 PART = 10
-"""Of the histories that are asked for one in so many is tried: the literal layers take their time."""
+"""Of the histories that are asked for one in so many is tried: as there are more heads than in others."""
 
 
 def plan(histories: int = 2000, trials: int = 100) -> Plan:
@@ -32,10 +34,12 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         histories: a tenth of them, at least, are searched.
         trials: how many single-weight mutants are audited.
     """
-    whole = general.plan(ROW, MAIN, max(2, histories // PART), trials)
+    whole = general.plan(ROW, MAIN, max(2, histories // PART), 0)
     sized = [Part("sizes", lambda: sizes(MAIN)), Part("long horizons", long)]
+    broken = wrong_weights(partial(linucb.build, MUTATED), ROW.truth, trials, ROW.histories)
+    parts = [whole.parts[0], *sized, *whole.parts[1:], *broken]
     # gates have exponentials to spare: what a tenth of one changes may be far below the error asked for
-    return replace(whole, parts=[whole.parts[0], *sized, *whole.parts[1:]], least=MAIN.error)
+    return replace(whole, parts=parts, broken=f"{title(MUTATED)}: ", least=MUTATED.error)
 
 
 def title(spec: linucb.SoftmaxSpec) -> str:
