@@ -46,6 +46,9 @@ def registers(spec: SoftmaxSpec) -> dict[str, int]:
 
 def build(spec: SoftmaxSpec) -> Construction:
     """The transformer for a spec, with its certificate."""
+    limits.hold(
+        "linucb by softmax", numbers=spec.tokens * (spec.digits + 6.0)
+    )  # what every token holds, in a table
     found, root = softmax_plan.plan(spec)
     d, A = spec.dim, spec.actions
     limits.hold("linucb by softmax", weights=12.0 * d * (d * d * len(found.chosen.errors) + A * (d + A)))
