@@ -128,7 +128,8 @@ class Begun:
         if DIGITS in known:
             found[DIGITS] = 2 * (index[..., None] // 2 ** np.arange(known[DIGITS].size) % 2) - 1
         if LOG in known:
-            found[LOG] = logarithms(self.inner.longest)[index.astype(int) - 1, None]
+            most = 1 << int(index.max(initial=1)).bit_length()  # a table grows by doubling
+            found[LOG] = logarithms(most)[index.astype(int) - 1, None]
         return found
 
     def _begin(

@@ -6,14 +6,14 @@
     layer k+2          heads: ⟨a_k, Xm⟩ and a_kᵀXa_k/(i + 1);  MLP: logits_k = (first + α√second)/τ, √ by interpolation
 
 **Theorem.** For an admissible history let W = √(T−1) ρ/(2√λ) bound the ridge estimate w, N = 2T, and let M be off by B_a η,
-m by ρη, ζ = B_a η (N + 1)/λ < ½, ω = (ρ + B_a W) η (N + 1)/(λ(1 − ζ)). With X = (I − L*− Δ)M⁻¹, ‖L*‖ ≤ e_k, ‖Δ‖ ≤ δ,
+m by ρη, ζ = B_a η (N + 1)/λ ≤ ⅛, ω = (ρ + B_a W) η (N + 1)/(λ(1 − ζ)). With X = (I − L*− Δ)M⁻¹, ‖L*‖ ≤ e_k, ‖Δ‖ ≤ δ,
 
     |⟨a, Xm⟩ − ⟨a, w⟩|          ≤ B_a (ω + (e_k + δ)(W + ω))
     |aᵀXa/(i + 1) − aᵀA⁻¹a|     ≤ ((1 + e_k)/(1 − ζ) − 1) aᵀA⁻¹a + δ B_a²/(λ(1 − ζ)),
 
 and what products of the last layer and shares leave beside. e_k is that of Newton for the condition number
 κ = (N + 1)(1 + B_a²/λ)/2; η and δ are a few times (2/45) b⁴, as small as one likes: k = ⌈log₂(½√κ ln(2/e))⌉ steps reach e.
-In all k + 2 layers, at most max(4d + 1, 4d², 4d(A + 1)) heads and D = 3d² + 3d + 2Ad + 4A + ⌈log₂(2T + 1)⌉ + 6 registers.
+In all k + 2 layers, at most max(4d + 1, 4d², 4d(A + 1)) heads and D = 3d² + 3d + 2Ad + 3A + ⌈log₂(2T + 1)⌉ + 6 registers.
 
 Proof, and every constant: docs/softmax.md, Theorem 2.
 """
@@ -46,6 +46,9 @@ def registers(spec: SoftmaxSpec) -> dict[str, int]:
 
 def build(spec: SoftmaxSpec) -> Construction:
     """The transformer for a spec, with its certificate."""
+    limits.hold(
+        "linucb by softmax", numbers=spec.tokens * (spec.digits + 6.0)
+    )  # what every token holds, in a table
     found, root = softmax_plan.plan(spec)
     d, A = spec.dim, spec.actions
     limits.hold("linucb by softmax", weights=12.0 * d * (d * d * len(found.chosen.errors) + A * (d + A)))

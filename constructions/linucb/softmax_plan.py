@@ -157,7 +157,8 @@ class Plan:
     @property
     def holds(self) -> bool:
         """Whether sizes are within what products are made for, and the squared width is known within a half."""
-        return bool(self.spoilt < 0.5) and above(self.square) <= 0.5 and above(self.mean) < math.inf
+        small = bool(self.spoilt <= 0.125) and bool(self.equations <= admitted_norms(self.spec)[1] / 8)
+        return small and above(self.square) <= 0.5 and above(self.mean) < math.inf
 
 
 def ends(spec: SoftmaxSpec, made: Products) -> tuple[float, float]:
@@ -173,6 +174,8 @@ def plan(spec: SoftmaxSpec) -> tuple[Plan, float]:
     Raises:
         ValueError: if weights of float64 do not lead so far.
     """
+    high, paid = admitted_norms(spec)[1], math.sqrt(max(spec.horizon - 1, 1)) * admitted_reward(spec)
+    enough = spec.error * spec.temperature * math.sqrt(spec.ridge) / (7 * high * (paid + spec.exploration))
     budget = spec.error * spec.temperature / 2 * (1 - widths.SLACK)
     share = (1 - widths.root_share(spec.plain)) * budget if spec.exploration else budget
     best = math.inf
@@ -184,9 +187,10 @@ def plan(spec: SoftmaxSpec) -> tuple[Plan, float]:
             if found.holds:
                 best = min(best, found.reached)
                 if found.reached <= share:
-                    return found, (
-                        budget - found.reached
-                    ) / spec.exploration if spec.exploration else math.inf
+                    left = (budget - found.reached) / spec.exploration if spec.exploration else math.inf
+                    return found, left
+            if chosen.error <= min(0.5, enough):  # the theorem has no more steps: b is made smaller
+                break
     checks.carried(spec.error, best * spec.error / share)
     raise ValueError(f"ridge: wanted a problem that weights of float64 can solve, got {spec.ridge!r}")
 

@@ -164,6 +164,10 @@ def test_the_fewest_steps_are_taken_and_smaller_factors_only_where_they_are_want
             {"exploration": 0.0, "error": 1e-13},
             r"error: wanted one that weights of float64 can carry, .* got 1e-13",
         ),
+        (
+            {"horizon": 10**9},
+            r"linucb by softmax: wanted at most 8 GiB \(WEIGHTWRIGHT_MEMORY\), got about 5.5e\+02",
+        ),
         ({"dim": 0}, r"dim: wanted an integer >= 1, got 0"),
         ({"temperature": 0.0}, r"temperature: wanted a finite number > 0, got 0.0"),
     ],

@@ -9,7 +9,7 @@ import soft_ucb1
 
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
-from constructions.linucb import by_newton, forgetting
+from constructions.linucb import by_newton, forgetting, softmax_plan
 from constructions.prediction import lasso, ridge, td
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
@@ -159,6 +159,25 @@ def softmax_case(**change) -> Case:
     )
 
 
+def softmax_linucb_case() -> Case:
+    """Sizes of Theorem 2 of docs/softmax.md."""
+    shared = {name: getattr(LINUCB, name) for name in ("horizon", *forgetting.SHARED)}
+    spec, d, A = linucb.SoftmaxSpec(**shared), LINUCB.dim, LINUCB.actions
+    digits = math.ceil(math.log2(2 * spec.horizon + 1))
+    return Case(
+        CATALOG["softmax-linucb"],
+        spec,
+        {
+            "layers": len(softmax_plan.plan(spec)[0].chosen.errors) + 2,
+            "heads": max(4 * d * d, 4 * d * (A + 1)),
+            "width": 3 * d**2 + 3 * d + 2 * A * d + 3 * A + 6 + digits,
+        },
+        refused=(({"dim": 0}, "dim: wanted an integer >= 1, got 0"),),
+        same=frozenset(),
+        name="softmax linucb",
+    )
+
+
 # ---------------------------------------------------------------- games
 
 HEDGE = Case(
@@ -269,6 +288,7 @@ CASES = (
     ucbvi_case("slim"),
     ucbvi_case("narrow"),
     softmax_case(),
+    softmax_linucb_case(),
     HEDGE,
     td_case(),
     td_case(trace=0.5),

@@ -75,7 +75,14 @@ def forgets(spec):
     return forgetting.Spec(horizon=spec.horizon, window=2, **shared)
 
 
+def softened(spec):
+    """One for softmax attention, with the bounds of a plain one."""
+    shared = {name: getattr(spec, name) for name in forgetting.SHARED}
+    return linucb.SoftmaxSpec(horizon=spec.horizon, **shared)
+
+
 ROWS = {
+    "softmax-linucb": linear().map(softened),
     "forgetting": linear().map(forgets),
     "linucb": linear(),
     "thompson": gaussian(),

@@ -120,6 +120,19 @@ SOFTMAX = Words(
     ),
 )
 
+SOFTMAX_LINUCB = Words(
+    short="LinUCB by softmax",
+    source="this project, docs/softmax.md",
+    claim=(
+        "A transformer with softmax attention and one token in front plays soft LinUCB within any error asked for, in "
+        "O(log T) layers: an average with token 0 is the ridge problem, and each layer more is a step of Newton's iteration."
+    ),
+    code=(
+        "Weights: constructions/linucb/by_softmax.py, softmax_plan.py. Lemmas: constructions/primitives/softmax/. Proofs: "
+        "docs/softmax.md. Formulas: verify/theorems/softmax.py. The claims: verify/claims/softmax_linucb.py."
+    ),
+)
+
 BERNOULLI = Words(source=SOURCE)
 
 DRIFT = Words(
