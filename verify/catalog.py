@@ -13,7 +13,7 @@ from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.linucb import forgetting
-from constructions.prediction import lasso, ridge, td
+from constructions.prediction import lasso, ridge, td, validated
 from constructions.thompson import nodes
 from verify import algorithms, environments
 from verify.balls import counts, linear
@@ -207,6 +207,18 @@ _ENTRIES = (
         balls=linear.ridge_predictions,
         claims="verify.claims.prediction:ridge_plan",
         words="verify.claims.words:RIDGE",
+    ),
+    Entry(
+        "validated-ridge",
+        "Ridge regression, its penalty chosen on held-out pairs",
+        validated.Spec,
+        validated.build,
+        algorithms.validated,
+        linear_histories,
+        example={"dim": 2, "horizon": 13, "training": 6},
+        balls=linear.validated,
+        claims="verify.claims.prediction:validated_plan",
+        words="verify.claims.words:VALIDATED",
     ),
 )
 

@@ -39,6 +39,7 @@ SMALL = {
     "forgetting": {"dim": 2, "actions": 3, "horizon": 6, "error": 0.1, "window": 2},
     "lasso": {"dim": 2, "horizon": 6, "iterations": 3},
     "ridge": {"dim": 2, "horizon": 6, "error": 1e-2},
+    "validated-ridge": {"dim": 2, "horizon": 6, "training": 2, "penalties": (0.5, 2.0)},
     "td": {"features": 2, "horizon": 6, "sweeps": 3},
 }
 
@@ -80,14 +81,14 @@ def test_a_row_that_plays_nothing_keeps_its_certificate_on_the_search_s_historie
         ]
         assert np.ptp(true) == max(np.ptp(one) for one in others) > 0
         assert built.guarantee.errors(true, built.said(built.outputs([history])[0])).max() <= built.allowed
-    assert [entry.name for entry in rows] == ["td", "lasso", "ridge"]
+    assert [entry.name for entry in rows] == ["td", "lasso", "ridge", "validated-ridge"]
 
 
 def test_what_is_somewhere_else_is_there():
     for entry in CATALOG.values():
         for what in ("claims", "grid", "words"):
             assert getattr(entry, what) is None or entry.found(what) is not None
-    assert sum(entry.claims is not None for entry in CATALOG.values()) == 9
+    assert sum(entry.claims is not None for entry in CATALOG.values()) == 10
 
 
 def test_a_row_of_one_s_own_is_found_by_file_and_by_module(tmp_path, monkeypatch):
