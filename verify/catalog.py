@@ -13,7 +13,7 @@ from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.linucb import forgetting
-from constructions.prediction import lasso, ridge, td, validated
+from constructions.prediction import binary, lasso, ridge, td, validated
 from constructions.thompson import nodes
 from verify import algorithms, environments
 from verify.balls import counts, linear
@@ -219,6 +219,16 @@ _ENTRIES = (
         balls=linear.validated,
         claims="verify.claims.prediction:validated_plan",
         words="verify.claims.words:VALIDATED",
+    ),
+    Entry(
+        "binary-test",
+        "Whether all responses are binary",
+        binary.Spec,
+        binary.build,
+        algorithms.binary,
+        linear_histories,
+        example={"horizon": 25},
+        balls=linear.binary,
     ),
 )
 

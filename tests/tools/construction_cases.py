@@ -10,7 +10,7 @@ import soft_ucb1
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.linucb import by_newton, forgetting
-from constructions.prediction import lasso, ridge, td, validated
+from constructions.prediction import binary, lasso, ridge, td, validated
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
 from verify.catalog import CATALOG
@@ -237,6 +237,18 @@ VALIDATED = Case(
     same=frozenset(),
 )
 
+BINARY = Case(
+    CATALOG["binary-test"],
+    binary.Spec(horizon=5),
+    {"layers": 1, "heads": 4, "hidden": 1, "width": 8},
+    refused=(
+        ({"margin": 0.0}, "margin: wanted a finite number > 0, got 0.0"),
+        ({"horizon": 0}, "horizon: wanted an integer >= 1, got 0"),
+    ),
+    asked=0.0,
+    same=frozenset(),
+)
+
 # ---------------------------------------------------------------- the worked example of docs/adding.md
 
 
@@ -288,6 +300,7 @@ CASES = (
     ridge_case("newton", 1e-3, layers=5, heads=12, hidden=2, width=28),
     ridge_case("gd", 0.1, heads=4, hidden=0, width=14),
     VALIDATED,
+    BINARY,
     soft_ucb1_case(),
     soft_ucb1_case(NOTHING_SEEN, actions=2, horizon=1, error=30.0, exploration=0.0),
 )

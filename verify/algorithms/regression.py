@@ -62,3 +62,15 @@ def candidates(
     residuals = np.einsum("tkd,td->tk", weights[:-1], history.chosen) - history.rewards[:, None]
     squares = np.where(np.arange(history.steps - 1)[:, None] >= spec.training, residuals**2, 0.0)
     return weights, before(squares)
+
+
+def binary(spec: Any, history: BanditHistory) -> Float[np.ndarray, "steps 2"]:
+    """Before every decision: the sum of the distances of responses from {0, 1}, and 1 − `slope` times that, if it is > 0.
+
+    >>> from types import SimpleNamespace
+    >>> binary(SimpleNamespace(slope=4.0), BanditHistory([[[0.0]]] * 3, [0, 0], [1.0, 0.125])).tolist()
+    [[0.0, 1.0], [0.0, 1.0], [0.125, 0.5]]
+    """
+    finite("slope", slope := parameter(spec, "slope"), positive=True)
+    away = before(np.minimum(np.abs(history.rewards), np.abs(history.rewards - 1)))
+    return np.stack([away, np.maximum(1 - slope * away, 0.0)], axis=1)

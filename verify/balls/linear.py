@@ -84,6 +84,13 @@ def validated(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     return np.array(found, dtype=object)
 
 
+def binary(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """The sum of the distances of responses from {0, 1}, and 1 − slope times that, if it is > 0."""
+    away = [abs(y).min(abs(y - 1)) for y in map(arb, history.rewards.tolist())]
+    sums = [sum(away[:step], arb(0)) for step in steps]
+    return np.array([[total, _positive(1 - spec.slope * total)] for total in sums], dtype=object)
+
+
 def _positive(x: arb) -> arb:
     """relu(x)."""
     return x.max(arb(0))
