@@ -13,7 +13,7 @@ from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.linucb import forgetting
-from constructions.prediction import lasso, ridge, td
+from constructions.prediction import binary, lasso, ridge, td, validated
 from constructions.thompson import nodes
 from verify import algorithms, environments
 from verify.balls import counts, linear
@@ -224,6 +224,28 @@ _ENTRIES = (
         balls=linear.ridge_predictions,
         claims="verify.claims.prediction:ridge_plan",
         words="verify.claims.words:RIDGE",
+    ),
+    Entry(
+        "validated-ridge",
+        "Ridge regression, its penalty chosen on held-out pairs",
+        validated.Spec,
+        validated.build,
+        algorithms.validated,
+        linear_histories,
+        example={"dim": 2, "horizon": 13, "training": 6},
+        balls=linear.validated,
+        claims="verify.claims.prediction:validated_plan",
+        words="verify.claims.words:VALIDATED",
+    ),
+    Entry(
+        "binary-test",
+        "Whether all responses are binary",
+        binary.Spec,
+        binary.build,
+        algorithms.binary,
+        linear_histories,
+        example={"horizon": 25},
+        balls=linear.binary,
     ),
 )
 

@@ -66,7 +66,7 @@ class Program:
     def sum(self, to: str, what: Value | Sum, by: Value | None = None, *, name: str = "") -> Value:
         """Σ_{j≤i} by_j what_j, in one head: the score i·by_j undoes the 1/i, and weights of a sum are those of the value.
 
-        `what` has no curves and no divisor, and is 0 in half of the tokens; `by` is a number ≥ 0, 1 if left out.
+        `what`, 0 in half of the tokens, has no curves and no divisor; errors of what is read count as its own; `by` is ≥ 0.
         """
         name, register, steps = name or f"Σ {to}", self.stream[to], self.tokens // 2
         what = 1.0 * what if isinstance(what, Value) else what
@@ -80,9 +80,9 @@ class Program:
             return np.cumsum(weighted if by is None else held(values, by.register) * weighted, axis=0)
 
         weight, off = (1.0, EXACT) if by is None else (by.size, by.error)
-        size, moved = steps * what.size * weight, steps * (weight * what.error + what.size * off)
-        own, groups = Bound(0.0, (steps + 4) * UNIT * size), max(term.groups for _, term in terms)
-        promise = Promise("norm bounds", own, own + moved, math.sqrt(groups) * size)
+        groups, size = max(term.groups for _, term in terms), steps * what.size * weight
+        whole = Bound(0.0, (steps + 4) * UNIT * size) + steps * (weight * what.error + what.size * off)
+        promise = Promise("norm bounds", whole, whole, math.sqrt(groups) * size)
         self.put(Block(name, self.source, (Step((head,)),), register, truth, promise, groups=groups))
         return self.value(to, size)
 

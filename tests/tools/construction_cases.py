@@ -10,7 +10,7 @@ import soft_ucb1
 from constructions import linucb, thompson, ucbvi
 from constructions.games import hedge
 from constructions.linucb import by_newton, forgetting, softmax_plan
-from constructions.prediction import lasso, ridge, td
+from constructions.prediction import binary, lasso, ridge, td, validated
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
 from verify.catalog import CATALOG
@@ -244,6 +244,30 @@ def ridge_case(solver: ridge.Solver, error: float, **size) -> Case:
     )
 
 
+VALIDATED = Case(
+    CATALOG["validated-ridge"],
+    validated.Spec(dim=2, horizon=5, training=2, penalties=(0.5, 2.0), margin=0.5, actions=2),
+    {"heads": 24, "hidden": 12, "width": 68},
+    refused=(
+        ({"penalties": (1.0,)}, "penalties: wanted two numbers or more, got (1.0,)"),
+        ({"penalties": (1.0, 0.0)}, "penalties: wanted a finite number > 0, got 0.0"),
+        ({"training": 0}, "training: wanted an integer >= 1, got 0"),
+    ),
+    same=frozenset(),
+)
+
+BINARY = Case(
+    CATALOG["binary-test"],
+    binary.Spec(horizon=5),
+    {"layers": 1, "heads": 4, "hidden": 1, "width": 8},
+    refused=(
+        ({"margin": 0.0}, "margin: wanted a finite number > 0, got 0.0"),
+        ({"horizon": 0}, "horizon: wanted an integer >= 1, got 0"),
+    ),
+    asked=0.0,
+    same=frozenset(),
+)
+
 # ---------------------------------------------------------------- the worked example of docs/adding.md
 
 
@@ -295,6 +319,8 @@ CASES = (
     LASSO,
     ridge_case("newton", 1e-3, layers=5, heads=12, hidden=2, width=28),
     ridge_case("gd", 0.1, heads=4, hidden=0, width=14),
+    VALIDATED,
+    BINARY,
     soft_ucb1_case(),
     soft_ucb1_case(NOTHING_SEEN, actions=2, horizon=1, error=30.0, exploration=0.0),
 )

@@ -89,7 +89,16 @@ LARGE = [
 """Main specs of the claims."""
 
 UNPLAYED = "nothing has been played where T = 1, and s ≤ n is all that the bound knows; the block at T = 20 uses all of it"
+HELD_OUT = "of a held-out pair, which state tokens do not hold: it is 0 there"
+STEEPEST = (
+    "all losses would have to be off as much as they can, each against the others, where shares are steepest"
+)
 EXPLAINED = {
+    **{("validated-ridge", block): HELD_OUT for block in ("⟨x, w_0⟩ held out", "residual_0", "residual_0²")},
+    **{
+        ("validated-ridge", block): STEEPEST
+        for block in (sharpness.POLICY, "excess Σ relu(L_k − L_l)", "share relu(1 − s c_k)", "Σ q_k f_k")
+    },
     ("soft UCB1 2 arms 1 steps", sharpness.POLICY): UNPLAYED,
     ("soft UCB1 2 arms 1 steps", "mean s/n"): UNPLAYED,
     ("soft UCB1 2 arms 1 steps", "logits"): UNPLAYED,

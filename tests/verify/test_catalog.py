@@ -40,6 +40,8 @@ SMALL = {
     "forgetting": {"dim": 2, "actions": 3, "horizon": 6, "error": 0.1, "window": 2},
     "lasso": {"dim": 2, "horizon": 6, "iterations": 3},
     "ridge": {"dim": 2, "horizon": 6, "error": 1e-2},
+    "validated-ridge": {"dim": 2, "horizon": 6, "training": 2, "penalties": (0.5, 2.0)},
+    "binary-test": {"horizon": 6},
     "td": {"features": 2, "horizon": 6, "sweeps": 3},
 }
 
@@ -81,7 +83,7 @@ def test_a_row_that_plays_nothing_keeps_its_certificate_on_the_search_s_historie
         ]
         assert np.ptp(true) == max(np.ptp(one) for one in others) > 0
         assert built.guarantee.errors(true, built.said(built.outputs([history])[0])).max() <= built.allowed
-    assert [entry.name for entry in rows] == ["td", "lasso", "ridge"]
+    assert [entry.name for entry in rows] == ["td", "lasso", "ridge", "validated-ridge", "binary-test"]
 
 
 def test_what_is_somewhere_else_is_there():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from constructions.prediction import ridge, td
+from constructions.prediction import ridge, td, validated
 from verify.claims import prediction as claims
 from verify.theorems import prediction as theorem
 
@@ -28,6 +28,19 @@ def test_the_plan_of_ridge_regression_is_whole():
     assert report.holds
     assert len([verdict for verdict in report.verdicts if verdict.main]) == 5
     assert {verdict.measured for verdict in report.verdicts if "layers, beside" in verdict.claim} == {7}
+
+
+def test_the_plan_of_a_chosen_penalty_is_whole():
+    report = claims.validated_plan(20, 4).report()
+    assert report.holds
+    assert len([verdict for verdict in report.verdicts if verdict.main]) == 5
+
+
+def test_a_loss_above_the_least_is_seen(monkeypatch):
+    """A selection with a slope of 1/16 in place of 4 lets in losses of up to 16 above the least."""
+    spec, build = claims.VALIDATED.main, validated.build
+    monkeypatch.setattr(claims.validated, "build", lambda spec: build(replace(spec, margin=16.0)))
+    assert not next(iter(claims.chosen(spec, 20))).holds
 
 
 def test_a_depth_above_the_other_theorem_s_is_seen():

@@ -29,7 +29,10 @@ from verify.algorithms.linear_bandits import linucb_values as linucb_values
 from verify.algorithms.matrix_games import Equilibrium as Equilibrium
 from verify.algorithms.matrix_games import equilibrium as equilibrium
 from verify.algorithms.matrix_games import gap as gap
+from verify.algorithms.regression import binary as binary
+from verify.algorithms.regression import candidates as candidates
 from verify.algorithms.regression import ridge as ridge
+from verify.algorithms.regression import validated as validated
 from verify.algorithms.tabular import UCBVIDecoder as UCBVIDecoder
 from verify.algorithms.tabular import UCBVIValues as UCBVIValues
 from verify.algorithms.tabular import ucbvi as ucbvi

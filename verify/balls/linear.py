@@ -63,6 +63,39 @@ def ridge_predictions(spec: Any, history: BanditHistory, steps: Sequence[int]) -
     return np.array([(x * w).entries() for x, w in zip(asked, solved, strict=True)], dtype=object)
 
 
+def validated(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """Ridge predictions with the penalty that is chosen on held-out pairs, from the weights of the selection one by one."""
+    found, zero, one = [], arb(0), arb(1)
+    for now in steps:
+        trained = min(now, spec.training)
+        sums = [next(_sums(history, arb(penalty), [trained])) for penalty in spec.penalties]
+        seen = [gram.solve(moment) for gram, moment in sums]
+        losses = [zero] * len(seen)
+        for j in range(trained, now):
+            x = arb_mat([history.chosen[j].tolist()])
+            off = [(x * weights)[0, 0] - arb(float(history.rewards[j])) for weights in seen]
+            losses = [loss + one_off**2 for loss, one_off in zip(losses, off, strict=True)]
+        excess = [sum((_positive(a - b) for b in losses), zero) for a in losses]
+        rest, left, chosen = one, one, seen[0] * 0
+        for weights, over in zip(seen, excess, strict=True):
+            rest = rest - _positive(1 - spec.slope * over)
+            chosen, left = chosen + weights * (left - _positive(rest)), _positive(rest)
+        found.append((arb_mat(history.contexts[now].tolist()) * chosen).entries())
+    return np.array(found, dtype=object)
+
+
+def binary(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """The sum of the distances of responses from {0, 1}, and 1 − slope times that, if it is > 0."""
+    away = [abs(y).min(abs(y - 1)) for y in map(arb, history.rewards.tolist())]
+    sums = [sum(away[:step], arb(0)) for step in steps]
+    return np.array([[total, _positive(1 - spec.slope * total)] for total in sums], dtype=object)
+
+
+def _positive(x: arb) -> arb:
+    """relu(x)."""
+    return x.max(arb(0))
+
+
 def thompson(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Log-probabilities of linear Thompson sampling with two arms; along the spec's own lines with more.
 

@@ -1,6 +1,7 @@
 """Everything that is claimed of prediction from a past of pairs, measured.
 
 ridge       searched histories, by Newton and by descent; layers beside those of another theorem
+validated   the loss of what is chosen on held-out pairs, above the least; layers beside those of another theorem
 lasso       what proximal gradient descent leaves of the objective, beside its bound
 exact       searched histories: values of batch TD(0), SARSA and TD(λ), every block; sizes
 impostors   wrong algorithms: does the audit object?
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from constructions.prediction import lasso, ridge, td
+import numpy as np
+
+from constructions.prediction import lasso, ridge, td, validated
 from verify import algorithms
 from verify.audit import Verdict, kept, search, words
 from verify.audit.plan import Found, Part, Plan
@@ -22,7 +25,7 @@ from verify.histories import linear
 from verify.theorems import Statement
 from verify.theorems import prediction as theorem
 
-ROW, LASSO, RIDGE = CATALOG["td"], CATALOG["lasso"], CATALOG["ridge"]
+ROW, LASSO, RIDGE, VALIDATED = (CATALOG[name] for name in ("td", "lasso", "ridge", "validated-ridge"))
 MAIN = ROW.main
 SARSA = replace(MAIN, actions=3)
 TRACES = replace(MAIN, trace=0.5)
@@ -122,6 +125,55 @@ def theirs(spec: ridge.Spec) -> dict[str, float]:
         "action_max": spec.bound,
         "weight_norm": spec.response * math.sqrt(pairs / spec.ridge),
         "error": spec.error,
+    }
+
+
+def validated_plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The audit of ridge regression with a penalty chosen on held-out pairs; arguments are those of `plan`."""
+    main = VALIDATED.main
+    whole = general.plan(VALIDATED, main, histories, trials)
+    first, *broken = whole.parts
+    return replace(
+        whole, parts=[first, Part("what the chosen loses", lambda: chosen(main, histories)), *broken]
+    )
+
+
+def chosen(spec: validated.Spec, histories: int) -> Iterator[Verdict]:
+    """The largest loss of the chosen predictor above the least, over a battery; sizes; both beside the other theorem's."""
+    built, numbers = validated.build(replace(spec, actions=spec.dim)), chosen_theirs(spec)
+    seen: Any = built.spec
+    worst, told, battery = -math.inf, None, linear.battery(seen, 1 + histories // 300)
+    for outline in battery:
+        history = outline.history(seen)
+        history.contexts[-1] = spec.bound * np.eye(spec.dim)  # the weights, times the bound
+        weights = built.values(history)[-1] / spec.bound
+        residuals = (history.chosen @ weights - history.rewards)[spec.training :]
+        above = residuals @ residuals - algorithms.candidates(seen, history)[1][-1].min()
+        worst, told = (above, outline) if above > worst else (worst, told)
+    title, source = f"ridge, K={len(spec.penalties)}, T={spec.horizon}", theorem.VALIDATED_PAPER.source
+    fields = {"rounding": 2 * spec.horizon * built.rounding, "witness": words(told), "main": True}
+    stated = theorem.VALIDATED_PAPER.evaluate("error", **numbers)
+    claim = f"{title}: loss of the chosen above the least, {len(battery)} histories"
+    yield Verdict(claim, source, "bound", float(worst), stated, validated.gap(spec), **fields)
+    size = {"dim": spec.dim, "actions": spec.dim, "penalties": len(spec.penalties)}
+    yield from general.sizes(
+        title, built, theorem.VALIDATED, size | {"depth": built.size().layers - 8}, main=""
+    )
+    stated = theorem.VALIDATED_PAPER.evaluate("layers", **numbers)
+    yield Verdict(f"{title}: layers, beside theirs", source, "size", built.size().layers, stated, main=True)
+
+
+def chosen_theirs(spec: validated.Spec) -> dict[str, float]:
+    """The numbers of Theorem 16 of arXiv 2306.04637 for pairs of which only bounds are known."""
+    least, pairs = spec.ridge, spec.training
+    return {
+        "condition": 1 + pairs * spec.bound**2 / least,
+        "action_max": spec.bound,
+        "weight_norm": spec.response * math.sqrt(pairs / least),
+        "noise_bound": spec.response,
+        "error": spec.error / spec.bound,
+        "margin": spec.margin,
+        "horizon": spec.horizon - 1 - pairs,
     }
 
 

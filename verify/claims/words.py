@@ -193,6 +193,20 @@ RIDGE = Words(
     ),
 )
 
+VALIDATED = Words(
+    short="validated ridge",
+    source="this project; validation in context: arXiv 2306.04637, Theorem 16",
+    claim=(
+        "A transformer fits ridge regressions with several penalties to the first pairs in its context, and predicts with "
+        "those that do best on the later ones: the loss of what is chosen is within a margin of the least."
+    ),
+    code=(
+        "Weights: constructions/prediction/validated.py and choice.py, with the proofs. Formulas: "
+        "verify/theorems/prediction.py. The claims: verify/claims/prediction.py. The algorithm: "
+        "verify/algorithms/regression.py."
+    ),
+)
+
 GAMES = Words(
     short="Hedge",
     source="this project; the algorithm and its regret: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006)",

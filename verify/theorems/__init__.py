@@ -48,6 +48,7 @@ radius, covering_radius = _symbols("radius covering_radius")
 rate, gate = _symbols("rate gate")
 condition, excess, momentum = _symbols("condition excess momentum")
 memory, forgetfulness = _symbols("memory forgetfulness")
+penalties, margin = _symbols("penalties margin")
 
 NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
     {
@@ -99,6 +100,8 @@ NOTATION: Mapping[sympy.Symbol, str] = MappingProxyType(
         momentum: "β, of accelerated descent",
         memory: "W, of a sliding window",
         forgetfulness: "γ, the factor by which the weight of a decision falls in a step",
+        penalties: "K, so many penalties",
+        margin: "γ, by how much the loss of what is chosen may be above the least",
         gate: "B, what scores of softmax attention are apart",
     }
 )

@@ -16,7 +16,10 @@ from verify.theorems import (
     depth,
     dim,
     error,
+    horizon,
+    margin,
     noise_bound,
+    penalties,
     ridge,
     weight_norm,
 )
@@ -95,6 +98,27 @@ RIDGE_PAPER = Statement(
         "layers": ceiling(2 * condition * log(action_max * weight_norm / (2 * error))) + 1,
         "heads": Integer(3),
     },
+)
+
+VALIDATED = Statement(
+    name="ridge regression with one of K = `penalties` penalties chosen on held-out pairs, m = `depth` steps",
+    source="ours, constructions/prediction/validated.py",
+    assumptions=LASSO.assumptions,
+    error=error,
+    size={
+        "layers": depth + 8,
+        "heads": penalties * Max(4 * (dim + 1), 2 * dim**2 + 1, 2 * dim * (actions + 1)),
+        "hidden": Max(4 * (dim + 1), 4 * penalties, penalties * (penalties - 1)),
+        "width": penalties * (3 * dim**2 + 2 * dim + actions + 6) + 3 * dim + dim * actions + actions + 8,
+    },
+)
+
+VALIDATED_PAPER = Statement(
+    name="the same by gradient descent; `error` is that of weights, and a loss is the sum of squares over `horizon` pairs",
+    source=f"{STATISTICIANS}, Theorem H.2, put together from the text of its proof",
+    assumptions=(*RIDGE_PAPER.assumptions, "the weights know which pairs are held out"),
+    error=margin + 4 * horizon * (action_max * weight_norm + noise_bound) * action_max * error,
+    size={"layers": ceiling(2 * condition * log(weight_norm / (2 * error))) + 3},
 )
 
 PEER = Statement(
