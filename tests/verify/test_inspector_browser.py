@@ -4,13 +4,25 @@ import json
 import time
 from functools import cache
 
+import numpy as np
 import pytest
+import torch
 from chromium import browser, found
 
 from verify import inspector
 from verify.catalog import CATALOG
 from verify.cli import specs
 from verify.inspector.page import page, read
+
+PATTERNS = [
+    ("linucb", {"dim": 2, "actions": 2, "horizon": 4, "error": 0.5}),
+    ("linucb", {"dim": 2, "actions": 2, "horizon": 4, "error": 0.5, "solver": "newton"}),
+    ("forgetting", {"dim": 2, "actions": 3, "horizon": 6, "error": 0.1, "window": 2}),
+    ("ucbvi", {"states": 2, "actions": 2, "horizon": 2, "episodes": 2}),
+    ("softmax-ucbvi", {"states": 2, "actions": 2, "horizon": 2, "episodes": 2}),
+    ("td", {"features": 2, "horizon": 6, "sweeps": 3}),
+]
+"""Heads of every kind, in which some read of other tokens what layers have written."""
 
 
 @cache
@@ -83,7 +95,7 @@ def test_every_weight_is_three_clicks_away(pages, tab):
     assert "inverse[5]" in labels
     assert "position[0]" in labels
     written = tab.ask(
-        "[...document.querySelectorAll('.matrix:last-child th[scope=row]')].map((c) => c.textContent)"
+        "[...document.querySelectorAll('.matrix:last-of-type th[scope=row]')].map((c) => c.textContent)"
     )
     assert written == [f"inverse[{entry}]" for entry in range(5, 10)]
     tab.click("#map thead button[data-layer='10']")
@@ -186,6 +198,66 @@ def test_whatever_can_be_reached_has_a_name(pages, tab):
     named = tab.named()
     assert {"button", "link", "slider", "searchbox", "spinbutton", "region", "navigation"} <= named.keys()
     assert all(name.strip() for names in named.values() for name in names), named
+
+
+MOVED = """layers.map((view) => {
+  const point = before(view);
+  return { after: history.points[point].layers, moved: history.decisions.map((_, decision) => {
+    const sums = {};
+    for (const family of view.families) for (let head = 0; head < family.count; head += 1) {
+      const targets = arrays[family.targets].slice(head * family.span, (head + 1) * family.span);
+      for (const one of attention(family, head, point, decision)) one.moved.forEach((value, n) => {
+        sums[targets[n]] = (sums[targets[n]] ?? 0) + value;
+      });
+    }
+    return sums;
+  }) };
+})"""
+"""What all heads of each layer add at each decision, by stream entry, and after how many layers."""
+
+
+@needs_browser
+@pytest.mark.parametrize(("name", "fields"), PATTERNS)
+def test_what_heads_move_on_the_page_is_what_the_literal_layers_add(name, fields, tab, tmp_path):
+    entry = CATALOG[name]
+    built = entry.build(entry.spec(**fields))
+    run = inspector.replay(built)
+    (tmp_path / "page.html").write_text(page(inspector.record(built, name, run)), encoding="utf-8")
+    tab.open(tmp_path / "page.html")
+    shown, rows, most = tab.ask(MOVED), run.states[run.decisions - 1], []
+    for layer, one in zip(built.transformer.stored_layers, shown, strict=True):
+        stream, literal = torch.as_tensor(built.tokens.encode(run.history)), built.transformer.run()
+        for _ in range(one["after"]):
+            stream = next(literal)(stream)
+        added = (layer.attention(stream) - stream).numpy(force=True)[rows]
+        moved = np.zeros_like(added)
+        for decision, sums in enumerate(one["moved"]):
+            for to, value in sums.items():
+                moved[decision, int(to)] = value
+        assert np.allclose(moved, added, rtol=1e-9, atol=1e-9)
+        most.append(np.abs(added).max())
+    assert sum(one > 1e-3 for one in most) > len(most) / 2
+
+
+@needs_browser
+def test_a_pattern_tells_its_tokens_and_steps_through_decisions(pages, tab):
+    tab.open(pages["agd"])
+    tab.ask("location.hash = 'layer=1&head=0&decision=20'; follow()")
+    family = "partsOf(layers[0])[0]"
+    weights = tab.ask(f"attention({family}, 0, before(layers[0]), state.decision).map((one) => one.weight)")
+    looked = sum(weight > 0 for weight in weights)
+    assert 0 < looked <= 19  # tokens of rewards: every other one
+    assert all(weight == 0 for weight in weights[::2])
+    assert text(tab, "#pattern .head span") == f"decision 20 of 200: {looked} of 39 tokens have weight"
+    first = text(tab, "#pattern tbody th")
+    assert first == f"{first.split(',')[0]}, after decision {(int(first.split(',')[0]) + 1) // 2}"
+    last = "document.querySelector('#pattern tbody tr:last-child td').title"
+    assert float(tab.ask(last)) == pytest.approx(sum(weights))
+    tab.click("#pattern button:last-of-type")
+    assert text(tab, "#decision-says") == text(tab, "#pattern .head span").partition(":")[0].removeprefix(
+        "decision "
+    )
+    assert tab.ask("document.activeElement.getAttribute('aria-label')") == "Pattern of the decision after"
 
 
 @needs_browser

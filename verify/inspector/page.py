@@ -5,8 +5,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("page.js", "history.js", "address.js")
-"""In the order in which they stand in the page: registers, blocks and layers; the history; the address, keys, the start."""
+SCRIPTS = ("page.js", "history.js", "attention.js", "address.js")
+"""In the order of the page: registers, blocks and layers; the history; heads on it; the address, keys and the start."""
 
 
 def page(record: dict[str, Any]) -> str:
