@@ -1,6 +1,7 @@
 """The inspector's page in a browser: mouse, keyboard, address, narrow screens, contrast and names."""
 
 import json
+import re
 import time
 from functools import cache
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from chromium import browser, found
+from typer.testing import CliRunner
 
 from verify import inspector
 from verify.catalog import CATALOG
+from verify.cli import commands as cli
 from verify.cli import specs
 from verify.inspector.page import page, read
 
@@ -369,3 +372,64 @@ def test_dark_mode_changes_the_colours(pages, tab):
     assert light > 600
     assert dark < 150
     assert all(one != other for one, other in zip(*looks.values(), strict=True))
+
+
+PAIRS = [
+    ("linucb", ["solver=newton"], ["Soft LinUCB, solver agd", "Soft LinUCB, solver newton"]),
+    ("ucbvi", ["softmax-ucbvi", "exploration=0.03"], ["Soft UCB-VI", "Soft UCB-VI by softmax attention"]),
+]
+FEWER = {
+    "linucb": ["dim=2", "actions=2", "horizon=4", "error=0.5"],
+    "ucbvi": ["states=2", "actions=2", "horizon=2", "episodes=2"],
+}
+
+
+@needs_browser
+@pytest.mark.parametrize(("name", "words", "titles"), PAIRS)
+def test_two_constructions_stand_side_by_side_and_step_together(name, words, titles, tab, tmp_path):
+    sets = [word for field in FEWER[name] for word in ("--set", field)]
+    asked = [one for word in words for one in ("--beside", word)]
+    done = CliRunner().invoke(
+        cli.app, ["inspect", name, *sets, *asked, "--json", "--out", str(tmp_path / "page.html")]
+    )
+    assert done.exit_code == 0, done.output
+    records = json.loads(done.stdout)
+    tab.open(tmp_path / "page.html", width=1400)
+    assert tab.ask("[...document.querySelectorAll('iframe')].map((one) => one.title)") == titles
+    cells = (
+        "[...document.querySelectorAll('#numbers tbody tr:nth-child(N) td')].map((one) => Number(one.title))"
+    )
+    assert tab.ask(cells.replace("(N)", "(1)")) == [one["size"]["layers"] for one in records]
+    assert tab.ask(cells.replace("(N)", "(8)")) == [one["history"]["worst"] for one in records]
+    assert records[0]["history"]["before"] == records[1]["history"]["before"]
+    told = "both.map((one) => one.contentDocument.getElementById('decision-says').textContent)"
+    for frame, last in ((0, 1), (1, 3)):
+        tab.ask(f"both[{frame}].contentWindow.go('decision', {last})")
+        assert tab.ask(told) == [f"{last + 1} of 4"] * 2
+    tab.ask("both[1].contentDocument.querySelector('nav a[href=\"#history\"]').click()")
+    time.sleep(0.3)  # an address is noted, and a link followed, within the frame
+    assert tab.ask("both.map((one) => one.contentDocument.querySelectorAll('#map tbody tr').length)") == [
+        len(one["registers"]) for one in records
+    ]
+    assert not tab.problems
+    tab.open(tmp_path / "page.html", width=400)
+    assert tab.ask("document.documentElement.scrollWidth") == 400
+    assert tab.faint() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "told"),
+    [
+        ("linucb", ["hedge", "td"], "--beside: wanted one NAME, got hedge and td"),
+        ("linucb", ["nobody=3"], "linucb: wanted fields of dim, .*, got nobody"),
+        ("linucb", ["ucbvi"], "--beside: wanted a construction that sees a BanditHistory, got ucbvi"),
+        ("linucb", ["thompson", "solver=pade", "action_norm=[2, 3]"], "wanted"),
+    ],
+)
+def test_what_cannot_stand_beside_is_refused_before_anything_is_written(name, words, told, tmp_path):
+    sets = [word for field in FEWER[name] for word in ("--set", field)]
+    asked = [one for word in words for one in ("--beside", word)]
+    done = CliRunner().invoke(cli.app, ["inspect", name, *sets, *asked, "--out", str(tmp_path / "page.html")])
+    assert isinstance(done.exception, ValueError)
+    assert re.search(told, str(done.exception))
+    assert not (tmp_path / "page.html").exists()
