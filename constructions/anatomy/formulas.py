@@ -23,6 +23,9 @@ KINDS = {
 }
 """What heads do, by the form of their score; "average" is what all heads of softmax attention do."""
 
+OWN = ("own token", "own-token product")
+"""Heads that look at no token but their own."""
+
 Entries = Sequence[tuple[int, int, float]]
 """A sparse matrix: row, column and weight of each entry."""
 

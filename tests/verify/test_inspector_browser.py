@@ -1,16 +1,31 @@
 """The inspector's page in a browser: mouse, keyboard, address, narrow screens, contrast and names."""
 
 import json
+import re
 import time
 from functools import cache
 
+import numpy as np
 import pytest
+import torch
 from chromium import browser, found
+from typer.testing import CliRunner
 
 from verify import inspector
 from verify.catalog import CATALOG
+from verify.cli import commands as cli
 from verify.cli import specs
 from verify.inspector.page import page, read
+
+PATTERNS = [
+    ("linucb", {"dim": 2, "actions": 2, "horizon": 4, "error": 0.5}),
+    ("linucb", {"dim": 2, "actions": 2, "horizon": 4, "error": 0.5, "solver": "newton"}),
+    ("forgetting", {"dim": 2, "actions": 3, "horizon": 6, "error": 0.1, "window": 2}),
+    ("ucbvi", {"states": 2, "actions": 2, "horizon": 2, "episodes": 2}),
+    ("softmax-ucbvi", {"states": 2, "actions": 2, "horizon": 2, "episodes": 2}),
+    ("td", {"features": 2, "horizon": 6, "sweeps": 3}),
+]
+"""Heads of every kind, in which some read of other tokens what layers have written."""
 
 
 @cache
@@ -83,7 +98,7 @@ def test_every_weight_is_three_clicks_away(pages, tab):
     assert "inverse[5]" in labels
     assert "position[0]" in labels
     written = tab.ask(
-        "[...document.querySelectorAll('.matrix:last-child th[scope=row]')].map((c) => c.textContent)"
+        "[...document.querySelectorAll('.matrix:last-of-type th[scope=row]')].map((c) => c.textContent)"
     )
     assert written == [f"inverse[{entry}]" for entry in range(5, 10)]
     tab.click("#map thead button[data-layer='10']")
@@ -186,6 +201,66 @@ def test_whatever_can_be_reached_has_a_name(pages, tab):
     named = tab.named()
     assert {"button", "link", "slider", "searchbox", "spinbutton", "region", "navigation"} <= named.keys()
     assert all(name.strip() for names in named.values() for name in names), named
+
+
+MOVED = """layers.map((view) => {
+  const point = before(view);
+  return { after: history.points[point].layers, moved: history.decisions.map((_, decision) => {
+    const sums = {};
+    for (const family of view.families) for (let head = 0; head < family.count; head += 1) {
+      const targets = arrays[family.targets].slice(head * family.span, (head + 1) * family.span);
+      for (const one of attention(family, head, point, decision)) one.moved.forEach((value, n) => {
+        sums[targets[n]] = (sums[targets[n]] ?? 0) + value;
+      });
+    }
+    return sums;
+  }) };
+})"""
+"""What all heads of each layer add at each decision, by stream entry, and after how many layers."""
+
+
+@needs_browser
+@pytest.mark.parametrize(("name", "fields"), PATTERNS)
+def test_what_heads_move_on_the_page_is_what_the_literal_layers_add(name, fields, tab, tmp_path):
+    entry = CATALOG[name]
+    built = entry.build(entry.spec(**fields))
+    run = inspector.replay(built)
+    (tmp_path / "page.html").write_text(page(inspector.record(built, name, run)), encoding="utf-8")
+    tab.open(tmp_path / "page.html")
+    shown, rows, most = tab.ask(MOVED), run.states[run.decisions - 1], []
+    for layer, one in zip(built.transformer.stored_layers, shown, strict=True):
+        stream, literal = torch.as_tensor(built.tokens.encode(run.history)), built.transformer.run()
+        for _ in range(one["after"]):
+            stream = next(literal)(stream)
+        added = (layer.attention(stream) - stream).numpy(force=True)[rows]
+        moved = np.zeros_like(added)
+        for decision, sums in enumerate(one["moved"]):
+            for to, value in sums.items():
+                moved[decision, int(to)] = value
+        assert np.allclose(moved, added, rtol=1e-9, atol=1e-9)
+        most.append(np.abs(added).max())
+    assert sum(one > 1e-3 for one in most) > len(most) / 2
+
+
+@needs_browser
+def test_a_pattern_tells_its_tokens_and_steps_through_decisions(pages, tab):
+    tab.open(pages["agd"])
+    tab.ask("location.hash = 'layer=1&head=0&decision=20'; follow()")
+    family = "partsOf(layers[0])[0]"
+    weights = tab.ask(f"attention({family}, 0, before(layers[0]), state.decision).map((one) => one.weight)")
+    looked = sum(weight > 0 for weight in weights)
+    assert 0 < looked <= 19  # tokens of rewards: every other one
+    assert all(weight == 0 for weight in weights[::2])
+    assert text(tab, "#pattern .head span") == f"decision 20 of 200: {looked} of 39 tokens have weight"
+    first = text(tab, "#pattern tbody th")
+    assert first == f"{first.split(',')[0]}, after decision {(int(first.split(',')[0]) + 1) // 2}"
+    last = "document.querySelector('#pattern tbody tr:last-child td').title"
+    assert float(tab.ask(last)) == pytest.approx(sum(weights))
+    tab.click("#pattern button:last-of-type")
+    assert text(tab, "#decision-says") == text(tab, "#pattern .head span").partition(":")[0].removeprefix(
+        "decision "
+    )
+    assert tab.ask("document.activeElement.getAttribute('aria-label')") == "Pattern of the decision after"
 
 
 @needs_browser
@@ -297,3 +372,64 @@ def test_dark_mode_changes_the_colours(pages, tab):
     assert light > 600
     assert dark < 150
     assert all(one != other for one, other in zip(*looks.values(), strict=True))
+
+
+PAIRS = [
+    ("linucb", ["solver=newton"], ["Soft LinUCB, solver agd", "Soft LinUCB, solver newton"]),
+    ("ucbvi", ["softmax-ucbvi", "exploration=0.03"], ["Soft UCB-VI", "Soft UCB-VI by softmax attention"]),
+]
+FEWER = {
+    "linucb": ["dim=2", "actions=2", "horizon=4", "error=0.5"],
+    "ucbvi": ["states=2", "actions=2", "horizon=2", "episodes=2"],
+}
+
+
+@needs_browser
+@pytest.mark.parametrize(("name", "words", "titles"), PAIRS)
+def test_two_constructions_stand_side_by_side_and_step_together(name, words, titles, tab, tmp_path):
+    sets = [word for field in FEWER[name] for word in ("--set", field)]
+    asked = [one for word in words for one in ("--beside", word)]
+    done = CliRunner().invoke(
+        cli.app, ["inspect", name, *sets, *asked, "--json", "--out", str(tmp_path / "page.html")]
+    )
+    assert done.exit_code == 0, done.output
+    records = json.loads(done.stdout)
+    tab.open(tmp_path / "page.html", width=1400)
+    assert tab.ask("[...document.querySelectorAll('iframe')].map((one) => one.title)") == titles
+    cells = (
+        "[...document.querySelectorAll('#numbers tbody tr:nth-child(N) td')].map((one) => Number(one.title))"
+    )
+    assert tab.ask(cells.replace("(N)", "(1)")) == [one["size"]["layers"] for one in records]
+    assert tab.ask(cells.replace("(N)", "(8)")) == [one["history"]["worst"] for one in records]
+    assert records[0]["history"]["before"] == records[1]["history"]["before"]
+    told = "both.map((one) => one.contentDocument.getElementById('decision-says').textContent)"
+    for frame, last in ((0, 1), (1, 3)):
+        tab.ask(f"both[{frame}].contentWindow.go('decision', {last})")
+        assert tab.ask(told) == [f"{last + 1} of 4"] * 2
+    tab.ask("both[1].contentDocument.querySelector('nav a[href=\"#history\"]').click()")
+    time.sleep(0.3)  # an address is noted, and a link followed, within the frame
+    assert tab.ask("both.map((one) => one.contentDocument.querySelectorAll('#map tbody tr').length)") == [
+        len(one["registers"]) for one in records
+    ]
+    assert not tab.problems
+    tab.open(tmp_path / "page.html", width=400)
+    assert tab.ask("document.documentElement.scrollWidth") == 400
+    assert tab.faint() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "told"),
+    [
+        ("linucb", ["hedge", "td"], "--beside: wanted one NAME, got hedge and td"),
+        ("linucb", ["nobody=3"], "linucb: wanted fields of dim, .*, got nobody"),
+        ("linucb", ["ucbvi"], "--beside: wanted a construction that sees a BanditHistory, got ucbvi"),
+        ("linucb", ["thompson", "solver=pade", "action_norm=[2, 3]"], "wanted"),
+    ],
+)
+def test_what_cannot_stand_beside_is_refused_before_anything_is_written(name, words, told, tmp_path):
+    sets = [word for field in FEWER[name] for word in ("--set", field)]
+    asked = [one for word in words for one in ("--beside", word)]
+    done = CliRunner().invoke(cli.app, ["inspect", name, *sets, *asked, "--out", str(tmp_path / "page.html")])
+    assert isinstance(done.exception, ValueError)
+    assert re.search(told, str(done.exception))
+    assert not (tmp_path / "page.html").exists()

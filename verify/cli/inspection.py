@@ -35,11 +35,12 @@ def inspect(
     horizon: Annotated[int | None, typer.Option(help="T (200; bernoulli 50); ucbvi: H (3).")] = None,
     error: Annotated[float | None, typer.Option(hidden=True)] = None,
     solver: Annotated[str | None, typer.Option(help="agd, newton, …; thompson: pade, …")] = None,
-    form: Annotated[str | None, typer.Option(help="theorem, slim, narrow; policy, sampling.")] = None,
+    form: Annotated[str | None, typer.Option(hidden=True)] = None,
     sets: specs.Set = None,
     spec: specs.Spec = None,
     history: histories.Own = None,
     truth: histories.Truth = None,
+    beside: specs.Beside = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     out: Annotated[
@@ -53,16 +54,25 @@ def inspect(
     entry, console, true = named(construction), Console(stderr=True), histories.truth(truth)
     name = entry.name
     page = _file(out or Path("reports/inspect"), name)
-    html = html or out is not None or (not as_json and (history is not None or truth is not None))
+    html = (
+        html
+        or out is not None
+        or beside is not None
+        or (not as_json and (history is not None or truth is not None))
+    )
     wanted = html or as_json
     if html:
         files.placed(page)
     with console.status(f"{name}: building"):
         built = entry.build(specs.made(entry, asked))
         seen = None if history is None else histories.read(history, entry, built)
-        found = _record(built, entry, seen, true, str(history)) if wanted else {}
+        run = _replayed(built, entry, seen, true, str(history)) if wanted else None
+        found: Any = run and inspector.record(built, entry.title, run, entry.said().source)
+    if beside and run:
+        with console.status(f"{name}: building what is beside it"):
+            found = [found, _beside(beside, entry, built.spec, run)]
     if html:
-        files.write(page, inspector.page(found))
+        files.write(page, inspector.beside(*found) if beside else inspector.page(found))
         console.print(f"page: {page}")
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
@@ -70,12 +80,23 @@ def inspect(
         Console().print(*tables(built, entry.title))
 
 
-def _record(built: Construction, entry: Entry, seen: Any, true: Any, where: str) -> dict[str, Any]:
-    """All there is to know, of constructions that a page can hold."""
+def _replayed(built: Construction, entry: Entry, seen: Any, true: Any, where: str) -> inspector.Replay:
+    """A history run through it, of constructions that a page can hold."""
     if (stored := built.size().stored) > LARGEST:
         raise ValueError(f"page: wanted at most {LARGEST:,} stored weights, got {stored:,}")
-    run = inspector.replay(built, entry, history=seen, truth=true, setting=where)
-    return inspector.record(built, entry.title, run, entry.said().source)
+    return inspector.replay(built, entry, history=seen, truth=true, setting=where)
+
+
+def _beside(asked: Sequence[str], entry: Entry, spec: Any, run: inspector.Replay) -> dict[str, Any]:
+    """The record of another construction on the same history."""
+    other, fields = specs.beside(asked, entry, spec)
+    if other.seen is not entry.seen:
+        raise ValueError(
+            f"--beside: wanted a construction that sees a {entry.seen.__name__}, got {other.name}"
+        )
+    built = other.build(specs.made(other, fields))
+    again = _replayed(built, other, run.history, None, run.setting)
+    return inspector.record(built, other.title, again, other.said().source)
 
 
 def _file(out: Path, name: str) -> Path:

@@ -2,16 +2,21 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from constructions import files
-from verify.catalog import Entry
+from verify.catalog import Entry, named
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field: dim=3, error=1e-4, …")
+]
+Beside = Annotated[
+    list[str] | None,
+    typer.Option("--beside", metavar="WHAT", help="Another beside it: solver=newton, NAME."),
 ]
 Spec = Annotated[Path | None, typer.Option("--spec", metavar="FILE.toml", help="Several fields, in a file.")]
 
@@ -42,6 +47,26 @@ def asked(sets: Sequence[str] | None, path: Path | None) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             found[name.strip()] = text.strip()
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def beside(words: Sequence[str], entry: Entry, spec: Any) -> tuple[Entry, dict[str, Any]]:
+    """The row and the fields of what is to stand beside a specification: its own, but for those that are named.
+
+    Args:
+        words: fields as FIELD=VALUE, and the name of another row, if it is one.
+        entry: the specification's row.
+        spec: the specification.
+
+    Raises:
+        ValueError: for two names, a name of no row, or a field that the other's specifications do not have.
+    """
+    names = [word for word in words if "=" not in word]
+    if len(names) > 1:
+        raise ValueError(f"--beside: wanted one NAME, got {' and '.join(names)}")
+    other, given = named(names[0]) if names else entry, asked([word for word in words if "=" in word], None)
+    other.hold(given)
+    own = {one.name for one in fields(other.spec)}
+    return other, {name: value for name, value in asdict(spec).items() if name in own} | given
 
 
 def made(entry: Entry, given: Mapping[str, Any]) -> Any:

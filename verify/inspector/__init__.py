@@ -3,10 +3,12 @@
 replay.py     an example history, the registers after every layer, beside what they should hold
 record.py     all of it as JSON, weights exact
 page.py       one self-contained page: page.html, page.css and scripts around the record
+beside.py     two such pages side by side, on one history
 """
 
+from verify.inspector.beside import beside
 from verify.inspector.page import page
 from verify.inspector.record import record
 from verify.inspector.replay import Replay, replay
 
-__all__ = ["Replay", "page", "record", "replay"]
+__all__ = ["Replay", "beside", "page", "record", "replay"]

@@ -85,6 +85,7 @@ function showHistory() {
   const truth = truths(state.decision);
   fill($("held"), ["register of the state token", "holds", "true", "error", "promise"], registers.filter((register) => found(register.name)).flatMap((register) => heldRow(register, truth)));
   showPolicy();
+  showPattern();
 }
 
 function showPolicy() {

@@ -2,7 +2,7 @@
 const record = JSON.parse(document.getElementById("record").textContent);
 const { registers, blocks, layers, history, arrays } = record;
 const $ = (id) => document.getElementById(id);
-const state = { layer: 0, part: 0, head: 0, register: null, decision: 0, point: 0, open: new Set() };
+const state = { layer: 0, part: 0, head: 0, register: null, decision: 0, point: null, open: new Set() };
 
 /* ---- words and numbers ---- */
 
@@ -179,6 +179,7 @@ function showPart() {
   const block = blocks[part.block];
   const lead = make("p", {}, block.said.split("\n")[0], block.said && " ", make("span", { class: "soft" }, `${block.source}.`));
   $("part").replaceChildren(make("h3", {}, part.role), lead, ...(isHead(part) ? headNodes(part) : neuronNodes(part)));
+  showPattern();
 }
 
 function headNodes(family) {
@@ -197,6 +198,7 @@ function headNodes(family) {
     matrix("Q", "query, of token i", rows(family.query, family.rank), terms),
     matrix("K", "key, of token j", rows(family.key, family.rank), terms),
     matrix("V", "value: rows are written, columns read at token j", rows(family.value, family.span), targets.map(label)),
+    history ? make("div", { id: "pattern" }) : null,
   ].filter(Boolean);
 }
 

@@ -5,22 +5,33 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("page.js", "history.js", "address.js")
-"""In the order in which they stand in the page: registers, blocks and layers; the history; the address, keys, the start."""
+SCRIPTS = ("page.js", "history.js", "attention.js", "address.js")
+"""In the order of the page: registers, blocks and layers; the history; heads on it; the address, keys and the start."""
 
 
 def page(record: dict[str, Any]) -> str:
     """The page as HTML. Numbers are written so that they are read back exactly."""
-    markup, style, *scripts = (
-        files("verify.inspector").joinpath(name).read_text(encoding="utf-8")
-        for name in ("page.html", "page.css", *SCRIPTS)
-    )
     data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    script = "\n".join(scripts)
-    parts = {"TITLE": escape(record["title"]), "STYLE": style, "SCRIPT": script, "RECORD": harmless(data)}
-    for name, text in parts.items():
-        markup = markup.replace(f"@{name}@", text)
+    script = "\n".join(map(_text, SCRIPTS))
+    return filled(
+        "page.html",
+        TITLE=escape(record["title"]),
+        STYLE=_text("page.css"),
+        SCRIPT=script,
+        RECORD=harmless(data),
+    )
+
+
+def filled(name: str, **parts: str) -> str:
+    """A page of this folder with texts in their places, which are named @LIKE@ this, in this order."""
+    markup = _text(name)
+    for place, text in parts.items():
+        markup = markup.replace(f"@{place}@", text)
     return markup
+
+
+def _text(name: str) -> str:
+    return files("verify.inspector").joinpath(name).read_text(encoding="utf-8")
 
 
 def harmless(data: str) -> str:

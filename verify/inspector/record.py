@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from constructions.anatomy.formulas import KINDS
+from constructions.anatomy.formulas import KINDS, OWN
 from constructions.anatomy.layers import Family, Neurons, View, said, span
 from constructions.construction import Construction
 from constructions.parts.block import Block, Bound
@@ -74,6 +74,7 @@ def record(built: Construction, title: str, run: Replay | None = None, source: s
         "certificate": plain(built.certificate),
         "clip_radius": plain(built.transformer.clip_radius),
         "kinds": KINDS,
+        "own": OWN,
         "registers": [{"name": r.name, "start": r.start, "size": r.size} for r in stream.registers.values()],
         "blocks": [_block(built, views, number, block) for number, block in enumerate(built.blocks)],
         "layers": [_layer(view, pool) for view in views],
@@ -162,8 +163,13 @@ def _history(built: Construction, run: Replay, pool: Pool) -> dict[str, Any]:
         "steps": run.history.steps,
         "decisions": run.decisions.tolist(),
         "before": _before(run),
+        "states": pool.put(run.states),
         "points": [
-            {"layers": count, "values": _changed(built, run, number, pool)}
+            {
+                "layers": count,
+                "values": _changed(built, run, number, pool),
+                "seen": {name: pool.put(values) for name, values in run.seen[number].items()},
+            }
             for number, count in enumerate(run.points)
         ],
         "probes": [

@@ -1,12 +1,16 @@
 """A history run through a construction: what the registers hold after each layer, and what they should hold in the end."""
 
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
+from constructions.anatomy.formulas import OWN
+from constructions.anatomy.layers import Family
 from constructions.construction import Construction
 from constructions.history import BanditHistory, EpisodeHistory
 from constructions.inputs.bandits import History
@@ -33,6 +37,9 @@ class Replay:
         decisions: the decisions that are shown, from 1.
         points: after how many layers the registers are shown, 0 first.
         held: what the state tokens of those decisions hold there.
+        states: where the state tokens of all decisions stand, from 0.
+        seen: what all tokens hold there in the registers that heads of the next layer read of tokens other than their own,
+            by name; nothing after the last layer.
         probes: block by block, at all decisions.
         built: the construction's log-probabilities, or scores, at all decisions.
         true: the algorithm's.
@@ -44,6 +51,8 @@ class Replay:
     decisions: Int[np.ndarray, " decisions"]
     points: tuple[int, ...]
     held: tuple[Float[np.ndarray, "decisions width"], ...]
+    states: Int[np.ndarray, " steps"]
+    seen: tuple[dict[str, Float[np.ndarray, "tokens size"]], ...]
     probes: tuple[Probe, ...]
     built: Float[np.ndarray, "steps arms"]
     true: Float[np.ndarray, "steps arms"]
@@ -122,21 +131,47 @@ def replay(
     truth = truth or entry.truth  # type: ignore[union-attr]
     decisions = spread(history.steps) - 1
     points = _points(built)
-    output = built.outputs([history])[0]
-    inputs = built.tokens.encode(history)[built.tokens.states(history.steps)]
+    output, encoded = built.outputs([history])[0], built.tokens.encode(history)
+    states = built.tokens.states(history.steps)
     between = [prefix(built, count).outputs([history], steps=decisions)[0] for count in points[1:-1]]
-    held, said = [inputs[decisions], *between, output[decisions]], built.said(output)
+    held, said = [encoded[states[decisions]], *between, output[decisions]], built.said(output)
     return Replay(
         history,
         setting,
         decisions + 1,
         points,
         tuple(held),
+        states,
+        _seen(built, encoded, points),
         tuple(built.probe(history, output)),
         said,
         _held(truth(built.spec, history), said.shape),
         built.guarantee,
     )
+
+
+def _seen(
+    built: Construction, tokens: Float[np.ndarray, "tokens width"], points: Sequence[int]
+) -> tuple[dict[str, Float[np.ndarray, "tokens size"]], ...]:
+    """What the heads that follow each point read of other tokens; what no layer writes is as it came."""
+    views, stream, found = built.heads().views, built.tokens.stream, {}
+    written = {name for view in views for name in view.writes}
+    for view in views:
+        read = {name for family in view.families if family.kind not in OWN for name in _read(family)}
+        for point in points:
+            if view.first <= point + 1 < view.first + view.repeat:
+                found[point] = {name: tokens[:, stream[name].slice] for name in read - written}
+                if changed := read & written:
+                    held = (
+                        prefix(built, point).program.run(torch.as_tensor(tokens)[None])[0].numpy(force=True)
+                    )
+                    found[point] |= {name: held[:, stream[name].slice] for name in changed}
+    return tuple(found.get(point, {}) for point in points)
+
+
+def _read(family: Family) -> Iterator[str]:
+    """The registers that keys and values read."""
+    return iter(family.form.names(np.unique(np.concatenate([family.key.indices, family.value.indices]))))
 
 
 def _held(true: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "steps arms"]:
