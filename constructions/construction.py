@@ -292,19 +292,7 @@ class Construction:
         return probes(self.blocks if blocks is None else blocks, self.tokens.stream, encoded, states, final)
 
     def decoder(
-        self,
-        batch: int | None = None,
-        dtype: torch.dtype = torch.float64,
-        device: str = "cpu",
-        *,
-        compiled: bool = False,
+        self, batch: int | None = None, dtype=torch.float64, device="cpu", *, compiled=False
     ) -> Decoder:
-        """A policy that is fed one step at a time; with `batch`, so many independent histories in lockstep.
-
-        It goes by the weights as they are now, and is not told of later changes. `compiled`, its steps are machine code that
-        numba makes of the same weights: seconds at the first step on a machine, fewer microseconds at every later one.
-
-        Raises:
-            ValueError: for a device or precision as `log_probabilities`, or if numba is wanted and is not there.
-        """
+        """A policy that is fed one step at a time, by the weights as they are now; arguments are those of `Decoder`."""
         return Decoder(self, batch, dtype, device, compiled)

@@ -21,6 +21,17 @@ class Decoder:
 
     With a batch, contexts have shape (batch, arms, dim) and states (batch,), actions and rewards (batch,), log-probabilities
     (batch, actions).
+
+    Args:
+        construction: whose policy it is.
+        batch: so many independent histories in lockstep; one alone if None.
+        dtype: torch.float64 or torch.float32.
+        device: of torch.
+        compiled: steps are machine code that numba makes of the same weights: seconds at the first step on a machine, fewer
+            microseconds at every later one.
+
+    Raises:
+        ValueError: for a precision or device as `Construction.log_probabilities`, or if numba is wanted and is not there.
     """
 
     def __init__(self, construction: Any, batch: Any, dtype: Any, device: Any, compiled: bool = False):
