@@ -13,6 +13,7 @@ from random_transformers import AGREE, Blueprint, blueprints, compiled, random_t
 from taped import built, held_to_literal, how, pieces, steps
 
 from constructions.fast.rewrite import compile_weights
+from constructions.tapes import compiled as compiled_tapes
 from constructions.tapes.deck import Deck
 from constructions.tapes.levels import level
 from constructions.tapes.tape import Tape
@@ -148,6 +149,25 @@ def test_slots_that_were_made_one_after_the_other_may_come_apart():
     deck.slots[place[given_]] = [1.0, 2.0]
     deck.play()
     assert deck.slots[place[out]].tolist() == [15.0, 14.0]
+
+
+@pytest.mark.parametrize("machine", [None, compiled_tapes])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_matrices_that_are_neither_square_nor_symmetric(turned, batch, machine):
+    tape, draw = Tape(), np.random.default_rng(0)
+    left, right = tape.new(2 * 3), tape.new(3 * 4)
+    out = tape.matrices(left, 2, right, 4 if turned else 3, turned)
+    place = level(tape)
+    deck = Deck(tape.operations, tape.size, np.ones(1), batch, machine)
+    x, y = draw.normal(size=(batch, 2, 3)), draw.normal(size=(batch, *((4, 3) if turned else (3, 4))))
+    for slots, value in ((left, x), (right, y)):
+        deck.slots[place[slots]] = value.reshape(batch, -1).T.reshape(len(slots), *deck.tail)
+    deck.play()
+    wanted = x @ (y.mT if turned else y)
+    np.testing.assert_allclose(
+        deck.slots[place[out]].reshape(-1, batch).T, wanted.reshape(batch, -1), atol=1e-14
+    )
 
 
 def test_prefix_sums_take_in_every_token_of_a_chunk():
