@@ -213,7 +213,7 @@ class Near:
         """The largest size of each entry of a key up to the wanted tokens."""
         memory, known = chunk.state.memory, chunk.shared.setdefault(place, {})
         if "size" not in known:
-            sizes = self._by_head(self.key, chunk.seen(self.settled)).abs_()
+            sizes = self._by_head(self.key, chunk.settled).abs_()  # of all tokens, wanted or not
             before = memory.get(f"{place} size", torch.zeros_like(sizes[..., 0]))
             most = torch.maximum(sizes.cummax(-1).values, before[..., None])
             memory[f"{place} size"] = most[..., -1].clone()

@@ -17,7 +17,7 @@ from constructions.linucb import widths
 from constructions.linucb.spec import SoftmaxSpec
 from constructions.parts.block import UNIT, Bound
 from constructions.primitives.softmax import products, ridge
-from constructions.primitives.softmax.products import Product
+from constructions.primitives.softmax.products import CLOSED, Product
 from constructions.rounding import schedules
 from constructions.rounding.outward import above, below, nearest
 from constructions.rounding.schedules import Inverse
@@ -57,7 +57,7 @@ class Products:
             Product.best(2.0, 2 * condition, m, d, spread=d * condition, finer=finer),
             Product.best(2 * estimate, inverse * high * reward, m, d, spread=d, finer=finer),
             Product.best(width, 2 * width, m, d, spread=d, finer=finer),
-            float(math.ceil(room)),
+            max(CLOSED, float(math.ceil(room))),
         )
 
 

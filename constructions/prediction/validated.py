@@ -162,7 +162,7 @@ def build(spec: Spec) -> Construction:
 
     >>> built = build(Spec(dim=2, horizon=20, training=10))
     >>> built.certificate <= 1e-3, built.size().layers
-    (True, 17)
+    (True, 15)
     """
     checks.instance("spec", spec, Spec)
     steps, d, count = least_steps(spec), spec.dim, len(spec.penalties)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_transformers import Blueprint, blueprints, edited, edits, random_tokens, seeds, sparse_map
 
-from constructions import ucbvi
+from constructions import linucb, ucbvi
 from constructions.fast.chunks import State
 from constructions.fast.program import Program
 from constructions.fast.rewrite import compile_weights
@@ -24,12 +24,14 @@ from constructions.softmax.attention import softmax_shares
 from constructions.transformer import MLP, Attention, Heads, Layer, Transformer
 from constructions.ucbvi import by_softmax
 from constructions.ucbvi.tables import Tables
+from verify.histories.linear import battery
 
 FEW = settings(max_examples=settings.default.max_examples // 2)
 LONGEST = 24
 SPEC = ucbvi.SoftmaxSpec(states=2, actions=2, horizon=2, episodes=4, exploration=0.05)
 GATES = {gate: by_softmax.written(Tables(SPEC, gate)) for gate in (3, 10, 40)}
 """A weak gate shows heads more of their neighbours than a strong one."""
+LINUCB = linucb.build(linucb.SoftmaxSpec(2, 2, 6, 0.1, ridge=2.0, action_norm=(0.5, 1.0), weight_norm=1.0))
 
 
 def frame(width: int, longest: int = LONGEST, digits: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -110,10 +112,15 @@ def toy(gate: float = 24.0) -> Transformer:
         Head("same", stack(thing, one), same, value, at["same"], 1, "softmax"),
     )
     again = own_token.one_token("twice", 2, read(at["product"]), at["twice"], gate=gate, **PLACES)
+    return stacked(heads, (again,))
+
+
+def stacked(*layers: tuple[Head, ...]) -> Transformer:
+    """Layers of heads."""
     promise = Promise("", EXACT, EXACT, 1.0)
     blocks = [
-        Block(str(n), "", (Step(part),), at["twice"], lambda values: values["twice"], promise)
-        for n, part in enumerate((heads, (again,)))
+        Block(str(n), "", (Step(part),), TOY["twice"], lambda values: values["twice"], promise)
+        for n, part in enumerate(layers)
     ]
     inputs = frozenset({"thing", "value", "digits", "start", "position"})
     return assemble(TOY, inputs, [[block] for block in blocks], 1e4, "softmax")
@@ -232,6 +239,23 @@ def test_products_that_outweigh_their_gate_are_seen():
         hold(found, model(tokens))
 
 
+def test_products_with_what_a_layer_has_written_are_seen():
+    """The keys are 0 on the tokens as they come."""
+    value, copied, gate = read(TOY["value"]), read(TOY["before"]), 40.0
+    first = own_token.one_token("before", 1, value, TOY["before"], gate=gate, **PLACES)
+    late = Product(0.1, gate, TOY["digits"].size, 1.0, 1.0, 1).heads(
+        "late", value, copied, value, TOY["twice"], TOY["digits"], TOY.one
+    )
+    for size, literal in ((1.0, False), (40.0, True)):
+        for wanted in (slice(None), slice(10, None, 2)):
+            tokens, state, model = toy_tokens(0, 20, size), State(), stacked((first,), late)
+            program = compiled(model, TOY["digits"].size)
+            assert program.explain()[1]["heads"]["Near"] == 4
+            found = program.advance(tokens, state, wanted)
+            assert state.literal == literal
+            hold(found, model(tokens)[:, wanted])
+
+
 def test_running_sums_that_underflow_are_seen():
     """The ninth token's score is 735 higher than those before: their weights have few digits beside its own."""
     tokens, one = toy_tokens(0, 20), np.eye(TOY.width)
@@ -271,19 +295,38 @@ def histories(spec: ucbvi.SoftmaxSpec, seed: int, batch: int = 2) -> list[Episod
     ]
 
 
-@FEW
-@given(st.sampled_from(sorted(GATES)), edits, seeds, st.data())
-def test_a_changed_weight_of_ucb_vi(gate: int, edits: list, seed: int, data: st.DataObject):
+def held_with_edits(built, given_: list, edits: list, data: st.DataObject) -> None:
     """Whole, in parts, and at the states: with any weight changed the result is that of the literal layers."""
-    built, model = GATES[gate], edited(GATES[gate].transformer, edits)
-    tokens = torch.as_tensor(np.stack([built.tokens.encode(one) for one in histories(SPEC, seed)]))
-    expected, states = model(tokens), torch.as_tensor(built.tokens.states(8))
+    model = edited(built.transformer, edits)
+    tokens = torch.as_tensor(np.stack([built.tokens.encode(one) for one in given_]))
+    expected, states = model(tokens), torch.as_tensor(built.tokens.states(given_[0].steps))
     entries = built.tokens.stream["position"].slice, built.tokens.longest
     program = compile_weights(model, *entries, frame=built.tokens.frame)
     hold(program.run(tokens), expected)
     hold(in_parts(program, tokens, data.draw(split(tokens.shape[1]))), expected)
     lean = compile_weights(model, *entries, built.output, built.tokens.frame)
     hold(lean.run(tokens, states)[..., built.output], expected[:, states][..., built.output])
+
+
+@FEW
+@given(st.sampled_from(sorted(GATES)), edits, seeds, st.data())
+def test_a_changed_weight_of_ucb_vi(gate: int, edits: list, seed: int, data: st.DataObject):
+    held_with_edits(GATES[gate], histories(SPEC, seed), edits, data)
+
+
+@FEW
+@given(edits, st.integers(0, 5), st.data())
+def test_a_changed_weight_of_linucb(edits: list, number: int, data: st.DataObject):
+    longest = [one for one in battery(LINUCB.spec) if one.steps == LINUCB.spec.horizon]
+    outlines = longest[number % len(longest)], longest[0]
+    held_with_edits(LINUCB, [one.history(LINUCB.spec) for one in outlines], edits, data)
+
+
+def test_every_head_of_linucb_is_recognised():
+    """One average over all tokens; the rest are of a token itself."""
+    heads = [row["heads"] for row in LINUCB.explain()]
+    assert not any(row["Every"] for row in heads)
+    assert sum(row["Tally"] for row in heads) == 1
 
 
 @pytest.mark.parametrize("gate", sorted(GATES))

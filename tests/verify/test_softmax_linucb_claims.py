@@ -85,6 +85,13 @@ def test_ten_thousand_steps_are_certified():
     assert [verdict.claim for verdict in claims.long() if not verdict.holds] == []
 
 
+def test_two_hundred_steps_are_searched():
+    verdict = claims.searched(3)
+    assert verdict.holds
+    assert verdict.measured > 0
+    assert not replace(verdict, certified=verdict.measured / 2, rounding=0.0).holds
+
+
 def test_an_error_is_that_of_exact_arithmetic():
     built = linucb.build(replace(claims.MAIN, horizon=4))
     history = claims.ROW.histories.battery(built.spec)[0].history(built.spec)
@@ -98,3 +105,11 @@ def test_an_error_is_that_of_exact_arithmetic():
 def test_the_whole_audit_holds():
     report = claims.plan(400, 40).report()
     assert [verdict.claim for verdict in report.verdicts if not verdict.holds] == []
+
+
+@pytest.mark.nightly
+def test_two_thousand_histories_of_two_hundred_steps_and_the_worst_enclosed():
+    built = linucb.build(claims.LONG)
+    found = audit.search(built, claims.ROW.truth, 2000, 20, claims.ROW.histories)
+    assert found.error <= built.certificate + built.rounding
+    assert audit.enclosed(built, claims.ROW.balls, found.outline, found.step) <= built.certificate

@@ -13,7 +13,7 @@ from constructions import files, load
 from constructions.construction import Construction
 from constructions.showing import number
 from verify.balls import enclose
-from verify.catalog import CATALOG, Entry, entry_of, named
+from verify.catalog import Entry, entry_of, named
 from verify.certificate import check_certificate, export
 from verify.cli import specs
 from verify.cli.histories import read
@@ -24,7 +24,7 @@ def certify(
     histories: Annotated[
         list[Path], typer.Argument(metavar="HISTORY…", help="Files by history.save, or .csv, .json.")
     ],
-    of: Annotated[str, typer.Option(metavar="NAME|FILE", help=f"{', '.join(CATALOG)}, or by built.save.")],
+    of: Annotated[str, typer.Option(metavar="NAME|FILE", help="Of the catalog, or by built.save.")],
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The last N decisions; all if left out.")
     ] = None,

@@ -26,6 +26,8 @@ ROUNDS = 8
 """So often b and the gate are chosen in turn."""
 BELOW = 100.0
 """What the gate lets through is to be so many times smaller than what the series leaves."""
+CLOSED = 44.0
+"""Gates are at least so large: e⁻⁸⁸ of another token is less than float64 can see, and evaluation may leave it out."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class Product:
 
         Where values of other tokens count `spread` times as much as the token's own, the gate keeps even that small.
         """
-        found = cls(2.0**-8, 32.0, digits, own, across, terms)
+        found = cls(2.0**-8, CLOSED, digits, own, across, terms)
         for _ in range(ROUNDS):
             b = finer * _power_of_two(best_b(own, found.share_rounding))
             wanted = 24 * BELOW * digits * max(spread, 1.0) / (b * 2 / 45 * b**4 * own**5)
             room = nearest(arb.log, wanted) / 2 + b * (own + across)
-            found = cls(b, float(max(1, math.ceil(room))), digits, own, across, terms)
+            found = cls(b, max(CLOSED, float(math.ceil(room))), digits, own, across, terms)
         return found
 
     @property
