@@ -72,6 +72,17 @@ class Chunk:
         """What keys and values read: all tokens."""
         return self.settled if settled else self.stream
 
+    def so_far(
+        self, place: str, settled: bool, read: Callable[[Stream], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """What is read of all tokens so far, which come last but one in each tensor; kept under this name."""
+        if place not in self.shared:
+            now = read(self.seen(settled))
+            if place in self.state.memory:
+                now = tuple(torch.cat(pair, -2) for pair in zip(self.state.memory[place], now, strict=True))
+            self.shared[place] = self.state.memory[place] = now
+        return self.shared[place]
+
     def pick(self, values: Float[Tensor, "*any tokens"]) -> Float[Tensor, "*any wanted"]:
         """Of values for all tokens of the chunk, those of the wanted ones."""
         return values[..., self.wanted]
@@ -85,10 +96,7 @@ class Chunk:
     @cached_property
     def index(self) -> Float[Tensor, " wanted"]:
         """Position i of the wanted tokens, from 1, in float64."""
-        last = self.first + self.settled.shape[-1]
-        return self.pick(
-            torch.arange(self.first + 1, last + 1, dtype=torch.float64, device=self.stream.device)
-        )
+        return self.at.double() + 1
 
     def own(self, score: "PositionScore") -> Float[Tensor, " wanted"]:
         """score(i, i) at the wanted tokens."""

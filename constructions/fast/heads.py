@@ -178,16 +178,13 @@ class General:
     def __call__(self, chunk: Chunk, place: str) -> Move:
         """What these heads add to the stream."""
         query = self._rows(self.query, chunk.stream)
-        if place not in chunk.shared:
-            seen = chunk.seen(self.settled)
-            now = (self._rows(self.key, seen), self._rows(self.value, seen))
-            if place in chunk.state.memory:
-                now = tuple(torch.cat(pair, 2) for pair in zip(chunk.state.memory[place], now, strict=True))
-            chunk.shared[place] = chunk.state.memory[place] = now
-        key, value = chunk.shared[place]  # of all tokens so far
+        key, value = chunk.so_far(place, self.settled, self._kept)  # of all tokens so far
         later = torch.arange(1, key.shape[2] + 1, device=query.device) > chunk.index[:, None]
         scores = torch.relu(query @ key.mT).masked_fill_(later, 0.0) / chunk.index[:, None].to(query)
         return self.targets, (scores @ value).permute(1, 3, 0, 2).flatten(0, 1), 1.0
+
+    def _kept(self, seen: Stream) -> tuple[Tensor, ...]:
+        return self._rows(self.key, seen), self._rows(self.value, seen)
 
     def _rows(self, part: Sparse, tokens: Stream) -> Float[Tensor, "batch heads tokens rows"]:
         return part(tokens).unflatten(0, (self.heads, -1)).permute(2, 0, 3, 1)

@@ -40,13 +40,7 @@ class Every:
     def __call__(self, chunk: Chunk, place: str) -> Move:
         """What these heads add to the stream."""
         query = self._rows(self.query, chunk.stream)
-        if place not in chunk.shared:
-            seen = chunk.seen(self.settled)
-            now = (self._rows(self.key, seen), self._rows(self.value, seen))
-            if place in chunk.state.memory:
-                now = tuple(torch.cat(pair, 2) for pair in zip(chunk.state.memory[place], now, strict=True))
-            chunk.shared[place] = chunk.state.memory[place] = now
-        key, value = chunk.shared[place]  # (heads, batch, tokens so far, rows)
+        key, value = chunk.so_far(place, self.settled, self._kept)  # (heads, batch, tokens so far, rows)
         kinds, kind = torch.unique(
             key.permute(1, 2, 0, 3).flatten(2).flatten(0, 1), dim=0, return_inverse=True
         )
@@ -88,6 +82,9 @@ class Every:
         sums = ((member * column[..., None]).cumsum(2)[:, :, chunk.at] for column in value.unbind(-1))
         moved = [(shares * one).sum(-1) for one in sums]
         return torch.stack(moved, -1) if moved else value.new_zeros(*scores.shape[:-1], 0)
+
+    def _kept(self, seen: Stream) -> tuple[Tensor, ...]:
+        return self._rows(self.key, seen), self._rows(self.value, seen)
 
     def _rows(self, part: Sparse, tokens: Stream) -> Float[Tensor, "heads batch tokens rows"]:
         rows = part.height // self.heads

@@ -30,13 +30,14 @@ from flint import arb
 from constructions import checks
 from constructions.construction import Construction
 from constructions.inputs.bandits import COVERED
+from constructions.inputs.ridge import Pairs
 from constructions.language import bandits, repeat
 from constructions.parts.guarantee import Guarantee
 from constructions.rounding.outward import above, balls, power_of_two
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Pairs):
     """What to build.
 
     Attributes:
@@ -60,7 +61,6 @@ class Spec:
     bound: float = 1.0
     response: float = 1.0
     guarantee: ClassVar[Guarantee] = Guarantee("values", output="predictions")
-    weight_norm: ClassVar[float] = 0.0
 
     def __post_init__(self):
         checks.settle(self, checks.whole, "dim", "horizon", "actions", "iterations")
@@ -70,16 +70,6 @@ class Spec:
     def step(self) -> float:
         """η."""
         return power_of_two(2 / (self.bound * (1 + COVERED)) ** 2) / 2
-
-    @property
-    def action_norm(self) -> tuple[float, float]:
-        """Bounds on the norm of a vector."""
-        return 0.0, self.bound
-
-    @property
-    def noise_bound(self) -> float:
-        """Bound on the size of y."""
-        return self.response
 
 
 @balls(53)  # this thread's own precision, while promises are worked out

@@ -32,7 +32,7 @@ from flint import arb
 from constructions import checks, limits
 from constructions.construction import Construction
 from constructions.inputs.bandits import admitted_norms, admitted_reward
-from constructions.inputs.ridge import largest_eigenvalue
+from constructions.inputs.ridge import Pairs, largest_eigenvalue
 from constructions.language import bandits
 from constructions.parts.guarantee import Guarantee
 from constructions.primitives import descent
@@ -45,7 +45,7 @@ Solver = Literal["newton", "gd", "agd", "chebyshev"]
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Pairs):
     """What to build.
 
     Attributes:
@@ -71,7 +71,6 @@ class Spec:
     response: float = 1.0
     solver: Solver = "newton"
     guarantee: ClassVar[Guarantee] = Guarantee("values", output="predictions")
-    weight_norm: ClassVar[float] = 0.0
 
     def __post_init__(self):
         checks.settle(self, checks.whole, "dim", "horizon", "actions")
@@ -79,16 +78,6 @@ class Spec:
         checks.settle(self, checks.choice, "solver", among=get_args(Solver))
         checks.condition(self.ridge, largest_eigenvalue(self))
         checks.carried(self.error, checks.UNIT * above(largest(self)))
-
-    @property
-    def action_norm(self) -> tuple[float, float]:
-        """Bounds on the norm of a vector."""
-        return 0.0, self.bound
-
-    @property
-    def noise_bound(self) -> float:
-        """Bound on the size of y."""
-        return self.response
 
 
 def largest(spec: Spec) -> arb:

@@ -34,6 +34,7 @@ from flint import arb
 from constructions import checks, limits
 from constructions.construction import Construction
 from constructions.inputs.bandits import admitted_norms, admitted_reward
+from constructions.inputs.ridge import Pairs
 from constructions.language import Program, Value, bandits
 from constructions.parts.guarantee import Guarantee
 from constructions.plain import shown
@@ -49,7 +50,7 @@ SLACK = 1e-6
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Pairs):
     """What to build.
 
     Attributes:
@@ -77,7 +78,6 @@ class Spec:
     bound: float = 1.0
     response: float = 1.0
     guarantee: ClassVar[Guarantee] = Guarantee("values", output="predictions")
-    weight_norm: ClassVar[float] = 0.0
 
     def __post_init__(self):
         checks.settle(self, checks.whole, "dim", "horizon", "training", "actions")
@@ -98,16 +98,6 @@ class Spec:
     def ridge(self) -> float:
         """The least penalty."""
         return min(self.penalties)
-
-    @property
-    def action_norm(self) -> tuple[float, float]:
-        """Bounds on the norm of a vector."""
-        return 0.0, self.bound
-
-    @property
-    def noise_bound(self) -> float:
-        """Bound on the size of y."""
-        return self.response
 
 
 def spectrum(spec: Spec, penalty: float) -> float:
@@ -150,7 +140,7 @@ def least_steps(spec: Spec) -> int:
             break
         least = min(least, reached)
     checks.carried(spec.error, least)
-    return 0
+    raise ValueError(f"error: wanted a millionth more than {least!r}, got {spec.error!r}")
 
 
 @balls(53)  # this thread's own precision, while promises are worked out

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from types import ModuleType
 
 import numpy as np
@@ -57,11 +58,22 @@ class Deck:
                 np.concatenate([getattr(one, name) for one in moving]) for name in ("factors", "weights")
             )
             self.calls += [(factors.take, (which, None, pool, "clip")), (np.multiply, (pool, weights, pool))]
+        kinds = {
+            Sum: self._sum,
+            Products: self._products,
+            Matrices: self._matrices,
+            Relu: self._relu,
+            Pieces: self._pieces,
+            Crowd: self._crowd,
+        }
+
+        def carried_out(one: Operation) -> Iterator[Call]:
+            return kinds[type(one)](one)
+
         if alone:
-            self.calls += alone.calls(operations, self.slots, factors, self._carried_out)
+            self.calls += alone.calls(operations, self.slots, factors, carried_out)
         else:
-            for one in operations:
-                self.calls += self._carried_out(one)
+            self.calls += chain.from_iterable(map(carried_out, operations))
 
     def play(self) -> None:
         """Work everything out."""
@@ -87,17 +99,6 @@ class Deck:
             return self.view(slice(int(slots[0]), int(slots[-1]) + 1)), []
         found = np.empty((len(slots), *self.tail))
         return found, [(self.slots.take, (slots, 0, found, "clip"))]
-
-    def _carried_out(self, one: Operation) -> Iterator[Call]:
-        kinds = {
-            Sum: self._sum,
-            Products: self._products,
-            Matrices: self._matrices,
-            Relu: self._relu,
-            Pieces: self._pieces,
-            Crowd: self._crowd,
-        }
-        return kinds[type(one)](one)
 
     def _sum(self, one: Sum) -> Iterator[Call]:
         weights = self._moving.get(id(one), one.weights)

@@ -76,7 +76,7 @@ def plan(entry: Entry, spec: Any, histories: int = 2000, trials: int = 100) -> P
 def _searched(entry: Entry, spec: Any) -> Construction:
     """A construction; wanted: one of few enough layers for all histories of an audit to go through them."""
     built = entry.build(spec)
-    limits.hold(entry.title, searched=sum(layer.repeat for layer in built.transformer.stored_layers))
+    limits.hold(entry.title, searched=built.transformer.counts()["layers"])
     return built
 
 

@@ -119,12 +119,15 @@ def layers(spec: ridge.Spec) -> Iterator[Verdict]:
 
 def theirs(spec: ridge.Spec) -> dict[str, float]:
     """The numbers of Theorem 4 of arXiv 2306.04637 for T − 1 pairs of which only bounds are known: α = 0, β = B²."""
-    pairs = spec.horizon - 1
+    return _of_pairs(spec, spec.horizon - 1) | {"error": spec.error}
+
+
+def _of_pairs(spec: ridge.Spec | validated.Spec, pairs: int) -> dict[str, float]:
+    """The numbers of so many pairs of which only bounds are known, with the least penalty."""
     return {
         "condition": 1 + pairs * spec.bound**2 / spec.ridge,
         "action_max": spec.bound,
         "weight_norm": spec.response * math.sqrt(pairs / spec.ridge),
-        "error": spec.error,
     }
 
 
@@ -165,15 +168,11 @@ def chosen(spec: validated.Spec, histories: int) -> Iterator[Verdict]:
 
 def chosen_theirs(spec: validated.Spec) -> dict[str, float]:
     """The numbers of Theorem 16 of arXiv 2306.04637 for pairs of which only bounds are known."""
-    least, pairs = spec.ridge, spec.training
-    return {
-        "condition": 1 + pairs * spec.bound**2 / least,
-        "action_max": spec.bound,
-        "weight_norm": spec.response * math.sqrt(pairs / least),
+    return _of_pairs(spec, spec.training) | {
         "noise_bound": spec.response,
         "error": spec.error / spec.bound,
         "margin": spec.margin,
-        "horizon": spec.horizon - 1 - pairs,
+        "horizon": spec.horizon - 1 - spec.training,
     }
 
 
