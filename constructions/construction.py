@@ -102,9 +102,13 @@ class Construction:
 
     @property
     def rounding(self) -> float:
-        """What float64 may add to an error: that of an output, and of a log-probability twice as much, by log-softmax."""
-        own = max(block.promise.total.rounding for block in self.guarantee.written(self.blocks))
-        return 2 * own if self.guarantee.normalised else own
+        """What float64 may add to an error (`Guarantee.rounding`)."""
+        promises = [block.promise for block in self.guarantee.written(self.blocks)]
+        own, size = (
+            max(one.total.rounding for one in promises),
+            math.hypot(*(one.magnitude for one in promises)),
+        )
+        return self.guarantee.rounding(own, size, len(self.output))
 
     @property
     def allowed(self) -> float:

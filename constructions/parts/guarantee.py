@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from constructions.checks import UNIT
 from constructions.parts.block import Block
 from constructions.parts.stream import Stream
 from constructions.plain import listed, shown
@@ -80,6 +81,25 @@ class Guarantee:
         with np.errstate(invalid="ignore"):
             gaps = output - np.maximum.reduce(output, -1, keepdims=True)
             return gaps - np.log(np.add.reduce(np.exp(gaps), -1, keepdims=True))
+
+    def rounding(self, own: float, size: float, entries: int) -> float:
+        """What float64 may add to what is bounded, that of the truth's own log softmax included, to first order.
+
+        With u = 2⁻⁵³, A entries and R the largest distance of two of them, log softmax adds u(3R + A + 1 + 3 ln A): uR by
+        the gaps; uR, A − 1 and two units by the sum of exponentials; 3 ln A by the logarithm and what is made of it; uR by
+        the last difference. Errors of the entries count twice in a log-probability.
+
+        Args:
+            own: what it may add to an entry of the output.
+            size: bound on the ℓ2 norm of the output, so that R ≤ √2 size.
+            entries: how many there are, A.
+
+        >>> Guarantee().rounding(0.0, 1.0, 1) / 2**-52, Guarantee("values").rounding(0.5, 1.0, 1)
+        (6.242640687119286, 0.5)
+        """
+        if not self.normalised:
+            return own
+        return 2 * own + 2 * UNIT * (3 * math.sqrt(2) * size + entries + 1 + 3 * math.log(entries))
 
     def said(self, output: Float[np.ndarray, "*any entries"]) -> Float[np.ndarray, "*any entries"]:
         """What is bounded: log-probabilities, or the output as it is."""

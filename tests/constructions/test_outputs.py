@@ -1,10 +1,12 @@
 """What a construction gives: a policy, scores, or values in registers of any name; without any it is not built."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import td0
+from flint import arb, ctx
 
 import constructions
 from constructions import linucb
@@ -13,6 +15,7 @@ from constructions.language import bandits, episodes, repeat
 from constructions.parts.guarantee import Guarantee
 from verify import audit
 from verify.balls import enclose
+from verify.balls.arrays import balls, log_softmax
 
 SMALL = td0.Spec(states=2, actions=2, horizon=2, episodes=3, sweeps=3)
 
@@ -148,3 +151,20 @@ def test_a_repeated_average_is_of_exact_values():
         repeat(p, "values", "sweep", 2, 1.0 * state, off, state, **sizes)
     with pytest.raises(ValueError, match="sweep: wanted a sum of values, got one with curves or a divisor"):
         repeat(p, "values", "sweep", 2, (1.0 * state) / 3.0, reward, state, **sizes)
+
+
+def test_log_softmax_rounds_by_no_more_than_is_said():
+    """Against balls, on logits near and far apart; what is said covers twice one log softmax, the truth's among them."""
+    chance, worst = np.random.default_rng(0), 0.0
+    for entries in (1, 2, 3, 10, 100):
+        for scale in (0.0, 1e-3, 1.0, 30.0, 700.0):
+            logits = scale * chance.standard_normal((40, entries))
+            said = Guarantee().policy(logits)
+            for row, found in zip(logits, said, strict=True):
+                with ctx.workprec(200):
+                    exact = log_softmax(balls(row))
+                    off = max(abs(float(one - arb(value))) for one, value in zip(exact, found, strict=True))
+                allowed = Guarantee().rounding(0.0, math.hypot(*row), entries) / 2
+                assert off <= allowed, (entries, scale, off, allowed)
+                worst = max(worst, off / allowed)
+    assert worst > 0.1, "what is said is not idle"

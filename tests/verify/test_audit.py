@@ -139,6 +139,7 @@ def test_rounding_is_no_excuse_beyond_the_certificate():
 def test_an_error_where_nothing_at_all_is_allowed_is_infinitely_bad():
     exact = replace(
         BUILT,
+        promised=Guarantee("scores"),
         sealed_certificate=0.0,
         sealed_blocks=tuple(
             replace(block, promise=replace(block.promise, own=EXACT, total=EXACT)) for block in BUILT.blocks
