@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from constructions.tapes.levels import level, moved
+from constructions.tapes.norms import Norms
 from constructions.tapes.tape import Crowd, Slots, Tape, run
 
 NONE = np.zeros(0, np.int64)
@@ -56,6 +57,7 @@ class Flat:
         output: the last token's stream.
         crowds: by place, one of the operations by heads that look back at tokens one by one.
         often: how many stream entries a slot stands for at most, at one time.
+        norms: what is looked at when all has been computed; there when all is at its last place.
     """
 
     filled: Bool[np.ndarray, "tokens width"]
@@ -68,6 +70,7 @@ class Flat:
     crowds: dict[str, Crowd] = field(default_factory=dict)
     output: Slots = field(default_factory=lambda: NONE)
     often: Int[np.ndarray, " slots"] = field(default_factory=lambda: NONE)
+    norms: Norms = field(init=False, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -87,7 +90,7 @@ class Flat:
         often = np.zeros(self.tape.size, np.int64)
         often[place[list(counts)]] = list(counts.values())
         often[0] = 0
-        return replace(
+        found = replace(
             self,
             inputs=moved(self.inputs, place),
             sums={name: (moved(before, place), place[after]) for name, (before, after) in self.sums.items()},
@@ -99,6 +102,8 @@ class Flat:
             output=place[self.output],
             often=often,
         )
+        found.norms = Norms(found)
+        return found
 
 
 @dataclass

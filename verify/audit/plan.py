@@ -126,14 +126,16 @@ def wrong_weights(
 
 
 def _caught(broken: Sequence[Mutant], what: str = "", least: float = 0.0) -> Verdict:
-    """How many wrong weights the audit notices, of those that change the policy by more than `least`; `what` was made wrong.
+    """How many wrong weights the audit notices, of those that change what comes out by more than `least`.
 
-    Fewer than MANY say little about a share, which is then told and held to nothing.
+    `what` was made wrong. Fewer than MANY say little about a share, which is then told and held to nothing.
     """
     effective = [mutant for mutant in broken if mutant.effective]
     told = [mutant for mutant in effective if mutant.change > least] if least else effective
     survivors = [mutant for mutant in told if not mutant.caught]
-    tried = f"{len(told)} of {len(broken)} that change the policy" + f" by more than {least:g}" * bool(least)
+    tried = f"{len(told)} of {len(broken)} that change what comes out" + f" by more than {least:g}" * bool(
+        least
+    )
     notes = [f"{m.place} {m.row}, {m.column}: {m.reason}" for m in survivors]
     if least:
         notes.append(f"of {len(effective)} that change it at all, {share(broken):.0%} are noticed")
