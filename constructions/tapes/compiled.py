@@ -19,7 +19,7 @@ from constructions.tapes.crowds import CLOSE
 from constructions.tapes.machine_code import play, written
 from constructions.tapes.tape import Crowd, Operation
 
-FEW = 300
+FEW = 1500
 """Of a small tape, operations of up to so many terms are compiled; of more, NumPy's and SciPy's calls are quicker."""
 
 LARGE = 50_000

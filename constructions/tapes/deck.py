@@ -111,7 +111,7 @@ class Deck:
             yield from added(one.starts, one.right, left, self.slots, out)
             return
         right = left
-        if one.right is not one.left:
+        if not np.array_equal(one.left, one.right):
             right, calls = self._at(one.right)
             yield from calls
         count = len(one.left)

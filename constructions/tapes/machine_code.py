@@ -32,7 +32,7 @@ def written(
         code += [np.atleast_1d(part) for part in (kind, at + size, held, *integers)]
         numbers += map(np.ravel, weights)
         at, held = at + size, held + sum(map(np.size, weights))
-    return np.concatenate(code, dtype=np.int64).astype(np.int32), np.concatenate(numbers)
+    return np.concatenate(code, dtype=np.int64), np.concatenate(numbers)
 
 
 def _sum(one: Sum) -> Written:
@@ -74,16 +74,55 @@ WRITTEN = {Sum: _sum, Products: _products, Matrices: _matrices, Relu: _relu, Pie
 
 
 @njit(cache=True, inline="always")
-def _piece(numbers, first, count, at):
-    """How many of so many knots are below a number."""
-    low, high = 0, count
+def _weighted(code, numbers, factors, slots, first, second, weights, start, end):
+    """A sum: its terms from `start` to `end`."""
+    total = 0.0
+    for term in range(start, end):
+        total += numbers[weights + term] * factors[code[second + term]] * slots[code[first + term]]
+    return total
+
+
+@njit(cache=True, inline="always")
+def _multiplied(code, slots, first, second, start, end):
+    """A sum of products: its terms from `start` to `end`."""
+    total = 0.0
+    for term in range(start, end):
+        total += slots[code[second + term]] * slots[code[first + term]]
+    return total
+
+
+@njit(cache=True, inline="always")
+def _inner(slots, left, right, inner, down):
+    """An entry of a product of matrices."""
+    total = 0.0
+    for k in range(inner):
+        total += slots[left + k] * slots[right + k * down]
+    return total
+
+
+@njit(cache=True, inline="always")
+def _bent(value):
+    """Relu; NaN stays."""
+    return 0.0 if value < 0 else value
+
+
+@njit(cache=True, inline="always")
+def _looked_up(code, numbers, slots, held, rows, more, n):
+    """A piecewise linear function: the piece is searched for, knots below the number counted."""
+    given, kinds, knots = code[more : more + 3]
+    source = code[more + 3 + n]
+    value, first = slots[given + source], held + source * knots
+    low, high = 0, knots
     while low < high:
         middle = (low + high) // 2
-        if numbers[first + middle] < at:
+        if numbers[first + middle] < value:
             low = middle + 1
         else:
             high = middle
-    return low
+    anchors = held + kinds * knots
+    mine = anchors + kinds * (knots + 1) + n * (knots + 1) + low
+    past = value - numbers[anchors + source * (knots + 1) + low]
+    return numbers[mine + rows * (knots + 1)] * past + numbers[mine]
 
 
 @njit(cache=True, inline="always")
@@ -96,44 +135,60 @@ def size_of(code, at):
 def one_of(code, numbers, factors, slots, at, n):
     """Number n of those that it writes."""
     kind, held, rows, terms, more = code[at], code[at + 2], code[at + 4], code[at + 5], at + 6
-    total = 0.0
+    start = code[more + n - 1] if n and kind <= PRODUCTS else 0
     if kind == SUM:
         first, second = more + rows, more + rows + terms
-        for term in range(code[more + n - 1] if n else 0, code[more + n]):
-            total += numbers[held + term] * factors[code[second + term]] * slots[code[first + term]]
+        total = _weighted(code, numbers, factors, slots, first, second, held, start, code[more + n])
     elif kind == PRODUCTS:
-        first, second = more + rows, more + rows + terms
-        for term in range(code[more + n - 1] if n else 0, code[more + n]):
-            total += slots[code[second + term]] * slots[code[first + term]]
+        total = _multiplied(code, slots, more + rows, more + rows + terms, start, code[more + n])
     elif kind == MATRICES:
         left, right, inner, down, across = code[more : more + 5]
-        row, column = n // terms, n % terms
-        for k in range(inner):
-            total += slots[left + row * inner + k] * slots[right + k * down + column * across]
+        row = n // terms
+        column = n - row * terms
+        total = _inner(slots, left + row * inner, right + column * across, inner, down)
         if row == column:
             total += numbers[held] * factors[code[more + 5]]
     elif kind == RELU:
-        total = slots[terms + n]
-        if total < 0:
-            total = 0.0
+        total = _bent(slots[terms + n])
     else:
-        given, kinds, knots = code[more : more + 3]
-        source = code[more + 3 + n]
-        value = slots[given + source]
-        piece = _piece(numbers, held + source * knots, knots, value)
-        anchors = held + kinds * knots
-        mine = anchors + kinds * (knots + 1) + n * (knots + 1) + piece
-        past = value - numbers[anchors + source * (knots + 1) + piece]
-        total = numbers[mine + rows * (knots + 1)] * past + numbers[mine]
+        total = _looked_up(code, numbers, slots, held, rows, more, n)
     return total
 
 
 @njit(cache=True)
 def play(code, numbers, factors, slots):
-    """Carry out what is written down."""
+    """Carry out what is written down: what `one_of` makes, for all of each operation."""
     at = 0
     while at < len(code):
-        out = code[at + 3]
-        for n in range(size_of(code, at)):
-            slots[out + n] = one_of(code, numbers, factors, slots, at, n)
+        kind, held, out, rows, terms = code[at], code[at + 2], code[at + 3], code[at + 4], code[at + 5]
+        more, start = at + 6, 0
+        first, second = more + rows, more + rows + terms
+        if kind == SUM:
+            for n in range(rows):
+                end = code[more + n]
+                slots[out + n] = _weighted(code, numbers, factors, slots, first, second, held, start, end)
+                start = end
+        elif kind == PRODUCTS:
+            for n in range(rows):
+                end = code[more + n]
+                slots[out + n] = _multiplied(code, slots, first, second, start, end)
+                start = end
+        elif kind == MATRICES:
+            left, right, inner, down, across = code[more : more + 5]
+            for row in range(rows):
+                for column in range(terms):
+                    at_column = right + column * across
+                    slots[out + row * terms + column] = _inner(
+                        slots, left + row * inner, at_column, inner, down
+                    )
+            shift = numbers[held] * factors[code[more + 5]]
+            if shift != 0:
+                for row in range(rows):
+                    slots[out + row * (terms + 1)] += shift
+        elif kind == RELU:
+            for n in range(rows):
+                slots[out + n] = _bent(slots[terms + n])
+        else:
+            for n in range(rows):
+                slots[out + n] = _looked_up(code, numbers, slots, held, rows, more, n)
         at = code[at + 1]

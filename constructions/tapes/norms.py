@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from constructions.tapes.deck import Deck
     from constructions.tapes.flat import Flat, Keys
 
-BLOCK = 64
+BLOCK = 256
 """So many squares are added up at a time: where little has changed, most of these sums stay what they were."""
 
 

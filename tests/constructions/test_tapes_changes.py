@@ -5,6 +5,7 @@ import pytest
 
 from constructions.tapes import changes, machine_code
 from constructions.tapes import compiled as machine
+from constructions.tapes.crowds import Table
 from constructions.tapes.deck import Deck
 from constructions.tapes.levels import level
 from constructions.tapes.tape import Tape
@@ -14,12 +15,18 @@ FEW = np.array([0.0, 0.0, 1.0, -2.0, 0.5])
 """Numbers of few digits: sums of them are exact in any order."""
 
 
+HEADS = {"place": "here", "token": 0, "tokens": 1, "heads": 2, "common": True, "cap": 1e300}
+"""Two heads that look back at one token, their own."""
+
+NOBODY = Table(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0), np.zeros((0, 1)))
+
+
 def drawn(chance: np.random.Generator) -> tuple[Tape, np.ndarray]:
-    """A tape of sums, products, bends and matrices of what stands before, and where what is given stands."""
+    """A tape: sums, products, bends, matrices and heads on what stands before, and where what is given stands."""
     tape = Tape()
     given = tape.new(GIVEN)
     known = [given]
-    for _ in range(8):
+    for n in range(8):
         slots = np.concatenate(known)
         count = int(chance.integers(1, 90))
         rows = np.sort(chance.integers(0, count, 2 * count))
@@ -34,6 +41,9 @@ def drawn(chance: np.random.Generator) -> tuple[Tape, np.ndarray]:
         few = chance.choice(slots, 6), chance.choice(slots, 12)
         known.append(tape.matrices(few[0], 2, few[1], 4 if turned else 3, turned))
         known[-1] = known[-1][known[-1] > 0]
+        if n == 3:
+            query, keys, gates, values = chance.choice(slots, (4, 2))
+            known.append(tape.crowd(query, keys, gates, values, 2, **HEADS))
     return tape, level(tape)[given]
 
 
@@ -48,9 +58,11 @@ def test_what_changes_is_all_that_has_to_be_worked_out(seed, monkeypatch):
         which = chance.random(GIVEN) < chance.choice([0.0, 0.2, 1.0])
         some.slots[given[which]] = chance.choice(FEW, which.sum())
         factors[1:] = chance.choice(FEW, FACTORS - 1) if chance.random() < 0.5 else factors[1:]
+        some.crowds.begin({"here": NOBODY})
         some.play()
         every = Deck(tape.operations, tape.size, factors, 1)
         every.slots[given] = some.slots[given]
+        every.crowds.begin({"here": NOBODY})
         every.play()
         np.testing.assert_array_equal(some.slots, every.slots)
 
