@@ -30,6 +30,9 @@ from constructions.fast.sparsity import Stream
 from constructions.plain import shown
 from constructions.transformer import Transformer, clip
 
+AT_ONCE = 2**20
+"""Of whole sequences so many numbers are worked on together: more do not stay near the processor, and take longer each."""
+
 ROOM = 1e-3
 """Rounding that sums of squares are allowed before norms are taken one by one."""
 
@@ -148,7 +151,9 @@ class Program:
         self, tokens: Float[Tensor, "batch tokens width"], wanted: Wanted = slice(None)
     ) -> Float[Tensor, "batch wanted width"]:
         """The transformer's output at the wanted tokens of whole sequences."""
-        return self.advance(tokens, State(), wanted)
+        few = max(1, AT_ONCE // max(1, tokens[:1].numel()))
+        found = [self.advance(part, State(), wanted) for part in tokens.split(few)]
+        return torch.cat(found) if len(found) > 1 else found[0]
 
     @torch.inference_mode()
     def watch(self, tokens: Float[Tensor, "batch tokens width"], tell: Watcher) -> bool:

@@ -112,6 +112,20 @@ def test_all_evaluators_clip_as_defined(blueprint, seed, count, share):
         assert_equal_up_to_rounding(output, expected)
 
 
+def test_many_histories_are_worked_on_a_few_at_a_time(monkeypatch):
+    model = Blueprint(0, 6, 3, 3, 1.0, 5, [(["product", "product"], 2, 0, 2)]).build()
+    tokens, program, sizes = random_tokens(0, model.width, 4, 5), compiled(model), []
+    advance = type(program).advance
+    monkeypatch.setattr(
+        type(program),
+        "advance",
+        lambda self, part, *rest: sizes.append(len(part)) or advance(self, part, *rest),
+    )
+    monkeypatch.setattr("constructions.fast.program.AT_ONCE", 2 * tokens[0].numel() + 1)
+    assert_equal_up_to_rounding(program.run(tokens), model(tokens))
+    assert sizes == [2, 2, 1]
+
+
 @pytest.mark.parametrize("radius", [math.inf, 5.0])
 @MANY
 @given(blueprints, seeds, st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(1, 3))
