@@ -6,40 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from constructions.tapes.levels import level, moved
-from constructions.tapes.norms import Norms
+from constructions.tapes.norms import Closed, Keys, Norms
 from constructions.tapes.tape import Crowd, Slots, Tape, run
 
 NONE = np.zeros(0, np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Closed:
-    """A gate that is taken for closed: `weight` ‖queries‖ · (the largest key before) + factor ≤ 0.
-
-    Attributes:
-        place: of the keys.
-        token: at which token of the chunk.
-        queries: x; of `heads` heads, if the sizes of keys are kept entry by entry.
-        weight: what the product is multiplied by.
-        factor: the largest that the gate is at an earlier token.
-        heads: how many there are, or 0 where one norm stands for all.
-    """
-
-    place: str
-    token: int
-    queries: slice
-    weight: float
-    factor: int
-    heads: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Keys:
-    """Keys at every token of the chunk, of which the largest sizes are remembered; `heads` as in Closed."""
-
-    at: list[slice]
-    weight: float
-    heads: int = 0
 
 
 @dataclass(eq=False)
@@ -102,7 +72,7 @@ class Flat:
             output=place[self.output],
             often=often,
         )
-        found.norms = Norms(found)
+        found.norms = Norms(found.tape, found.keys, found.closed, often, found.tokens)
         return found
 
 

@@ -1,21 +1,48 @@
 """How large the stream, keys and queries are: sums of squares, at the end of a tape, and the gates that they close."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from constructions.fast.sparsity import TINY
 from constructions.tapes.crowds import CLOSE
+from constructions.tapes.deck import Deck
 from constructions.tapes.tape import Slots, Tape, run
-
-if TYPE_CHECKING:
-    from constructions.tapes.deck import Deck
-    from constructions.tapes.flat import Flat, Keys
 
 BLOCK = 256
 """So many squares are added up at a time: where little has changed, most of these sums stay what they were."""
+
+
+@dataclass(frozen=True, eq=False)
+class Closed:
+    """A gate that is taken for closed: `weight` ‖queries‖ · (the largest key before) + factor ≤ 0.
+
+    Attributes:
+        place: of the keys.
+        token: at which token of the chunk.
+        queries: x; of `heads` heads, if the sizes of keys are kept entry by entry.
+        weight: what the product is multiplied by.
+        factor: the largest that the gate is at an earlier token.
+        heads: how many there are, or 0 where one norm stands for all.
+    """
+
+    place: str
+    token: int
+    queries: slice
+    weight: float
+    factor: int
+    heads: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """Keys at every token of the chunk, of which the largest sizes are remembered; `heads` as in Closed."""
+
+    at: list[slice]
+    weight: float
+    heads: int = 0
 
 
 class Norms:
@@ -31,21 +58,28 @@ class Norms:
         scale: the same of keys, place by place.
     """
 
-    def __init__(self, flat: "Flat"):
-        places = [place for place, keys in flat.keys.items() if not keys.heads]
-        gates = [gate for gate in flat.closed if not gate.heads]
-        keys, steps = [at for place in places for at in flat.keys[place].at], flat.tokens + 1
+    def __init__(
+        self,
+        tape: Tape,
+        keys_of: dict[str, Keys],
+        closed: list[Closed],
+        often: Int[np.ndarray, " slots"],
+        tokens: int,
+    ):
+        places = [place for place, keys in keys_of.items() if not keys.heads]
+        gates = [gate for gate in closed if not gate.heads]
+        keys, steps = [at for place in places for at in keys_of[place].at], tokens + 1
         spans = sorted({(at.start, at.stop) for at in [*keys, *(gate.queries for gate in gates)]})
-        number, stream = {at: n for n, at in enumerate(spans)}, np.flatnonzero(flat.often)
+        number, stream = {at: n for n, at in enumerate(spans)}, np.flatnonzero(often)
         parts = [stream, *(np.arange(*at) for at in spans)]
-        often = [flat.often[stream] * 1.0, *(np.ones(len(part)) for part in parts[1:])]
-        self.totals = _squares(flat.tape, parts, often)
-        self.keys = _numbers(number[at.start, at.stop] for at in keys).reshape(-1, flat.tokens)
+        counted = [often[stream] * 1.0, *(np.ones(len(part)) for part in parts[1:])]
+        self.totals = _squares(tape, parts, counted)
+        self.keys = _numbers(number[at.start, at.stop] for at in keys).reshape(-1, tokens)
         self.queries = _numbers(number[gate.queries.start, gate.queries.stop] for gate in gates)
         self.before = _numbers(places.index(gate.place) * steps + gate.token for gate in gates)
         self.gates = _numbers(gate.factor for gate in gates)
         self.weights = np.array([gate.weight for gate in gates]) * CLOSE
-        self.scale = np.array([flat.keys[place].weight for place in places])
+        self.scale = np.array([keys_of[place].weight for place in places])
 
 
 def _squares(tape: Tape, parts: list[Slots], often: list[Float[np.ndarray, " _"]]) -> Slots:
@@ -65,7 +99,7 @@ def _squares(tape: Tape, parts: list[Slots], often: list[Float[np.ndarray, " _"]
 class Looking:
     """Norms that are looked at when a deck has been played."""
 
-    def __init__(self, norms: Norms, deck: "Deck", tokens: int):
+    def __init__(self, norms: Norms, deck: Deck, tokens: int):
         self._wide, self._slots, self.norms = deck.wide, deck.slots, norms
         self._reach = np.zeros((len(norms.gates), *deck.tail))
         self._trail = np.empty((len(norms.keys), tokens + 1, *deck.tail))
@@ -93,21 +127,21 @@ class Looking:
         return most, trail[:, -1].copy() if np.maximum.reduce(reach, None) <= 0 else None
 
 
-def sizes_of(flat: "Flat") -> list["Sizes"]:
+def sizes_of(keys_of: dict[str, Keys], closed: list[Closed], tokens: int) -> list["Sizes"]:
     """One for each shape of crowds that keep sizes of keys entry by entry."""
-    shapes = dict.fromkeys((keys.heads, _height(keys)) for keys in flat.keys.values() if keys.heads)
-    return [Sizes(flat, *shape) for shape in shapes]
+    shapes = dict.fromkeys((keys.heads, _height(keys)) for keys in keys_of.values() if keys.heads)
+    return [Sizes(keys_of, closed, tokens, *shape) for shape in shapes]
 
 
 class Sizes:
     """Gates of crowds of heads of one shape, that sizes of their keys entry by entry tell to be closed."""
 
-    def __init__(self, flat: "Flat", heads: int, rank: int):
+    def __init__(self, keys_of: dict[str, Keys], closed: list[Closed], tokens: int, heads: int, rank: int):
         self.shape = heads, rank
-        places = [name for name, keys in flat.keys.items() if (keys.heads, _height(keys)) == (heads, rank)]
-        gates = [gate for gate in flat.closed if gate.heads and gate.place in places]
-        keys = np.array([[run(at) for at in flat.keys[place].at] for place in places], np.int64)
-        self.places, self.keys = places, keys.reshape(len(places), flat.tokens, heads, rank)
+        places = [name for name, keys in keys_of.items() if (keys.heads, _height(keys)) == (heads, rank)]
+        gates = [gate for gate in closed if gate.heads and gate.place in places]
+        keys = np.array([[run(at) for at in keys_of[place].at] for place in places], np.int64)
+        self.places, self.keys = places, keys.reshape(len(places), tokens, heads, rank)
         self.queries = np.array([run(gate.queries) for gate in gates], np.int64).reshape(-1, heads, rank)
         self.at = [places.index(gate.place) for gate in gates], [gate.token for gate in gates]
         self.gates = np.array([gate.factor for gate in gates], np.int64)
@@ -141,7 +175,7 @@ class Sizes:
         return np.stack([memory[place].reshape(heads, rank + 2, *tail) for place in self.places])
 
 
-def _height(keys: "Keys") -> int:
+def _height(keys: Keys) -> int:
     """How many entries a head's key has."""
     return (keys.at[0].stop - keys.at[0].start) // keys.heads if keys.heads else -1
 

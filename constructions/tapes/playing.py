@@ -11,7 +11,7 @@ from constructions.fast.program import ROOM, Program
 from constructions.tapes.crowds import Table
 from constructions.tapes.deck import Deck
 from constructions.tapes.flat import Flat
-from constructions.tapes.norms import Looking, sizes_of
+from constructions.tapes.norms import Looking, Sizes, sizes_of
 
 Sums = tuple[Float[np.ndarray, "..."], ...]
 
@@ -31,7 +31,7 @@ class Past(NamedTuple):
         memory = {place: state.memory[place].numpy(force=True) for place in places}
         sums = tuple(memory[place].reshape(-1, *tail) for place in flat.sums)
         norms = [memory[place].reshape(1, *tail) for place, keys in flat.keys.items() if not keys.heads]
-        sizes = tuple(one.of(memory, tail) for one in sizes_of(flat))
+        sizes = tuple(one.of(memory, tail) for one in _sizes(flat))
         tables = {place: Table.of(one, state.memory[place]) for place, one in flat.crowds.items()}
         return cls(sums, np.concatenate(norms) if norms else np.zeros((0, *tail)), sizes, tables)
 
@@ -45,7 +45,7 @@ class Player:
         self.deck = Deck(flat.tape.operations, flat.tape.size, self.factors, batch, machine)
         self.given, self.filled = self.deck.view(flat.inputs), np.flatnonzero(flat.filled)
         self.position, self.true = program.position, _positions(program)
-        self.norms, self.sizes = Looking(flat.norms, self.deck, flat.tokens), sizes_of(flat)
+        self.norms, self.sizes = Looking(flat.norms, self.deck, flat.tokens), _sizes(flat)
         if machine and batch == 1:
             self.norms = machine.looked(flat.norms, self.deck.slots)
             self.sizes = [machine.sized(one) for one in self.sizes]
@@ -85,6 +85,10 @@ class Player:
         sums = tuple([slots.take(to, 0) for _, to in flat.sums.values()])
         output = slots.take(flat.output, 0)
         return output.T if deck.tail else output[None], Past(sums, norms, tuple(sizes), deck.crowds.tables)
+
+
+def _sizes(flat: Flat) -> list[Sizes]:
+    return sizes_of(flat.keys, flat.closed, flat.tokens)
 
 
 def _filled(numbers: Float[np.ndarray, "..."]) -> int:
