@@ -233,6 +233,8 @@ _ENTRIES = (
         linear_histories,
         example={"horizon": 25},
         balls=linear.binary,
+        claims="verify.claims.prediction:binary_plan",
+        words="verify.claims.words:BINARY",
     ),
 )
 
