@@ -6,41 +6,25 @@ The command line, inspector, sweeps, reports and laws read it; nothing else list
 from importlib.metadata import entry_points
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 from constructions import linucb, thompson, ucbvi
-from constructions.games import hedge
-from constructions.history import BanditHistory, EpisodeHistory
+from constructions.games import exp3, hedge
+from constructions.history import EpisodeHistory
 from constructions.linucb import forgetting
 from constructions.prediction import binary, lasso, ridge, td, validated
-from constructions.thompson import nodes
 from verify import algorithms, environments
 from verify.balls import counts, linear
 from verify.entry import Entry as Entry
 from verify.histories import bernoulli as bernoulli_histories
 from verify.histories import episodes as episode_histories
+from verify.histories import feedback as feedback_histories
 from verify.histories import linear as linear_histories
 from verify.histories import losses as loss_histories
 from verify.imports import is_own, own
-
-
-def line_policy(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
-    """Log of the mean over the spec's lines of the exact probabilities along them: what is certified of many arms."""
-    values, rule = algorithms.thompson_values(spec, history), nodes.NodeRule.of(spec)  # type: ignore[arg-type]
-    points = rule.nodes @ rule.basis.T
-    with np.errstate(divide="ignore"):
-        return np.log(algorithms.along_lines(values.whitened, values.mean, rule.direction, points))
-
-
-def thompson_truth(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
-    """The policy of Thompson sampling, or along its lines, or the scores of arms at the draws."""
-    if spec.form == "sampling":
-        return algorithms.thompson_scores(spec, history)
-    return (line_policy if spec.lines else algorithms.thompson)(spec, history)
-
+from verify.lines import line_policy as line_policy
+from verify.lines import thompson_truth
 
 BANDIT = ("dim", "actions", "horizon", "action_norm", "weight_norm", "noise_bound")
+PRIOR = (*BANDIT, "prior_variance", "noise_variance", "separation")
 
 
 def _fields(spec: Any, *names: str) -> dict[str, Any]:
@@ -56,44 +40,36 @@ _TABULAR |= {
     "symmetries": "verify.probes.episode_symmetries:episodic",
 }
 
+_LINUCB: dict[str, Any] = {"build": linucb.build, "truth": algorithms.linucb, "histories": linear_histories}
+_LINUCB |= {
+    **{"balls": linear.linucb, "symmetries": "verify.probes.symmetries:linear"},
+    "environment": lambda one, chance: environments.paper_linear_bandit(chance, **_fields(one, *BANDIT)),
+    "decoder": lambda spec, chance: algorithms.decoder(spec),
+    **{"player": "linucb", "played": "LinUCB on the paper's linear bandit"},
+}
+
 _ENTRIES = (
     Entry(
         "linucb",
         "Soft LinUCB",
         linucb.Spec,
-        linucb.build,
-        algorithms.linucb,
-        linear_histories,
         example={"dim": 5, "actions": 10, "horizon": 200, "error": 1e-3, "solver": "agd"},
         main=linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3),
-        balls=linear.linucb,
-        environment=lambda spec, chance: environments.paper_linear_bandit(chance, **_fields(spec, *BANDIT)),
-        decoder=lambda spec, chance: algorithms.decoder(spec),
-        player="linucb",
-        played="LinUCB on the paper's linear bandit",
         claims="verify.claims.linucb:plan",
         grid="verify.sweeps.linucb:GRID",
         words="verify.claims.words:LINUCB",
-        symmetries="verify.probes.symmetries:linear",
         registers="verify.probes.registers:linear",
         stand_in="verify.comparison.stand_ins:soft_linucb",
+        **_LINUCB,
     ),
     Entry(
         "softmax-linucb",
         "Soft LinUCB by softmax attention",
         linucb.SoftmaxSpec,
-        linucb.build,
-        algorithms.linucb,
-        linear_histories,
         example={"dim": 2, "actions": 3, "horizon": 12, "error": 1e-3},
-        balls=linear.linucb,
-        environment=lambda spec, chance: environments.paper_linear_bandit(chance, **_fields(spec, *BANDIT)),
-        decoder=lambda spec, chance: algorithms.decoder(spec),
-        player="linucb",
-        played="LinUCB on the paper's linear bandit",
         claims="verify.claims.softmax_linucb:plan",
         words="verify.claims.words:SOFTMAX_LINUCB",
-        symmetries="verify.probes.symmetries:linear",
+        **_LINUCB,
     ),
     Entry(
         "forgetting",
@@ -104,9 +80,7 @@ _ENTRIES = (
         linear_histories,
         example={"dim": 3, "actions": 4, "horizon": 40, "window": 10},
         balls=linear.forgetting_linucb,
-        environment=lambda spec, chance: environments.piecewise_linear_bandit(
-            chance, **_fields(spec, *BANDIT)
-        ),
+        environment=lambda one, chance: environments.piecewise_linear_bandit(chance, **_fields(one, *BANDIT)),
         decoder=lambda spec, chance: algorithms.forgetting_decoder(spec),
         played="LinUCB that forgets on a bandit that turns round",
         claims="verify.claims.drift:plan",
@@ -122,9 +96,7 @@ _ENTRIES = (
         example={"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
         main=thompson.Spec(dim=5, actions=2, horizon=50, error=1e-3),
         balls=linear.thompson,
-        environment=lambda spec, chance: environments.gaussian_linear_bandit(
-            chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation")
-        ),
+        environment=lambda one, chance: environments.gaussian_linear_bandit(chance, **_fields(one, *PRIOR)),
         decoder=algorithms.thompson_decoder,
         player="thompson",
         played="Thompson sampling on a Gaussian linear bandit",
@@ -190,6 +162,21 @@ _ENTRIES = (
         words="verify.claims.words:GAMES",
     ),
     Entry(
+        "exp3",
+        "EXP3, exponential weights with bandit feedback",
+        exp3.Spec,
+        exp3.build,
+        algorithms.exp3,
+        feedback_histories,
+        example={"actions": 5, "horizon": 50},
+        balls=counts.exp3,
+        environment=environments.hidden_losses,
+        decoder=lambda spec, chance: algorithms.exp3_decoder(spec),
+        played="EXP3 against losses of 0 or 1",
+        claims="verify.claims.feedback:plan",
+        words="verify.claims.words:EXP3",
+    ),
+    Entry(
         "td",
         "Policy evaluation by temporal differences",
         td.Spec,
@@ -246,6 +233,8 @@ _ENTRIES = (
         linear_histories,
         example={"horizon": 25},
         balls=linear.binary,
+        claims="verify.claims.prediction:binary_plan",
+        words="verify.claims.words:BINARY",
     ),
 )
 
@@ -278,9 +267,7 @@ def named(name: str) -> Entry:
 def _checked(name: str, found: Any) -> Entry:
     if not isinstance(found, Entry):
         got = "none" if found is None else type(found).__name__
-        raise ValueError(
-            f"{name}: wanted an Entry, called ENTRY unless FILE.py:NAME says otherwise, got {got}"
-        )
+        raise ValueError(f"{name}: wanted an Entry, ENTRY unless FILE.py:NAME says otherwise, got {got}")
     return found
 
 

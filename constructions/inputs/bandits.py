@@ -91,7 +91,8 @@ class BanditTokens:
 
     Attributes:
         stream: a stream made by `bandit_stream`.
-        spec: the dimensions and norm bounds that histories are held to.
+        spec: the dimensions and norm bounds that histories are held to; where these do not say all that is assumed of
+            contexts, a method `admit(contexts)` that raises a ValueError.
         separation: the least distance between any two actions on offer, of different indices.
         draw_norm: the largest norm of a draw, for streams with a register `draw`.
         bernoulli: whether contexts must be the identity (an arm is a one-hot vector) and rewards 0 or 1.
@@ -180,11 +181,7 @@ class BanditTokens:
         return chunk
 
     def action_chunk(
-        self,
-        decision: int,
-        contexts: Float[np.ndarray, "batch rows dim"],
-        actions: Any,
-        rewards: Any,
+        self, decision: int, contexts: Float[np.ndarray, "batch rows dim"], actions: Any, rewards: Any
     ) -> Float[np.ndarray, "batch 1 width"]:
         """The token that records what was done at that decision."""
         arms = contexts[:, : self.spec.actions]
@@ -214,10 +211,8 @@ class BanditTokens:
     def check(self, history: BanditHistory) -> None:
         """Hold a history to the assumptions of the theorem; the error names the first one that fails."""
         checks.instance("history", history, BanditHistory)
-        if history.steps > self.spec.horizon:
-            raise ValueError(
-                f"history: wanted at most horizon = {self.spec.horizon} steps, got {history.steps}"
-            )
+        if history.steps > (most := self.spec.horizon):
+            raise ValueError(f"history: wanted at most horizon = {most} steps, got {history.steps}")
         self.check_context(history.contexts)
         self.check_rewards(history.rewards)
         if (history.draws is not None) != bool(self.drawn):
@@ -257,6 +252,9 @@ class BanditTokens:
             raise ValueError(
                 "contexts: wanted the identity, arm k as the k-th one-hot vector, got other vectors"
             )
+
+        if hasattr(spec, "admit"):
+            spec.admit(contexts)  # type: ignore[attr-defined]  # of specifications that assume more
 
     def check_rewards(self, rewards: Float[np.ndarray, "*any"]) -> None:
         """Wanted: finite rewards with |r| ≤ B_a B_w + σ."""

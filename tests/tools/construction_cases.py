@@ -9,7 +9,7 @@ import soft_ucb1
 from prediction_cases import BINARY, LASSO, VALIDATED, ridge_case, td_case
 
 from constructions import linucb, thompson, ucbvi
-from constructions.games import hedge
+from constructions.games import exp3, hedge
 from constructions.linucb import by_newton, forgetting, softmax_plan
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
@@ -194,6 +194,18 @@ HEDGE = Case(
     ),  # of rewards and of a first round's losses nothing is read
 )
 
+EXP3 = Case(
+    CATALOG["exp3"],
+    exp3.Spec(3, 12),
+    {"layers": 1, "heads": 1, "hidden": 0, "width": 15},
+    refused=(
+        ({"actions": 1}, "actions: wanted an integer >= 2, got 1"),
+        ({"least": 0.5}, "least: wanted at most 1/actions = 0.333333333, got 0.5"),
+    ),
+    asked=0.0,
+    same=HEDGE.same,
+)
+
 # ---------------------------------------------------------------- the worked example of docs/adding.md
 
 
@@ -240,6 +252,7 @@ CASES = (
     softmax_case(),
     softmax_linucb_case(),
     HEDGE,
+    EXP3,
     td_case(),
     td_case(trace=0.5),
     LASSO,

@@ -44,6 +44,7 @@ ROOMS = {  # a room: the rooms that it may use; * for all above it in this table
     "verify.balls": "constructions* verify.algorithms",
     "verify.audit": "constructions* verify.algorithms verify.histories verify.balls",
     "verify.imports": "constructions.plain",
+    "verify.lines": "constructions* verify.algorithms",
     "verify.entry": "*",
     "verify.catalog": "*",
     "verify.certificate": "*",

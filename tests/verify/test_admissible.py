@@ -8,7 +8,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from constructions import linucb, thompson, ucbvi
-from constructions.games import hedge
+from constructions.games import exp3, hedge
 from constructions.history import EpisodeHistory
 from constructions.inputs.bandits import BanditTokens, bandit_stream
 from constructions.inputs.episodes import EpisodeTokens, episode_stream
@@ -89,6 +89,7 @@ ROWS = {
     "bernoulli": st.builds(thompson.BernoulliSpec, st.integers(2, 6), SIZES),
     "ucbvi": st.builds(ucbvi.Spec, SIZES, SIZES, SIZES, SIZES, BOUNDS.map(lambda tau: tau or None), BOUNDS),
     "softmax-ucbvi": st.builds(ucbvi.SoftmaxSpec, SIZES, SIZES, SIZES, SIZES, st.none(), BOUNDS),
+    "exp3": st.builds(exp3.Spec, st.integers(2, 6), SIZES, BOUNDS.map(lambda rate: rate or None)),
     "hedge": st.builds(hedge.Spec, st.integers(2, 6), SIZES, BOUNDS.map(lambda rate: rate or None)),
 }
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from constructions.prediction import ridge, td, validated
+from constructions.prediction import binary, ridge, td, validated
 from verify.claims import prediction as claims
 from verify.theorems import prediction as theorem
 
@@ -34,6 +34,35 @@ def test_the_plan_of_a_chosen_penalty_is_whole():
     report = claims.validated_plan(20, 4).report()
     assert report.holds
     assert len([verdict for verdict in report.verdicts if verdict.main]) == 5
+
+
+def test_the_plan_of_the_binary_test_is_whole():
+    report = claims.binary_plan(20, 4).report()
+    assert report.holds
+    main = [verdict.claim for verdict in report.verdicts if verdict.main]
+    for what in ("|error| of distance and test, 216", "not 1 for 0 and 1 alone", "heads, beside", "10 % off"):
+        assert sum(what in claim for claim in main) == 1, what
+    assert {v.measured for v in report.verdicts if "heads" in v.claim} == {4}
+
+
+@pytest.mark.parametrize("factor", [1 + 2**-40, 0.5])
+def test_a_binary_test_that_is_wrong_is_seen(monkeypatch, factor):
+    """By a part in a trillion in rational arithmetic; by half, what it says of responses is wrong too."""
+    monkeypatch.setattr(claims.binary, "build", damaged(binary.build, factor))
+    error, says = claims.told(claims.BINARY.main)
+    assert not error.holds
+    assert says.holds == (factor > 1)
+
+
+def test_a_binary_test_with_too_flat_a_slope_is_seen(monkeypatch):
+    """A response a quarter from both is then told from 0 and 1 by a quarter alone."""
+    spec, build = claims.BINARY.main, binary.build
+    monkeypatch.setattr(claims.binary, "build", lambda _: build(replace(spec, margin=4 * spec.margin)))
+    _, says = claims.told(spec)
+    assert not says.holds
+    *sizes, heads = claims.tested(spec)
+    assert heads.stated == 6
+    assert all(one.holds for one in [*sizes, heads])
 
 
 def test_a_loss_above_the_least_is_seen(monkeypatch):

@@ -12,6 +12,8 @@ from verify.algorithms.choice import ChoiceProbabilities as ChoiceProbabilities
 from verify.algorithms.choice import along_lines as along_lines
 from verify.algorithms.choice import choice_probabilities as choice_probabilities
 from verify.algorithms.exponential_weights import HedgeDecoder as HedgeDecoder
+from verify.algorithms.exponential_weights import exp3 as exp3
+from verify.algorithms.exponential_weights import exp3_decoder as exp3_decoder
 from verify.algorithms.exponential_weights import hedge as hedge
 from verify.algorithms.exponential_weights import hedge_decoder as hedge_decoder
 from verify.algorithms.forgetting import ForgettingDecoder as ForgettingDecoder

@@ -192,9 +192,15 @@ def _gated(group: Gated, stream: Numbers):
 
 def _general(group: General, stream: Numbers):
     query, key, value = (stream.times(part.matrix) for part in (group.query, group.key, group.value))
-    if query.rationals or key.rationals:
-        raise ValueError("exact evaluation: wanted queries and keys that are integers, got others")
     tokens, pairs = _count(stream), []
+    if query.rationals or key.rationals:
+        left, right = (_rows(part, group.heads) for part in (query, key))
+        for head, token in np.ndindex(group.heads, tokens):
+            terms = left[head, :, token:] * right[head, :, token, None]
+            row = np.array([max(score, fmpq(0)) for score in terms.sum(axis=0)], dtype=object)
+            pairs += [(head, token, row)] if row.any() else []
+        yield from _moves(pairs, value, len(value.integers) // group.heads, group.targets.entries, tokens)
+        return
     x, y = (part.integers.reshape(group.heads, -1, tokens) for part in (query, key))
     if np.einsum("hri,hrj->hij", abs(x), abs(y)).max(initial=0) >= SAFE:
         raise ValueError("exact evaluation: wanted scores below 2^53, got larger ones")
@@ -203,6 +209,12 @@ def _general(group: General, stream: Numbers):
         row = np.array([rational(float(score)) for score in scores[head, token, token:]], dtype=object)
         pairs.append((int(head), int(token), row))
     yield from _moves(pairs, value, len(value.integers) // group.heads, group.targets.entries, tokens)
+
+
+def _rows(part: Numbers, heads: int) -> np.ndarray:
+    """All rows as exact objects, shape (heads, rows of one, tokens)."""
+    rows = np.array([part.row(number) for number in range(len(part.integers))], dtype=object)
+    return rows.reshape(heads, -1, part.integers.shape[1])
 
 
 def _neurons(stream: Numbers, layer: Layer) -> None:

@@ -60,6 +60,12 @@ def hedge(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     return log_softmax(np.array([-arb(spec.rate) * losses[: step + 1].sum(axis=0) for step in steps]))
 
 
+def exp3(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
+    """Log-probabilities of EXP3, the softmax of −η Σ loss · weight, all numbers as float64 holds them."""
+    losses = balls(history.contexts[:, :, 0]) * balls(history.contexts[:, :, 1])
+    return log_softmax(np.array([-arb(spec.rate) * losses[: step + 1].sum(axis=0) for step in steps]))
+
+
 def td(spec: Any, history: BanditHistory, steps: Sequence[int]) -> Balls:
     """Values of batch temporal differences, sweep by sweep and transition by transition; numbers as float64 holds them."""
     played, asked = balls(history.chosen), balls(history.contexts[:, :, : spec.features])

@@ -10,7 +10,7 @@ mutants     does it notice when one weight is wrong?
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -140,11 +140,11 @@ def regret(built: Construction, histories: int) -> Verdict:
     )
 
 
-def certain(built: Construction) -> float:
-    """Bound on the regret of the transformer in exact arithmetic: Hedge's, and what its certificate leaves."""
+def certain(built: Construction, bound: Callable[[Any], float] = hedge.regret) -> float:
+    """Bound on the regret of the transformer in exact arithmetic: the algorithm's, and what its certificate leaves."""
     with balls():
         odds = arb(built.certificate).expm1()  # a factor on every probability
-        return above(arb(hedge.regret(built.spec)) + built.spec.horizon * odds)
+        return above(arb(bound(built.spec)) + built.spec.horizon * odds)
 
 
 def rounding(built: Construction) -> float:

@@ -3,6 +3,7 @@
 ridge       searched histories, by Newton and by descent; layers beside those of another theorem
 validated   the loss of what is chosen on held-out pairs, above the least; layers beside those of another theorem
 lasso       what proximal gradient descent leaves of the objective, beside its bound
+binary      the test of responses in rational arithmetic, and what it says of them; sizes beside those of another lemma
 exact       searched histories: values of batch TD(0), SARSA and TD(λ), every block; sizes
 impostors   wrong algorithms: does the audit object?
 mutants     does it notice when one weight is wrong?
@@ -11,13 +12,16 @@ mutants     does it notice when one weight is wrong?
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from constructions.prediction import lasso, ridge, td, validated
+from constructions.history import BanditHistory
+from constructions.prediction import binary, lasso, ridge, td, validated
 from verify import algorithms
-from verify.audit import Verdict, kept, search, words
+from verify.audit import Verdict, exact, kept, search, words
 from verify.audit.plan import Found, Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import general
@@ -25,7 +29,9 @@ from verify.histories import linear
 from verify.theorems import Statement
 from verify.theorems import prediction as theorem
 
-ROW, LASSO, RIDGE, VALIDATED = (CATALOG[name] for name in ("td", "lasso", "ridge", "validated-ridge"))
+ROW, LASSO, RIDGE, VALIDATED, BINARY = (
+    CATALOG[name] for name in ("td", "lasso", "ridge", "validated-ridge", "binary-test")
+)
 MAIN = ROW.main
 SARSA = replace(MAIN, actions=3)
 TRACES = replace(MAIN, trace=0.5)
@@ -139,6 +145,49 @@ def validated_plan(histories: int = 2000, trials: int = 100) -> Plan:
     return replace(
         whole, parts=[first, Part("what the chosen loses", lambda: chosen(main, histories)), *broken]
     )
+
+
+def binary_plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The audit of the test whether all responses are 0 or 1; arguments are those of `plan`."""
+    whole = general.plan(BINARY, BINARY.main, histories, trials)
+    first, *broken = whole.parts
+    sizes = Part("sizes, beside those of another lemma", lambda: tested(BINARY.main))
+    return replace(
+        whole, parts=[first, Part("rational arithmetic", lambda: told(BINARY.main)), sizes, *broken]
+    )
+
+
+def told(spec: binary.Spec) -> Iterator[Verdict]:
+    """All sequences of three out of six responses: both registers against fractions, and what the test says of each."""
+    built, source, title = binary.build(spec), theorem.BINARY.source, "binary test, rational arithmetic"
+    responses = (0.0, 1.0, 0.5, spec.margin / 2, -spec.margin, spec.response)
+    worst, wrong, count = Fraction(0), 0, 0
+    for past in product(responses, repeat=3):
+        history = BanditHistory(np.zeros((4, 1, 1)), [0] * 3, past)
+        for n, (distance, says) in enumerate(exact.logits(built, history)):
+            away = [min(abs(y), abs(y - 1)) for y in map(Fraction, past[:n])]
+            true = max(1 - Fraction(spec.slope) * sum(away), Fraction(0))
+            worst = max(worst, abs(distance - sum(away)), abs(says - true))
+            wrong += (says == 1) != (not any(away)) or (max(away, default=0) >= spec.margin and says != 0)
+        count += 1
+    claim = f"{title}: |error| of distance and test, {count} sequences of responses"
+    yield Verdict(
+        claim, source, "bound", float(worst), theorem.BINARY.evaluate("error"), built.certificate, main=True
+    )
+    claim = (
+        f"{title}: tests that are not 1 for 0 and 1 alone, or not 0 for one that is {spec.margin:g} from both"
+    )
+    yield Verdict(claim, source, "size", wrong, 0, main=True)
+
+
+def tested(spec: binary.Spec) -> Iterator[Verdict]:
+    """Sizes of the test; its heads and layers beside those of a lemma that has no threshold."""
+    built, theirs = binary.build(spec), theorem.BINARY_PAPER
+    yield from general.sizes("binary test", built, theorem.BINARY, {}, main="")
+    for what in theirs.size:
+        claim = f"binary test: {what}, beside the distance alone in arXiv 2306.04637"
+        measured = getattr(built.size(), what)
+        yield Verdict(claim, theirs.source, "size", measured, theirs.evaluate(what), main=what == "heads")
 
 
 def chosen(spec: validated.Spec, histories: int) -> Iterator[Verdict]:

@@ -207,6 +207,19 @@ VALIDATED = Words(
     ),
 )
 
+BINARY = Words(
+    short="binary test",
+    source="this project; binary labels in context: arXiv 2306.04637, Lemma 18",
+    claim=(
+        "A transformer of one layer tells, without any error in exact arithmetic, how far the responses in its context are "
+        "from 0 and 1 together, and whether all of them are 0 or 1: by that regression and classification can be told apart."
+    ),
+    code=(
+        "Weights: constructions/prediction/binary.py, with the proof. Formulas: verify/theorems/prediction.py. The claims: "
+        "verify/claims/prediction.py. The algorithm: verify/algorithms/regression.py."
+    ),
+)
+
 GAMES = Words(
     short="Hedge",
     source="this project; the algorithm and its regret: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006)",
@@ -218,5 +231,21 @@ GAMES = Words(
     code=(
         "Weights: constructions/games/hedge.py, with the proofs. Formulas: verify/theorems/games.py. Values of games: "
         "verify/algorithms/matrix_games.py. The claims: verify/claims/games.py. Two players: docs/games.md."
+    ),
+)
+
+EXP3 = Words(
+    short="EXP3",
+    source=(
+        "this project; the algorithm and its regret: Bubeck and Cesa-Bianchi, Regret Analysis of Stochastic and "
+        "Nonstochastic Multi-armed Bandit Problems (2012)"
+    ),
+    claim=(
+        "A transformer of one layer and one head plays EXP3, exponential weights that see the loss of what was played "
+        "alone, without any error in exact arithmetic. So the bound on EXP3's regret is one on the transformer's."
+    ),
+    code=(
+        "Weights: constructions/games/exp3.py. The bound's proof: docs/games.md. Formulas: verify/theorems/games.py. The "
+        "claims: verify/claims/feedback.py."
     ),
 )

@@ -13,7 +13,7 @@ from verify.environments.bandits import (
 )
 from verify.environments.bernoulli import BernoulliBandit, bernoulli_bandit
 from verify.environments.classification import DATASETS, ClassificationBandit, classification_bandit
-from verify.environments.losses import FixedLosses, random_losses
+from verify.environments.losses import FixedLosses, HiddenLosses, hidden_losses, random_losses
 from verify.environments.mdps import TABLES, TabularMDP, gymnasium_mdp, random_mdp
 
 __all__ = [
@@ -23,12 +23,14 @@ __all__ = [
     "BernoulliBandit",
     "ClassificationBandit",
     "FixedLosses",
+    "HiddenLosses",
     "LinearBandit",
     "TabularMDP",
     "bernoulli_bandit",
     "classification_bandit",
     "gaussian_linear_bandit",
     "gymnasium_mdp",
+    "hidden_losses",
     "paper_linear_bandit",
     "piecewise_linear_bandit",
     "random_losses",

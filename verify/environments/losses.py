@@ -1,6 +1,7 @@
-"""Losses of all arms, set beforehand, that are all seen after each round."""
+"""Losses of all arms, set beforehand: all of them are seen after each round, or that of the arm played alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -64,6 +65,67 @@ class FixedLosses:
         """The arm's loss less that of the arm that is the best of all rounds together: negative in some rounds."""
         losses = self.losses[index("step", step, self.horizon)]
         return float(losses[index("arm", arm, self.actions)] - losses[self.losses.sum(axis=0).argmin()])
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenLosses:
+    """Losses in [0, 1] of which that of the arm played is seen, with the inverse of its probability.
+
+    Attributes:
+        full: the losses.
+        least: what smaller probabilities are taken for.
+
+    >>> stage = HiddenLosses(FixedLosses([[0.5, 1.0], [0.5, 0.0]]), least=0.01)
+    >>> stage.context(0).tolist(), stage.after(0, 1, 0.25).tolist()
+    ([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 4.0]])
+    """
+
+    full: FixedLosses
+    least: float
+
+    @property
+    def dim(self) -> int:
+        """Of an arm a loss and a weight are known."""
+        return 2
+
+    @property
+    def actions(self) -> int:
+        """Number of arms."""
+        return self.full.actions
+
+    @property
+    def horizon(self) -> int:
+        """Number of rounds."""
+        return self.full.horizon
+
+    def context(self, step: int) -> Float[np.ndarray, "arms 2"]:
+        """What is known before anything was played."""
+        index("step", step, self.horizon)
+        return np.zeros((self.actions, 2))
+
+    def after(self, step: int, arm: int, odds: float) -> Float[np.ndarray, "arms 2"]:
+        """Loss and weight of the arm played at a step with a probability in (0, 1]; zeros for the others."""
+        step, arm = index("step", step, self.horizon), index("arm", arm, self.actions)
+        context = np.zeros((self.actions, 2))
+        context[arm] = self.full.losses[step, arm], 1 / max(odds, self.least)
+        return context
+
+    def reward(self, step: int, arm: int, generator: np.random.Generator) -> float:
+        """Minus the loss of the arm; nothing is random."""
+        return self.full.reward(step, arm, generator)
+
+    def regret(self, step: int, arm: int) -> float:
+        """As for FixedLosses."""
+        return self.full.regret(step, arm)
+
+
+def hidden_losses(spec: Any, generator: np.random.Generator) -> HiddenLosses:
+    """Random losses for a specification with arms, a horizon and a least probability: the loss of what is played is seen.
+
+    Raises:
+        ValueError: as for random_losses.
+    """
+    return HiddenLosses(random_losses(generator, spec.actions, spec.horizon), spec.least)
 
 
 def random_losses(generator: np.random.Generator, actions: int = 10, horizon: int = 200) -> FixedLosses:

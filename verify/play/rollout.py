@@ -1,6 +1,6 @@
 """Playing a policy in a bandit, with random numbers that are the same for every policy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,6 +44,15 @@ class Environment(Protocol):
 
 
 @runtime_checkable
+class Answering(Environment, Protocol):
+    """A bandit whose contexts depend on what was played: `context(0)` is the first, and `after` has all others."""
+
+    def after(self, step: int, arm: int, odds: float) -> Float[np.ndarray, "arms dim"]:
+        """The context of step + 1, when the arm was played at a step in 0..horizon−2, with so large a probability."""
+        ...
+
+
+@runtime_checkable
 class Decoder(Protocol):
     """A policy run one decision at a time, true or built, one or several in lockstep; it starts with an empty history."""
 
@@ -82,6 +91,7 @@ def rollout(environment: Environment, decoder: Decoder, generator: np.random.Gen
     Two streams are split off the generator before the first decision: one uniform a step, through which the
     inverse of the policy's distribution function picks the arm, and one generator a step for the reward.
     So two policies run from equal seeds see common random numbers at every step, whatever either plays.
+    An environment that is `Answering` makes contexts of what was played, and of the probability with which it was.
 
     Raises:
         ValueError: if the decoder returns anything but the log-probabilities of the arms.
@@ -112,7 +122,9 @@ def rollouts(
         )
     [steps] = horizons
     randomness = [streams(generator, steps) for generator in generators]
-    contexts = np.array([[stage.context(step) for step in range(steps)] for stage in environments])
+    first = np.array([stage.context(0) for stage in environments], np.float64)
+    contexts = np.repeat(first[:, None], steps, axis=1)
+    comes = [_next(stage) for stage in environments]
     log_probabilities = np.empty(contexts.shape[:3])
     actions, rewards = np.empty(contexts.shape[:2], np.int64), np.empty((len(environments), steps - 1))
     for step in range(steps):
@@ -122,6 +134,7 @@ def rollouts(
             actions[n, step] = arm = pick(log_probabilities[n, step], uniforms[step])
             if step < steps - 1:
                 rewards[n, step] = stage.reward(step, arm, chances[step])
+                contexts[n, step + 1] = comes[n](step, arm, log_probabilities[n, step])
         if step < steps - 1:
             decoder.record(actions[:, step], rewards[:, step])
     return [
@@ -133,6 +146,13 @@ def rollouts(
         )
         for n, environment in enumerate(environments)
     ]
+
+
+def _next(stage: Environment) -> Callable[[int, int, np.ndarray], np.ndarray]:
+    """From a step, what was played there, and the policy, to the context of the step after."""
+    if isinstance(stage, Answering):
+        return lambda step, arm, policy: stage.after(step, arm, float(np.exp(policy[arm])))
+    return lambda step, arm, policy: stage.context(step + 1)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,22 @@ VALIDATED_PAPER = Statement(
     size={"layers": ceiling(2 * condition * log(weight_norm / (2 * error))) + 3},
 )
 
+BINARY = Statement(
+    name="whether all responses are 0 or 1, and how far they are from it",
+    source="ours, constructions/prediction/binary.py, Theorem",
+    assumptions=("responses within their bound",),
+    error=Integer(0),
+    size={"layers": Integer(1), "heads": Integer(4), "hidden": Integer(1), "width": Integer(8)},
+)
+
+BINARY_PAPER = Statement(
+    name="the mean of tents around 0 and 1",
+    source=f"{STATISTICIANS}, Lemma 18",
+    assumptions=("so many responses as the weights know of; no causal mask",),
+    error=Integer(0),
+    size={"layers": Integer(1), "heads": Integer(6)},
+)
+
 PEER = Statement(
     name="batch TD(λ) by linear attention",
     source="code of arXiv 2405.13861, verification/model.py; its theorem was not at hand",
