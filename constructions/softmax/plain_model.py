@@ -11,6 +11,7 @@ its states are, and the log-probabilities there. Weights have the names and shap
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ class Model(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens)
         return tokens
+
+    def patterns(self, tokens: Tensor) -> Iterator[Tensor]:
+        """What each token takes of each, layer by layer, shape (batch, heads, tokens, tokens)."""
+        for layer in self.layers:
+            yield layer.pattern(tokens)  # type: ignore[operator]
+            tokens = layer(tokens)
 
 
 def load(folder: str) -> tuple[Model, dict[str, Any]]:

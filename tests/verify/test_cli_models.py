@@ -73,6 +73,27 @@ def test_registers_of_many_layers_fit_a_screen():
     assert "…" not in text
 
 
+def test_attention_fits_a_screen():
+    row = {
+        "layer": 10,
+        "head": 31,
+        "arm": 26,
+        "agreement": -0.5,
+        "low": -0.6,
+        "high": 0.9,
+        "selection": -1.5,
+        "reach": 0.5,
+    }
+    models = {name: [row] * 338 for name in ("random weights", "built, LinUCB")}
+    half = {"mean": 0.1, "half": 0.01}
+    worth = {"fixed": [{"heads": 32, "own plays": half, "as many of any arm": half, "all plays": half}]}
+    text = screen({"attention": {"heads": dict.fromkeys(cli_models.QUESTIONS, models), "replaced": worth}})
+    assert text.count("−0.60–0.90") == 8
+    assert text.count("0/338") == 8
+    assert "fixed, 32" in text
+    assert "…" not in text
+
+
 def test_one_question_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = saved(LINUCB, tmp_path)[0]
@@ -93,10 +114,10 @@ def test_one_question_alone(tmp_path, monkeypatch):
 @pytest.mark.nightly
 def test_what_applies_is_asked_of_a_model_of_episodes(tmp_path):
     path = saved(EPISODES, tmp_path)[0]
-    found = probe.probe(path, probe.Effort(histories=5, runs=2, shifts=2))
+    found = probe.probe(path, probe.Effort(histories=5, runs=2, attention=4, shifts=2))
     names = [row["symmetry"] for row in found["symmetries"]]
     assert names == ["states renumbered", "actions renumbered", "episodes reordered"]
-    assert set(found) == {"model", "true", "records", "symmetries", "shifts"}
+    assert set(found) == {"model", "true", "records", "symmetries", "attention", "shifts"}
     assert len(found["shifts"]) == 4
     for row in found["symmetries"]:
         assert row["true"] < 1e-9
@@ -115,10 +136,12 @@ def test_shifts_of_a_built_transformer_admit_what_they_do():
 
 def test_what_cannot_be_probed_is_one_clear_error(tmp_path):
     path = saved(EPISODES, tmp_path)[0]
-    wanted = "only: wanted symmetries or shifts for a model trained on episodes, got registers"
+    wanted = "only: wanted symmetries or attention or shifts for a model trained on episodes, got registers"
     with pytest.raises(ValueError, match=wanted):
         probe.probe(path, only=["registers"])
-    with pytest.raises(ValueError, match="only: wanted one of symmetries, registers, shifts, got 'luck'"):
+    with pytest.raises(
+        ValueError, match="only: wanted one of symmetries, registers, attention, shifts, got 'luck'"
+    ):
         probe.probe(path, only=["luck"])
     with pytest.raises(ValueError, match="registers: wanted an integer >= 10, got 9"):
         probe.Effort(registers=9)

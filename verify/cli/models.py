@@ -80,6 +80,7 @@ class Part(StrEnum):
 
     symmetries = "symmetries"
     registers = "registers"
+    attention = "attention"
     shifts = "shifts"
 
 
@@ -91,7 +92,7 @@ def probe(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Amortised or algorithmic? Symmetries, registers, shifts.
+    """Amortised or algorithmic? Symmetries, registers, attention, shifts.
 
     --out, which is reports/probe/MODEL, gets probe.json and figures. Some minutes; seconds with --quick.
     """
@@ -178,6 +179,8 @@ def probe_tables(found: dict) -> Iterator[Table]:
                 label = row["register"] if name == "trained" else f"  {name.split()[0]}"
                 table.add_row(label, *(f"{value:.2f}" for value in row[name]))
         yield table
+    if "attention" in found:
+        yield from attention_tables(found["attention"])
     if "shifts" in found:
         players = [name for name in ("true", "built", "trained") if name in found["shifts"][0]["regret"]]
         table = narrow("regret of shifted problems", "", *players, "± s.e.", "distance", "built error")
@@ -186,6 +189,51 @@ def probe_tables(found: dict) -> Iterator[Table]:
             values = [regret[name][0] if name in regret else None for name in players]
             rest = (regret["trained"][1], row["distance"][0], row["built error"])
             table.add_row(row["shift"], *map(number, (*values, *rest)))
+        yield table
+
+
+QUESTIONS = {
+    "same": "tokens of plays, at earlier plays of the same arm",
+    "next": "decisions, at plays of the arm played there",
+    "fixed": "decisions, at plays of one arm",
+    "all": "decisions, at all plays alike",
+}
+
+
+def attention_tables(found: dict) -> Iterator[Table]:
+    """For each question the best head of each model, then what such attention is worth."""
+    for question, models in found["heads"].items():
+        heads = "head", "agreement", "95 %", "selection", "reach", "> ½"
+        table = narrow(QUESTIONS[question], "", *heads)
+        for name, rows in models.items():
+            best, above = rows[0], sum(row["low"] > 0.5 for row in rows)
+            arm = "" if best["arm"] is None else f" arm {best['arm']}"
+            spread = f"{best['low']:.2f}–{best['high']:.2f}".replace("-", "−")
+            values = (f"{best[key]:.2f}".replace("-", "−") for key in ("agreement", "selection", "reach"))
+            agreement, *rest = values
+            table.add_row(
+                name,
+                f"{best['layer']}.{best['head']}{arm}",
+                agreement,
+                spread,
+                *rest,
+                f"{above}/{len(rows)}",
+            )
+        yield table
+    if "replaced" in found:
+        table = narrow(
+            "total variation if the best heads look at",
+            "heads",
+            "own plays",
+            "as many of any",
+            "all plays",
+            "± 95 %",
+        )
+        for question, rows in found["replaced"].items():
+            for row in rows:
+                means = [row[name]["mean"] for name in row if name != "heads"]
+                half = max(row[name]["half"] for name in row if name != "heads")
+                table.add_row(f"{question}, {row['heads']}", *(f"{value:.3f}" for value in (*means, half)))
         yield table
 
 

@@ -1,10 +1,12 @@
 """Models of one's own, asked for nothing but log-probabilities: on histories of a recipe's problems, and to play them.
 
 A model is any object with `log_probabilities(history)`, shape (steps, actions). If it has `decoder(batch)` too, as
-constructions have, it plays by that, one pass for all problems; otherwise it is asked for a whole history at each step.
+constructions have, it plays by that, one pass for all problems; otherwise it is asked for a whole history at each step. If
+it has `patterns(history)` its heads can be looked at: layer by layer what each token takes of each, shape (heads, tokens,
+tokens), for the tokens of the recipe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,29 @@ class Guest:
             ValueError: if the model gives anything but the log-probabilities of every action at every step.
         """
         return self._held(self.policy.log_probabilities(history), history.steps)
+
+    @property
+    def looks(self) -> bool:
+        """Whether it tells its attention."""
+        return callable(getattr(self.policy, "patterns", None))
+
+    def patterns(self, history: History) -> Iterator[Float[np.ndarray, "heads tokens tokens"]]:
+        """What each token takes of each, layer by layer.
+
+        Raises:
+            ValueError: if the model gives anything but numbers ≥ 0 for every pair of the recipe's tokens.
+        """
+        tokens = len(self.recipe.tokens.encode(history))  # type: ignore[arg-type]
+        for layer in self.policy.patterns(history):
+            found = reals("patterns", layer)
+            if found.shape != (len(found), tokens, tokens) or (found < 0).any():
+                got = (
+                    "some below 0" if found.shape == (len(found), tokens, tokens) else f"shape {found.shape}"
+                )
+                raise ValueError(
+                    f"patterns: wanted numbers ≥ 0 of shape (heads, {tokens}, {tokens}), got {got}"
+                )
+            yield found
 
     def _held(self, found: Any, rows: int) -> Float[np.ndarray, "rows actions"]:
         """Wanted: a policy for each row."""

@@ -1,8 +1,8 @@
 """Amortised or algorithmic? What a trained model does where the algorithm is told from a memory of its runs.
 
-Three questions, each with its controls: does it keep the algorithm's symmetries (symmetries.py), do its layers hold the
-registers of the construction (linear_probes.py), and how does it fare on problems unlike those of its training
-(out_of_distribution.py)?
+Four questions, each with its controls: does it keep the algorithm's symmetries (symmetries.py), do its layers hold the
+registers of the construction (linear_probes.py), do its heads average over an arm's own plays (attention.py), and how does
+it fare on problems unlike those of its training (out_of_distribution.py)?
 """
 
 from collections.abc import Callable, Collection
@@ -17,13 +17,13 @@ from verify.catalog import Entry
 from verify.comparison.guests import Guest, subject
 from verify.comparison.stand_ins import bounds, home, stand_in
 from verify.play.lockstep import play
-from verify.probes import linear_probes, out_of_distribution, symmetries
+from verify.probes import attention, linear_probes, out_of_distribution, symmetries
 from verify.sweeps.records import Record
 from verify.training.kinds import Recipe, seated
 from verify.training.policy import HELD_OUT, Trained
 
 Tell = Callable[[str, int, int], None]
-PARTS = ("symmetries", "registers", "shifts")
+PARTS = ("symmetries", "registers", "attention", "shifts")
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,23 @@ class Effort:
         histories: in each search for a broken symmetry.
         runs: of the true algorithm, to be transformed by each symmetry.
         registers: problems for linear probes.
+        attention: histories whose attention is looked at.
         shifts: problems for each shift.
     """
 
     histories: int = 60
     runs: int = 20
     registers: int = 100
+    attention: int = 200
     shifts: int = 64
 
     def __post_init__(self):
         for field in fields(self):
-            least = 2 * linear_probes.FOLDS if field.name == "registers" else 2
+            least = {"registers": 2 * linear_probes.FOLDS, "attention": 4}.get(field.name, 2)
             checks.settle(self, checks.whole, field.name, least=least)
 
 
-QUICK = Effort(histories=5, runs=3, registers=20, shifts=10)
+QUICK = Effort(histories=5, runs=3, registers=20, attention=8, shifts=10)
 
 
 def probe(
@@ -61,7 +63,7 @@ def probe(
     """What was found out about a model, as JSON, a list of records for each part; `records` has panels for plots.draw.
 
     The parts are those of PARTS that apply, if not told. A model of one's own is asked for log-probabilities alone
-    (`guests.subject`, which `model` and `recipe` are for): it has no layers to be looked into.
+    (`guests.subject`, which `model` and `recipe` are for), and for its attention if it has `patterns(history)`.
 
     Raises:
         ValueError: if there is no such model, there is no such part, or the model's row of the catalog does not have it.
@@ -72,7 +74,8 @@ def probe(
     trained, title = subject(model, recipe)
     recipe, known = trained.recipe, applicable(home(trained.recipe))
     if isinstance(trained, Guest):
-        known = tuple(part for part in known if part != "registers")
+        kept = ("registers",) if trained.looks else ("registers", "attention")
+        known = tuple(part for part in known if part not in kept)
     only = known if only is None else only
     for part in only:
         if part not in known:
@@ -87,6 +90,9 @@ def probe(
         tell_registers = partial(tell, "registers")
         found["registers"] = linear_probes.probes(trained, effort.registers, tell=tell_registers)
         found["records"]["registers"] = linear_probes.panels(found["registers"])
+    if "attention" in only:
+        found["attention"] = attention.probe(trained, effort.attention, tell=partial(tell, "attention"))
+        found["records"]["attention"] = attention.panels(found["attention"])
     if "shifts" in only:
         built, tell_shifts = stand_in(recipe, shifted=True), partial(tell, "shifts")
         found["shifts"] = out_of_distribution.probe(trained, built, effort.shifts, tell=tell_shifts)
@@ -100,8 +106,8 @@ def _kind(trained: Trained | Guest) -> str:
 
 
 def applicable(row: Entry) -> tuple[str, ...]:
-    """The parts that can be asked of models of a row's problems: what the row has, and shifts."""
-    return tuple(part for part in PARTS if part == "shifts" or getattr(row, part) is not None)
+    """The parts that can be asked of models of a row's problems: what the row has, attention and shifts."""
+    return tuple(part for part in PARTS if part in ("attention", "shifts") or getattr(row, part) is not None)
 
 
 def broken(trained: Trained | Guest, effort: Effort, tell: Callable[[int, int], None]) -> list[Record]:

@@ -54,6 +54,25 @@ def few(
     return torch.bmm(scores, values.mT).mT
 
 
+def pattern(
+    kind: Attending,
+    queries: Float[Tensor, "slices channels tokens"],
+    keys: Float[Tensor, "slices channels tokens"],
+) -> Float[Tensor, "slices tokens tokens"]:
+    """What each token takes of each: a row for each query, 0 after its own token.
+
+    >>> one = torch.ones(1, 1, 2)
+    >>> pattern("softmax", one, one)
+    tensor([[[1.0000, 0.0000],
+             [0.5000, 0.5000]]])
+    """
+    scores, count = torch.bmm(queries.mT, keys), keys.shape[2]
+    seen = torch.ones(count, count, dtype=torch.bool, device=keys.device).tril()
+    if kind == "softmax":
+        return (scores / queries.shape[1] ** 0.5).masked_fill(~seen, -torch.inf).softmax(dim=2)
+    return scores.relu().mul(seen) / torch.arange(1, count + 1, device=keys.device)[:, None]
+
+
 def _blocks(
     kind: Attending, places: Int[Tensor, " queries"], keys: Tensor
 ) -> Iterator[tuple[slice, int, int, Tensor, Tensor | float]]:

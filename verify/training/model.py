@@ -10,6 +10,7 @@ weights of a head are softmax_{j≤i}(⟨q_i, k_j⟩/√rank) instead.
 Source: arXiv 2310.08566, section 5 and Definitions 1 to 3.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from constructions import checks, limits
-from verify.training.attention import Attending, attention, few
+from verify.training.attention import Attending, attention, few, pattern
 
 
 @dataclass(frozen=True)
@@ -95,21 +96,43 @@ class Block(nn.Module):
         memory: "Memory | None" = None,
     ) -> Float[Tensor, "batch queries width"]:
         """The block at the tokens in `places`, or at all; with a memory, at tokens that follow those remembered."""
-        batch, count, width = tokens.shape
-        query, key, value = (
-            torch.bmm(part.expand(batch, -1, -1), tokens.mT).view(-1, width // self.heads, count)
-            for part in self.query_key_value.split(width)  # three products whose results need not be copied
-        )
+        count, (query, key, value) = tokens.shape[1], self._projected(tokens)
         index = torch.arange(count, device=tokens.device) if places is None else places
         if places is not None:
             tokens, query = tokens[:, places], query[:, :, places]
         if memory is not None:
             key, value, index = memory.extend(key, value, index)
         attend = attention if memory is None else few
-        moved = attend(self.attention, query, key, value, index)
+        return self._moved(tokens, attend(self.attention, query, key, value, index))
+
+    def pattern(
+        self, tokens: Float[Tensor, "batch tokens width"]
+    ) -> Float[Tensor, "batch heads tokens tokens"]:
+        """What each token takes of each, by head."""
+        query, key, _ = self._projected(tokens)
+        return pattern(self.attention, query, key).unflatten(0, (-1, self.heads))
+
+    def looking(
+        self,
+        tokens: Float[Tensor, "batch tokens width"],
+        pattern: Float[Tensor, "batch heads tokens tokens"],
+    ) -> Float[Tensor, "batch tokens width"]:
+        """The block if this is what each token takes of each."""
+        _, _, value = self._projected(tokens)
+        return self._moved(tokens, torch.bmm(value, pattern.flatten(0, 1).mT))
+
+    def _moved(self, tokens: Tensor, moved: Tensor) -> Tensor:
+        """The tokens after what the heads have moved, (batch · heads, channels, tokens), and after the MLP."""
+        batch, _, width = tokens.shape
         output = self.output.weight.mT.expand(batch, -1, -1)
         tokens = self.after_attention(torch.baddbmm(tokens, moved.reshape(batch, width, -1).mT, output))
         return self.after_mlp(tokens + self.second(self.first(tokens).relu_()))
+
+    def _projected(self, tokens: Tensor) -> Iterator[Tensor]:
+        """Queries, keys and values, each (batch · heads, channels, tokens): three products that need not be copied."""
+        batch, count, width = tokens.shape
+        for part in self.query_key_value.split(width):
+            yield torch.bmm(part.expand(batch, -1, -1), tokens.mT).view(-1, width // self.heads, count)
 
 
 class TrainedTransformer(nn.Module):

@@ -78,12 +78,46 @@ class Trained:
             for _, change in (hook for hook in hooks if hook[0] == layer):
                 hidden = _changed(hidden, layer, change)
             cache.append(hidden[0].numpy(force=True).copy())
-        logits = self.model.read_out(hidden[0, torch.as_tensor(tokens.states(history.steps))]).double()
-        return finite_policy(logits.log_softmax(dim=1).numpy(force=True)), cache
+        return self._policy(hidden, history), cache
+
+    def _policy(self, hidden: Tensor, history: History) -> Float[np.ndarray, "steps actions"]:
+        """What is read where decisions are, of what the tokens of a history hold at last."""
+        states = torch.as_tensor(self.recipe.tokens.states(history.steps), device=hidden.device)
+        logits = self.model.read_out(hidden[0, states]).double()
+        return finite_policy(logits.log_softmax(dim=1).numpy(force=True))
 
     def run_with_hooks(self, history: History, hooks: Sequence[Hook]) -> Float[np.ndarray, "steps actions"]:
         """The policy at every step if hooks, as for `run_with_cache`, replace what tokens hold."""
         return self.run_with_cache(history, hooks)[0]
+
+    @torch.no_grad()
+    def run_with_patterns(
+        self, history: History, hook: Callable[[np.ndarray, int], np.ndarray | None] | None = None
+    ) -> tuple[Float[np.ndarray, "steps actions"], list[Float[np.ndarray, "heads tokens tokens"]]]:
+        """The policy at every step, and what each token takes of each, layer by layer.
+
+        Of softmax attention that adds up to 1, of ReLU it need not.
+
+        Args:
+            history: what has been seen.
+            hook: handed a pattern and the number of its layer, from 1; the array that it returns takes its place, and None
+                changes nothing.
+
+        Raises:
+            ValueError: as `run_with_cache`.
+        """
+        encoded = torch.as_tensor(self.recipe.tokens.encode(history)[None], dtype=torch.float32)  # type: ignore[arg-type]
+        hidden, found = self.model.embed(encoded.to(self.model.device)), []
+        for layer, block in enumerate(self.model.stored_blocks, 1):
+            pattern = block.pattern(hidden)
+            pattern = pattern if hook is None else _changed(pattern, layer, hook)
+            hidden = block.looking(hidden, pattern)
+            found.append(pattern[0].numpy(force=True))
+        return self._policy(hidden, history), found
+
+    def patterns(self, history: History) -> list[Float[np.ndarray, "heads tokens tokens"]]:
+        """What each token takes of each, layer by layer."""
+        return self.run_with_patterns(history)[1]
 
     def player(self, problems: Problems, greedy: bool = False) -> "Player":
         """Plays many problems in lockstep: by its probabilities, or the likeliest action."""
@@ -108,10 +142,8 @@ class Trained:
         return Decoder(self, batch)
 
 
-def _changed(
-    hidden: Float[Tensor, "1 tokens width"], layer: int, change: Callable
-) -> Float[Tensor, "1 tokens width"]:
-    """What a hook makes of the tokens."""
+def _changed(hidden: Float[Tensor, "1 *shape"], layer: int, change: Callable) -> Float[Tensor, "1 *shape"]:
+    """What a hook makes of the tokens, or of a pattern."""
     after = change(hidden[0].numpy(force=True).copy(), layer)
     if after is None:
         return hidden
