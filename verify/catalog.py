@@ -107,6 +107,25 @@ _ENTRIES = (
         registers="verify.probes.registers:linear",
     ),
     Entry(
+        "softmax-thompson",
+        "Thompson sampling by softmax attention",
+        thompson.SoftmaxSpec,
+        thompson.build,
+        algorithms.thompson,
+        linear_histories,
+        example={"dim": 2, "actions": 2, "horizon": 12, "error": 1e-3},
+        balls=linear.thompson,
+        environment=lambda spec, chance: environments.gaussian_linear_bandit(
+            chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation")
+        ),
+        decoder=algorithms.thompson_decoder,
+        player="thompson",
+        played="Thompson sampling on a Gaussian linear bandit",
+        claims="verify.claims.softmax_thompson:plan",
+        words="verify.claims.words:SOFTMAX_THOMPSON",
+        symmetries="verify.probes.symmetries:linear",
+    ),
+    Entry(
         "bernoulli",
         "Thompson sampling for Bernoulli arms",
         thompson.BernoulliSpec,

@@ -4,6 +4,7 @@
     by_newton.py   the same in O(log T) layers, by Newton's iteration
     two_arms.py    step 4 for two arms: log Φ of one ratio, certified
     lines.py       step 4 for more: integrated along fixed lines, certified but for their choice (lines_plan.py)
+    by_softmax.py  the same with softmax attention, in O(log T) layers (softmax_plan.py)
     sampling.py    the posterior sample itself, for a draw supplied in the state token
     bernoulli.py   Bernoulli arms with Beta posteriors, certified for every arm
 
@@ -29,6 +30,7 @@ from constructions.rounding import outward
 from constructions.thompson import (
     bernoulli,
     by_newton,
+    by_softmax,
     lines,
     lines_plan,
     nodes,
@@ -38,23 +40,27 @@ from constructions.thompson import (
 )
 from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
-from constructions.thompson.spec import Spec
+from constructions.thompson.spec import SoftmaxSpec, Spec
 
-__all__ = ["WHITE", "BernoulliSpec", "Spec", "build", "complete", "program", "whitener"]
+__all__ = ["WHITE", "BernoulliSpec", "SoftmaxSpec", "Spec", "build", "complete", "program", "whitener"]
 
 WHITE = Guarantee("values", output="white")
 """What steps 1 to 3 give by themselves."""
 
 
 @outward.balls(53)  # flint's precision is that of all threads: nobody else's while promises are worked out
-def build(spec: Spec | BernoulliSpec) -> Construction:
+def build(spec: Spec | BernoulliSpec | SoftmaxSpec) -> Construction:
     """The transformer for a spec, with its certificate: for linear bandits, or for Bernoulli arms.
 
     >>> built = build(Spec(dim=2, actions=2, horizon=5))
     >>> built.certificate <= 1e-3
     True
     """
-    checks.instance("spec", spec, Spec, BernoulliSpec)
+    checks.instance("spec", spec, Spec, BernoulliSpec, SoftmaxSpec)
+    if isinstance(spec, SoftmaxSpec):
+        built = by_softmax.build(spec)
+        checks.carried(spec.error, built.sealed_certificate)
+        return built
     if isinstance(spec, BernoulliSpec):
         return bernoulli.build(spec)
     if spec.form == "sampling":

@@ -44,7 +44,7 @@ from constructions.parts.stream import Stream
 from constructions.primitives import copying, descent, rational
 from constructions.rounding import rates
 from constructions.rounding.outward import above, balls, product
-from constructions.thompson.spec import Spec
+from constructions.thompson.spec import SoftmaxSpec, Spec
 
 SOURCE = "Theorem approx_thompson_linear, step {}"
 
@@ -72,7 +72,7 @@ def method(spec: Spec, ridge: float | None = None) -> rates.Descent:
     return rates.Descent(solver, ridge or spec.ridge, admitted_norms(spec)[1], spec.horizon)
 
 
-def largest_ratio(spec: Spec) -> float:
+def largest_ratio(spec: Spec | SoftmaxSpec) -> float:
     """Θ = √((T−1)/r) ρ: bound on |⟨u, μ⟩|/‖√r Σ⁻¹ᐟ²u‖ for every u."""
     return above((arb(max(spec.horizon - 1, 1)) / spec.noise_variance).sqrt() * admitted_reward(spec))
 

@@ -159,3 +159,68 @@ class Spec:
         with balls():
             factor = arb(self.ridge) * self.prior_variance / self.noise_variance
             return factor.max(1 / factor)
+
+
+@dataclass(frozen=True)
+class SoftmaxSpec:
+    """What to build with softmax attention: Thompson sampling with two arms, by Newton's iteration.
+
+    Attributes:
+        dim, actions, horizon, error, prior_variance, noise_variance, action_norm, separation, failure, weight_norm,
+            noise_bound: as for `Spec`, with two actions.
+
+    Raises:
+        ValueError: for values no transformer can be built for.
+
+    >>> SoftmaxSpec(dim=5, actions=2, horizon=200).ridge
+    2.25
+    """
+
+    dim: int
+    actions: int
+    horizon: int
+    error: float = 1e-3
+    prior_variance: float = 1.0
+    noise_variance: float = 2.25
+    action_norm: tuple[float, float] = (0.5, math.sqrt(5))
+    separation: float = 1e-3
+    failure: float = 0.01
+    weight_norm: float | None = None
+    noise_bound: float | None = None
+
+    def __post_init__(self):
+        plain = self.plain
+        for name in tuple(vars(self)):
+            object.__setattr__(self, name, getattr(plain, name))
+        if self.actions != 2:
+            raise ValueError(f"actions: wanted 2 with softmax attention, got {self.actions}")
+
+    @property
+    def plain(self) -> Spec:
+        """The same for the paper's attention."""
+        return Spec(**vars(self), solver="newton")
+
+    @property
+    def ridge(self) -> float:
+        """λ̃ = r/λ, as float64 has it."""
+        return self.noise_variance / self.prior_variance
+
+    @property
+    def form(self) -> Form:
+        """The policy, in log-probabilities."""
+        return "policy"
+
+    @property
+    def offers(self) -> str:
+        """Probabilities to be the best are of all arms on offer: `constructions.offers`."""
+        return "fewer"
+
+    @property
+    def tokens(self) -> int:
+        """The largest number of tokens after token 0."""
+        return 2 * self.horizon
+
+    @property
+    def digits(self) -> int:
+        """Binary digits that tell these apart."""
+        return self.tokens.bit_length()

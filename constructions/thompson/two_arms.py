@@ -133,7 +133,7 @@ class Moments:
 def write(p: Program, spec: Spec, chosen: TwoArmsPlan) -> Value:
     """All of the construction for two arms: the two log-probabilities, log Φ(±t)."""
     theta = above(arb(posterior.largest_ratio(spec)) + chosen.ratio)
-    curve = _log_normal_curve(chosen, theta)  # first: what it refuses is refused soon
+    curve = log_normal(chosen.tail, theta)  # first: what it refuses is refused soon
     p = p.citing(SOURCE)
     moments = (_by_newton if spec.solver == "newton" else _by_descent)(p, spec, chosen)
     t = _ratio(p, spec, chosen, moments, _inverse_root(p, chosen, moments))
@@ -248,12 +248,12 @@ def _ratio(p: Program, spec: Spec, chosen: TwoArmsPlan, moments: Moments, s: Val
     return product("ratio", "ratio t", scaled, correction, size + chosen.ratio, chosen.ratio, rounding)
 
 
-def _log_normal_curve(chosen: TwoArmsPlan, theta: float) -> tuple[interpolation.Interpolant, float]:
-    """The interpolant of log Φ on [−θ, θ], and how near its neurons are."""
+def log_normal(tail: float, theta: float) -> tuple[interpolation.Interpolant, float]:
+    """The interpolant of log Φ on [−θ, θ] within `tail`, and how near its neurons are."""
     return stored.within(
         lambda aim: interpolation.walk(lambda x: nearest(_log_normal, x), curvature, -theta, theta, aim),
         LOG_NORMAL,
-        chosen.tail,
+        tail,
     )
 
 

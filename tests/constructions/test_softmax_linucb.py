@@ -8,8 +8,9 @@ import torch
 
 from constructions import linucb
 from constructions.history import BanditHistory
+from constructions.language import averages_plan
+from constructions.language.averages_plan import Plan, Products
 from constructions.linucb import by_softmax, softmax_plan
-from constructions.linucb.softmax_plan import Plan, Products
 from constructions.rounding import schedules
 from constructions.rounding.outward import above, balls
 from verify import algorithms, audit
@@ -76,9 +77,10 @@ def kept(built, history: BanditHistory) -> list[dict[str, np.ndarray]]:
 def coarse(b: float = 0.25, gate: float = 30.0) -> Plan:
     """A plan whose products are off by much more than float64 is."""
     spec = replace(SPEC, exploration=0.0)
-    made = Products.of(spec, 1.0)
+    arms = softmax_plan.vectors(spec)
+    made = Products.of(spec, arms, 1.0)
     made = replace(made, turn=replace(made.turn, b=b, gate=gate))
-    return Plan(spec, made, schedules.inverse(*softmax_plan.ends(spec, made), 6))
+    return Plan(spec, arms, made, schedules.inverse(*averages_plan.ends(spec, made), 6))
 
 
 @pytest.mark.parametrize(("b", "gate"), [(0.25, 30.0), (0.125, 5.0)])
@@ -147,14 +149,15 @@ def test_a_decoder_and_a_plain_module_give_the_same(tmp_path):
 def test_the_fewest_steps_are_taken_and_smaller_factors_only_where_they_are_wanted():
     with balls(53):
         found, left = softmax_plan.plan(SPEC)
-        assert found.products == Products.of(SPEC, 1.0)
+        assert found.products == Products.of(SPEC, found.vectors, 1.0)
         budget = SPEC.error * SPEC.temperature / 2
-        assert found.reached <= 0.2 * budget
+        assert softmax_plan.reached(found) <= 0.2 * budget
         assert 0.79 * budget < left <= budget
-        fewer = schedules.inverse(*softmax_plan.ends(SPEC, found.products), len(found.chosen.errors) - 1)
-        assert replace(found, chosen=fewer).reached > 0.2 * budget
+        fewer = schedules.inverse(*averages_plan.ends(SPEC, found.products), len(found.chosen.errors) - 1)
+        assert softmax_plan.reached(replace(found, chosen=fewer)) > 0.2 * budget
         long = linucb.SoftmaxSpec(5, 10, 10_000)
-        assert softmax_plan.plan(long)[0].products.turn.b < Products.of(long, 1.0).turn.b
+        found, _ = softmax_plan.plan(long)
+        assert found.products.turn.b < Products.of(long, found.vectors, 1.0).turn.b
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from prediction_cases import BINARY, LASSO, VALIDATED, ridge_case, td_case
 from constructions import linucb, thompson, ucbvi
 from constructions.games import exp3, hedge
 from constructions.linucb import by_newton, forgetting, softmax_plan
+from constructions.thompson import softmax_plan as thompson_by_softmax
 from constructions.thompson import two_arms
 from verify.audit.cases import Case
 from verify.catalog import CATALOG
@@ -97,6 +98,27 @@ def two_arms_case(solver: str) -> Case:
         refused=(({"horizon": 0}, "horizon: wanted an integer >= 1, got 0"),),
         same=frozenset(),
         name=f"thompson two arms {solver}",
+    )
+
+
+def softmax_thompson_case() -> Case:
+    """Sizes of Theorem 3 of docs/softmax.md."""
+    spec = thompson.SoftmaxSpec(dim=2, actions=2, horizon=4, error=0.05, separation=0.05)
+    d, digits = spec.dim, math.ceil(math.log2(2 * spec.horizon + 1))
+    return Case(
+        CATALOG["softmax-thompson"],
+        spec,
+        {
+            "layers": len(thompson_by_softmax.plan(spec).found.chosen.errors) + 3,
+            "heads": max(4 * d * d, 8 * d),
+            "width": 3 * d**2 + 9 * d + 14 + digits,
+        },
+        refused=(
+            ({"horizon": 0}, "horizon: wanted an integer >= 1, got 0"),
+            ({"actions": 3}, "actions: wanted 2 with softmax attention, got 3"),
+        ),
+        same=frozenset(),
+        name="softmax thompson",
     )
 
 
@@ -251,6 +273,7 @@ CASES = (
     ucbvi_case("narrow"),
     softmax_case(),
     softmax_linucb_case(),
+    softmax_thompson_case(),
     HEDGE,
     EXP3,
     td_case(),

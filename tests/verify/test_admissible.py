@@ -81,7 +81,16 @@ def softened(spec):
     return linucb.SoftmaxSpec(horizon=spec.horizon, **shared)
 
 
+def softened_gaussian(spec):
+    """One of two arms for softmax attention, with the bounds of a plain one."""
+    fields = {
+        name: value for name, value in vars(spec).items() if name in vars(thompson.SoftmaxSpec(1, 2, 1))
+    }
+    return thompson.SoftmaxSpec(**fields | {"actions": 2})
+
+
 ROWS = {
+    "softmax-thompson": gaussian().map(softened_gaussian),
     "softmax-linucb": linear().map(softened),
     "forgetting": linear().map(forgets),
     "linucb": linear(),

@@ -36,6 +36,7 @@ SMALL = {
     "ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03, "form": "narrow"},
     "softmax-ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 3, "exploration": 0.03},
     "softmax-linucb": {"dim": 2, "actions": 2, "horizon": 5, "error": 0.05},
+    "softmax-thompson": {"dim": 2, "actions": 2, "horizon": 5, "error": 0.05, "separation": 0.05},
     "hedge": {"actions": 3, "horizon": 6},
     "exp3": {"actions": 3, "horizon": 6},
     "forgetting": {"dim": 2, "actions": 3, "horizon": 6, "error": 0.1, "window": 2},
@@ -91,7 +92,7 @@ def test_what_is_somewhere_else_is_there():
     for entry in CATALOG.values():
         for what in ("claims", "grid", "words"):
             assert getattr(entry, what) is None or entry.found(what) is not None
-    assert sum(entry.claims is not None for entry in CATALOG.values()) == 13
+    assert sum(entry.claims is not None for entry in CATALOG.values()) == 14
 
 
 def test_a_row_of_one_s_own_is_found_by_file_and_by_module(tmp_path, monkeypatch):

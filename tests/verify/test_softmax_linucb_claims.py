@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from constructions import linucb
+from constructions.language.averages_plan import Plan, Products
 from constructions.linucb import by_softmax, softmax_plan
 from constructions.rounding.outward import balls
 from verify import audit
@@ -18,7 +19,7 @@ WIDE = 1 + 2e-6
 """Bounds as wide as the door is are a millionth wider; the formula is taken at those."""
 
 
-def told(plan: softmax_plan.Plan, root: float) -> theorem.Chosen:
+def told(plan: Plan, root: float) -> theorem.Chosen:
     """What a plan has chosen, in the letters of Theorem 2."""
     four = plan.products.outer, plan.products.turn, plan.products.mean, plan.products.square
     gates = *(one.gate for one in four), plan.products.share
@@ -48,7 +49,7 @@ def test_the_certificate_is_the_theorem_s(spec, finer):
     """Near above it, for factors that are best and for some so large that products are what is off."""
     with balls(53):
         plan, root = softmax_plan.plan(spec)
-        plan = replace(plan, products=softmax_plan.Products.of(spec, finer))
+        plan = replace(plan, products=Products.of(spec, plan.vectors, finer))
         assert plan.holds
         built = by_softmax.written(plan, root)
     bound = stated(spec, told(plan, root))

@@ -133,6 +133,19 @@ SOFTMAX_LINUCB = Words(
     ),
 )
 
+SOFTMAX_THOMPSON = Words(
+    short="Thompson by softmax",
+    source="this project, docs/softmax.md",
+    claim=(
+        "A transformer with softmax attention and one token in front plays Thompson sampling with two arms within any error "
+        "asked for, in O(log T) layers: the posterior is soft LinUCB's ridge problem, and attention divides by a root."
+    ),
+    code=(
+        "Weights: constructions/thompson/by_softmax.py, softmax_plan.py. Lemmas: constructions/primitives/softmax/. Proofs: "
+        "docs/softmax.md. Formulas: verify/theorems/softmax.py. The claims: verify/claims/softmax_thompson.py."
+    ),
+)
+
 BERNOULLI = Words(source=SOURCE)
 
 DRIFT = Words(

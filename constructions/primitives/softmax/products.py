@@ -4,9 +4,10 @@
 B(⟨digits_i, digits_j⟩ − m) is 0 at j = i, −2B for each digit that differs, and 0 at token 0. All others weigh at most
 θ = (1 + e^{−2B})^m − 1, as C(m, k) numbers differ from i in k digits. Terms are of size Bm, however long the sequence is.
 
-**Shares.** With the score log i at token 0 beside the gate the head moves v_i/(i + 1): that is σ(−log i) v_i.
+**By odds.** With the score −s_i at token 0 beside the gate the head moves σ(s_i) v_i, σ(z) = 1/(1 + e^{−z}), within 2θX for
+values of size X at most, whatever number s_i is. With s_i = −log i that is the share v_i/(i + 1).
 
-**Products.** With β⟨x_i, y_j⟩ added to the gate the head moves σ(βs) v_i, s = ⟨x_i, y_i⟩, σ(z) = 1/(1 + e^{−z}): token 0 has
+**Products.** With β⟨x_i, y_j⟩ added to the gate the head moves σ(βs) v_i, s = ⟨x_i, y_i⟩, as token 0 has
 the score 0 and the value 0. For β = ±b the difference is tanh(bs/2) v_i; P_b = (2/b) tanh(bs/2) is s up to b²s³/12. Heads
 for ±b and ±2b give (4P_b − P_{2b})/3, which is s within (2/45) b⁴|s|⁵ for every s and b: with tanh x = x − x³/3 + r(x),
 0 ≤ r(x) ≤ 2x⁵/15 for x ≥ 0, the cubes cancel. Their values add up to 6/b, and so often count the gate and rounding.
@@ -124,6 +125,27 @@ def others(gate: float, digits: int) -> arb:
     return (digits * (-2 * arb(gate)).exp().log1p()).expm1()
 
 
+def by_odds(
+    role: str,
+    odds: Link,
+    value: Link,
+    to: Register | tuple[Register, ...],
+    gate: float,
+    *,
+    digits: Register,
+    one: Register,
+    start: Register,
+) -> Head:
+    """A head that adds σ(odds) · value, of the token itself; 0 at token 0."""
+    query, key = own_gate(gate, digits, one)
+    return Head(role, stack(query, -odds), stack(key, read(start)), value, to, 1, "softmax")
+
+
+def by_odds_error(gate: float, digits: int) -> arb:
+    """How far that is off, as part of the largest value of any token."""
+    return 2 * others(gate, digits)
+
+
 def share(
     role: str,
     value: Link,
@@ -136,13 +158,12 @@ def share(
     start: Register,
 ) -> Head:
     """A head that adds value/(i + 1), of the token itself; 0 at token 0."""
-    query, key = own_gate(gate, digits, one)
-    return Head(role, stack(query, read(log)), stack(key, read(start)), value, to, 1, "softmax")
+    return by_odds(role, -read(log), value, to, gate, digits=digits, one=one, start=start)
 
 
 def share_error(gate: float, digits: int, tokens: int) -> arb:
     """How far i + 1 times that is off, as part of the largest value of any token; the logarithm is the nearest number."""
-    return 2 * (tokens + 1) * others(gate, digits) + 2 * arb(UNIT) * arb(tokens).log()
+    return (tokens + 1) * by_odds_error(gate, digits) + 2 * arb(UNIT) * arb(tokens).log()
 
 
 def best_b(bound: float, rounding: float) -> float:

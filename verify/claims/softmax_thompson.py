@@ -1,0 +1,90 @@
+"""Everything that is claimed of Thompson sampling by softmax attention, measured.
+
+main        searched histories: the policy and every block, the worst enclosed; sizes against Theorem 3
+long        d=5, T=200, searched too, and T=10,000: certificates, layers against Theorem 3, beside relu attention
+impostors   wrong algorithms: does the audit object?
+laws        those of whole constructions
+mutants     does it notice when one weight is wrong?
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from constructions import thompson
+from verify.audit import Verdict, search
+from verify.audit.plan import Part, Plan, wrong_weights
+from verify.catalog import CATALOG
+from verify.claims import general
+from verify.theorems import softmax as theorem
+from verify.theorems import symbols
+
+ROW = CATALOG["softmax-thompson"]
+MAIN = ROW.main
+LONG = thompson.SoftmaxSpec(
+    5, 2, 200, 1e-2, action_norm=(0.5, 1.0), separation=0.1, weight_norm=1.0, noise_bound=1.0
+)
+MUTATED = replace(MAIN, horizon=4, error=1e-2)
+PART = 10
+"""Of the histories that are asked for one in so many is tried at T=200."""
+
+
+def plan(histories: int = 2000, trials: int = 100) -> Plan:
+    """The whole audit.
+
+    Args:
+        histories: so many are searched, at least, and a tenth of them at T=200.
+        trials: how many single-weight mutants are audited.
+    """
+    whole = general.plan(ROW, MAIN, histories, 0)
+    sized = [
+        Part("sizes", lambda: sizes(MAIN)),
+        Part("T=200", lambda: searched(max(1, histories // PART))),
+        Part("long horizons", long),
+    ]
+    broken = wrong_weights(partial(thompson.build, MUTATED), ROW.truth, trials, ROW.histories)
+    parts = [whole.parts[0], *sized, *whole.parts[1:], *broken]
+    # gates have exponentials to spare: what a tenth of one changes may be far below the error asked for
+    return replace(whole, parts=parts, broken=f"{title(MUTATED)}: ", least=MUTATED.error)
+
+
+def title(spec: thompson.SoftmaxSpec) -> str:
+    """A specification in a few words."""
+    return f"Thompson sampling by softmax, two arms, d={spec.dim}, T={spec.horizon:,}"
+
+
+def sizes(spec: thompson.SoftmaxSpec) -> Iterator[Verdict]:
+    """What Theorem 3 says of them."""
+    yield from general.sizes(title(spec), thompson.build(spec), theorem.THOMPSON, symbols(spec))
+
+
+def searched(histories: int) -> Verdict:
+    """The policy at T=200; its worst history is enclosed by `make nightly`, which takes a minute."""
+    built = thompson.build(LONG)
+    found = search(built, ROW.truth, histories, min(20, histories), ROW.histories)
+    return Verdict(
+        f"{title(LONG)}: |log-probability error|, {found.histories} histories",
+        theorem.THOMPSON.source,
+        "bound",
+        found.error,
+        LONG.error,
+        certified=built.certificate,
+        rounding=built.rounding,
+        main=True,
+    )
+
+
+def long() -> Iterator[Verdict]:
+    """The certificate and the layers for a horizon that can be played, and for one of ten thousand steps."""
+    for horizon in (LONG.horizon, 10_000):
+        spec = replace(LONG, horizon=horizon)
+        built, newton = thompson.build(spec), thompson.build(spec.plain).size().layers
+        source = theorem.THOMPSON.source
+        note = f"float64 adds up to {built.rounding:.2g}"
+        yield Verdict(
+            f"{title(spec)}: certificate", source, "size", built.certificate, spec.error, note=note, main=True
+        )
+        stated, note = theorem.THOMPSON.evaluate("layers", **symbols(spec)), f"with relu attention {newton}"
+        yield Verdict(
+            f"{title(spec)}: layers", source, "size", built.size().layers, stated, note=note, main=True
+        )
