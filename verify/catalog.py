@@ -48,6 +48,14 @@ _LINUCB |= {
     **{"player": "linucb", "played": "LinUCB on the paper's linear bandit"},
 }
 
+_THOMPSON: dict[str, Any] = {"build": thompson.build, "truth": thompson_truth, "histories": linear_histories}
+_THOMPSON |= {
+    **{"balls": linear.thompson, "symmetries": "verify.probes.symmetries:linear"},
+    "environment": lambda one, chance: environments.gaussian_linear_bandit(chance, **_fields(one, *PRIOR)),
+    "decoder": algorithms.thompson_decoder,
+    **{"player": "thompson", "played": "Thompson sampling on a Gaussian linear bandit"},
+}
+
 _ENTRIES = (
     Entry(
         "linucb",
@@ -90,40 +98,22 @@ _ENTRIES = (
         "thompson",
         "Thompson sampling",
         thompson.Spec,
-        thompson.build,
-        thompson_truth,
-        linear_histories,
         example={"dim": 5, "actions": 2, "horizon": 200, "error": 1e-3, "solver": "pade", "form": "policy"},
         main=thompson.Spec(dim=5, actions=2, horizon=50, error=1e-3),
-        balls=linear.thompson,
-        environment=lambda one, chance: environments.gaussian_linear_bandit(chance, **_fields(one, *PRIOR)),
-        decoder=algorithms.thompson_decoder,
-        player="thompson",
-        played="Thompson sampling on a Gaussian linear bandit",
         claims="verify.claims.thompson:plan",
         grid="verify.sweeps.thompson:GRID",
         words="verify.claims.words:THOMPSON",
-        symmetries="verify.probes.symmetries:linear",
         registers="verify.probes.registers:linear",
+        **_THOMPSON,
     ),
     Entry(
         "softmax-thompson",
         "Thompson sampling by softmax attention",
         thompson.SoftmaxSpec,
-        thompson.build,
-        algorithms.thompson,
-        linear_histories,
-        example={"dim": 2, "actions": 2, "horizon": 12, "error": 1e-3},
-        balls=linear.thompson,
-        environment=lambda spec, chance: environments.gaussian_linear_bandit(
-            chance, **_fields(spec, *BANDIT, "prior_variance", "noise_variance", "separation")
-        ),
-        decoder=algorithms.thompson_decoder,
-        player="thompson",
-        played="Thompson sampling on a Gaussian linear bandit",
+        example={"dim": 2, "actions": 2, "horizon": 12, "error": 1e-3, "form": "policy"},
         claims="verify.claims.softmax_thompson:plan",
         words="verify.claims.words:SOFTMAX_THOMPSON",
-        symmetries="verify.probes.symmetries:linear",
+        **_THOMPSON,
     ),
     Entry(
         "bernoulli",

@@ -17,8 +17,12 @@ def line_policy(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray
         return np.log(algorithms.along_lines(values.whitened, values.mean, rule.direction, points))
 
 
-def thompson_truth(spec: thompson.Spec, history: BanditHistory) -> Float[np.ndarray, "steps arms"]:
+def thompson_truth(
+    spec: thompson.Spec | thompson.SoftmaxSpec, history: BanditHistory
+) -> Float[np.ndarray, "steps arms"]:
     """The policy of Thompson sampling, or along its lines, or the scores of arms at the draws."""
     if spec.form == "sampling":
         return algorithms.thompson_scores(spec, history)
-    return (line_policy if spec.lines else algorithms.thompson)(spec, history)
+    if isinstance(spec, thompson.Spec) and spec.lines:
+        return line_policy(spec, history)
+    return algorithms.thompson(spec, history)

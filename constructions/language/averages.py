@@ -37,22 +37,22 @@ def outer(p: Program, found: Plan) -> None:
     p.put(ridge.outer("a aᵀ and r a", p.source, made, **placed(p, to="outer"), **both))
 
 
-def equations(p: Program, found: Plan) -> None:
-    """Layer 2: M and m, in the registers `gram` and `moment`."""
+def equations(p: Program, found: Plan, mark: str = "") -> None:
+    """Layer 2: M and m, in the registers `gram` and `moment`; with a mark M alone, in the register so marked."""
     spec, most = found.spec, _most(found)
     both = {"action": p.stream["action"], "reward": p.stream["reward"], "most": most}
-    to = {name: p.stream[name] for name in ("outer", "gram", "moment", START)} | {"one": p.stream.one}
-    size = most[0] + most[1]
+    to = {name: p.stream[name] for name in ("outer", START)} | {"one": p.stream.one}
+    to |= {"gram": p.stream[f"gram{mark}"]} | ({} if mark else {"moment": p.stream["moment"]})
+    size = most[0] + (0.0 if mark else most[1])
     off = bound(size * found.equations, size * rounding(found).equations)
-    p.put(
-        ridge.normal_equations("A and b, over i + 1", p.source, ridge=spec.ridge, inherited=off, **to, **both)
-    )
+    name = f"A{mark}, over i + 1" if mark else "A and b, over i + 1"
+    p.put(ridge.normal_equations(name, p.source, ridge=spec.ridge, inherited=off, **to, **both))
 
 
-def shares(p: Program, found: Plan) -> None:
-    """Layer 1: the arms over i + 1, in the register `shares`."""
-    spec, gate, high = found.spec, found.products.share, admitted_norms(found.spec)[1]
-    arms, to = p.stream["arms"], p.stream["shares"]
+def shares(p: Program, found: Plan, of: str = "arms", high: float | None = None) -> None:
+    """Layer 1: the arms over i + 1, in the register `shares`, or other vectors, of norm at most `high`."""
+    spec, gate, arms, to = found.spec, found.products.share, p.stream[of], p.stream["shares"]
+    high, groups = admitted_norms(spec)[1] if high is None else high, to.size // spec.dim
     places = placed(p, log=LOG, start=START)
     head = products.share("own share", read(arms), to, gate, **places)
 
@@ -61,21 +61,20 @@ def shares(p: Program, found: Plan) -> None:
         return a / np.arange(1.0, len(a) + 1)[:, None]
 
     own = Bound(above(products.share_error(gate, spec.digits, spec.tokens) * high), UNIT * 8 * high)
-    promise = Promise("norm bounds", own, own, 2 * spec.actions**0.5 * high)
-    name = "arms, over i + 1"
-    p.put(Block(name, p.source, (Step((head,)),), to, truth, promise, groups=spec.actions))
+    promise = Promise("norm bounds", own, own, 2 * groups**0.5 * high)
+    p.put(Block(f"{of}, over i + 1", p.source, (Step((head,)),), to, truth, promise, groups=groups))
 
 
-def inverse(p: Program, found: Plan) -> None:
-    """Layers 2 to k + 1: X in the register `inverse`, with errors of M counted from where it is what attention made."""
+def inverse(p: Program, found: Plan, mark: str = "") -> None:
+    """Layers 2 to k + 1: X in the register `inverse`, marked as M is, with errors from where attention has M."""
     spec, (low, high) = found.spec, ends(found.spec, found.products)
     whole, scale = rounding(found), spec.dim**0.5 / low
     own = bound(scale * found.residual, scale * (whole.residual + 64 * UNIT * spec.dim * high / low))
     moved = scale / (1 - found.spoilt)
     total = own + bound(moved * found.spoilt, moved * whole.spoilt)
-    to = placed(p, gram="gram", to="inverse", start=START)
+    to = placed(p, gram=f"gram{mark}", to=f"inverse{mark}", start=START)
     block = ridge.inverse(
-        "(i + 1) A⁻¹ by Newton",
+        f"(i + 1) A{mark}⁻¹ by Newton",
         p.source,
         found.products.turn,
         found.chosen,

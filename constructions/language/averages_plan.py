@@ -6,7 +6,7 @@ Sections 6 and 7 of docs/softmax.md, with the weights as float64 holds them. X i
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,28 @@ from constructions.rounding.schedules import Inverse
 
 FINEST = 24
 """So often b may be halved: float64 has no digits left of products then."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The ridge problem of a specification's past, with a ridge of its own; all else is the specification's."""
+
+    dim: int
+    actions: int
+    horizon: int
+    action_norm: tuple[float, float]
+    weight_norm: float
+    noise_bound: float
+    tokens: int
+    digits: int
+    ridge: float
+
+    @classmethod
+    def of(cls, spec: Any, ridge: float) -> "Problem":
+        """That of a specification."""
+        held: dict[str, Any] = {field.name: getattr(spec, field.name) for field in fields(cls)}
+        held["ridge"] = ridge
+        return cls(**held)
 
 
 @dataclass(frozen=True)
@@ -170,10 +192,14 @@ class Plan:
         return self.relative + absolute * largest_eigenvalue(self.spec) / arb(self.vectors.low) ** 2
 
     @property
+    def small(self) -> bool:
+        """Whether the equations are within what Theorem 2 takes for granted."""
+        return bool(self.spoilt <= 0.125) and bool(self.equations <= admitted_norms(self.spec)[1] / 8)
+
+    @property
     def holds(self) -> bool:
         """Whether sizes are within what products are made for, and vᵀA⁻¹v is known within a half."""
-        small = bool(self.spoilt <= 0.125) and bool(self.equations <= admitted_norms(self.spec)[1] / 8)
-        return small and above(self.square) <= 0.5 and above(self.mean) < math.inf
+        return self.small and above(self.square) <= 0.5 and above(self.mean) < math.inf
 
 
 def ends(spec: Any, made: Products) -> tuple[float, float]:

@@ -98,13 +98,13 @@ def inverses(ridge: float, largest: float) -> Iterator[Inverse]:
         chosen = inverse(ridge, largest, steps)
         if steps > 1 and chosen.error >= last and chosen.error < 0.5:
             return
-        if steps > _most(ridge, largest):
+        if steps > most(ridge, largest):
             return
         yield chosen
         last = chosen.error
 
 
-def _most(ridge: float, largest: float) -> int:
+def most(ridge: float, largest: float) -> int:
     """So many steps bring ‖E‖ down to one rounding in exact arithmetic, and a few more."""
     return 10 + math.ceil(max(0, math.frexp(largest / ridge)[1]) / 2)
 

@@ -4,7 +4,7 @@
     by_newton.py   the same in O(log T) layers, by Newton's iteration
     two_arms.py    step 4 for two arms: log Φ of one ratio, certified
     lines.py       step 4 for more: integrated along fixed lines, certified but for their choice (lines_plan.py)
-    by_softmax.py  the same with softmax attention, in O(log T) layers (softmax_plan.py)
+    softmax/       two arms, and the sampling form, with softmax attention, in O(log T) layers
     sampling.py    the posterior sample itself, for a draw supplied in the state token
     bernoulli.py   Bernoulli arms with Beta posteriors, certified for every arm
 
@@ -30,7 +30,6 @@ from constructions.rounding import outward
 from constructions.thompson import (
     bernoulli,
     by_newton,
-    by_softmax,
     lines,
     lines_plan,
     nodes,
@@ -40,6 +39,8 @@ from constructions.thompson import (
 )
 from constructions.thompson.algebra import route
 from constructions.thompson.bernoulli_plan import BernoulliSpec
+from constructions.thompson.softmax import sampling as softmax_sampling
+from constructions.thompson.softmax import two_arms as softmax_two_arms
 from constructions.thompson.spec import SoftmaxSpec, Spec
 
 __all__ = ["WHITE", "BernoulliSpec", "SoftmaxSpec", "Spec", "build", "complete", "program", "whitener"]
@@ -58,7 +59,8 @@ def build(spec: Spec | BernoulliSpec | SoftmaxSpec) -> Construction:
     """
     checks.instance("spec", spec, Spec, BernoulliSpec, SoftmaxSpec)
     if isinstance(spec, SoftmaxSpec):
-        built = by_softmax.build(spec)
+        form = softmax_sampling if spec.form == "sampling" else softmax_two_arms
+        built = form.build(spec)
         checks.carried(spec.error, built.sealed_certificate)
         return built
     if isinstance(spec, BernoulliSpec):

@@ -77,7 +77,7 @@ def largest_ratio(spec: Spec | SoftmaxSpec) -> float:
     return above((arb(max(spec.horizon - 1, 1)) / spec.noise_variance).sqrt() * admitted_reward(spec))
 
 
-def reach(spec: Spec) -> float:
+def reach(spec: Spec | SoftmaxSpec) -> float:
     """√λ B_a: bound on ‖x_k‖."""
     return above(arb(spec.prior_variance).sqrt() * admitted_norms(spec)[1])
 
@@ -206,7 +206,7 @@ def inverse(
 
 
 def powers(
-    spec: Spec, values: Values, power: float, vectors: Float[np.ndarray, "tokens size"]
+    spec: Spec | SoftmaxSpec, values: Values, power: float, vectors: Float[np.ndarray, "tokens size"]
 ) -> Float[np.ndarray, "tokens size"]:
     """√r Σ^power times vectors, from eigenvalues: what steps 2 and 3 claim of the arms."""
     eigenvalues, basis = np.linalg.eigh(grams(values["action"], 0.0))

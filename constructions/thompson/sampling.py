@@ -11,12 +11,12 @@ from constructions.language import Program
 from constructions.parts.block import Bound
 from constructions.thompson import by_newton, posterior
 from constructions.thompson.algebra import route
-from constructions.thompson.spec import Spec
+from constructions.thompson.spec import SoftmaxSpec, Spec
 
 SOURCE = "Theorem approx_thompson_linear, sampling form (ours)"
 
 
-def admitted_draw(spec: Spec) -> float:
+def admitted_draw(spec: Spec | SoftmaxSpec) -> float:
     """Z as wide as the door is."""
     return spec.draw_norm * (1 + COVERED)
 

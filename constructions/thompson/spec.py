@@ -163,11 +163,11 @@ class Spec:
 
 @dataclass(frozen=True)
 class SoftmaxSpec:
-    """What to build with softmax attention: Thompson sampling with two arms, by Newton's iteration.
+    """What to build with softmax attention: Thompson sampling by Newton's iteration, with two arms or in sampling form.
 
     Attributes:
-        dim, actions, horizon, error, prior_variance, noise_variance, action_norm, separation, failure, weight_norm,
-            noise_bound: as for `Spec`, with two actions.
+        dim, actions, horizon, error, form, prior_variance, noise_variance, action_norm, separation, failure, weight_norm,
+            noise_bound: as for `Spec`, with two actions unless the form is "sampling".
 
     Raises:
         ValueError: for values no transformer can be built for.
@@ -180,6 +180,7 @@ class SoftmaxSpec:
     actions: int
     horizon: int
     error: float = 1e-3
+    form: Form = "policy"
     prior_variance: float = 1.0
     noise_variance: float = 2.25
     action_norm: tuple[float, float] = (0.5, math.sqrt(5))
@@ -192,8 +193,8 @@ class SoftmaxSpec:
         plain = self.plain
         for name in tuple(vars(self)):
             object.__setattr__(self, name, getattr(plain, name))
-        if self.actions != 2:
-            raise ValueError(f"actions: wanted 2 with softmax attention, got {self.actions}")
+        if self.actions != 2 and self.form == "policy":
+            raise ValueError(f"actions: wanted 2 for the policy with softmax attention, got {self.actions}")
 
     @property
     def plain(self) -> Spec:
@@ -206,14 +207,24 @@ class SoftmaxSpec:
         return self.noise_variance / self.prior_variance
 
     @property
-    def form(self) -> Form:
-        """The policy, in log-probabilities."""
-        return "policy"
+    def guarantee(self) -> Guarantee:
+        """Scores at the draw, or log-probabilities."""
+        return self.plain.guarantee
+
+    @property
+    def drawn(self) -> bool:
+        """Whether histories bring a standard normal draw for each decision."""
+        return self.plain.drawn
+
+    @property
+    def draw_norm(self) -> float:
+        """Z: a bound on the norm of a draw that holds but with probability 10⁻¹⁴."""
+        return self.plain.draw_norm
 
     @property
     def offers(self) -> str:
-        """Probabilities to be the best are of all arms on offer: `constructions.offers`."""
-        return "fewer"
+        """Scores of arms are their own, probabilities to be the best are not: `constructions.offers`."""
+        return self.plain.offers
 
     @property
     def tokens(self) -> int:

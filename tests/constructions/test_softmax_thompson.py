@@ -11,7 +11,8 @@ from constructions import thompson
 from constructions.history import BanditHistory
 from constructions.primitives.softmax.division import Divisor
 from constructions.rounding.outward import balls
-from constructions.thompson import by_softmax, softmax_plan
+from constructions.thompson.softmax import plan as softmax_plan
+from constructions.thompson.softmax import sampling, two_arms
 from verify import algorithms, audit
 from verify.histories import linear as strategies
 
@@ -93,7 +94,7 @@ def test_no_fewer_steps_would_do():
         assert all(softmax_plan.left(SPEC, one, 0.0) > wanted / 8 for one in fewer)
         assert softmax_plan.left(SPEC, plan.found, 0.0) <= wanted / 8
         assert plan.ratio.error <= wanted
-        built = by_softmax.written(plan)
+        built = two_arms.written(plan)
     assert built.certificate == BUILT.certificate
 
 
@@ -135,10 +136,90 @@ def test_a_single_arm_on_offer_is_certain():
     np.testing.assert_array_equal(policy[:-1], BUILT.log_probabilities(history)[:-1])
 
 
+SAMPLING = thompson.SoftmaxSpec(2, 3, 6, 0.01, "sampling", separation=0.1, **BOUNDS)
+DRAWN = thompson.build(SAMPLING)
+
+
+def test_scores_at_a_draw_are_within_the_certificate_and_those_of_another_draw_are_not():
+    tried = strategies.battery(SAMPLING)[::3]
+    found = audit.measure(DRAWN, algorithms.thompson_scores, tried)
+    assert found.score <= 1
+    assert DRAWN.certificate / 2 < found.error <= DRAWN.certificate <= SAMPLING.error
+
+    def other(spec, history):
+        return algorithms.thompson_scores(spec, replace(history, draws=0.99 * history.draws))
+
+    assert audit.measure(DRAWN, other, tried).score > 1
+
+
+def test_each_pole_is_an_inverse_with_its_ridge_and_their_sum_an_inverse_root():
+    history, states = tried_history(SAMPLING), DRAWN.tokens.states(SAMPLING.horizon)
+    plan = sampling.plan(SAMPLING)
+    _, held = DRAWN.run_with_cache(history, layers=[-1])
+    played = history.chosen
+    for step, token in enumerate(states):
+        gram = played[:step].T @ played[:step]
+        root = np.zeros_like(gram)
+        for mark, pole, weight in zip(plan.marks, plan.poles, plan.rule.weights, strict=True):
+            found = held[-1, f"inverse{mark}"][token].reshape(2, 2) / (token + 1)
+            wanted = np.linalg.inv(pole.spec.ridge * np.eye(2) + gram)
+            assert np.linalg.norm(found - wanted, 2) <= 1.01 * float(pole.residual) / pole.spec.ridge
+            root += weight * found
+        square = root @ (SAMPLING.ridge * np.eye(2) + gram) @ root
+        apart = plan.rule.error + max(float(pole.residual) for pole in plan.poles)
+        np.testing.assert_allclose(square, np.eye(2), rtol=0, atol=2.5 * apart)
+
+
+def tried_history(spec: thompson.SoftmaxSpec) -> BanditHistory:
+    """A full one of the search's."""
+    return strategies.battery(spec)[0].history(spec)
+
+
+def test_no_fewer_steps_and_poles_would_do_for_a_sample():
+    with balls(53):
+        plan = sampling.plan(SAMPLING)
+        high, longest = SAMPLING.action_norm[1], arb(sampling.admitted_draw(SAMPLING))
+        budget = SAMPLING.error * (1 - sampling.SLACK)
+        fewer = [
+            one
+            for one in sampling.candidates(SAMPLING, plan.rule, 0.0)
+            if len(one.mean.chosen.errors) < len(plan.mean.chosen.errors)
+        ]
+        assert all(one.error > budget for one in fewer)
+        assert plan.error <= budget
+        for pole in plan.poles:
+            product = replace(pole.products.square, own=pole.products.square.own / 4)
+            small = replace(pole, products=replace(pole.products, square=product))
+            assert sampling.form(small, high, longest) == np.inf  # products larger than they are made for
+
+
+@pytest.mark.parametrize("noise", [3.0, 17.0, 19.0, 410.0])
+def test_a_past_that_says_hardly_anything_is_a_problem_like_others(noise: float):
+    """Largest and least eigenvalue are nearly one: some of these had no rule of their own."""
+    spec = replace(SAMPLING, action_norm=(0.01, 0.02), separation=0.01, noise_variance=noise, error=1e-3)
+    built = thompson.build(spec)
+    found = audit.measure(built, algorithms.thompson_scores, strategies.battery(spec)[::30])
+    assert found.score <= 1
+
+
+def test_the_sampling_form_runs_step_by_step_and_as_a_plain_module():
+    history = tried_history(SAMPLING)
+    whole, decoder = DRAWN.log_probabilities(history), DRAWN.decoder()
+    for step in range(history.steps):
+        said = decoder.observe(history.contexts[step], history.draws[step])
+        np.testing.assert_allclose(said, whole[step], rtol=0, atol=1e-9)
+        if step < history.steps - 1:
+            decoder.record(int(history.actions[step]), float(history.rewards[step]))
+    model, tokens = DRAWN.to_torch(), torch.as_tensor(DRAWN.tokens.encode(history))[None]
+    logits = model(tokens)[0, DRAWN.tokens.states(history.steps)][:, DRAWN.output]
+    np.testing.assert_allclose(torch.log_softmax(logits, -1).numpy(force=True), whole, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"actions": 3}, r"actions: wanted 2 with softmax attention, got 3"),
+        ({"form": "sampling", "error": 1e-14}, r".* wanted .* got "),
+        ({"actions": 3}, r"actions: wanted 2 for the policy with softmax attention, got 3"),
         ({"error": 1e-12}, r"error: wanted .* got 1"),
         (
             {"separation": 1e-6},

@@ -11,8 +11,9 @@ from prediction_cases import BINARY, LASSO, VALIDATED, ridge_case, td_case
 from constructions import linucb, thompson, ucbvi
 from constructions.games import exp3, hedge
 from constructions.linucb import by_newton, forgetting, softmax_plan
-from constructions.thompson import softmax_plan as thompson_by_softmax
 from constructions.thompson import two_arms
+from constructions.thompson.softmax import plan as thompson_by_softmax
+from constructions.thompson.softmax import sampling
 from verify.audit.cases import Case
 from verify.catalog import CATALOG
 
@@ -115,10 +116,30 @@ def softmax_thompson_case() -> Case:
         },
         refused=(
             ({"horizon": 0}, "horizon: wanted an integer >= 1, got 0"),
-            ({"actions": 3}, "actions: wanted 2 with softmax attention, got 3"),
+            ({"actions": 3}, "actions: wanted 2 for the policy with softmax attention, got 3"),
         ),
         same=frozenset(),
         name="softmax thompson",
+    )
+
+
+def softmax_sampling_case() -> Case:
+    """Sizes of Theorem 4 of docs/softmax.md."""
+    bounds = {"action_norm": (0.5, 1.0), "weight_norm": 1.0, "noise_bound": 1.0}
+    spec = thompson.SoftmaxSpec(2, 3, 4, 0.01, "sampling", separation=0.05, **bounds)
+    plan, d, A = sampling.plan(spec), spec.dim, spec.actions
+    m, digits = len(plan.poles), math.ceil(math.log2(2 * spec.horizon + 1))
+    return Case(
+        CATALOG["softmax-thompson"],
+        spec,
+        {
+            "layers": len(plan.mean.chosen.errors) + 2,
+            "heads": max(4 * d * d, 4 * d) * (m + 1),
+            "width": (2 * m + 3) * d**2 + 5 * d + A * (d + 3) + 6 + digits,
+        },
+        refused=(({"form": "both"}, "form: wanted 'policy' or 'sampling', got 'both'"),),
+        same=frozenset(),
+        name="softmax sampling",
     )
 
 
@@ -274,6 +295,7 @@ CASES = (
     softmax_case(),
     softmax_linucb_case(),
     softmax_thompson_case(),
+    softmax_sampling_case(),
     HEDGE,
     EXP3,
     td_case(),

@@ -90,10 +90,12 @@ LARGE = [
 
 UNPLAYED = "nothing has been played where T = 1, and s ≤ n is all that the bound knows; the block at T = 20 uses all of it"
 HELD_OUT = "of a held-out pair, which state tokens do not hold: it is 0 there"
+PLAYED = "of an action, which state tokens do not hold: it is 0 there"
 STEEPEST = (
     "all losses would have to be off as much as they can, each against the others, where shares are steepest"
 )
 EXPLAINED = {
+    ("softmax sampling", "a aᵀ and r a"): PLAYED,
     **{("validated-ridge", block): HELD_OUT for block in ("⟨x, w_0⟩ held out", "residual_0", "residual_0²")},
     **{
         ("validated-ridge", block): STEEPEST

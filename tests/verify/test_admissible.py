@@ -82,11 +82,11 @@ def softened(spec):
 
 
 def softened_gaussian(spec):
-    """One of two arms for softmax attention, with the bounds of a plain one."""
+    """One for softmax attention, with the bounds of a plain one; a policy has two arms."""
     fields = {
         name: value for name, value in vars(spec).items() if name in vars(thompson.SoftmaxSpec(1, 2, 1))
     }
-    return thompson.SoftmaxSpec(**fields | {"actions": 2})
+    return thompson.SoftmaxSpec(**fields | ({"actions": 2} if spec.form == "policy" else {}))
 
 
 ROWS = {

@@ -12,7 +12,7 @@ from constructions.rounding.outward import balls
 from verify import audit
 from verify.balls import linear
 from verify.claims import softmax_linucb as claims
-from verify.theorems import softmax as theorem
+from verify.theorems import softmax_errors as theorem
 from verify.theorems import symbols
 
 WIDE = 1 + 2e-6

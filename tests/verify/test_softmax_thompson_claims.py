@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from constructions import thompson
-from constructions.language.averages_plan import Products
+from constructions.language.averages_plan import Plan, Products
 from constructions.rounding.outward import balls
-from constructions.thompson import by_softmax, softmax_plan
+from constructions.thompson.softmax import plan as softmax_plan
+from constructions.thompson.softmax import sampling, two_arms
 from verify import audit
 from verify.balls import linear
 from verify.claims import softmax_thompson as claims
-from verify.theorems import softmax as theorem
+from verify.theorems import softmax_errors as theorem
 from verify.theorems import symbols
 
 WIDE = 1 + 2e-6
@@ -53,8 +54,89 @@ def test_the_certificate_is_the_theorem_s(spec, finer):
         found = replace(plan.found, products=Products.of(spec, plan.found.vectors, finer))
         plan = plan if finer == 1 else replace(plan, found=found)
         assert plan.found.holds
-        built = by_softmax.written(plan)
+        built = two_arms.written(plan)
     assert math.isclose(built.certificate, stated(spec, told(plan)), rel_tol=1e-4)
+
+
+SAMPLED = (
+    claims.SAMPLED,
+    thompson.SoftmaxSpec(1, 3, 1, 0.1, "sampling", action_norm=(2.0, 3.0)),
+    thompson.SoftmaxSpec(2, 2, 300, 0.01, "sampling", noise_variance=0.5),
+)
+
+
+def told_sampling(plan: sampling.SamplingPlan) -> tuple[theorem.Chosen, list[theorem.Pole], float]:
+    """What a plan has chosen, in the letters of Theorem 4."""
+
+    def letters(one) -> theorem.Chosen:
+        four = one.products.outer, one.products.turn, one.products.mean, one.products.square
+        gates = *(product.gate for product in four), one.products.share
+        return theorem.Chosen(len(one.chosen.errors), tuple(product.b for product in four), gates, 0.0)
+
+    weights, shifts = plan.rule.weights.tolist(), plan.rule.shifts.tolist()
+    poles = [
+        theorem.Pole(*pair, letters(one)) for *pair, one in zip(weights, shifts, plan.poles, strict=True)
+    ]
+    return letters(plan.mean), poles, plan.rule.error
+
+
+def stated_sampling(spec: thompson.SoftmaxSpec, chosen: theorem.Chosen, poles: list, near: float) -> float:
+    """The theorem's bound for the spec's bounds as the door has them."""
+    wide = {"action_max": spec.action_norm[1] * WIDE, "weight_norm": spec.weight_norm * WIDE}
+    wide |= {"noise_bound": spec.noise_bound * WIDE, "draw_norm": spec.draw_norm * WIDE}
+    return theorem.sampling_error(chosen, poles, near, **symbols(spec) | wide)
+
+
+@pytest.mark.parametrize("spec", SAMPLED)
+def test_the_certificate_of_a_sample_is_the_theorem_s(spec):
+    with balls(53):
+        plan = sampling.plan(spec)
+        built = sampling.written(plan)
+    chosen, poles, near = told_sampling(plan)
+    assert math.isclose(built.certificate, stated_sampling(spec, chosen, poles, near), rel_tol=1e-4)
+    assert stated_sampling(spec, replace(chosen, factors=(1.0, *chosen.factors[1:])), poles, near) == math.inf
+    closer = replace(poles[0].chosen, steps=poles[0].chosen.steps + 1)
+    finer = [replace(poles[0], chosen=closer), *poles[1:]]
+    assert stated_sampling(spec, chosen, finer, near) < stated_sampling(spec, chosen, poles, near)
+    open_gate = replace(poles[0].chosen, gates=(*poles[0].chosen.gates[:4], 1.0))
+    assert stated_sampling(spec, chosen, [replace(poles[0], chosen=open_gate)], near) == math.inf
+
+
+def test_the_sampling_form_is_searched():
+    failing = [verdict.claim for verdict in claims.sampled(3) if not verdict.holds]
+    assert failing == []
+
+
+def ajar(found: Plan, gate: float, share: float) -> Plan:
+    """The same with gates that let something through."""
+    made = found.products
+    names = ("outer", "turn", "mean", "square")
+    products = {name: replace(getattr(made, name), gate=gate) for name in names}
+    return replace(found, products=replace(made, share=share, **products))
+
+
+def test_what_gates_let_through_is_in_the_certificate_as_the_theorem_has_it():
+    """Of gates as they are chosen nothing would be seen."""
+    spec = thompson.SoftmaxSpec(
+        2, 2, 12, 0.01, action_norm=(0.5, 1.0), separation=0.1, weight_norm=1.0, noise_bound=1.0
+    )
+    with balls(53):
+        plan = softmax_plan.plan(spec)
+        whole = two_arms.written(plan).certificate
+        for gates in ((44.0, 9.0), (14.0, 44.0)):
+            found = ajar(plan.found, *gates)
+            assert found.holds
+            opened = replace(plan, found=found, length=replace(plan.length, gate=14.0))
+            certificate = two_arms.written(opened).certificate
+            assert math.isclose(certificate, stated(spec, told(opened)), rel_tol=1e-4)
+            assert certificate > whole * (1 + 1e-3)
+        drawn = thompson.SoftmaxSpec(2, 3, 12, 0.01, "sampling", action_norm=(0.5, 1.0), weight_norm=1.0)
+        sampled = sampling.plan(drawn)
+        for gates in ((44.0, 9.0), (14.0, 44.0)):
+            poles = tuple(ajar(pole, *gates) for pole in sampled.poles)
+            opened = replace(sampled, mean=ajar(sampled.mean, *gates), poles=poles)
+            assert math.isclose(opened.error, stated_sampling(drawn, *told_sampling(opened)), rel_tol=1e-4)
+            assert opened.error > sampled.error * (1 + 1e-3)
 
 
 def test_the_formula_is_infinite_where_the_theorem_says_nothing():

@@ -2,6 +2,7 @@
 
 main        searched histories: the policy and every block, the worst enclosed; sizes against Theorem 3
 long        d=5, T=200, searched too, and T=10,000: certificates, layers against Theorem 3, beside relu attention
+sampling    scores at draws, searched, the worst enclosed; sizes against Theorem 4
 impostors   wrong algorithms: does the audit object?
 laws        those of whole constructions
 mutants     does it notice when one weight is wrong?
@@ -12,7 +13,8 @@ from dataclasses import replace
 from functools import partial
 
 from constructions import thompson
-from verify.audit import Verdict, search
+from constructions.thompson.softmax import sampling
+from verify.audit import Verdict, kept, search
 from verify.audit.plan import Part, Plan, wrong_weights
 from verify.catalog import CATALOG
 from verify.claims import general
@@ -24,6 +26,7 @@ MAIN = ROW.main
 LONG = thompson.SoftmaxSpec(
     5, 2, 200, 1e-2, action_norm=(0.5, 1.0), separation=0.1, weight_norm=1.0, noise_bound=1.0
 )
+SAMPLED = thompson.SoftmaxSpec(3, 4, 20, 1e-3, "sampling")
 MUTATED = replace(MAIN, horizon=4, error=1e-2)
 PART = 10
 """Of the histories that are asked for one in so many is tried at T=200."""
@@ -41,6 +44,7 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         Part("sizes", lambda: sizes(MAIN)),
         Part("T=200", lambda: searched(max(1, histories // PART))),
         Part("long horizons", long),
+        Part("the sampling form", lambda: sampled(max(1, histories // PART))),
     ]
     broken = wrong_weights(partial(thompson.build, MUTATED), ROW.truth, trials, ROW.histories)
     parts = [whole.parts[0], *sized, *whole.parts[1:], *broken]
@@ -72,6 +76,19 @@ def searched(histories: int) -> Verdict:
         rounding=built.rounding,
         main=True,
     )
+
+
+def sampled(histories: int) -> Iterator[Verdict]:
+    """Scores at draws, every block, and sizes."""
+    built, spec = thompson.build(SAMPLED), SAMPLED
+    found = search(built, ROW.truth, histories, min(20, histories), ROW.histories)
+    title = f"Thompson sampling by softmax, sampling form, d={spec.dim}, A={spec.actions}, T={spec.horizon}"
+    yield general.certified(f"{title}: error of a score", theorem.SAMPLING.source, built, ROW, found)
+    for block in built.blocks:
+        yield kept(f"{title}: {block.name}", block, found.blocks[block.name])
+    poles = len(sampling.plan(spec).poles)
+    values = symbols(spec) | {"draw_norm": spec.draw_norm, "poles": poles}
+    yield from general.sizes(f"{title}, {poles} poles", built, theorem.SAMPLING, values)
 
 
 def long() -> Iterator[Verdict]:

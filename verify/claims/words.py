@@ -137,12 +137,13 @@ SOFTMAX_THOMPSON = Words(
     short="Thompson by softmax",
     source="this project, docs/softmax.md",
     claim=(
-        "A transformer with softmax attention and one token in front plays Thompson sampling with two arms within any error "
-        "asked for, in O(log T) layers: the posterior is soft LinUCB's ridge problem, and attention divides by a root."
+        "A transformer with softmax attention and one token in front plays Thompson sampling within any error asked for, in "
+        "O(log T) layers, two arms by their probabilities and any number at a draw that its token brings: the posterior is "
+        "soft LinUCB's ridge problem, attention divides by a root, and a sum over poles is one of ridge problems."
     ),
     code=(
-        "Weights: constructions/thompson/by_softmax.py, softmax_plan.py. Lemmas: constructions/primitives/softmax/. Proofs: "
-        "docs/softmax.md. Formulas: verify/theorems/softmax.py. The claims: verify/claims/softmax_thompson.py."
+        "Weights: constructions/thompson/softmax/. Lemmas: constructions/primitives/softmax/. Proofs: docs/softmax.md. "
+        "Formulas: verify/theorems/softmax.py, softmax_errors.py. The claims: verify/claims/softmax_thompson.py."
     ),
 )
 

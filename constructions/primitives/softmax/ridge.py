@@ -72,36 +72,39 @@ def normal_equations(
     start: Register,
     one: Register,
     gram: Register,
-    moment: Register,
+    moment: Register | None = None,
     ridge: float,
     most: tuple[float, float],
     inherited: Bound,
 ) -> Block:
     """The matrix and the right-hand side of the ridge problem, over i + 1.
 
-    Claim: gram is (λI + Σ_{j≤i} a_j a_jᵀ)/(i + 1), moment Σ_{j≤i} r_j a_j/(i + 1).
+    Claim: gram is (λI + Σ_{j≤i} a_j a_jᵀ)/(i + 1), moment, if there is one, Σ_{j≤i} r_j a_j/(i + 1).
     Source: theorem ours, docs/softmax.md.
     Reads: outer, start, one; the truth is computed from action and reward.  Writes: gram, moment.
     Error: none of its own; `inherited` is what errors of outer cause, in gram and moment together.
     Cost: 1 layer of 1 head; no neurons. The matrix is symmetric, whatever outer is.
     """
-    dim = moment.size
+    dim = action.size
     p, q = (place.ravel() for place in np.indices((dim, dim)))
     corners = np.arange(dim) * (dim + 1)
     ridges = Link(corners, np.full(dim, start.start), np.full(dim, ridge), dim * dim, frozenset({start.name}))
     matrix = 0.5 * (pick(outer, p * (dim + 1) + q) + pick(outer, q * (dim + 1) + p)) + ridges
     vector = pick(outer, np.arange(dim) * (dim + 1) + dim)
-    head = Head("mean", read(one), blank(1), stack(matrix, vector), (gram, moment), 1, "softmax")
+    value, to = (matrix, gram) if moment is None else (stack(matrix, vector), (gram, moment))
+    head = Head("mean", read(one), blank(1), value, to, 1, "softmax")
 
     def truth(values: Values) -> Float[np.ndarray, "tokens size"]:
         a, r, i = held(values, action), held(values, reward), np.arange(1.0, len(values[action.name]) + 1)
-        matrices = grams(a, ridge).reshape(len(a), -1)
-        return np.concatenate([matrices, np.cumsum(r * a, axis=0)], axis=1) / i[:, None]
+        found = grams(a, ridge).reshape(len(a), -1)
+        if moment is not None:
+            found = np.concatenate([found, np.cumsum(r * a, axis=0)], axis=1)
+        return found / i[:, None]
 
     size = math.hypot(ridge * math.sqrt(dim) + most[0] ** 2, most[0] * most[1])
     own = Bound(above(inherited.error), inherited.rounding + UNIT * 64 * size)
     promise = Promise("norm bounds", own, own, 2 * size)
-    return Block(name, source, (Step((head,)),), (gram, moment), truth, promise)
+    return Block(name, source, (Step((head,)),), to, truth, promise)
 
 
 def strayed(chosen: Inverse, product: Product, dim: int, condition: arb, rounded: float = 0.0) -> arb:

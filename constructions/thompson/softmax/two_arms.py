@@ -34,8 +34,9 @@ from constructions.language.averages_plan import estimate
 from constructions.parts.links import Link, Values, held, read, stack
 from constructions.primitives.softmax import division
 from constructions.rounding.outward import above
-from constructions.thompson import posterior, softmax_plan, two_arms
-from constructions.thompson.softmax_plan import HIGH, SoftmaxPlan
+from constructions.thompson import posterior, two_arms
+from constructions.thompson.softmax import plan as plans
+from constructions.thompson.softmax.plan import HIGH, SoftmaxPlan
 from constructions.thompson.spec import SoftmaxSpec
 
 SOURCE = "theorem ours, docs/softmax.md"
@@ -53,7 +54,7 @@ def registers(spec: SoftmaxSpec) -> dict[str, int]:
 def build(spec: SoftmaxSpec) -> Construction:
     """The transformer for a spec, with its certificate."""
     limits.hold("thompson by softmax", numbers=spec.tokens * (spec.digits + 6.0))
-    plan, d = softmax_plan.plan(spec), spec.dim
+    plan, d = plans.plan(spec), spec.dim
     limits.hold("thompson by softmax", weights=12.0 * d * d * (d * len(plan.found.chosen.errors) + 2))
     return written(plan)
 
