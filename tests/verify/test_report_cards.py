@@ -10,12 +10,13 @@ import pytest
 from chromium import browser, found
 from reports import ERRATUM, HOLDING, Elements, made, rest
 
-from constructions import files, linucb, ucbvi
+from constructions import files, linucb
 from verify import algorithms
 from verify.audit import Cited, about, kept, measure
 from verify.catalog import CATALOG
 from verify.claims import general
 from verify.claims.citing import cited, made_of
+from verify.cli import specs
 from verify.show import report
 from verify.show.cards import KINDS
 from verify.theorems import Statement, drift, games, lemmas, newton, prediction
@@ -30,6 +31,11 @@ READ_FROM = {  # what the proof of Theorem 8 reads from what
     "width √(a_kᵀA⁻¹a_k)": ["square a_kᵀA⁻¹a_k"],
     "logits": ["mean ⟨a_k, w⟩", "width √(a_kᵀA⁻¹a_k)"],
     "": ["logits"],
+}
+TINY = {
+    "ucbvi": {"states": 2, "actions": 2, "horizon": 2, "episodes": 2, "form": "narrow"},
+    "hedge": {"actions": 2, "horizon": 3},
+    "validated-ridge": {"dim": 1, "horizon": 5, "training": 2},
 }
 WORDS = 700
 """Five minutes at 140 words a minute, numbers among them."""
@@ -93,16 +99,16 @@ def test_a_block_uses_what_made_its_inputs_and_is_used_by_what_reads_its_output(
         ]
 
 
-def test_where_two_blocks_write_one_register_in_turn_the_last_before_the_reader_is_used():
-    built = ucbvi.build(ucbvi.Spec(states=2, actions=2, horizon=3, episodes=2, form="narrow"))
-    order = [block.name for block in built.sealed_blocks]
-    for place, block in enumerate(built.sealed_blocks):
-        used = about(built, block)["uses"]
-        assert all(order.index(name) < place for name in used)
-        for register in block.reads:
-            writers = [one.name for one in built.sealed_blocks[:place] if register in one.writes]
-            assert not writers or writers[-1] in used
-    assert about(built)["uses"] == (order[-1],)
+def test_whatever_is_read_is_what_the_tokens_bring_or_what_a_block_that_is_used_wrote_before():
+    for name in ("ucbvi", "hedge", "validated-ridge"):
+        built = CATALOG[name].build(specs.made(CATALOG[name], TINY[name]))
+        before: dict[str, str] = {}
+        for block in built.sealed_blocks:
+            used = about(built, block)["uses"]
+            assert {before[register] for register in block.reads - block.writes if register in before} == {
+                *used
+            }
+            before |= dict.fromkeys(block.writes, block.name)
 
 
 def test_statements_use_those_that_their_formulas_are_made_of_and_not_those_that_share_an_assumption():

@@ -185,17 +185,12 @@ class Trial:
 
 
 def about(built: Construction, block: Block | None = None) -> dict[str, Any]:
-    """Fields of a verdict: what it is about, the whole or a block, and which blocks made what that reads.
-
-    Where blocks write to one register in turn, what is read is the last one's before the reader.
-    """
+    """Fields of a verdict: what it is about, the whole or a block, and which blocks made what that reads."""
     blocks, name = built.sealed_blocks, "" if block is None else block.name
     if block is None:
         uses = [one.name for one in built.guarantee.written(blocks)]
     else:
-        place = [one.name for one in blocks].index(name)
-        makers = {register: one.name for one in blocks[:place] for register in one.writes}
-        uses = [one.name for one in blocks[:place] if one.name in {makers.get(read) for read in block.reads}]
+        uses = [one.name for one in blocks if one.writes & block.reads and one.name != name]
     return {"construction": built.seal[:DIGITS], "block": name, "uses": tuple(dict.fromkeys(uses))}
 
 
