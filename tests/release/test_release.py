@@ -92,27 +92,66 @@ def test_the_version_has_one_source():
     assert (result.exit_code, result.stdout) == (0, f"weightwright {constructions.__version__}\n")
 
 
-@pytest.mark.nightly
-def test_it_works_from_where_it_is_installed(wheel, tmp_path):
-    """In an environment of its own, which borrows what it depends on, away from the checkout."""
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
+SMALL = ["--set", "actions=2", "--set", "horizon=4"]
+STORY = f"""
+import constructions, verify, weightwright
+from typer.testing import CliRunner
+from verify.cli.commands import app
+from verify.training import train
 
-    def run(*words) -> str:
-        done = subprocess.run(
-            [*map(str, words)], cwd=tmp_path, capture_output=True, text=True, env={"PATH": ""}
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+def told(*words):
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, (words, result.output)
+    return result.output
 
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip())
-    run(python, "-m", "pip", "install", "--no-index", "--no-deps", wheel)
+weightwright.linucb.build(weightwright.linucb.Spec(dim=2, actions=2, horizon=3, error=0.1)).save("built.safetensors")
+assert weightwright.load("built.safetensors").certificate <= 0.1
+told("new", "mine")
+told("inspect", "mine.py")
+told("inspect", "hedge", *{SMALL}, "--out", "page.html")
+told("export-certificate", "hedge", *{SMALL}, "--histories", "1", "--out", "hedge.json")
+told("verify", "hedge", *{SMALL}, "--histories", "2", "--mutants", "0", "--out", "reports")
+assert train.load("dpt-bernoulli").recipe.actions == 5
+print(constructions.__file__, verify.__file__, weightwright.__file__, sep="\\n")
+"""
+"""What a first user does, and all that reads files beside the code: pages, templates, trained weights."""
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """Python of an environment of its own with the wheel in it, which borrows what it depends on."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "env")
+    python = folder / "env" / "bin" / "python"
+    words = ["-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel]
+    run(folder, sys.executable, *words)
+    code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    site = Path(run(folder, python, "-c", code).strip())
     (site / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
-    place = run(python, "-c", "import constructions, verify; print(constructions.__file__, verify.__file__)")
-    assert place.count(str(site)) == 2
-    command = python.with_name("weightwright")
-    assert run(command, "--version") == f"weightwright {VERSION}\n"
-    assert "verify" in run(command, "--help")
-    assert '"confirmed": true' in run(command, "errata", "--json")
-    code = "from verify.training import train; print(train.load('dpt-bernoulli').recipe.actions)"
-    assert run(python, "-c", code) == "5\n"
+    return python
+
+
+def run(folder: Path, *words) -> str:
+    """What a command prints, away from the checkout."""
+    done = subprocess.run([*map(str, words)], cwd=folder, capture_output=True, text=True, env={"PATH": ""})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_it_works_from_where_it_is_installed(installed, tmp_path):
+    places = run(tmp_path, installed, "-W", "ignore", "-c", STORY).split()
+    assert len(places) == 3
+    assert all(Path(place).is_relative_to(installed.parents[1]) for place in places)
+    for name in ("page.html", "reports/index.html", "reports/hedge/report.json", "test_mine.py"):
+        assert (tmp_path / name).stat().st_size > 100
+    [checker] = installed.parents[1].rglob("check_certificate.py")
+    assert "trusted" in run(tmp_path, installed, "-I", checker, "hedge.json")
+
+
+@pytest.mark.nightly
+def test_its_commands_are_there(installed, tmp_path):
+    command = installed.with_name("weightwright")
+    assert '"confirmed": true' in run(tmp_path, command, "errata", "--json")
+    assert run(tmp_path, command, "--version") == f"weightwright {VERSION}\n"
+    assert "verify" in run(tmp_path, command, "--help")
+    assert "verify" in run(tmp_path, installed, "-m", "weightwright", "--help")

@@ -382,7 +382,7 @@ def test_a_block_whose_promise_float64_cannot_see_is_a_claim_of_float64():
 
     def kept(error, rounding, measured, stated=None):
         promise = replace(block.promise, total=Bound(error, rounding))
-        return audit.kept("c", replace(block, promise=promise), replace(worst, error=measured), stated)
+        return audit.kept("c", BUILT, replace(block, promise=promise), replace(worst, error=measured), stated)
 
     fine, coarse = kept(2.0, 1.0, 2.5), kept(1.0, 2.0, 2.5)
     assert (fine.kind, fine.claim, fine.certified, fine.rounding) == ("bound", "c", 2.0, 1.0)

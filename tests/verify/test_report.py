@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,13 @@ import soft_ucb1
 import td0
 from PIL import Image
 from planned import planned
+from reports import ERRATUM, HOLDING, Elements, made, rest
 from typer.testing import CliRunner
 
 from constructions import files
 from constructions.showing import number, typeset
 from verify import inspector
-from verify.audit import Report, Verdict, Words
+from verify.audit import Verdict, Words
 from verify.catalog import CATALOG
 from verify.claims import general
 from verify.cli import audits
@@ -27,63 +27,6 @@ from verify.show import gallery, report
 from verify.show.cards import bar
 
 ROOT = Path(__file__).parents[2]
-HOLDING = (
-    Verdict(
-        "policy <all> & t",
-        "Theorem 8",
-        "bound",
-        0.25,
-        1e-3 * 1e3,
-        0.5,
-        witness={"seed": 7},
-        main=True,
-        replay="print(1 < 2)",
-    ),
-    Verdict(
-        "too coarse", "Theorem 8", "bound", 3e-9, 1e-6, 1e-9, rounding=2e-9, relative=1e-13, enclosed=7e-10
-    ),
-    Verdict("layers, T = 50", "Theorem 8", "size", 408, 2416.0),
-    Verdict("share that is noticed", "this audit", "least", 0.95, 0.9, note="word " * 60),
-    Verdict("depth in T", "Theorem 8, an order", "order", 0.467, 0.5, note="a fit, not a proof"),
-    Verdict(
-        "neurons in T", "Theorem 8, an order", "size", 0.9, 1.05, note="95 % interval [0.8, 1]", fit=True
-    ),
-)
-CURVE = {"label": "one", "x": [1, 2], "y": [1.0, 0.5], "group": "one", "look": "measured"}
-CURVES = {
-    "kind": "curves",
-    "title": "a figure",
-    "x_label": "x",
-    "y_label": "y",
-    "x_scale": "linear",
-    "y_scale": "linear",
-    "legend": "best",
-    "curves": [CURVE],
-}
-BLOCK = {"block": "logits", "domain": "any", "error": 0.1, "promise": 0.5, "slack": 5.0, "note": ""}
-BLOCK |= {"own_error": 0.0, "own_promise": 0.25, "own_slack": None}
-MUTANT = {"place": "layers.0", "row": "row 1", "column": "action[2]", "score": 11.0, "reason": "none"}
-ERRATUM = {
-    **{
-        "name": "a sign",
-        "kind": "error",
-        "proof": "errata.md#a-sign",
-        "where": "step 1",
-        "printed": "−3B",
-        "repair": "1 − 3B",
-        "effect": "none",
-        "witness": "S = 1",
-    },
-    **{"context": "in place", "wanted": 1.0, "literal": 0.0, "repaired": 1.0, "confirmed": True},
-}
-
-
-def made(*verdicts, title="Soft LinUCB", source=SOURCE):
-    spec = {"dim": 5, "action_norm": [0.5, 2.0], "depth": "certified"}
-    records = {"size": [CURVES], "slack": [{"kind": "slack", "rows": [BLOCK]}]}
-    return Report(
-        title, spec, {"layers": 408}, list(verdicts), [BLOCK], [MUTANT], records, Words(source=source)
-    )
 
 
 def published(folder, *verdicts, name="linucb", errata=(ERRATUM,)):
@@ -96,36 +39,9 @@ def verdict_line(text):
     return unescape(re.search(r'<p class="verdict (\w+)">(.*?)</p>', text)[0])
 
 
-class Elements(HTMLParser):
-    """Holds a page to closing what it opens, and collects ids and what may refer elsewhere."""
-
-    VOID = ("meta", "br", "link", "img", "input", "hr")
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.ids, self.references, self.tags = [], [], [], set()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.ids += [value for key, value in attrs if key == "id"]
-        self.references += [
-            value for key, value in attrs if key in ("src", "href", "xlink:href", "srcset", "action")
-        ]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_every_claim_is_there_with_its_numbers_verdict_place_and_command(tmp_path):
     text = published(tmp_path, *HOLDING)
-    pieces = re.findall(r"<article>.*?</article>|<tr>.*?</tr>", text, flags=re.DOTALL)
+    pieces = re.findall(r"<article.*?</article>|<tr>.*?</tr>", rest(text), flags=re.DOTALL)
     for verdict in HOLDING:
         [piece] = [unescape(piece) for piece in pieces if verdict.claim in unescape(piece)]
         for value in (
@@ -149,7 +65,7 @@ def test_every_claim_is_there_with_its_numbers_verdict_place_and_command(tmp_pat
 
 
 def test_explicit_claims_stand_apart_from_fits_and_main_ones_stand_open(tmp_path):
-    text = published(tmp_path, *HOLDING)
+    text = rest(published(tmp_path, *HOLDING))
     explicit, orders = text.index("<h3>Explicit claims: "), text.index("<h3>Orders: ")
     folded = text.index("<summary>The other 3 explicit claims")
     assert (

@@ -4,6 +4,7 @@ from verify.audit.measuring import Findings as Findings
 from verify.audit.measuring import Outline as Outline
 from verify.audit.measuring import Truth as Truth
 from verify.audit.measuring import Worst as Worst
+from verify.audit.measuring import about as about
 from verify.audit.measuring import enclosed as enclosed
 from verify.audit.measuring import kept as kept
 from verify.audit.measuring import measure as measure
@@ -16,6 +17,7 @@ from verify.audit.search import search as search
 from verify.audit.shrinking import shrink as shrink
 from verify.audit.verdicts import FLOAT64 as FLOAT64
 from verify.audit.verdicts import ORDER_WINDOW as ORDER_WINDOW
+from verify.audit.verdicts import Cited as Cited
 from verify.audit.verdicts import Report as Report
 from verify.audit.verdicts import Verdict as Verdict
 from verify.audit.verdicts import Words as Words

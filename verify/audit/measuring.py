@@ -31,6 +31,9 @@ class Outline(Protocol):
         ...
 
 
+DIGITS = 12
+"""So many of a seal tell constructions apart."""
+
 Truth = Callable[[Any, Any], Float[np.ndarray, "steps arms"]]
 
 
@@ -181,13 +184,24 @@ class Trial:
         return findings
 
 
-def kept(claim: str, block: Block, worst: Worst, stated: float | None = None) -> Verdict:
+def about(built: Construction, block: Block | None = None) -> dict[str, Any]:
+    """Fields of a verdict: what it is about, the whole or a block, and which blocks made what that reads."""
+    blocks, name = built.sealed_blocks, "" if block is None else block.name
+    if block is None:
+        uses = [one.name for one in built.guarantee.written(blocks)]
+    else:
+        uses = [one.name for one in blocks if one.writes & block.reads and one.name != name]
+    return {"construction": built.seal[:DIGITS], "block": name, "uses": tuple(dict.fromkeys(uses))}
+
+
+def kept(claim: str, built: Construction, block: Block, worst: Worst, stated: float | None = None) -> Verdict:
     """The verdict on a block's promise, errors of its inputs included, from the worst that a search found.
 
     Where float64 is too coarse to see the promise of exact arithmetic, and nothing else is stated, the claim is one of
     float64: that measured is at most the promise with rounding.
     """
-    promise, found = block.promise.total, {"relative": worst.relative, "witness": words(worst.outline)}
+    promise = block.promise.total
+    found = {"relative": worst.relative, "witness": words(worst.outline)} | about(built, block)
     if stated is None and promise.error < promise.rounding < math.inf:
         note = f"{block.source}; in exact arithmetic the promise is {promise.error:.2g}, which float64 is too coarse to show"
         claim = f"{claim}, in float64"

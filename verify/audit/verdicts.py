@@ -23,6 +23,25 @@ balls never show two logarithms to be equal."""
 
 
 @dataclass(frozen=True)
+class Cited:
+    """A statement that a claim is held to.
+
+    Attributes:
+        name: what it is called.
+        source: where it stands.
+        kind: "explicit", if every constant is printed; "order", if growth alone is told.
+        assumptions: what must hold, in words.
+        uses: the statements whose formulas its own is made of.
+    """
+
+    name: str
+    source: str
+    kind: Literal["explicit", "order"] = "explicit"
+    assumptions: tuple[str, ...] = ()
+    uses: tuple["Cited", ...] = ()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """One claim, held against one construction.
 
@@ -41,6 +60,12 @@ class Verdict:
         main: whether a reader in a hurry should see it.
         replay: Python that measures it again on the witness alone.
         fit: whether `measured` is a fitted exponent that is held to a bound.
+        rank: how `measured` came about: "sampled", the worst that a search found; "counted" on the weights; "exact", in
+            rational arithmetic; "certified", a certificate itself.
+        construction: what it is a claim about: the seal of a construction, its first digits; empty if that is not told.
+        block: the block of it that the claim is about; empty for the whole.
+        uses: the blocks of it on which the claim rests, the nearest ones.
+        statement: the statement whose formula is `stated`, if it is one's.
     """
 
     claim: str
@@ -57,6 +82,11 @@ class Verdict:
     replay: str = ""
     enclosed: float | None = None
     fit: bool = False
+    rank: Literal["sampled", "counted", "exact", "certified"] = "sampled"
+    construction: str = ""
+    block: str = ""
+    uses: tuple[str, ...] = ()
+    statement: Cited | None = None
 
     @property
     def sign(self) -> str:

@@ -17,11 +17,11 @@ from constructions import thompson
 from constructions.construction import Construction
 from constructions.thompson.bernoulli_plan import BernoulliPlan, plan
 from verify import algorithms
-from verify.audit import Outline, Verdict, climb, enclosed, kept, search, slack, words
+from verify.audit import Outline, Verdict, about, climb, enclosed, kept, search, slack, words
 from verify.audit.plan import Found, Part
 from verify.balls import counts
 from verify.catalog import CATALOG
-from verify.claims.general import exponent
+from verify.claims.general import counted, exponent
 from verify.environments import bernoulli_bandit
 from verify.histories import bernoulli as bernoulli_strategies
 from verify.play.rollout import SideBySide, rollouts
@@ -99,7 +99,7 @@ def _blocks(histories: int) -> Found:
     """Every block's promise; sizes and their orders."""
     built = thompson.build(MAIN)
     findings = search(built, None, histories, source=bernoulli_strategies)
-    found = [kept(f"Bernoulli arms: {b.name}", b, findings.blocks[b.name]) for b in built.blocks]
+    found = [kept(f"Bernoulli arms: {b.name}", built, b, findings.blocks[b.name]) for b in built.blocks]
     rows = [  # where a promise is far off it is rounding that is measured
         row | {"note": slack.NOTES["rounding"] if row["note"] else ""} for row in slack.rows(built, findings)
     ]
@@ -164,6 +164,7 @@ def _policy(built: Construction, found: Excess) -> Iterator[Verdict]:
         main=spec == MAIN,
         enclosed=enclosed(built, counts.bernoulli_thompson, found.outline, found.step),
         **both,
+        **about(built),
     )
     for what, worst, bound, promised, note in (
         ("KL(TS ‖ TF)", found.divergence, spec.error, built.certificate, ""),
@@ -185,7 +186,7 @@ def _sizes(built: Construction) -> Iterator[Verdict]:
         ("neurons", size.hidden, neurons, "AG(2√(A/ε) log T + 20) + 1"),
     ):
         claim, note = f"Bernoulli arms, {_title(spec)}: {what}", f"{formula}; G = {count} nodes"
-        yield Verdict(claim, SOURCE, "size", found, stated, note=note)
+        yield Verdict(claim, SOURCE, "size", found, stated, note=note, **counted(built))
 
 
 def _orders() -> Iterator[Verdict]:

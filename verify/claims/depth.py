@@ -23,6 +23,7 @@ from verify import algorithms
 from verify.audit import Findings, Verdict, measure
 from verify.audit.plan import Found
 from verify.catalog import CATALOG
+from verify.claims.citing import cited
 from verify.claims.general import certified
 from verify.histories.linear import LinearOutline, battery
 from verify.sweeps import outside as beyond
@@ -72,7 +73,8 @@ def linucb_verdicts(spec: linucb.Spec) -> Iterator[Verdict]:
         layers = printed.THEOREM_8_EXPLICIT.evaluate("layers", **symbols(last))
         claim = f"{title}, T={last.horizon:,}: layers"
         shown = error == ERRORS[0]
-        yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers, main=shown)
+        told: dict[str, Any] = {"rank": "counted", "statement": cited(printed.THEOREM_8_EXPLICIT)}
+        yield Verdict(claim, "Theorem 8, proof", "size", built[-1].size.layers, layers, main=shown, **told)
 
 
 def rounding(spec: linucb.Spec) -> Found:
@@ -133,7 +135,13 @@ def thompson_verdicts(drawn: thompson.Spec, lines: thompson.Spec) -> Iterator[Ve
     title = f"{spec.nodes} lines by Newton, d={spec.dim}, A={spec.actions}, T={spec.horizon}"
     for what in stated.size:
         yield Verdict(
-            f"{title}: {what}", stated.source, "size", getattr(size, what), stated.evaluate(what, **values)
+            f"{title}: {what}",
+            stated.source,
+            "size",
+            getattr(size, what),
+            stated.evaluate(what, **values),
+            rank="counted",
+            statement=cited(stated),
         )
 
 
@@ -162,6 +170,7 @@ def _built(
 
 def _held(title: str, built: list[Built], theorem: Statement, lower: Statement) -> Iterator[Verdict]:
     """Sizes against the theorem, layers per decade, and layers over the least ones."""
+    held, least = (dict[str, Any](rank="counted", statement=cited(one)) for one in (theorem, lower))
     for one in built:
         yield Verdict(
             f"{title}, T={one.horizon:,}: layers",
@@ -170,19 +179,23 @@ def _held(title: str, built: list[Built], theorem: Statement, lower: Statement) 
             one.size.layers,
             one.stated["layers"],
             note=f"{one.size.layers / one.least:.2f} times the least of a polynomial method, {one.least:.2f}",
+            **held,
         )
     over = f"T = {built[0].horizon:,} … {built[-1].horizon:,}"
     for what in SIZES[1:]:
         ratio = max(getattr(one.size, what) / one.stated[what] for one in built)
-        yield Verdict(f"{title}, {over}: {what} over stated, worst", theorem.source, "size", ratio, 1.0)
+        yield Verdict(
+            f"{title}, {over}: {what} over stated, worst", theorem.source, "size", ratio, 1.0, **held
+        )
     layers = [one.size.layers for one in built]
     growth = max(later - earlier for earlier, later in pairwise(layers))
     claim = f"{title}, {over}: layers per factor of 10 in T, most"
-    yield Verdict(claim, newton.COROLLARY, "size", growth, PER_DECADE, note=", ".join(map(str, layers)))
+    note = ", ".join(map(str, layers))
+    yield Verdict(claim, newton.COROLLARY, "size", growth, PER_DECADE, note=note, rank="counted")
     ratios = [one.size.layers / one.least for one in built]
     claim = f"{title}, {over}: layers over the least of a polynomial method"
-    yield Verdict(f"{claim}, most", lower.source, "size", max(ratios), MOST)
-    yield Verdict(f"{claim}, least", lower.source, "least", min(ratios), 1.0)
+    yield Verdict(f"{claim}, most", lower.source, "size", max(ratios), MOST, **least)
+    yield Verdict(f"{claim}, least", lower.source, "least", min(ratios), 1.0, **least)
 
 
 def _corollary(title: str, built: list[Built]) -> Verdict:
@@ -196,6 +209,7 @@ def _corollary(title: str, built: list[Built]) -> Verdict:
         max(multiples),
         evaluate(newton.MULTIPLE),
         note="degree used over degree needed: " + ", ".join(f"{one.excess:.2f}" for one in built),
+        rank="counted",
     )
 
 

@@ -15,7 +15,7 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.linucb import forgetting
 from verify import algorithms, environments
-from verify.audit import Verdict, kept, measure, search
+from verify.audit import Verdict, about, kept, measure, search
 from verify.audit.plan import Found, Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import general
@@ -68,7 +68,7 @@ def _searched(spec: forgetting.Spec, histories: int) -> Found:
     verdicts = [
         general.certified(claim, theorem.SOURCE, built, ROW, findings),
         *(
-            kept(f"{_title(spec)}: {block.name}", block, findings.blocks[block.name])
+            kept(f"{_title(spec)}: {block.name}", built, block, findings.blocks[block.name])
             for block in built.blocks
         ),
         *_sizes(spec, built),
@@ -127,6 +127,7 @@ def _streams() -> Found:
             built.certificate,
             rounding=built.rounding,
             note=note,
+            **about(built),
         ),
         Verdict(
             f"{title}: regret over that of LinUCB that forgets nothing",

@@ -73,7 +73,7 @@ def _searched(histories: int) -> Found:
     claim, stated = f"{_title(MAIN)}: |log-probability error|", theorem.EXP3.evaluate("error")
     verdicts = [
         general.certified(claim, theorem.EXP3.source, built, ROW, findings, stated=stated),
-        *(kept(block.name, block, findings.blocks[block.name]) for block in built.blocks),
+        *(kept(block.name, built, block, findings.blocks[block.name]) for block in built.blocks),
         *general.sizes(_title(MAIN), built, theorem.EXP3, symbols(MAIN)),
     ]
     return general.subject(built, findings, verdicts)

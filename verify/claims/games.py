@@ -23,10 +23,11 @@ from constructions.construction import Construction
 from constructions.games import hedge
 from constructions.rounding.outward import above, balls
 from verify import algorithms
-from verify.audit import Outline, Verdict, climb, kept, search, words
+from verify.audit import Outline, Verdict, about, climb, kept, search, words
 from verify.audit.plan import Found, Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import general
+from verify.claims.citing import cited
 from verify.histories import losses as loss_histories
 from verify.play.games import meet
 from verify.theorems import games as theorem
@@ -78,8 +79,9 @@ def _searched(histories: int) -> Found:
             ROW,
             findings,
             stated=theorem.EXACT.evaluate("error"),
+            statement=cited(theorem.EXACT),
         ),
-        *(kept(block.name, block, findings.blocks[block.name]) for block in built.blocks),
+        *(kept(block.name, built, block, findings.blocks[block.name]) for block in built.blocks),
     ]
     verdicts += general.sizes(_title(MAIN), built, theorem.EXACT, symbols(MAIN))
     return general.subject(built, findings, verdicts)
@@ -137,6 +139,8 @@ def regret(built: Construction, histories: int) -> Verdict:
         rounding(built),
         witness=words(found.outline),
         main=spec == MAIN,
+        statement=cited(theorem.REGRET_TUNED),
+        **about(built),
     )
 
 
@@ -201,4 +205,5 @@ def met(rounds: int, arms: int = MAIN.actions, count: int = GAMES) -> Iterator[V
             players * off,
             note=note,
             main=rounds == MAIN.horizon,
+            statement=cited(statement),
         )

@@ -20,6 +20,7 @@ from verify.audit import (
     Outline,
     Report,
     Verdict,
+    about,
     enclosed,
     kept,
     laws,
@@ -33,6 +34,7 @@ from verify.audit.cases import Case
 from verify.audit.impostors import unmasked
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import Entry
+from verify.claims.citing import cited
 from verify.sweeps.records import Fit
 from verify.theorems import Statement
 
@@ -132,6 +134,7 @@ def certified(
         enclosed=entry.balls and enclosed(built, entry.balls, findings.outline, findings.step),
         witness=words(witness),
         replay=replayed(built, entry.truth, witness) if replay else "",
+        **about(built),
         **fields,
     )
 
@@ -152,7 +155,21 @@ def sizes(
     for what in statement.size:
         stated = statement.evaluate(what, **values)
         claim, shown = f"{title}: {what}", what == main
-        yield Verdict(claim, statement.source, "size", getattr(size, what), stated, main=shown)
+        yield Verdict(
+            claim,
+            statement.source,
+            "size",
+            getattr(size, what),
+            stated,
+            main=shown,
+            **counted(built, statement),
+        )
+
+
+def counted(built: Construction, statement: Statement | None = None, **more: Any) -> dict[str, Any]:
+    """Fields of a verdict on a size of a construction, counted on its weights and held to a statement, and more of them."""
+    held = statement and cited(statement)
+    return {"rank": "counted", "construction": about(built)["construction"], "statement": held} | more
 
 
 def exponent(claim: str, source: str, fit: Fit, stated: float, note: str, most: bool = False) -> Verdict:
@@ -187,12 +204,13 @@ def _main(entry: Entry, built: Construction, findings: Findings) -> Iterator[Ver
         main=True,
         replay=replay,
         enclosed=entry.balls and enclosed(built, entry.balls, findings.outline, findings.step),
+        **about(built),
         note="float64 is too coarse for this certificate: give the row the truth in balls, balls=…"
         if coarse
         else "",
     )
     for block in built.blocks:
-        yield kept(block.name, block, findings.blocks[block.name])
+        yield kept(block.name, built, block, findings.blocks[block.name])
 
 
 def impostors(entry: Entry, built: Construction) -> Iterator[Verdict]:

@@ -23,13 +23,14 @@ from constructions import linucb
 from constructions.construction import Construction
 from constructions.rounding.rates import Solver
 from verify import algorithms, environments
-from verify.audit import Findings, Verdict, kept, measure, replayed, search, words
+from verify.audit import Findings, Verdict, about, kept, measure, replayed, search, words
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.balls import linear
 from verify.balls.enclosure import enclose_register
 from verify.catalog import CATALOG
 from verify.claims import depth
-from verify.claims.general import certified, exponent, kept_laws, subject
+from verify.claims.citing import cited
+from verify.claims.general import certified, counted, exponent, kept_laws, subject
 from verify.histories.linear import battery
 from verify.sweeps import linucb as sweeps
 from verify.sweeps.records import Fit, fit_power
@@ -89,7 +90,8 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
     """The policy and every block over the searched histories."""
     spec, title = built.spec, _title(built.spec)
     claim = f"{title}: |log-probability error|, all t and k"
-    yield certified(claim, "Theorem 8", built, ROW, findings)
+    held = cited(theorem.THEOREM_8_EXPLICIT)
+    yield certified(claim, "Theorem 8", built, ROW, findings, statement=held)
     depth = built.transformer.stored_layers[0].repeat
     values = symbols(spec) | {"depth": depth}
     formulas = {
@@ -102,7 +104,8 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         claim = f"{block.name}: error after {depth} descent layers"
         worst = findings.blocks[block.name]
         replay = replayed(built, algorithms.linucb, worst.outline, block.name)
-        yield replace(kept(claim, block, worst, stated), replay=replay)
+        found = kept(claim, built, block, worst, stated)
+        yield replace(found, replay=replay, statement=formula and cited(formula))
 
 
 def _sizes(built: Construction) -> Iterator[Verdict]:
@@ -110,7 +113,8 @@ def _sizes(built: Construction) -> Iterator[Verdict]:
     for what in ("layers", "heads"):
         stated = theorem.THEOREM_8_EXPLICIT.evaluate(what, **values)
         claim, found = f"{_title(built.spec)}: {what}", getattr(size, what)
-        yield Verdict(claim, "Theorem 8 and its proof", "size", found, stated, main=what == "layers")
+        more = counted(built, theorem.THEOREM_8_EXPLICIT, main=what == "layers")
+        yield Verdict(claim, "Theorem 8 and its proof", "size", found, stated, **more)
 
 
 def _lemmas() -> Iterator[Verdict]:
@@ -141,11 +145,14 @@ def _lemma(spec: linucb.Spec) -> Iterator[Verdict]:
         witness=words(worst.outline),
         enclosed=enclose_register(built, "ridge", linear.ridge, history, history.steps - 1, LEMMA_BITS),
         note="enclosed at the last decision",
+        statement=cited(lemma),
+        **about(built),
     )
     for what in ("heads", "hidden", "norm"):
         if what in lemma.size:
             stated = lemma.evaluate(what, **values)
-            yield Verdict(f"{name}: {what}", lemma.source, "size", getattr(size, what), stated)
+            claim, found = f"{name}: {what}", getattr(size, what)
+            yield Verdict(claim, lemma.source, "size", found, stated, **counted(built, lemma))
 
 
 def _stated() -> Iterator[Verdict]:
@@ -161,9 +168,10 @@ def _stated() -> Iterator[Verdict]:
         f"built in {seconds:.2f} s; the process has used {memory:.0f} MB at most so far, libraries included"
     )
     stated = theorem.THEOREM_8_EXPLICIT.evaluate("layers", **symbols(STATED))
-    yield Verdict(f"{title}: layers", "Theorem 8, proof", "size", built.size().layers, stated, note=note)
+    layers, more = built.size().layers, counted(built, theorem.THEOREM_8_EXPLICIT)
+    yield Verdict(f"{title}: layers", "Theorem 8, proof", "size", layers, stated, note=note, **more)
     claim = f"{title}: layers, above the ridge lemma's"
-    yield Verdict(claim, "ridge lemma", "least", built.size().layers, ridge)
+    yield Verdict(claim, "ridge lemma", "least", layers, ridge, **counted(built, lemmas.RIDGE_AGD))
     yield certified(f"{title}: |log-probability error|", "Theorem 8", built, ROW, findings)
 
 
@@ -174,7 +182,9 @@ def _chebyshev(spec: linucb.Spec) -> Iterator[Verdict]:
     for horizon in (spec.horizon, 200):
         chosen = replace(spec, horizon=horizon)
         ours, theirs = (linucb.build(replace(chosen, solver=solver)).size().layers for solver in SOLVERS)
-        yield Verdict(f"{_title(chosen)}: layers, against accelerated", source, "size", ours, theirs)
+        yield Verdict(
+            f"{_title(chosen)}: layers, against accelerated", source, "size", ours, theirs, rank="counted"
+        )
 
 
 def _products(spec: linucb.Spec) -> Iterator[Verdict]:
@@ -193,7 +203,8 @@ def _products(spec: linucb.Spec) -> Iterator[Verdict]:
     layers = [size.layers for size in sizes["products"]]
     most = max(np.subtract(layers, [size.layers for size in sizes["interpolation"]]))
     note = f"ε = {ROOT_ERRORS[0]:g} … {ROOT_ERRORS[-1]:g}: {', '.join(map(str, layers))} layers"
-    yield Verdict("layers more, root by products", source, "size", float(most), 4.0, note=note)
+    claim = "layers more, root by products"
+    yield Verdict(claim, source, "size", float(most), 4.0, note=note, rank="counted")
 
 
 def _sweeps() -> Found:

@@ -25,6 +25,7 @@ from verify.audit import Verdict, exact, kept, search, words
 from verify.audit.plan import Found, Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import general
+from verify.claims.citing import cited
 from verify.histories import linear
 from verify.theorems import Statement
 from verify.theorems import prediction as theorem
@@ -93,6 +94,7 @@ def remaining(spec: lasso.Spec, histories: int) -> Verdict:
         built.rounding,
         witness=words(told),
         main=True,
+        statement=cited(theorem.LASSO_GAP),
     )
 
 
@@ -120,6 +122,7 @@ def layers(spec: ridge.Spec) -> Iterator[Verdict]:
         statement.evaluate("layers", **theirs(spec)),
         main=True,
         note=f"κ = {theirs(spec)['condition']:.4g}; theirs knows how many pairs there are, and predicts once",
+        **general.counted(built, statement),
     )
 
 
@@ -204,6 +207,7 @@ def chosen(spec: validated.Spec, histories: int) -> Iterator[Verdict]:
         worst, told = (above, outline) if above > worst else (worst, told)
     title, source = f"ridge, K={len(spec.penalties)}, T={spec.horizon}", theorem.VALIDATED_PAPER.source
     fields = {"rounding": 2 * spec.horizon * built.rounding, "witness": words(told), "main": True}
+    fields["statement"] = cited(theorem.VALIDATED_PAPER)
     stated = theorem.VALIDATED_PAPER.evaluate("error", **numbers)
     claim = f"{title}: loss of the chosen above the least, {len(battery)} histories"
     yield Verdict(claim, source, "bound", float(worst), stated, validated.gap(spec), **fields)
@@ -212,7 +216,8 @@ def chosen(spec: validated.Spec, histories: int) -> Iterator[Verdict]:
         title, built, theorem.VALIDATED, size | {"depth": built.size().layers - 8}, main=""
     )
     stated = theorem.VALIDATED_PAPER.evaluate("layers", **numbers)
-    yield Verdict(f"{title}: layers, beside theirs", source, "size", built.size().layers, stated, main=True)
+    more = general.counted(built, theorem.VALIDATED_PAPER, main=True)
+    yield Verdict(f"{title}: layers, beside theirs", source, "size", built.size().layers, stated, **more)
 
 
 def chosen_theirs(spec: validated.Spec) -> dict[str, float]:
@@ -246,8 +251,9 @@ def _searched(name: str, spec: td.Spec, statement: Statement, histories: int) ->
             ROW,
             findings,
             stated=statement.evaluate("error"),
+            statement=cited(statement),
         ),
-        *(kept(f"{name}: {block.name}", block, findings.blocks[block.name]) for block in built.blocks),
+        *(kept(f"{name}: {block.name}", built, block, findings.blocks[block.name]) for block in built.blocks),
     ]
     numbers = {"dim": spec.features, "depth": spec.sweeps, "actions": spec.actions}
     verdicts += general.sizes(title, built, statement, numbers, main="")

@@ -20,6 +20,7 @@ from verify.audit import Verdict, kept, search
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import CATALOG
 from verify.claims import general
+from verify.claims.citing import cited
 from verify.theorems import softmax as theorem
 from verify.theorems import symbols
 
@@ -64,8 +65,8 @@ def _searched(histories: int) -> Found:
     findings = search(built, ROW.truth, histories, max(1, min(4, histories // 2)), ROW.histories)
     claim = f"{title(MAIN)}: |log-probability error|"
     verdicts = [
-        general.certified(claim, theorem.UCBVI.source, built, ROW, findings),
-        *(kept(block.name, block, findings.blocks[block.name]) for block in built.blocks),
+        general.certified(claim, theorem.UCBVI.source, built, ROW, findings, statement=cited(theorem.UCBVI)),
+        *(kept(block.name, built, block, findings.blocks[block.name]) for block in built.blocks),
         *sizes(built),
     ]
     return general.subject(built, findings, verdicts)
@@ -79,7 +80,8 @@ def sizes(built: Construction) -> Iterator[Verdict]:
         if what in ("width", "heads", "layers"):
             note = f"the narrow form with relu attention has {getattr(narrow, what)}"
         claim, found = f"{title(built.spec)}: {what}", float(getattr(size, what))
-        yield Verdict(claim, theorem.UCBVI.source, "size", found, stated, note=note, main=bool(note))
+        more = general.counted(built, theorem.UCBVI, note=note, main=bool(note))
+        yield Verdict(claim, theorem.UCBVI.source, "size", found, stated, **more)
 
 
 def by_gate(histories: int) -> Iterator[Verdict]:
@@ -89,7 +91,15 @@ def by_gate(histories: int) -> Iterator[Verdict]:
         findings = search(built, ROW.truth, histories, 1, ROW.histories)
         stated = theorem.UCBVI_BY_GATE.evaluate("error", gate=gate, **symbols(SMALL))
         claim = f"{title(SMALL)}, B={gate}: |log-probability error|"
-        source = theorem.UCBVI_BY_GATE.source
+        source, held = theorem.UCBVI_BY_GATE.source, cited(theorem.UCBVI_BY_GATE)
         yield general.certified(
-            claim, source, built, ROW, findings, stated=stated, replay=False, main=gate == GATES[-1]
+            claim,
+            source,
+            built,
+            ROW,
+            findings,
+            stated=stated,
+            replay=False,
+            main=gate == GATES[-1],
+            statement=held,
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from constructions import linucb
-from verify.audit import Verdict, search
+from verify.audit import Verdict, about, search
 from verify.audit.plan import Part, Plan, wrong_weights
 from verify.catalog import CATALOG
 from verify.claims import general
@@ -69,6 +69,7 @@ def searched(histories: int) -> Verdict:
         certified=built.certificate,
         rounding=built.rounding,
         main=True,
+        **about(built),
     )
 
 
@@ -77,12 +78,10 @@ def long() -> Iterator[Verdict]:
     for horizon in (LONG.horizon, 10_000):
         spec = replace(LONG, horizon=horizon)
         built, newton = linucb.build(spec), linucb.build(spec.plain).size().layers
-        source = theorem.LINUCB.source
-        note = f"float64 adds up to {built.rounding:.2g}"
-        yield Verdict(
-            f"{title(spec)}: certificate", source, "size", built.certificate, spec.error, note=note, main=True
-        )
+        source, claim = theorem.LINUCB.source, f"{title(spec)}: certificate"
+        told = {"note": f"float64 adds up to {built.rounding:.2g}", "main": True}
+        told |= about(built) | {"rank": "certified"}
+        yield Verdict(claim, source, "size", built.certificate, spec.error, **told)
         stated, note = theorem.LINUCB.evaluate("layers", **symbols(spec)), f"with relu attention {newton}"
-        yield Verdict(
-            f"{title(spec)}: layers", source, "size", built.size().layers, stated, note=note, main=True
-        )
+        told = general.counted(built, theorem.LINUCB, note=note, main=True)
+        yield Verdict(f"{title(spec)}: layers", source, "size", built.size().layers, stated, **told)

@@ -85,7 +85,7 @@ def sampled(histories: int) -> Iterator[Verdict]:
     title = f"Thompson sampling by softmax, sampling form, d={spec.dim}, A={spec.actions}, T={spec.horizon}"
     yield general.certified(f"{title}: error of a score", theorem.SAMPLING.source, built, ROW, found)
     for block in built.blocks:
-        yield kept(f"{title}: {block.name}", block, found.blocks[block.name])
+        yield kept(f"{title}: {block.name}", built, block, found.blocks[block.name])
     poles = len(sampling.plan(spec).poles)
     values = symbols(spec) | {"draw_norm": spec.draw_norm, "poles": poles}
     yield from general.sizes(f"{title}, {poles} poles", built, theorem.SAMPLING, values)

@@ -109,7 +109,7 @@ def _searched(built: Construction, findings: Findings, what: str) -> Iterator[Ve
     yield certified(claim, "Theorem 10", built, ROW, findings, replay=replay, rounding=0.0)
     for block in built.blocks:
         if block.name not in _MANY:
-            yield kept(f"{what}: {block.name}", block, findings.blocks[block.name])
+            yield kept(f"{what}: {block.name}", built, block, findings.blocks[block.name])
 
 
 def _two_arms(spec: thompson.Spec) -> Verdict:
@@ -262,7 +262,7 @@ def _orders(sizes: dict[str, dict[str, list]]) -> Iterator[Verdict]:
         ("heads", size.heads, thompson_whole.STATED_HEADS),
     ):
         stated = evaluate(theorem.at_event(formula), **values)
-        yield Verdict(f"{title}: {what}", "Theorem 10, proof", "size", found, stated)
+        yield Verdict(f"{title}: {what}", "Theorem 10, proof", "size", found, stated, rank="counted")
     for what, stated in (("poles", 0.25), ("heads", 0.25), ("width", 0.25), ("layers", 0.5)):
         fit, claim = fit_power(HORIZONS, sizes["pade"][what]), f"{what} in T, Padé, ‖E‖ ≤ 10⁻⁶"
         yield exponent(claim, "Theorem 10", fit, stated, "T = 10 … 3,000")

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from verify.audit import (
     ORDER_WINDOW,
     Findings,
     Verdict,
+    about,
     exact,
     kept,
     replayed,
@@ -38,7 +40,7 @@ from verify.audit import (
 )
 from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import CATALOG
-from verify.claims.general import certified, exponent, kept_laws, shortest, subject
+from verify.claims.general import certified, counted, exponent, kept_laws, shortest, subject
 from verify.histories import episodes as episode_strategies
 from verify.sweeps import ucbvi as episode_sweeps
 from verify.sweeps.records import Fit, fit_power
@@ -141,6 +143,8 @@ def exactness(spec: ucbvi.Spec, histories: int, seed: int) -> Verdict:
         main=True,
         note=f"at {uneven} of the decisions the actions' values differ; bonus times {spec.exploration:g}",
         witness=witness,
+        rank="exact",
+        **about(built),
     )
 
 
@@ -158,11 +162,12 @@ def _main(built: Construction, findings: Findings) -> Iterator[Verdict]:
         main=spec.form == "theorem",
         replay=replayed(built, algorithms.ucbvi, witness),
         note="exact but for rounding, which is to stay below 10⁻¹⁰/τ",
+        **about(built),
     )
     claim = f"{_title(spec)}: |log-probability error|, weights as float64 holds them"
     yield certified(claim, "this project", built, ROW, findings, replay=False, stated=stated)
     for block in built.blocks:
-        yield kept(f"{_title(spec)}, {block.name}", block, findings.blocks[block.name])
+        yield kept(f"{_title(spec)}, {block.name}", built, block, findings.blocks[block.name])
 
 
 def _sizes(built: Construction) -> Iterator[Verdict]:
@@ -170,34 +175,36 @@ def _sizes(built: Construction) -> Iterator[Verdict]:
     spec, values = built.spec, symbols(built.spec) | {"temperature": built.spec.tau}
     layers = ucbvi.theorem.layer_sizes(spec)
     stated = theorem.THEOREM_12_EXPLICIT.evaluate("layers", **values)
-    yield Verdict(f"{_title(spec)}: layers", "Theorem 12", "size", built.size().layers, stated)
+    told = counted(built, theorem.THEOREM_12_EXPLICIT)
+    yield Verdict(f"{_title(spec)}: layers", "Theorem 12", "size", built.size().layers, stated, **told)
     value_layers = layers[5:-3]
     for what, found in zip(("heads", "hidden"), map(max, zip(*value_layers, strict=True)), strict=True):
         claim, stated = f"{_title(spec)}: {what} of value iteration", theorem.STEP_3.evaluate(what, **values)
-        yield Verdict(claim, theorem.STEP_3.source, "size", found, stated)
+        yield Verdict(claim, theorem.STEP_3.source, "size", found, stated, **counted(built, theorem.STEP_3))
     there = [(layer.attention.heads, layer.mlp.first.outputs) for layer in built.transformer.run()]
     other = sum(a != b for a, b in zip(layers, there, strict=True))
     claim = f"{_title(spec)}: layers that were counted without building are those built"
-    yield Verdict(claim, "this toolkit", "size", other, 0.0)
+    yield Verdict(claim, "this toolkit", "size", other, 0.0, **counted(built))
 
 
 def _our_sizes() -> Iterator[Verdict]:
     """Slim and narrow against the theorem's form at S=8, A=4, H=20."""
     full, slim, narrow = (episode_sweeps.sizes(replace(LARGE, form=form)) for form in FORMS)
-    spec, source = LARGE, "theorem ours"
+    spec, source, told = LARGE, "theorem ours", dict[str, Any](kind="size", rank="counted")
     for name, found, wanted in (("slim", slim, 5.0), ("narrow", narrow, 15.0)):
         title = _title(replace(spec, form=name))
         note = f"D = {found['width']:,} for {full['width']:,}, M = {found['heads']:,} for {full['heads']:,}, "
         note += f"D' = {found['hidden']:,} for {full['hidden']:,}, L = {found['layers']} for {full['layers']}"
         ratio = full["width"] / found["width"]
         claim, shown = f"{title}: registers of the theorem's form over these", name == "narrow"
-        yield Verdict(claim, source, "least", ratio, wanted, note=note, main=shown)
-        yield Verdict(f"{title}: layers", source, "size", found["layers"], float(2 * spec.horizon + 4))
+        yield Verdict(claim, source, "least", ratio, wanted, note=note, main=shown, rank="counted")
+        layers = float(2 * spec.horizon + 4)
+        yield Verdict(f"{title}: layers", source, measured=found["layers"], stated=layers, **told)
         heads = {"slim": (spec.states + 2) * spec.pairs, "narrow": 2 * (spec.pairs + spec.actions) + 1}[name]
-        yield Verdict(f"{title}: heads", source, "size", found["heads"], float(heads))
+        yield Verdict(f"{title}: heads", source, measured=found["heads"], stated=float(heads), **told)
     title = _title(replace(spec, form="narrow"))
     bound = 12 * spec.pairs + 4 * (spec.states + spec.actions + spec.horizon) + 64
-    yield Verdict(f"{title}: width", source, "size", narrow["width"], float(bound))
+    yield Verdict(f"{title}: width", source, measured=narrow["width"], stated=float(bound), **told)
 
 
 NORMS = {"episodes": ([6, 12, 24, 48], 3.0), "states": ([2, 4, 8, 16], 2.0)}

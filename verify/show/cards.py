@@ -1,39 +1,74 @@
-"""A claim as HTML: its numbers side by side and as a small bar on a logarithmic scale, its slack, where it stands."""
+"""A claim as HTML: kind, source, numbers with ranks and the gaps between them, what it uses and what uses it, replay."""
 
-import math
 from html import escape
 
-from constructions.showing import power_of_ten, typeset
+from constructions.showing import typeset
 from verify.audit import Verdict
+from verify.show.bars import bar
+from verify.show.links import Links
 
-WIDTH, HEIGHT, LEFT, RIGHT, LINE = 300, 40, 40, 284, 14
-"""The bar's box, the ends of its axis and its height, in pixels."""
 LONG = 150
 """Letters of a note that stand open."""
+KINDS = {
+    "bound": "a bound on an error, explicit",
+    "size": "at most, explicit",
+    "least": "at least, explicit",
+    "order": "an order: an exponent, fitted",
+}
+"""What each kind of claim compares."""
+NUMBERS = ("measured", "enclosed", "certified", "stated")
+"""The numbers of a claim, in their order."""
+RANKS = {"enclosed": "in balls", "certified": "proven"}
+"""What stands behind a number, where it is always the same."""
 
 
-def card(name: str, verdict: Verdict) -> str:
-    """A claim with its numbers side by side."""
-    word = "holds" if verdict.holds else "fails"
+def card(links: Links, verdict: Verdict) -> str:
+    """A claim with its numbers side by side, under its address."""
+    word, place = "holds" if verdict.holds else "fails", links.place(verdict)
     note = f"<p class='small'>{_note(verdict.note)}</p>" if verdict.note else ""
+    number = f"<a class='place' href='#{place}'>{links.number(verdict)}</a>"
     return (
-        f"<article><div><h4>{escape(verdict.claim)}: <b class='{word}'>{word}</b></h4>{note}{_origin(name, verdict)}</div>"
-        f"<div>{_numbers(verdict)}{_rounding(verdict)}{bar(verdict)}<p class='small'>{_gaps(verdict)}</p></div></article>"
+        f"<article id='{place}'><div><h4>{number} {escape(verdict.claim)}: <b class='{word}'>{word}</b></h4>"
+        f"{note}{_facts(links, verdict)}{_replay(verdict)}</div>"
+        f"<div>{_numbers(verdict)}{rounding(verdict)}{bar(verdict)}<p class='small'>{gaps(verdict)}</p></div></article>"
     )
 
 
-def _origin(name: str, verdict: Verdict) -> str:
-    """Where a claim stands, the worst history, and how to measure it alone."""
-    text = f"<p class='small'>{escape(verdict.source)}. <code>{alone(name)}</code></p>"
+def kind(verdict: Verdict) -> str:
+    """What kind of claim it is, in words."""
+    return f"{KINDS['order']}, at most" if verdict.fit else KINDS[verdict.kind]
+
+
+def _facts(links: Links, verdict: Verdict) -> str:
+    """Kind, source, statement, uses and used by, and how to measure it alone; what there is none of is left out."""
+    rows = {
+        "kind": kind(verdict),
+        "source": escape(verdict.source),
+        "stated by": links.stated_by(verdict),
+        "uses": links.uses(verdict),
+        "used by": links.used_by(verdict),
+        "measure again": f"<code>{alone(links.name)}</code>",
+    }
+    return facts(rows)
+
+
+def facts(rows: dict[str, str]) -> str:
+    """Names and HTML side by side; what is empty is left out."""
+    cells = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in rows.items() if text)
+    return f"<dl class='facts'>{cells}</dl>"
+
+
+def _replay(verdict: Verdict) -> str:
+    """The worst history, and how to measure there alone."""
     if verdict.replay:
-        text += (
+        return (
             "<details class='small'><summary>alone, on the worst history, in Python</summary>"
             f"<pre>{escape(verdict.replay)}</pre></details>"
         )
-    elif verdict.witness:
+    if verdict.witness:
         seen = escape(verdict.history)
-        text += f"<details class='small'><summary>the worst history</summary><code>{seen}</code></details>"
-    return text
+        return f"<details class='small'><summary>the worst history</summary><code>{seen}</code></details>"
+    return ""
 
 
 def alone(name: str) -> str:
@@ -41,21 +76,25 @@ def alone(name: str) -> str:
     return escape(f"weightwright verify {name}")
 
 
+def ranked(verdict: Verdict) -> list[tuple[str, str, float]]:
+    """The numbers of a claim in their order: name, what stands behind it, value."""
+    ranks = RANKS | {
+        "measured": "fitted" if verdict.fitted else verdict.rank,
+        "stated": "a formula" if verdict.statement else "",
+    }
+    return [(name, ranks[name], value) for name in NUMBERS if (value := getattr(verdict, name)) is not None]
+
+
 def _numbers(verdict: Verdict) -> str:
-    pairs = [
-        (key, value)
-        for key in ("measured", "enclosed", "certified", "stated")
-        if (value := getattr(verdict, key)) is not None
-    ]
     cells = [
         (f"<span>{'·' if key == 'enclosed' else verdict.sign}</span>" if number else "")
-        + f"<div class='{key}'><dt>{key}</dt><dd>{typeset(value)}</dd></div>"
-        for number, (key, value) in enumerate(pairs)
+        + f"<div class='{key}'><dt>{key}{f', {rank}' if rank else ''}</dt><dd>{typeset(value)}</dd></div>"
+        for number, (key, rank, value) in enumerate(ranked(verdict))
     ]
     return f"<dl class='numbers'>{''.join(cells)}</dl>"
 
 
-def _rounding(verdict: Verdict) -> str:
+def rounding(verdict: Verdict) -> str:
     """What float64 may add, where it can be seen beside the certificate; where it is above, that is no evidence."""
     large = verdict.rounding > 0.01 * (verdict.certified or 0.0)
     coarse = ", which is more than is certified: what is measured shows nothing" if verdict.coarse else ""
@@ -70,11 +109,11 @@ def _note(note: str) -> str:
     return f"<details class='small'><summary>{escape(head)} …</summary>{escape(note[len(head) :])}</details>"
 
 
-def _gaps(verdict: Verdict) -> str:
+def gaps(verdict: Verdict) -> str:
     """The slack in words, from one number to the next; what rounding may add counts to the certificate."""
     ladder = [("measured", verdict.measured)] * 2
     if verdict.certified is not None:
-        allowed = "certified with rounding" if _rounding(verdict) else "certified"
+        allowed = "certified with rounding" if rounding(verdict) else "certified"
         ladder[1:] = (allowed, verdict.certified + verdict.rounding), ("certified", verdict.certified)
         if verdict.enclosed is not None:
             ladder[:2] = ("enclosed", verdict.enclosed), ("certified", verdict.certified)
@@ -93,61 +132,3 @@ def _gaps(verdict: Verdict) -> str:
     if verdict.relative is not None:
         texts.append(f"relative error {typeset(verdict.relative)}")
     return "; ".join(texts)
-
-
-def bar(verdict: Verdict) -> str:
-    """The three numbers on a logarithmic axis that ends at powers of ten; zeros stand left of it. SVG.
-
-    What rounding may add counts to the certificate where the measured error is beyond it.
-    """
-    certified = verdict.certified
-    if certified is not None and verdict.measured > certified:
-        certified += verdict.rounding
-    values = {"measured": verdict.measured, "certified": certified, "stated": verdict.stated}
-    shown = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
-    logs = [math.log10(value) for value in shown.values() if value > 0]
-    if not logs or len(shown) < 2:
-        return ""
-    low = math.floor(min(logs) + 1e-9)
-    high = max(math.ceil(max(logs) - 1e-9), low + 1)
-    scale = (RIGHT - LEFT) / (high - low)
-    places = {
-        name: LEFT + scale * (math.log10(value) - low) if value > 0 else 8.0 for name, value in shown.items()
-    }
-    every = math.ceil((high - low) / 8)
-    ticks = "".join(
-        f"<path class='axis' d='M{LEFT + scale * (n - low):.1f} {LINE - 4}v8'/>"
-        for n in range(low, high + 1)
-        if (n - low) % every == 0 or n == high
-    )
-    ends = "".join(
-        f"<text x='{x}' y='{LINE + 20}' text-anchor='middle'>{power_of_ten(n)}</text>"
-        for x, n in ((LEFT, low), (RIGHT, high))
-    )
-    zero = f"<text x='8' y='{LINE + 20}' text-anchor='middle'>0</text>" if 8.0 in places.values() else ""
-    label = ", ".join(f"{name} {typeset(value)}" for name, value in shown.items())
-    return (
-        f"<svg class='bar' viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{label}'><title>{label}</title>"
-        f"<path class='axis' d='M{LEFT} {LINE}H{RIGHT}'/>{ticks}{ends}{zero}{_spans(places)}{_marks(places)}</svg>"
-    )
-
-
-def _spans(places: dict[str, float]) -> str:
-    """The slack: a broad line between each number and the next."""
-    names = list(places)
-    return "".join(
-        f"<path class='{'slack' if names[n + 1] == 'certified' else 'margin'}' stroke-width='5' "
-        f"d='M{places[names[n]]:.1f} {LINE}H{places[names[n + 1]]:.1f}'/>"
-        for n in range(len(names) - 1)
-        if places[names[n]] < places[names[n + 1]] or names == ["measured", "stated"]
-    )
-
-
-def _marks(places: dict[str, float]) -> str:
-    """Triangle, square and dot, the smallest on top, so that all three show where they coincide."""
-    marks = ""
-    if (x := places.get("stated")) is not None:
-        marks += f"<path class='stated' stroke-width='1.3' d='M{x:.1f} {LINE - 9}l8 15h-16Z'/>"
-    if (x := places.get("certified")) is not None:
-        marks += f"<rect class='certified' stroke-width='1.8' x='{x - 4.5:.1f}' y='{LINE - 4.5}' width='9' height='9'/>"
-    return marks + f"<circle class='measured' cx='{places['measured']:.1f}' cy='{LINE}' r='3'/>"

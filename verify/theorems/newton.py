@@ -116,7 +116,7 @@ THEOREM_A = Statement(
     assumptions=ADMISSIBLE,
     error=error,
     size={
-        "layers": sympy.sympify(INVERSE_STEPS.subs(error, INVERSE_NEEDED)) + 2,
+        "layers": sympy.sympify(LEMMA_3.size["layers"].subs(error, INVERSE_NEEDED)) + 2,
         "heads": Max(4 * dim + 5, 2 * dim**2 + 1, 2 * dim * (actions + 1)),
         "width": 3 * dim**2 + 3 * dim + 2 * actions * dim + 3 * actions + 4,
         "hidden": 2 * actions + actions * PIECES + 1,
@@ -127,7 +127,7 @@ THEOREM_A = Statement(
 # Theorem B. The ridge is r/λ; Θ bounds ‖Σ^{-1/2} b‖/√r, and R the whitened arms.
 _RIDGE_B = noise_variance / prior_variance
 _LARGEST_B = LARGEST.subs(ridge, _RIDGE_B)
-_ROOT_STEPS_B = ROOT_STEPS.subs(ridge, _RIDGE_B)
+_ROOT_STEPS_B = LEMMA_4.size["layers"].subs(ridge, _RIDGE_B)
 THETA: sympy.Expr = sqrt(STEPS / noise_variance) * REWARD_MAX
 REACH: sympy.Expr = sqrt(prior_variance) * action_max
 ROOT_NEEDED: sympy.Expr = Min(
