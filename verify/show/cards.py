@@ -47,7 +47,7 @@ def _facts(links: Links, verdict: Verdict) -> str:
         "stated by": links.stated_by(verdict),
         "uses": links.uses(verdict),
         "used by": links.used_by(verdict),
-        "measure again": f"<code>{alone(links.name)}</code>",
+        "measure again": f"<code>{escape(links.command)}</code>",
     }
     return facts(rows)
 
@@ -71,11 +71,6 @@ def _replay(verdict: Verdict) -> str:
     return ""
 
 
-def alone(name: str) -> str:
-    """The command that measures a construction alone."""
-    return escape(f"weightwright verify {name}")
-
-
 def ranked(verdict: Verdict) -> list[tuple[str, str, float]]:
     """The numbers of a claim in their order: name, what stands behind it, value."""
     ranks = RANKS | {
@@ -86,12 +81,19 @@ def ranked(verdict: Verdict) -> list[tuple[str, str, float]]:
 
 
 def _numbers(verdict: Verdict) -> str:
-    cells = [
-        (f"<span>{'·' if key == 'enclosed' else verdict.sign}</span>" if number else "")
-        + f"<div class='{key}'><dt>{key}{f', {rank}' if rank else ''}</dt><dd>{typeset(value)}</dd></div>"
-        for number, (key, rank, value) in enumerate(ranked(verdict))
-    ]
+    cells, before = [], verdict.measured
+    for number, (key, rank, value) in enumerate(ranked(verdict)):
+        between = "·" if key == "enclosed" else _sign(verdict, before, value)
+        before = before if key == "enclosed" else value
+        told = f"<dt>{key}{f', {rank}' if rank else ''}</dt><dd>{typeset(value)}</dd>"
+        cells.append((f"<span>{between}</span>" if number else "") + f"<div class='{key}'>{told}</div>")
     return f"<dl class='numbers'>{''.join(cells)}</dl>"
+
+
+def _sign(verdict: Verdict, before: float, value: float) -> str:
+    """How a number is to stand to the one before; struck out where a claim fails and it does not stand so."""
+    wrong = before < value if verdict.sign == "≥" else before > value
+    return verdict.sign if verdict.holds or not wrong else {"≤": "≰", "≥": "≱"}.get(verdict.sign, "≠")
 
 
 def rounding(verdict: Verdict) -> str:

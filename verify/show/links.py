@@ -17,10 +17,11 @@ def slug(text: str) -> str:
 
 
 class Links:
-    """The claims of one report, each with an address, by what they are about."""
+    """The claims of one report, each with an address, by what they are about, and the command that makes it again."""
 
-    def __init__(self, name: str, verdicts: Sequence[Verdict]):
+    def __init__(self, name: str, verdicts: Sequence[Verdict], command: str | None = None):
         self.name, self.verdicts = name, verdicts
+        self.command = (command or f"weightwright verify {name}").removesuffix(" --out reports")
         self._numbers = {id(verdict): number for number, verdict in enumerate(verdicts, 1)}
         self._about: dict[tuple[str, str], Verdict] = {}
         for verdict in verdicts:

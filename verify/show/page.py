@@ -30,7 +30,9 @@ def page(
     word, verdict = _verdict(reports.values(), errata if of_paper else ())
     names |= {"errata": "Errata"} if of_paper else {}
     names |= {"limits": "What the numbers do not say", "reproduce": "Reproduce"}
-    links = {name: Links(name, report.verdicts) for name, report in reports.items()}
+    links = {
+        name: Links(name, report.verdicts, report.made.get("command")) for name, report in reports.items()
+    }
     return Template(FRAME.read_text(encoding="utf-8")).substitute(
         nav=" ".join(f"<a href='#{place}'>{escape(text)}</a>" for place, text in names.items()),
         sources="; ".join(map(escape, sources)) or "not recorded",

@@ -7,7 +7,7 @@ from html import escape
 from constructions.showing import typeset
 from verify.audit import Report, Verdict
 from verify.errata.entry import KINDS
-from verify.show.cards import alone, card, facts
+from verify.show.cards import card, facts
 from verify.show.links import Links, slug
 from verify.show.tables import folded, part, table
 
@@ -77,7 +77,7 @@ def _orders(links: Links, fits: Sequence[Verdict]) -> str:
         stated = verdict.held_to(verdict.stated, typeset(verdict.stated))
         rows.append(
             f"<td id='{links.place(verdict)}'>{escape(verdict.claim)}<br><small>{escape(verdict.source)}. "
-            f"<code>{alone(links.name)}</code></small></td><td class='number measured'>{typeset(verdict.measured)}</td>"
+            f"<code>{escape(links.command)}</code></small></td><td class='number measured'>{typeset(verdict.measured)}</td>"
             f"<td class='number'>{stated}</td><td><small>{escape(verdict.note)}</small></td><td class='holds'>holds</td>"
         )
     heads = ("claim", "fitted exponent", "stated", "fit", "")
