@@ -18,7 +18,8 @@ from verify.claims import general
 from verify.claims.citing import cited, made_of
 from verify.cli import specs
 from verify.show import report
-from verify.show.cards import KINDS, card
+from verify.show.cards import KINDS
+from verify.show.cards import card as drawn
 from verify.show.links import Links
 from verify.theorems import Statement, drift, games, lemmas, newton, prediction
 from verify.theorems import linucb as theorem
@@ -267,14 +268,14 @@ def test_a_claim_that_fails_is_not_written_as_if_it_held():
         ({"measured": 0.05, "certified": 0.1, "stated": 0.3}, ["≤", "≤"]),
     ):
         one = replace(HOLDING[0], kind="bound", enclosed=None, rounding=0.0, **numbers)
-        shown = card(Links("linucb", [one]), one)
+        shown = drawn(Links("linucb", [one]), one)
         assert re.findall("<span>(.)</span>", shown) == told
     least = replace(HOLDING[0], kind="least", measured=0.2, certified=None, enclosed=None, stated=0.9)
-    assert "<span>≱</span>" in card(Links("linucb", [least]), least)
+    assert "<span>≱</span>" in drawn(Links("linucb", [least]), least)
     assert links.command == "weightwright verify linucb"
 
 
 def test_a_card_says_how_its_own_specification_is_measured_again():
     one = HOLDING[0]
     links = Links("linucb", [one], "weightwright verify eager.py --set dim=3 --quick --out reports")
-    assert "<code>weightwright verify eager.py --set dim=3 --quick</code>" in card(links, one)
+    assert "<code>weightwright verify eager.py --set dim=3 --quick</code>" in drawn(links, one)
