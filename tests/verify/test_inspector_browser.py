@@ -417,6 +417,36 @@ def test_two_constructions_stand_side_by_side_and_step_together(name, words, tit
     assert tab.faint() == []
 
 
+@needs_browser
+def test_the_layers_of_a_trained_model_fit_every_screen(tab, tmp_path):
+    """At R² from below 0 to 1, of twelve layers and long names."""
+    levels = np.linspace(-1.2, 1, 13).tolist()
+    rows = [
+        {"register": name, "trained": levels, "shuffled": levels[::-1], "random weights": levels}
+        for name in ("width", "ridge estimate of a model with a long name")
+    ]
+    found = {
+        "model": "a-model-of-ones-own-with-a-long-name" * 2,
+        "problems": 100,
+        "decisions": 200,
+        "registers": rows,
+    }
+    (tmp_path / "page.html").write_text(page(usual("newton") | {"trained": found}), encoding="utf-8")
+    for scheme in ("light", "dark"):
+        for width in (360, 400, 1400):
+            tab.open(tmp_path / "page.html", width=width, scheme=scheme)
+            assert tab.faint() == []
+            assert tab.ask("document.documentElement.scrollWidth") == width
+            within = "[...document.querySelectorAll('#trained .scroll, #trained h2, #readouts td')]"
+            wide = f"{within}.filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+            assert tab.ask(wide) == 0, width
+    heats = "[...document.querySelectorAll('#readouts tr:nth-child(1) td')]"
+    grounds = tab.ask(f"{heats}.map((one) => getComputedStyle(one).backgroundColor)")
+    assert grounds[0] == grounds[1] != grounds[-1]
+    assert "R² by register and layer" in tab.named()["region"]
+    assert not tab.problems
+
+
 @pytest.mark.parametrize(
     ("name", "words", "told"),
     [

@@ -18,8 +18,9 @@ from constructions.anatomy.layers import Family, View, said, span
 from constructions.construction import Construction
 from constructions.showing import number
 from verify import inspector
-from verify.catalog import CATALOG, Entry, named
+from verify.catalog import Entry, named
 from verify.cli import histories, specs
+from verify.training import train
 
 OPTIONS = ("dim", "actions", "horizon", "error", "solver", "form")
 """Fields of specifications that have an option of their own."""
@@ -29,7 +30,7 @@ LARGEST = 1_000_000
 
 
 def inspect(
-    construction: Annotated[str, typer.Argument(metavar="|".join(CATALOG), hidden=True)],
+    construction: Annotated[str, typer.Argument(metavar="NAME|FILE.py|module:ENTRY", hidden=True)],
     dim: Annotated[int | None, typer.Option(hidden=True)] = None,
     actions: Annotated[int | None, typer.Option(help="A (10; thompson 2; bernoulli 5; ucbvi 3).")] = None,
     horizon: Annotated[int | None, typer.Option(help="T (200; bernoulli 50); ucbvi: H (3).")] = None,
@@ -41,6 +42,9 @@ def inspect(
     history: histories.Own = None,
     truth: histories.Truth = None,
     beside: specs.Beside = None,
+    trained: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Its layers on the page: shipped, or a file.")
+    ] = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page that needs no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     out: Annotated[
@@ -58,16 +62,18 @@ def inspect(
         html
         or out is not None
         or beside is not None
-        or (not as_json and (history is not None or truth is not None))
+        or (not as_json and not (history is None and truth is None and trained is None))
     )
     wanted = html or as_json
     if html:
         files.placed(page)
+    learnt = None if trained is None else (train.load(trained), train.title(train.locate(trained)))
     with console.status(f"{name}: building"):
         built = entry.build(specs.made(entry, asked))
         seen = None if history is None else histories.read(history, entry, built)
+        read = {} if learnt is None else {"trained": inspector.readouts(*learnt, built, entry)}
         run = _replayed(built, entry, seen, true, str(history)) if wanted else None
-        found: Any = run and inspector.record(built, entry.title, run, entry.said().source)
+        found: Any = run and inspector.record(built, entry.title, run, entry.said().source) | read
     if beside and run:
         with console.status(f"{name}: building what is beside it"):
             found = [found, _beside(beside, entry, built.spec, run)]

@@ -5,20 +5,39 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from verify.inspector.trained import table
+
 SCRIPTS = ("page.js", "history.js", "attention.js", "address.js")
 """In the order of the page: registers, blocks and layers; the history; heads on it; the address, keys and the start."""
 
 
 def page(record: dict[str, Any]) -> str:
-    """The page as HTML. Numbers are written so that they are read back exactly."""
+    """The page as HTML. Numbers are written so that they are read back exactly.
+
+    A record with `trained`, which is what `trained.readouts` gives, has a section more.
+    """
     data = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     script = "\n".join(map(_text, SCRIPTS))
+    learnt = record.get("trained")
     return filled(
         "page.html",
         TITLE=escape(record["title"]),
-        STYLE=_text("page.css"),
+        STYLE=_text("page.css") + (_text("trained.css") if learnt else ""),
+        LINK='<a href="#trained">Trained</a>' if learnt else "",
+        TRAINED=_learnt(learnt) if learnt else "",
         SCRIPT=script,
         RECORD=harmless(data),
+    )
+
+
+def _learnt(found: dict[str, Any]) -> str:
+    """The section on a trained model."""
+    return filled(
+        "trained.html",
+        MODEL=escape(found["model"]),
+        PROBLEMS=str(found["problems"]),
+        DECISIONS=str(found["decisions"]),
+        TABLE=table(found),
     )
 
 

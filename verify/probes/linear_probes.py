@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from verify.catalog import Entry
 from verify.comparison.stand_ins import home
 from verify.play.lockstep import Problems, Seen, play
 from verify.sweeps.records import curve, panel
@@ -56,12 +57,22 @@ def ridge(
     >>> probe.weights.round(9).tolist(), probe.constant.round(9).tolist()
     ([[2.0]], [1.0])
     """
+    [found] = _ridges(features, targets, [penalty])
+    return found
+
+
+def _ridges(
+    features: Float[np.ndarray, "samples features"],
+    targets: Float[np.ndarray, "samples targets"],
+    penalties: Sequence[float],
+) -> list[Probe]:
+    """As `ridge`, for several penalties: products of features are formed once."""
     middle, mean = features.mean(axis=0), targets.mean(axis=0)
     centred = features - middle
-    gram = centred.T @ centred
+    gram, moments = centred.T @ centred, centred.T @ (targets - mean)
     size = np.trace(gram) / len(gram)
-    weights = np.linalg.solve(gram + penalty * size * np.eye(len(gram)), centred.T @ (targets - mean))
-    return Probe(weights, mean - middle @ weights)
+    fitted = [np.linalg.solve(gram + penalty * size * np.eye(len(gram)), moments) for penalty in penalties]
+    return [Probe(weights, mean - middle @ weights) for weights in fitted]
 
 
 def cross_validated(
@@ -69,17 +80,13 @@ def cross_validated(
     targets: Float[np.ndarray, "problems steps targets"],
 ) -> Probe:
     """The probe with the penalty whose mean R² on left-out problems is largest, fitted to all."""
-    folds = np.arange(len(features)) % FOLDS
-
-    def score(penalty: float) -> float:
-        return sum(
-            ridge(_rows(features[folds != fold]), _rows(targets[folds != fold]), penalty).r_squared(
-                _rows(features[folds == fold]), _rows(targets[folds == fold])
-            )
-            for fold in range(FOLDS)
-        )
-
-    return ridge(_rows(features), _rows(targets), max(PENALTIES, key=score))
+    folds, scores = np.arange(len(features)) % FOLDS, np.zeros(len(PENALTIES))
+    for fold in range(FOLDS):
+        kept, left = folds != fold, folds == fold
+        asked, wanted = _rows(features[left]), _rows(targets[left])
+        tried = _ridges(_rows(features[kept]), _rows(targets[kept]), PENALTIES)
+        scores += [probe.r_squared(asked, wanted) for probe in tried]
+    return ridge(_rows(features), _rows(targets), PENALTIES[int(scores.argmax())])
 
 
 def _rows(array: Float[np.ndarray, "problems steps size"]) -> Float[np.ndarray, "samples size"]:
@@ -118,20 +125,22 @@ def probes(
     seed: int = 0,
     every: int = 4,
     tell: Callable[[int, int], None] = lambda done, whole: None,
+    row: Entry | None = None,
 ) -> list[Record]:
     """R² by level for each register, of the model and of both controls; the problems are played as in training.
 
     Args:
-        trained: a model whose row of the catalog has registers.
+        trained: a model.
         problems: half of them fit the probe, the other half measure it.
         seed: of problems and of random weights.
         every: one decision in so many is looked at.
         tell: told registers done and wanted.
+        row: whose registers, a row of the catalog for the same problems; by default that of the model's recipe.
 
     Raises:
-        ValueError: for a recipe whose row has none, or fewer than 2·FOLDS problems.
+        ValueError: for a row that has none, or fewer than 2·FOLDS problems.
     """
-    recipe, row = trained.recipe, home(trained.recipe)
+    recipe, row = trained.recipe, row or home(trained.recipe)
     if row.registers is None:
         raise ValueError(f"registers: wanted some in the row {row.name}, got none")
     if problems < 2 * FOLDS:

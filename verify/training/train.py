@@ -133,7 +133,7 @@ def shipped() -> list[str]:
 
 
 def locate(model: Path | str) -> Path:
-    """The file of a shipped model, by its name, or of any other, by its path.
+    """The file of a shipped model, by its name, or of any other, by its path or that of the folder that a run wrote.
 
     >>> locate("dpt-bernoulli").name
     'dpt-bernoulli.safetensors'
@@ -141,8 +141,10 @@ def locate(model: Path | str) -> Path:
     path = Path(model)
     if path.suffix == ".safetensors":
         return path
+    if str(model) not in shipped() and (path / "model.safetensors").is_file():
+        return path / "model.safetensors"
     if str(model) not in shipped():
-        wanted = f"one of {', '.join(shipped())}, or the path of a .safetensors file"
+        wanted = f"one of {', '.join(shipped())}, or the path of a .safetensors file or its folder"
         raise files.refusal("model", wanted, repr(str(model)))
     return MODELS / f"{model}.safetensors"
 
