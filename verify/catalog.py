@@ -43,6 +43,7 @@ _TABULAR |= {
 _LINUCB: dict[str, Any] = {"build": linucb.build, "truth": algorithms.linucb, "histories": linear_histories}
 _LINUCB |= {
     **{"balls": linear.linucb, "symmetries": "verify.probes.symmetries:linear"},
+    "registers": "verify.probes.registers:linear",
     "environment": lambda one, chance: environments.paper_linear_bandit(chance, **_fields(one, *BANDIT)),
     "decoder": lambda spec, chance: algorithms.decoder(spec),
     **{"player": "linucb", "played": "LinUCB on the paper's linear bandit"},
@@ -66,7 +67,6 @@ _ENTRIES = (
         claims="verify.claims.linucb:plan",
         grid="verify.sweeps.linucb:GRID",
         words="verify.claims.words:LINUCB",
-        registers="verify.probes.registers:linear",
         stand_in="verify.comparison.stand_ins:soft_linucb",
         **_LINUCB,
     ),

@@ -34,9 +34,10 @@ def asked(name, *words):
     return CliRunner().invoke(cli.app, ["inspect", name, *words])
 
 
-def test_the_table_of_the_page_is_what_the_probes_give(tmp_path):
+@pytest.mark.parametrize("name", ["linucb", "softmax-linucb"])
+def test_the_table_of_the_page_is_what_the_probes_give(name, tmp_path):
     folder = saved(LINUCB, tmp_path / "tiny")
-    done = asked("linucb", *SIZES, "--trained", str(folder), "--json", "--out", str(tmp_path / "page.html"))
+    done = asked(name, *SIZES, "--trained", str(folder), "--json", "--out", str(tmp_path / "page.html"))
     assert done.exit_code == 0, done.output
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     found = json.loads(done.stdout)["trained"]
