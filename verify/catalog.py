@@ -66,7 +66,7 @@ _ENTRIES = (
         main=linucb.Spec(dim=5, actions=10, horizon=50, error=1e-3),
         claims="verify.claims.linucb:plan",
         grid="verify.sweeps.linucb:GRID",
-        words="verify.claims.words:LINUCB",
+        words="verify.words:LINUCB",
         stand_in="verify.comparison.stand_ins:soft_linucb",
         **_LINUCB,
     ),
@@ -76,7 +76,7 @@ _ENTRIES = (
         linucb.SoftmaxSpec,
         example={"dim": 2, "actions": 3, "horizon": 12, "error": 1e-3},
         claims="verify.claims.softmax_linucb:plan",
-        words="verify.claims.words:SOFTMAX_LINUCB",
+        words="verify.words:SOFTMAX_LINUCB",
         **_LINUCB,
     ),
     Entry(
@@ -92,7 +92,7 @@ _ENTRIES = (
         decoder=lambda spec, chance: algorithms.forgetting_decoder(spec),
         played="LinUCB that forgets on a bandit that turns round",
         claims="verify.claims.drift:plan",
-        words="verify.claims.words:DRIFT",
+        words="verify.words:DRIFT",
     ),
     Entry(
         "thompson",
@@ -102,7 +102,7 @@ _ENTRIES = (
         main=thompson.Spec(dim=5, actions=2, horizon=50, error=1e-3),
         claims="verify.claims.thompson:plan",
         grid="verify.sweeps.thompson:GRID",
-        words="verify.claims.words:THOMPSON",
+        words="verify.words:THOMPSON",
         registers="verify.probes.registers:linear",
         **_THOMPSON,
     ),
@@ -112,7 +112,7 @@ _ENTRIES = (
         thompson.SoftmaxSpec,
         example={"dim": 2, "actions": 2, "horizon": 12, "error": 1e-3, "form": "policy"},
         claims="verify.claims.softmax_thompson:plan",
-        words="verify.claims.words:SOFTMAX_THOMPSON",
+        words="verify.words:SOFTMAX_THOMPSON",
         **_THOMPSON,
     ),
     Entry(
@@ -129,7 +129,7 @@ _ENTRIES = (
         decoder=algorithms.bernoulli_thompson_decoder,
         player="thompson",
         played="Thompson sampling on a Bernoulli bandit",
-        words="verify.claims.words:BERNOULLI",
+        words="verify.words:BERNOULLI",
         symmetries="verify.probes.symmetries:bernoulli",
         registers="verify.probes.registers:counted",
         stand_in="verify.comparison.stand_ins:bernoulli_thompson",
@@ -142,7 +142,7 @@ _ENTRIES = (
         example=dict(states=3, actions=3, horizon=3, episodes=8, form="theorem", exploration=0.03),
         main=ucbvi.Spec(states=4, actions=3, horizon=4, episodes=20, exploration=0.03),
         claims="verify.claims.ucbvi:plan",
-        words="verify.claims.words:UCBVI",
+        words="verify.words:UCBVI",
         stand_in="verify.comparison.stand_ins:narrow_ucbvi",
         **_TABULAR,
     ),
@@ -152,7 +152,7 @@ _ENTRIES = (
         ucbvi.SoftmaxSpec,
         example=dict(states=2, actions=2, horizon=2, episodes=4, exploration=0.03, error=1e-6),
         claims="verify.claims.softmax:plan",
-        words="verify.claims.words:SOFTMAX",
+        words="verify.words:SOFTMAX",
         **_TABULAR,
     ),
     Entry(
@@ -168,7 +168,7 @@ _ENTRIES = (
         decoder=lambda spec, chance: algorithms.hedge_decoder(spec),
         played="Hedge against losses of 0 or 1",
         claims="verify.claims.games:plan",
-        words="verify.claims.words:GAMES",
+        words="verify.words:GAMES",
     ),
     Entry(
         "exp3",
@@ -183,7 +183,7 @@ _ENTRIES = (
         decoder=lambda spec, chance: algorithms.exp3_decoder(spec),
         played="EXP3 against losses of 0 or 1",
         claims="verify.claims.feedback:plan",
-        words="verify.claims.words:EXP3",
+        words="verify.words:EXP3",
     ),
     Entry(
         "td",
@@ -195,7 +195,7 @@ _ENTRIES = (
         example={"features": 3, "horizon": 25},
         balls=counts.td,
         claims="verify.claims.prediction:plan",
-        words="verify.claims.words:PREDICTION",
+        words="verify.words:PREDICTION",
     ),
     Entry(
         "lasso",
@@ -207,7 +207,7 @@ _ENTRIES = (
         example={"dim": 3, "horizon": 25, "iterations": 20},
         balls=linear.lasso,
         claims="verify.claims.prediction:lasso_plan",
-        words="verify.claims.words:LASSO",
+        words="verify.words:LASSO",
     ),
     Entry(
         "ridge",
@@ -219,7 +219,7 @@ _ENTRIES = (
         example={"dim": 3, "horizon": 25},
         balls=linear.ridge_predictions,
         claims="verify.claims.prediction:ridge_plan",
-        words="verify.claims.words:RIDGE",
+        words="verify.words:RIDGE",
     ),
     Entry(
         "validated-ridge",
@@ -231,7 +231,7 @@ _ENTRIES = (
         example={"dim": 2, "horizon": 13, "training": 6},
         balls=linear.validated,
         claims="verify.claims.prediction:validated_plan",
-        words="verify.claims.words:VALIDATED",
+        words="verify.words:VALIDATED",
     ),
     Entry(
         "binary-test",
@@ -243,7 +243,7 @@ _ENTRIES = (
         example={"horizon": 25},
         balls=linear.binary,
         claims="verify.claims.prediction:binary_plan",
-        words="verify.claims.words:BINARY",
+        words="verify.words:BINARY",
     ),
 )
 

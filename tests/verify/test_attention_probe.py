@@ -194,5 +194,5 @@ def test_a_model_of_one_s_own_may_tell_its_attention():
 def test_too_few_histories_are_refused():
     with pytest.raises(ValueError, match="histories: wanted 4 or more, got 3"):
         attention.probe(by_hand("softmax", 1.0), 3)
-    with pytest.raises(ValueError, match="attention: wanted an integer >= 4, got 3"):
-        probe.Effort(attention=3)
+    with pytest.raises(ValueError, match="patterns: wanted an integer >= 4, got 3"):
+        probe.Effort(patterns=3)

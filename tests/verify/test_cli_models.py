@@ -114,7 +114,7 @@ def test_one_question_alone(tmp_path, monkeypatch):
 @pytest.mark.nightly
 def test_what_applies_is_asked_of_a_model_of_episodes(tmp_path):
     path = saved(EPISODES, tmp_path)[0]
-    found = probe.probe(path, probe.Effort(histories=5, runs=2, attention=4, shifts=2))
+    found = probe.probe(path, probe.Effort(histories=5, runs=2, patterns=4, shifts=2))
     names = [row["symmetry"] for row in found["symmetries"]]
     assert names == ["states renumbered", "actions renumbered", "episodes reordered"]
     assert set(found) == {"model", "true", "records", "symmetries", "attention", "shifts"}

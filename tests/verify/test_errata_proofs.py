@@ -17,7 +17,7 @@ from constructions.ucbvi import Spec
 from verify import errata
 from verify.cli import commands as cli
 from verify.errata import ERRATA, KINDS, thompson, ucbvi
-from verify.show import page
+from verify.show import sections
 
 PAGE = (Path(__file__).parents[2] / "docs" / "errata.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -68,7 +68,7 @@ def test_terminal_and_page_list_misprints_apart(monkeypatch):
     short = tuple(replace(one, demonstrate=lambda: shown) for one in ERRATA)
     monkeypatch.setattr(errata, "ERRATA", short)
     terminal = CliRunner().invoke(cli.app, ["errata"]).output
-    written = page._errata([one.record() for one in short])
+    written = sections.errata([one.record() for one in short])
     for text in (terminal, written):
         words = ("Mathematical errors", "hidden width", "Misprints", "power of the")
         assert [text.count(word) for word in words] == [1, 1, 1, 1]

@@ -95,7 +95,7 @@ COMMANDS = {
     ),
     "probe": Command(
         "verify.cli.models:probe",
-        "Amortised or algorithmic? Symmetries, registers, shifts.",
+        "Amortised or algorithmic? Symmetries, registers, attention, shifts.",
         "probe dpt-bernoulli --only symmetries --quick",
     ),
 }

@@ -34,23 +34,23 @@ class Effort:
         histories: in each search for a broken symmetry.
         runs: of the true algorithm, to be transformed by each symmetry.
         registers: problems for linear probes.
-        attention: histories whose attention is looked at.
+        patterns: histories whose attention is looked at.
         shifts: problems for each shift.
     """
 
     histories: int = 60
     runs: int = 20
     registers: int = 100
-    attention: int = 200
+    patterns: int = 200
     shifts: int = 64
 
     def __post_init__(self):
         for field in fields(self):
-            least = {"registers": 2 * linear_probes.FOLDS, "attention": 4}.get(field.name, 2)
+            least = {"registers": 2 * linear_probes.FOLDS, "patterns": 4}.get(field.name, 2)
             checks.settle(self, checks.whole, field.name, least=least)
 
 
-QUICK = Effort(histories=5, runs=3, registers=20, attention=8, shifts=10)
+QUICK = Effort(histories=5, runs=3, registers=20, patterns=8, shifts=10)
 
 
 def probe(
@@ -91,7 +91,7 @@ def probe(
         found["registers"] = linear_probes.probes(trained, effort.registers, tell=tell_registers)
         found["records"]["registers"] = linear_probes.panels(found["registers"])
     if "attention" in only:
-        found["attention"] = attention.probe(trained, effort.attention, tell=partial(tell, "attention"))
+        found["attention"] = attention.probe(trained, effort.patterns, tell=partial(tell, "attention"))
         found["records"]["attention"] = attention.panels(found["attention"])
     if "shifts" in only:
         built, tell_shifts = stand_in(recipe, shifted=True), partial(tell, "shifts")
