@@ -104,10 +104,8 @@ class Construction:
     def rounding(self) -> float:
         """What float64 may add to an error (`Guarantee.rounding`)."""
         promises = [block.promise for block in self.guarantee.written(self.blocks)]
-        own, size = (
-            max(one.total.rounding for one in promises),
-            math.hypot(*(one.magnitude for one in promises)),
-        )
+        own = max(one.total.rounding for one in promises)
+        size = math.hypot(*(one.magnitude for one in promises))
         return self.guarantee.rounding(own, size, len(self.output))
 
     @property

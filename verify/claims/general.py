@@ -7,8 +7,8 @@ mutants     does it notice when one weight is wrong?
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from functools import cache
+from dataclasses import asdict, replace
+from functools import cache, partial
 from typing import Any
 
 from constructions import limits
@@ -36,7 +36,7 @@ from verify.audit.plan import Found, Part, Plan, wrong_weights
 from verify.catalog import Entry
 from verify.claims.citing import cited
 from verify.sweeps.records import Fit
-from verify.theorems import Statement
+from verify.theorems import Statement, symbols
 
 LAWS = {
     "frame": "tokens stand at the end as they came, and later ones change no earlier row: largest change",
@@ -46,6 +46,9 @@ LAWS = {
     "refusals": "a history that is too long is refused in one line: those that are not",
 }
 """The laws that no other claim of a report tells, and what is measured of each."""
+
+PART = 10
+"""Of the histories that are asked for one in so many is tried where each takes long."""
 
 EXAMPLES = 20
 """Histories for each of these laws, where all is tried."""
@@ -170,6 +173,53 @@ def counted(built: Construction, statement: Statement | None = None, **more: Any
     """Fields of a verdict on a size of a construction, counted on its weights and held to a statement, and more of them."""
     held = statement and cited(statement)
     return {"rank": "counted", "construction": about(built)["construction"], "statement": held} | more
+
+
+def gated(
+    entry: Entry, sized: Sequence[Part], mutated: Any, title: str, histories: int = 2000, trials: int = 100
+) -> Plan:
+    """The audit of a row whose gates have exponentials to spare: a tenth of one may change far less than the error asked.
+
+    Args:
+        entry: the row.
+        sized: parts of its own.
+        mutated: the specification whose single weights are made wrong, to be noticed where they change more than its error.
+        title: what that is.
+        histories: as for `plan`.
+        trials: as for `plan`.
+    """
+    whole = plan(entry, entry.main, histories, 0)
+    broken = wrong_weights(partial(entry.build, mutated), entry.truth, trials, entry.histories)
+    parts = [whole.parts[0], *sized, *whole.parts[1:], *broken]
+    return replace(whole, parts=parts, broken=f"{title}: ", least=mutated.error)
+
+
+def searched(title: str, entry: Entry, spec: Any, statement: Statement, histories: int) -> Verdict:
+    """The policy of a large specification; its worst history is enclosed by `make nightly`, which takes a minute."""
+    built = entry.build(spec)
+    found = search(built, entry.truth, histories, min(20, histories), entry.histories)
+    return Verdict(
+        f"{title}: |log-probability error|, {found.histories} histories",
+        statement.source,
+        "bound",
+        found.error,
+        spec.error,
+        certified=built.certificate,
+        rounding=built.rounding,
+        main=True,
+        **about(built),
+    )
+
+
+def promised(title: str, entry: Entry, spec: Any, statement: Statement) -> Iterator[Verdict]:
+    """The certificate and the layers of a specification that has `plain`, the same for the paper's attention."""
+    built, newton = entry.build(spec), entry.build(spec.plain).size().layers
+    told = {"note": f"float64 adds up to {built.rounding:.2g}", "main": True}
+    told |= about(built) | {"rank": "certified"}
+    yield Verdict(f"{title}: certificate", statement.source, "size", built.certificate, spec.error, **told)
+    stated = statement.evaluate("layers", **symbols(spec))
+    told = counted(built, statement, note=f"with relu attention {newton}", main=True)
+    yield Verdict(f"{title}: layers", statement.source, "size", built.size().layers, stated, **told)
 
 
 def exponent(claim: str, source: str, fit: Fit, stated: float, note: str, most: bool = False) -> Verdict:

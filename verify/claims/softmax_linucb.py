@@ -9,11 +9,10 @@ mutants     does it notice when one weight is wrong?
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 from constructions import linucb
-from verify.audit import Verdict, about, search
-from verify.audit.plan import Part, Plan, wrong_weights
+from verify.audit import Verdict
+from verify.audit.plan import Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import general
 from verify.theorems import softmax as theorem
@@ -23,8 +22,6 @@ ROW = CATALOG["softmax-linucb"]
 MAIN = ROW.main
 LONG = linucb.SoftmaxSpec(5, 10, 200, 1e-3, action_norm=(0.5, 1.0), weight_norm=1.0, noise_bound=1.0)
 MUTATED = replace(MAIN, actions=2, horizon=4, error=1e-2)
-PART = 10
-"""Of the histories that are asked for one in so many is tried at T=200."""
 
 
 def plan(histories: int = 2000, trials: int = 100) -> Plan:
@@ -34,16 +31,12 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         histories: so many are searched, at least, and a tenth of them at T=200.
         trials: how many single-weight mutants are audited.
     """
-    whole = general.plan(ROW, MAIN, histories, 0)
     sized = [
         Part("sizes", lambda: sizes(MAIN)),
-        Part("T=200", lambda: searched(max(1, histories // PART))),
+        Part("T=200", lambda: searched(max(1, histories // general.PART))),
         Part("long horizons", long),
     ]
-    broken = wrong_weights(partial(linucb.build, MUTATED), ROW.truth, trials, ROW.histories)
-    parts = [whole.parts[0], *sized, *whole.parts[1:], *broken]
-    # gates have exponentials to spare: what a tenth of one changes may be far below the error asked for
-    return replace(whole, parts=parts, broken=f"{title(MUTATED)}: ", least=MUTATED.error)
+    return general.gated(ROW, sized, MUTATED, title(MUTATED), histories, trials)
 
 
 def title(spec: linucb.SoftmaxSpec) -> str:
@@ -57,31 +50,11 @@ def sizes(spec: linucb.SoftmaxSpec) -> Iterator[Verdict]:
 
 
 def searched(histories: int) -> Verdict:
-    """The policy at T=200; its worst history is enclosed by `make nightly`, which takes a minute."""
-    built = linucb.build(LONG)
-    found = search(built, ROW.truth, histories, 20, ROW.histories)
-    return Verdict(
-        f"{title(LONG)}: |log-probability error|, {found.histories} histories",
-        theorem.LINUCB.source,
-        "bound",
-        found.error,
-        LONG.error,
-        certified=built.certificate,
-        rounding=built.rounding,
-        main=True,
-        **about(built),
-    )
+    """The policy at T=200."""
+    return general.searched(title(LONG), ROW, LONG, theorem.LINUCB, histories)
 
 
 def long() -> Iterator[Verdict]:
     """The certificate and the layers for a horizon that can be played, and for one of ten thousand steps."""
-    for horizon in (LONG.horizon, 10_000):
-        spec = replace(LONG, horizon=horizon)
-        built, newton = linucb.build(spec), linucb.build(spec.plain).size().layers
-        source, claim = theorem.LINUCB.source, f"{title(spec)}: certificate"
-        told = {"note": f"float64 adds up to {built.rounding:.2g}", "main": True}
-        told |= about(built) | {"rank": "certified"}
-        yield Verdict(claim, source, "size", built.certificate, spec.error, **told)
-        stated, note = theorem.LINUCB.evaluate("layers", **symbols(spec)), f"with relu attention {newton}"
-        told = general.counted(built, theorem.LINUCB, note=note, main=True)
-        yield Verdict(f"{title(spec)}: layers", source, "size", built.size().layers, stated, **told)
+    for spec in (LONG, replace(LONG, horizon=10_000)):
+        yield from general.promised(title(spec), ROW, spec, theorem.LINUCB)

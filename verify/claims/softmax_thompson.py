@@ -10,12 +10,11 @@ mutants     does it notice when one weight is wrong?
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 from constructions import thompson
 from constructions.thompson.softmax import sampling
 from verify.audit import Verdict, kept, search
-from verify.audit.plan import Part, Plan, wrong_weights
+from verify.audit.plan import Part, Plan
 from verify.catalog import CATALOG
 from verify.claims import general
 from verify.theorems import softmax as theorem
@@ -28,8 +27,6 @@ LONG = thompson.SoftmaxSpec(
 )
 SAMPLED = thompson.SoftmaxSpec(3, 4, 20, 1e-3, "sampling")
 MUTATED = replace(MAIN, horizon=4, error=1e-2)
-PART = 10
-"""Of the histories that are asked for one in so many is tried at T=200."""
 
 
 def plan(histories: int = 2000, trials: int = 100) -> Plan:
@@ -39,17 +36,13 @@ def plan(histories: int = 2000, trials: int = 100) -> Plan:
         histories: so many are searched, at least, and a tenth of them at T=200.
         trials: how many single-weight mutants are audited.
     """
-    whole = general.plan(ROW, MAIN, histories, 0)
     sized = [
         Part("sizes", lambda: sizes(MAIN)),
-        Part("T=200", lambda: searched(max(1, histories // PART))),
+        Part("T=200", lambda: searched(max(1, histories // general.PART))),
         Part("long horizons", long),
-        Part("the sampling form", lambda: sampled(max(1, histories // PART))),
+        Part("the sampling form", lambda: sampled(max(1, histories // general.PART))),
     ]
-    broken = wrong_weights(partial(thompson.build, MUTATED), ROW.truth, trials, ROW.histories)
-    parts = [whole.parts[0], *sized, *whole.parts[1:], *broken]
-    # gates have exponentials to spare: what a tenth of one changes may be far below the error asked for
-    return replace(whole, parts=parts, broken=f"{title(MUTATED)}: ", least=MUTATED.error)
+    return general.gated(ROW, sized, MUTATED, title(MUTATED), histories, trials)
 
 
 def title(spec: thompson.SoftmaxSpec) -> str:
@@ -63,19 +56,8 @@ def sizes(spec: thompson.SoftmaxSpec) -> Iterator[Verdict]:
 
 
 def searched(histories: int) -> Verdict:
-    """The policy at T=200; its worst history is enclosed by `make nightly`, which takes a minute."""
-    built = thompson.build(LONG)
-    found = search(built, ROW.truth, histories, min(20, histories), ROW.histories)
-    return Verdict(
-        f"{title(LONG)}: |log-probability error|, {found.histories} histories",
-        theorem.THOMPSON.source,
-        "bound",
-        found.error,
-        LONG.error,
-        certified=built.certificate,
-        rounding=built.rounding,
-        main=True,
-    )
+    """The policy at T=200."""
+    return general.searched(title(LONG), ROW, LONG, theorem.THOMPSON, histories)
 
 
 def sampled(histories: int) -> Iterator[Verdict]:
@@ -93,15 +75,5 @@ def sampled(histories: int) -> Iterator[Verdict]:
 
 def long() -> Iterator[Verdict]:
     """The certificate and the layers for a horizon that can be played, and for one of ten thousand steps."""
-    for horizon in (LONG.horizon, 10_000):
-        spec = replace(LONG, horizon=horizon)
-        built, newton = thompson.build(spec), thompson.build(spec.plain).size().layers
-        source = theorem.THOMPSON.source
-        note = f"float64 adds up to {built.rounding:.2g}"
-        yield Verdict(
-            f"{title(spec)}: certificate", source, "size", built.certificate, spec.error, note=note, main=True
-        )
-        stated, note = theorem.THOMPSON.evaluate("layers", **symbols(spec)), f"with relu attention {newton}"
-        yield Verdict(
-            f"{title(spec)}: layers", source, "size", built.size().layers, stated, note=note, main=True
-        )
+    for spec in (LONG, replace(LONG, horizon=10_000)):
+        yield from general.promised(title(spec), ROW, spec, theorem.THOMPSON)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from hypothesis import strategies as st
 
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import BanditSpec
+from verify.histories import grid
 
 PATHS = (
     "one arm",  # one arm for ever: one posterior contracts, the others stay flat
@@ -83,18 +85,12 @@ def outlines(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[Be
 
 def batches(spec: BanditSpec, size: int) -> st.SearchStrategy[list[BernoulliOutline]]:
     """Lists of `size` outlines of equal length; half the lists are of full length."""
-    lengths = st.one_of(st.just(spec.horizon), st.integers(1, spec.horizon))
-    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
+    return grid.batches(outlines, spec, spec.horizon, size)
 
 
 def battery(spec: BanditSpec, repeats: int = 1) -> list[BernoulliOutline]:
     """Every path with every kind of reward, at full length: the same for everyone."""
-    kinds = [(path, rewards) for path in PATHS for rewards in REWARDS]
-    return [
-        BernoulliOutline(path, rewards, spec.horizon, 1000 * repeat + number)
-        for repeat in range(repeats)
-        for number, (path, rewards) in enumerate(kinds)
-    ]
+    return grid.battery(BernoulliOutline, product(PATHS, REWARDS), spec.horizon, repeats)
 
 
 def decisions(spec: BanditSpec) -> int:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from hypothesis import strategies as st
 
 from constructions.history import EpisodeHistory
 from constructions.inputs.episodes import TabularSpec
+from verify.histories import grid
 
 PATHS = (
     "random",  # states and actions at random
@@ -80,18 +82,12 @@ def outlines(spec: TabularSpec, steps: int | None = None) -> st.SearchStrategy[E
 
 def batches(spec: TabularSpec, size: int) -> st.SearchStrategy[list[EpisodeOutline]]:
     """Lists of `size` outlines of equal length; half the lists are of full length."""
-    lengths = st.one_of(st.just(decisions(spec)), st.integers(1, decisions(spec)))
-    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
+    return grid.batches(outlines, spec, decisions(spec), size)
 
 
 def battery(spec: TabularSpec, repeats: int = 1) -> list[EpisodeOutline]:
     """Every path with every kind of reward, at full length: the same for everyone."""
-    kinds = [(path, rewards) for path in PATHS for rewards in REWARDS]
-    return [
-        EpisodeOutline(path, rewards, decisions(spec), 1000 * repeat + number)
-        for repeat in range(repeats)
-        for number, (path, rewards) in enumerate(kinds)
-    ]
+    return grid.battery(EpisodeOutline, product(PATHS, REWARDS), decisions(spec), repeats)
 
 
 def step(spec: TabularSpec) -> st.SearchStrategy[tuple[int, int, float]]:

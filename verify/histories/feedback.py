@@ -6,6 +6,7 @@ inverse of the probability with which it was.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float, Int
 
 from constructions.history import BanditHistory
+from verify.histories import grid
 from verify.histories.losses import KINDS, LossOutline
 from verify.histories.losses import decisions as decisions
 
@@ -97,18 +99,12 @@ def outlines(spec: Any, steps: int | None = None) -> st.SearchStrategy[PlayOutli
 
 def batches(spec: Any, size: int) -> st.SearchStrategy[list[PlayOutline]]:
     """Lists of `size` outlines of equal length; half the lists are of full length."""
-    lengths = st.one_of(st.just(spec.horizon), st.integers(1, spec.horizon))
-    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
+    return grid.batches(outlines, spec, spec.horizon, size)
 
 
 def battery(spec: Any, repeats: int = 1) -> list[PlayOutline]:
     """Every way of playing against every kind of losses, at full length: the same for everyone."""
-    ways = [(play, kind) for play in PLAYS for kind in KINDS]
-    return [
-        PlayOutline(play, kind, spec.horizon, 1000 * repeat + number)
-        for repeat in range(repeats)
-        for number, (play, kind) in enumerate(ways)
-    ]
+    return grid.battery(PlayOutline, product(PLAYS, KINDS), spec.horizon, repeats)
 
 
 def step(spec: Any) -> st.SearchStrategy[tuple[int, ...]]:

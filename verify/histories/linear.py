@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from constructions.history import BanditHistory
 from constructions.inputs.bandits import BanditSpec, reward_bound
+from verify.histories import grid
 
 FAMILIES = (
     "random",  # fresh random directions at every step, arms chosen at random
@@ -187,8 +188,7 @@ def outlines(spec: BanditSpec, steps: int | None = None) -> st.SearchStrategy[Li
 
 def batches(spec: BanditSpec, size: int) -> st.SearchStrategy[list[LinearOutline]]:
     """Lists of `size` outlines of equal length, for evaluation side by side; half the lists have the full horizon."""
-    lengths = st.one_of(st.just(spec.horizon), st.integers(1, spec.horizon))
-    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
+    return grid.batches(outlines, spec, spec.horizon, size)
 
 
 def battery(spec: BanditSpec, repeats: int = 1) -> list[LinearOutline]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 
 from constructions.history import BanditHistory
+from verify.histories import grid
 
 KINDS = (
     "coins",  # 0 or 1, evenly: no arm is better, and one is luckier
@@ -94,17 +95,12 @@ def outlines(spec: Any, steps: int | None = None) -> st.SearchStrategy[LossOutli
 
 def batches(spec: Any, size: int) -> st.SearchStrategy[list[LossOutline]]:
     """Lists of `size` outlines of equal length; half the lists are of full length."""
-    lengths = st.one_of(st.just(spec.horizon), st.integers(1, spec.horizon))
-    return lengths.flatmap(lambda steps: st.lists(outlines(spec, steps), min_size=size, max_size=size))
+    return grid.batches(outlines, spec, spec.horizon, size)
 
 
 def battery(spec: Any, repeats: int = 1) -> list[LossOutline]:
     """Every kind, at full length: the same for everyone."""
-    return [
-        LossOutline(kind, spec.horizon, 1000 * repeat + number)
-        for repeat in range(repeats)
-        for number, kind in enumerate(KINDS)
-    ]
+    return grid.battery(LossOutline, zip(KINDS), spec.horizon, repeats)
 
 
 def decisions(spec: Any) -> int:
