@@ -1,7 +1,8 @@
 """Tapes compiled to machine code by numba, an optional extra: operations that follow one another are one call.
 
-Of one history, small tapes are played whole, of large ones what has changed; of many in lockstep, products of matrices are
-compiled, the rest is NumPy's.
+An operation is written down as integers, which say where it reads and writes, and numbers, its weights; one function carries
+out whatever is written down, for one history. It knows of no algorithm: what it plays is what the weights say. Of many
+histories in lockstep, products of matrices are compiled, the rest is NumPy's.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,35 +11,26 @@ from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numba import njit
 
 from constructions.fast.sparsity import TINY
-from constructions.tapes import changes
-from constructions.tapes.crowds import CLOSE
-from constructions.tapes.machine_code import play, written
-from constructions.tapes.tape import Crowd, Operation
+from constructions.tapes.tape import Crowd, Matrices, Operation, Pieces, Products, Relu, Sum
 
-FEW = 1500
-"""Of a small tape, operations of up to so many terms are compiled; of more, NumPy's and SciPy's calls are quicker."""
+SUM, PRODUCTS, MATRICES, RELU, PIECES = range(5)
+"""How an operation begins; where the next one begins, where its weights do and what it writes come next."""
 
-LARGE = 50_000
-"""A tape of more terms is played by what has changed."""
+Written = tuple[int, tuple[Any, ...], tuple[Float[np.ndarray, "..."], ...]]
+"""The kind of an operation, its integers and its weights."""
 
 
-def _large(operations: list[Operation]) -> bool:
-    """Whether a tape is."""
-    return sum(len(part) for one in operations for part in one.reads) > LARGE
+FEW = 300
+"""Up to so many terms are compiled; of more, NumPy's and SciPy's calls are quicker than what reads them one by one."""
 
 
-def taken(operations: list[Operation]) -> set[int]:
-    """The ids of operations that are compiled."""
-    large = _large(operations)
-    return {
-        id(one)
-        for one in operations
-        if not isinstance(one, Crowd) and (large or sum(map(len, one.reads)) <= FEW)
-    }
+def takes(one: Operation) -> bool:
+    """Whether an operation is compiled."""
+    return not isinstance(one, Crowd) and sum(map(len, one.reads)) <= FEW
 
 
 def calls(
@@ -48,29 +40,140 @@ def calls(
     otherwise: Callable[[Operation], Iterable[tuple]],
 ) -> list[tuple]:
     """Calls that carry out operations on one history; `otherwise` has them for what is not compiled."""
-    if _large(operations):
-        return changes.calls(operations, slots, factors, otherwise)
     found: list[tuple] = []
-    here = taken(operations)
-    for compiled, group in groupby(operations, lambda one: id(one) in here):
+    for taken, group in groupby(operations, takes):
         some = list(group)
-        if compiled:
-            found.append((play, (*written(some), factors, slots)))
-        else:
-            found += chain.from_iterable(map(otherwise, some))
+        found += [_played(some, slots, factors)] if taken else chain.from_iterable(map(otherwise, some))
     return found
 
 
+def _played(operations: list[Operation], slots: np.ndarray, factors: np.ndarray) -> tuple:
+    return play, (*written(operations), factors, slots)
+
+
+def written(
+    operations: Iterable[Operation],
+) -> tuple[Int[np.ndarray, " code"], Float[np.ndarray, " weights"]]:
+    """Operations one after the other."""
+    code, numbers = [np.zeros(0, np.int64)], [np.zeros(0)]
+    at = held = 0
+    for one in operations:
+        kind, integers, weights = WRITTEN[type(one)](one)
+        size = 3 + sum(map(np.size, integers))
+        code += [np.atleast_1d(part) for part in (kind, at + size, held, *integers)]
+        numbers += map(np.ravel, weights)
+        at, held = at + size, held + sum(map(np.size, weights))
+    return np.concatenate(code, dtype=np.int64), np.concatenate(numbers)
+
+
 def looked(norms: Any, slots: Float[np.ndarray, " slots"]) -> Callable:
-    """The same as `norms.Looking` says, of one history."""
+    """The same as `playing.Norms` says, of one history."""
+    of_keys = norms.keys, norms.scale
     of_gates = norms.queries, norms.before, norms.gates, norms.weights
-    return partial(_looked, slots, norms.totals, norms.keys, norms.scale, *of_gates)
+    ends = np.append(norms.starts[1:], len(norms.where))
+    return partial(_looked, slots, norms.where, ends, norms.often, *of_keys, *of_gates)
 
 
-def sized(sizes: Any) -> Callable:
-    """The same as `norms.Sizes` says, of one history."""
-    places, tokens = (np.array(part, np.int64) for part in sizes.at)
-    return partial(_sized, sizes.keys, sizes.queries, places, tokens, sizes.gates)
+def _sum(one: Sum) -> Written:
+    ends = np.append(one.starts[1:], len(one.slots))
+    return SUM, (one.out.start, len(ends), len(one.slots), ends, one.slots, one.factors), (one.weights,)
+
+
+def _products(one: Products) -> Written:
+    ends = np.append(one.starts[1:], len(one.left))
+    return PRODUCTS, (one.out.start, len(ends), len(one.left), ends, one.left, one.right), ()
+
+
+def _matrices(one: Matrices) -> Written:
+    (left, rows), (right, columns) = one.left, one.right
+    inner = (left.stop - left.start) // rows
+    if not one.turned:
+        columns = (right.stop - right.start) // columns
+    weight, factor = one.shift or (0.0, 0)
+    steps = (1, inner) if one.turned else (columns, 1)
+    return (
+        MATRICES,
+        (one.out.start, rows, columns, left.start, right.start, inner, *steps, factor),
+        (np.array([weight]),),
+    )
+
+
+def _relu(one: Relu) -> Written:
+    return RELU, (one.out.start, one.at.stop - one.at.start, one.at.start), ()
+
+
+def _pieces(one: Pieces) -> Written:
+    tables = one.functions
+    kinds, knots = tables.knots.shape
+    where = one.out.start, len(tables.source), 0, one.at.start, kinds, knots, tables.source
+    return PIECES, where, (tables.knots, tables.anchors, tables.values, tables.slopes)
+
+
+WRITTEN = {Sum: _sum, Products: _products, Matrices: _matrices, Relu: _relu, Pieces: _pieces}
+
+
+@njit(cache=True)
+def _piece(numbers, first, count, at):
+    """How many of so many knots are below a number."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if numbers[first + middle] < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
+def play(code, numbers, factors, slots):
+    """Carry out what is written down."""
+    at = 0
+    while at < len(code):
+        kind, held, out, rows, terms = code[at], code[at + 2], code[at + 3], code[at + 4], code[at + 5]
+        more = at + 6
+        if kind in (SUM, PRODUCTS):
+            ends, first, second = more, more + rows, more + rows + terms
+            start = 0
+            for row in range(rows):
+                total = 0.0
+                for term in range(start, code[ends + row]):
+                    if kind == SUM:
+                        weight = numbers[held + term] * factors[code[second + term]]
+                    else:
+                        weight = slots[code[second + term]]
+                    total += weight * slots[code[first + term]]
+                start = code[ends + row]
+                slots[out + row] = total
+        elif kind == MATRICES:
+            left, right, inner, down, across = code[more : more + 5]
+            for row in range(rows):
+                for column in range(terms):
+                    total = 0.0
+                    for k in range(inner):
+                        total += slots[left + row * inner + k] * slots[right + k * down + column * across]
+                    slots[out + row * terms + column] = total
+            shift = numbers[held] * factors[code[more + 5]]
+            if shift != 0:
+                for row in range(rows):
+                    slots[out + row * (terms + 1)] += shift
+        elif kind == RELU:
+            for n in range(rows):
+                value = slots[terms + n]
+                slots[out + n] = 0.0 if value < 0 else value
+        else:
+            given, kinds, knots = code[more : more + 3]
+            anchors = held + kinds * knots
+            values = anchors + kinds * (knots + 1)
+            slopes = values + rows * (knots + 1)
+            for n in range(rows):
+                source = code[more + 3 + n]
+                value = slots[given + source]
+                piece = _piece(numbers, held + source * knots, knots, value)
+                past = value - numbers[anchors + source * (knots + 1) + piece]
+                mine = n * (knots + 1) + piece
+                slots[out + n] = numbers[slopes + mine] * past + numbers[values + mine]
+        at = code[at + 1]
 
 
 @njit(cache=True)
@@ -91,57 +194,16 @@ def matrices(left, right, out, turned):
                         out[row, column, z] += left[row, k, z] * right[k, column, z]
 
 
-@njit(cache=True, inline="always")
-def _larger(now, most):
-    """The larger of two, NaN if one is."""
-    return now if now > most or now != now else most
-
-
 @njit(cache=True)
-def look_back(head, key, gate, value, count, query, out):
-    """The same as `crowds.look_back` says."""
-    out[:] = 0.0
-    for row in range(count):
-        score = gate[row]
-        for k in range(len(query)):
-            score += key[row, k] * query[k]
-        if not score <= 0:
-            for k in range(out.shape[1]):
-                out[head[row], k] += score * value[row, k]
-    largest = 0.0
-    for k in range(len(query)):
-        largest = _larger(abs(query[k]), largest)
-    return largest
-
-
-@njit(cache=True)
-def opened(gates, cap, keys):
-    """The same as `crowds.opened` says."""
-    tokens, heads = gates.shape
-    met = np.zeros(tokens, np.int64)
-    token, head = np.empty(gates.size, np.int64), np.empty(gates.size, np.int64)
-    count, closed, size = 0, -np.inf, 0.0
-    for n in range(tokens):
-        for h in range(heads):
-            if gates[n, h] <= -cap:
-                closed = max(closed, gates[n, h])
-            else:
-                token[count], head[count] = n, h
-                count += 1
-        met[n] = count
-        total = 0.0
-        for k in range(keys.shape[1]):
-            total += abs(keys[n, k])
-        size = _larger(total, size)
-    return token[:count], head[:count], met, closed, size
-
-
-@njit(cache=True)
-def _norms(slots, totals, keys, scale, queries, before, gates, weights, factors, past):
+def _norms(slots, where, ends, often, keys, scale, queries, before, gates, weights, factors, past):
     """The stream's largest squared norm, whether all gates are closed, the largest norms of keys."""
-    norms = np.empty(len(totals))
-    for span in range(len(totals)):
-        total = slots[totals[span]]
+    norms = np.empty(len(ends))
+    start = 0
+    for span in range(len(ends)):
+        total = 0.0
+        for n in range(start, ends[span]):
+            total += often[n] * slots[where[n]] * slots[where[n]]
+        start = ends[span]
         norms[span] = total if span == 0 else np.sqrt(total) + TINY
     count, tokens = keys.shape
     trail = np.empty(count * (tokens + 1))
@@ -165,41 +227,3 @@ def _norms(slots, totals, keys, scale, queries, before, gates, weights, factors,
 def _looked(*arrays) -> tuple[float, Float[np.ndarray, " keys"] | None]:
     most, closed, largest = _norms(*arrays)
     return most, largest if closed else None
-
-
-@njit(cache=True)
-def _sizes(keys, queries, places, times, gates, slots, factors, past):
-    """The largest sizes of keys, and whether all gates are closed."""
-    count, tokens, heads, rank = keys.shape
-    trail = np.empty((count, tokens + 1, heads, rank + 2))
-    trail[:, 0] = past
-    for place in range(count):
-        for token in range(tokens):
-            for head in range(heads):
-                last, next = trail[place, token, head], trail[place, token + 1, head]
-                square = total = 0.0
-                for k in range(rank):
-                    now = abs(slots[keys[place, token, head, k]])
-                    square += now * now
-                    total += now
-                    next[k] = _larger(now, last[k])
-                next[rank] = _larger(np.sqrt(square) + TINY, last[rank])
-                next[rank + 1] = _larger(total, last[rank + 1])
-    closed = True
-    for gate in range(len(gates)):
-        for head in range(heads):
-            most = trail[places[gate], times[gate], head]
-            square = largest = inner = 0.0
-            for k in range(rank):
-                now = abs(slots[queries[gate, head, k]])
-                square += now * now
-                inner += now * most[k]
-                largest = _larger(now, largest)
-            reach = min(largest * most[rank + 1], (np.sqrt(square) + TINY) * most[rank], inner)
-            closed &= reach * CLOSE + factors[gates[gate]] <= 0
-    return trail[:, tokens].copy(), closed
-
-
-def _sized(keys, queries, places, times, gates, slots, factors, past) -> Float[np.ndarray, "..."] | None:
-    sizes, closed = _sizes(keys, queries, places, times, gates, slots, factors, past)
-    return sizes if closed else None

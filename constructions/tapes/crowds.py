@@ -1,6 +1,5 @@
 """Heads that look back at tokens one by one: what is kept of each token, and what heads make of it; for one history."""
 
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,16 +70,9 @@ def _longer(rows: np.ndarray, room: int) -> np.ndarray:
 
 
 class Players:
-    """Crowds played on a deck's slots; tables are handed in before, and are there with what is new afterwards.
+    """Crowds played on a deck's slots; tables are handed in before, and are there with what is new afterwards."""
 
-    Args:
-        machine: a module that has compiled `look_back` and `opened`, if it is to be used.
-    """
-
-    def __init__(self, machine: ModuleType | None = None) -> None:
-        self._look_back, self._opened = (
-            (machine.look_back, machine.opened) if machine else (look_back, opened)
-        )
+    def __init__(self) -> None:
         self.tables: dict[str, Table] = {}
         self.met: dict[str, list[int]] = {}
         self.open = False
@@ -107,10 +99,25 @@ class Players:
                 self._take_down(one, keys, values)
         table, count = self.tables[one.place], self.met[one.place][one.token]
         if one.common:
-            largest = self._look_back(*table[:4], count, query[0], out)
-            self.open |= not largest * table.size * CLOSE + table.closed <= 0  # a product may outweigh a gate
+            self._look_back(table, count, query[0], out)
         else:
             _attend(table, count, query, out)
+
+    def _look_back(
+        self,
+        table: Table,
+        count: int,
+        query: Float[np.ndarray, " rank"],
+        out: Float[np.ndarray, "heads span"],
+    ) -> None:
+        """At the rows of tokens up to this one; and whether a product may outweigh a gate that was taken for closed."""
+        self.open |= not float(np.abs(query).max()) * table.size * CLOSE + table.closed <= 0
+        out.fill(0.0)
+        if count:
+            scores = table.key[:count] @ query
+            scores += table.gate[:count]
+            np.maximum(scores, 0.0, out=scores)
+            np.add.at(out, table.head[:count], scores[:, None] * table.value[:count])
 
     def _take_down(self, one: Crowd, keys: np.ndarray, values: np.ndarray) -> None:
         """Keys and values of all tokens of the chunk."""
@@ -121,42 +128,14 @@ class Players:
     def _gather(self, one: Crowd, keys: np.ndarray, gates: np.ndarray, values: np.ndarray) -> None:
         """The heads that may see a token of the chunk, and how closed the others are at least."""
         table = self.tables[one.place]
-        token, head, met, closed, size = self._opened(gates, one.cap, keys)
-        self.met[one.place] = [table.height + int(count) for count in met]
+        before, opened = table.height, ~(gates <= -one.cap)
+        token, head = opened.nonzero()
+        self.met[one.place] = (before + token.searchsorted(range(one.tokens), "right")).tolist()
+        closed = float(gates.max(initial=-np.inf, where=~opened)) if len(token) else float(gates.max())
         if len(token):
             table = table.with_rows(head, keys[token], gates[token, head], values[token, head])
-        sizes = max(closed, table.closed), max(size, table.size)  # what is new first: NaN stays
+        sizes = max(closed, table.closed), max(largest(keys), table.size)  # what is new first: NaN stays
         self.tables[one.place] = table._replace(closed=sizes[0], size=sizes[1])
-
-
-def opened(
-    gates: Float[np.ndarray, "tokens heads"], cap: float, keys: Float[np.ndarray, "tokens rank"]
-) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"], Int[np.ndarray, " tokens"], float, float]:
-    """Gates above −cap: tokens, heads, how many up to each token; the largest of the others; the largest sum of |key|."""
-    above = ~(gates <= -cap)
-    token, head = above.nonzero()
-    met = token.searchsorted(range(len(gates)), "right")
-    closed = float(gates.max(initial=-np.inf, where=~above)) if len(token) else float(gates.max())
-    return token, head, met, closed, largest(keys)
-
-
-def look_back(
-    head: Int[np.ndarray, " rows"],
-    key: Float[np.ndarray, "rows rank"],
-    gate: Float[np.ndarray, " rows"],
-    value: Float[np.ndarray, "rows span"],
-    count: int,
-    query: Float[np.ndarray, " rank"],
-    out: Float[np.ndarray, "heads span"],
-) -> float:
-    """What heads move that look at the first `count` rows, and the largest |entry| of the query."""
-    out.fill(0.0)
-    if count:
-        scores = key[:count] @ query
-        scores += gate[:count]
-        np.maximum(scores, 0.0, out=scores)
-        np.add.at(out, head[:count], scores[:, None] * value[:count])
-    return float(np.abs(query).max())
 
 
 def _attend(

@@ -42,11 +42,12 @@ class Deck:
         self.tail, self.factors = () if batch == 1 else (batch,), factors
         self.slots = np.zeros((size, *self.tail))
         self.slots[ONE] = 1.0
+        self.crowds, self._machine = Players(), machine
         alone = machine if machine and not self.tail else None
-        self.crowds, self._machine = Players(alone), machine
-        taken = alone.taken(operations) if alone else set()
         moving = [
-            one for one in operations if isinstance(one, Sum) and one.factors.any() and id(one) not in taken
+            one
+            for one in operations
+            if isinstance(one, Sum) and one.factors.any() and not (alone and alone.takes(one))
         ]
         sizes = np.cumsum([0, *(len(one.weights) for one in moving)])
         pool = np.empty(sizes[-1])
@@ -110,10 +111,8 @@ class Deck:
         if not self.tail and len(one.left) > rows:
             yield from added(one.starts, one.right, left, self.slots, out)
             return
-        right = left
-        if not np.array_equal(one.left, one.right):
-            right, calls = self._at(one.right)
-            yield from calls
+        right, calls = self._at(one.right)
+        yield from calls
         count = len(one.left)
         terms = out if count == rows else np.empty((count, *self.tail))
         yield np.multiply, (left, right, terms)

@@ -6,10 +6,39 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from constructions.tapes.levels import level, moved
-from constructions.tapes.norms import Closed, Keys, Norms
 from constructions.tapes.tape import Crowd, Slots, Tape, run
 
 NONE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Closed:
+    """A gate that is taken for closed: `weight` ‖queries‖ · (the largest key before) + factor ≤ 0.
+
+    Attributes:
+        place: of the keys.
+        token: at which token of the chunk.
+        queries: x; of `heads` heads, if the sizes of keys are kept entry by entry.
+        weight: what the product is multiplied by.
+        factor: the largest that the gate is at an earlier token.
+        heads: how many there are, or 0 where one norm stands for all.
+    """
+
+    place: str
+    token: int
+    queries: slice
+    weight: float
+    factor: int
+    heads: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """Keys at every token of the chunk, of which the largest sizes are remembered; `heads` as in Closed."""
+
+    at: list[slice]
+    weight: float
+    heads: int = 0
 
 
 @dataclass(eq=False)
@@ -27,7 +56,6 @@ class Flat:
         output: the last token's stream.
         crowds: by place, one of the operations by heads that look back at tokens one by one.
         often: how many stream entries a slot stands for at most, at one time.
-        norms: what is looked at when all has been computed; there when all is at its last place.
     """
 
     filled: Bool[np.ndarray, "tokens width"]
@@ -40,7 +68,6 @@ class Flat:
     crowds: dict[str, Crowd] = field(default_factory=dict)
     output: Slots = field(default_factory=lambda: NONE)
     often: Int[np.ndarray, " slots"] = field(default_factory=lambda: NONE)
-    norms: Norms = field(init=False, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -60,7 +87,7 @@ class Flat:
         often = np.zeros(self.tape.size, np.int64)
         often[place[list(counts)]] = list(counts.values())
         often[0] = 0
-        found = replace(
+        return replace(
             self,
             inputs=moved(self.inputs, place),
             sums={name: (moved(before, place), place[after]) for name, (before, after) in self.sums.items()},
@@ -72,8 +99,6 @@ class Flat:
             output=place[self.output],
             often=often,
         )
-        found.norms = Norms(found.tape, found.keys, found.closed, often, found.tokens)
-        return found
 
 
 @dataclass

@@ -17,9 +17,8 @@ from constructions.fast.neurons import Neurons
 from constructions.fast.own_token import OwnMatrix, OwnProduct, OwnToken
 from constructions.fast.program import Program
 from constructions.fast.sparsity import Rows, Sparse, columns
-from constructions.tapes.flat import NONE, Flat, Terms
+from constructions.tapes.flat import NONE, Closed, Flat, Keys, Terms
 from constructions.tapes.folding import fold
-from constructions.tapes.norms import Closed, Keys
 from constructions.tapes.tape import ONE, Crowd, Slots, Tape, span
 
 MOST = 10_000
