@@ -32,6 +32,31 @@ def placing(tokens: int) -> dict[str, int]:
     return {DIGITS: tokens.bit_length(), LOG: 1}
 
 
+class Placed:
+    """What a dataclass of a specification has if its tokens say where they stand, of so many decisions.
+
+    `plain` is the same specification for the paper's attention, whose values are taken over.
+    """
+
+    horizon: int
+    plain: Any
+
+    def __post_init__(self):
+        plain = self.plain
+        for name in tuple(vars(self)):
+            object.__setattr__(self, name, getattr(plain, name))
+
+    @property
+    def tokens(self) -> int:
+        """The largest number of tokens after token 0."""
+        return 2 * self.horizon
+
+    @property
+    def digits(self) -> int:
+        """Binary digits that tell these apart."""
+        return self.tokens.bit_length()
+
+
 @cache
 def logarithms(tokens: int) -> Float[np.ndarray, " tokens"]:
     """Log i for i = 1, 2, …, to the nearest number of float64, on every processor."""

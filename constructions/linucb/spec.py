@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from constructions import checks
 from constructions.inputs.bandits import reward_bound
+from constructions.inputs.begun import Placed
 from constructions.inputs.ridge import largest_eigenvalue
 
 Solver = Literal["gd", "agd", "chebyshev", "newton"]
@@ -89,7 +90,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class SoftmaxSpec:
+class SoftmaxSpec(Placed):
     """What to build with softmax attention: soft LinUCB by Newton's iteration.
 
     Attributes:
@@ -110,25 +111,10 @@ class SoftmaxSpec:
     weight_norm: float = math.sqrt(5)
     noise_bound: float = 6.0
 
-    def __post_init__(self):
-        plain = self.plain
-        for name in tuple(vars(self)):
-            object.__setattr__(self, name, getattr(plain, name))
-
     @property
     def plain(self) -> Spec:
         """The same for the paper's attention."""
         return Spec(**vars(self), solver="newton")
-
-    @property
-    def tokens(self) -> int:
-        """The largest number of tokens after token 0."""
-        return 2 * self.horizon
-
-    @property
-    def digits(self) -> int:
-        """Binary digits that tell these apart."""
-        return self.tokens.bit_length()
 
     @property
     def offers(self) -> str:

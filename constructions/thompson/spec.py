@@ -8,6 +8,7 @@ from flint import arb
 
 from constructions import checks
 from constructions.inputs.bandits import reward_bound
+from constructions.inputs.begun import Placed
 from constructions.inputs.ridge import largest_eigenvalue
 from constructions.parts.guarantee import Guarantee
 from constructions.rounding.outward import balls, nearest
@@ -162,7 +163,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class SoftmaxSpec:
+class SoftmaxSpec(Placed):
     """What to build with softmax attention: Thompson sampling by Newton's iteration, with two arms or in sampling form.
 
     Attributes:
@@ -190,9 +191,7 @@ class SoftmaxSpec:
     noise_bound: float | None = None
 
     def __post_init__(self):
-        plain = self.plain
-        for name in tuple(vars(self)):
-            object.__setattr__(self, name, getattr(plain, name))
+        super().__post_init__()
         if self.actions != 2 and self.form == "policy":
             raise ValueError(f"actions: wanted 2 for the policy with softmax attention, got {self.actions}")
 
@@ -225,13 +224,3 @@ class SoftmaxSpec:
     def offers(self) -> str:
         """Scores of arms are their own, probabilities to be the best are not: `constructions.offers`."""
         return self.plain.offers
-
-    @property
-    def tokens(self) -> int:
-        """The largest number of tokens after token 0."""
-        return 2 * self.horizon
-
-    @property
-    def digits(self) -> int:
-        """Binary digits that tell these apart."""
-        return self.tokens.bit_length()

@@ -10,8 +10,6 @@ from constructions.language.averages_plan import Plan, Products
 from constructions.rounding.outward import balls
 from constructions.thompson.softmax import plan as softmax_plan
 from constructions.thompson.softmax import sampling, two_arms
-from verify import audit
-from verify.balls import linear
 from verify.claims import softmax_thompson as claims
 from verify.theorems import softmax_errors as theorem
 from verify.theorems import symbols
@@ -171,37 +169,3 @@ def test_sizes_are_those_of_the_theorem(horizon, noise):
         2, 2, horizon, 0.05, noise_variance=noise, separation=0.1, action_norm=(0.5, 1.0), weight_norm=1.0
     )
     assert [verdict.claim for verdict in claims.sizes(spec) if not verdict.holds] == []
-
-
-def test_ten_thousand_steps_are_certified():
-    assert [verdict.claim for verdict in claims.long() if not verdict.holds] == []
-
-
-def test_two_hundred_steps_are_searched():
-    verdict = claims.searched(3)
-    assert verdict.holds
-    assert verdict.measured > 0
-    assert not replace(verdict, certified=verdict.measured / 2, rounding=0.0).holds
-
-
-def test_an_error_is_that_of_exact_arithmetic():
-    built = thompson.build(replace(claims.MAIN, horizon=4))
-    history = claims.ROW.histories.battery(built.spec)[0].history(built.spec)
-    found = audit.enclose(built, linear.thompson, history)
-    assert found.holds
-    assert 0 < found.exact_low <= found.exact_high <= built.certificate
-    assert math.isclose(found.exact_high, found.float64_high, rel_tol=1e-4)
-
-
-@pytest.mark.nightly
-def test_the_whole_audit_holds():
-    report = claims.plan(400, 40).report()
-    assert [verdict.claim for verdict in report.verdicts if not verdict.holds] == []
-
-
-@pytest.mark.nightly
-def test_two_thousand_histories_of_two_hundred_steps_and_the_worst_enclosed():
-    built = thompson.build(claims.LONG)
-    found = audit.search(built, claims.ROW.truth, 2000, 20, claims.ROW.histories)
-    assert found.error <= built.certificate + built.rounding
-    assert audit.enclosed(built, claims.ROW.balls, found.outline, found.step) <= built.certificate
