@@ -61,11 +61,11 @@ class Linear:
             if memory in chunk.state.memory:
                 sums += chunk.state.memory[memory][..., None]
             chunk.state.memory[memory] = sums[..., -1].clone()
-            chunk.shared[memory] = chunk.over_index(chunk.pick(sums))
+            chunk.shared[memory] = chunk.over_index(chunk.pick(sums)).flatten(2)
         sums = chunk.shared[memory]
-        query = self.queries.peek(chunk.stream).view(self.heads // 2, self.key.count, chunk.tokens)
-        moved = contract(query, sums.flatten(2))
-        return self.targets, moved.reshape(len(self.targets.entries), *chunk.shape), 1.0
+        query = chunk.read(self.queries, self.heads // 2, self.key.count, chunk.tokens)
+        moved = contract(query, sums)
+        return self.targets, moved.reshape(len(self.targets.entries), *chunk.shape), self.queries.weight
 
     def cost(self, tokens: int) -> int:
         """Multiplications for so many tokens, without prefix sums that are computed once for all layers."""

@@ -117,8 +117,9 @@ class Neurons:
         if self.second.count:
             moves.append((self.second.targets, self.second(torch.relu(self.first(stream))), 1.0))
         if linear is not None and self.bands is not None:
+            whole = slice(0, self.paired.height)
             for to, rows, weight in self.bands:
-                stream[to].add_(linear[rows], alpha=weight)
+                stream[to].add_(linear if rows == whole else linear[rows], alpha=weight)
         elif linear is not None and isinstance(self.paired, Rows):
             self.paired.targets.add(stream, linear)
         for targets, rows, weight in moves:

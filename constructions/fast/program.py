@@ -220,12 +220,12 @@ class Program:
         added to it, and it is taken anew when it has grown beyond the radius.
         """
         stream, square = chunk.stream, self.transformer.clip_radius**2
-        whole = stream.view(-1)
+        whole = _plain(stream.view(-1))
         most = float(whole.dot(whole))
         for number in numbers:
             layer = self.layers[number]
-            written = chunk.view(layer.written, -1)
-            for repetition in range(layer.repeat if written.numel() or tell else 1):  # else the state only
+            written = _plain(chunk.view(layer.written, -1))
+            for repetition in range(layer.repeat if len(written) or tell else 1):  # else the state only
                 if not layer.run(chunk, number, repetition):
                     return False
                 most += float(written.dot(written))
@@ -266,6 +266,11 @@ def placement(dtype: Any, device: Any) -> dict[str, Any]:
     if found.type == "meta":
         raise ValueError("device: wanted one that computes, got 'meta'")
     return {"dtype": dtype, "device": found}
+
+
+def _plain(numbers: Float[Tensor, " count"]) -> Any:
+    """The same memory as NumPy reads it, where it can: its products begin sooner."""
+    return numbers.numpy() if numbers.device.type == "cpu" else numbers
 
 
 def _largest_square(stream: Stream) -> float:

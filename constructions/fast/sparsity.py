@@ -181,10 +181,13 @@ class Sparse:
         """Matrix times stream."""
         if self.bands is not None:
             (rows, columns, weight), *rest = self.bands or [(slice(0), slice(0), 0.0)]
-            if rows == slice(0, self.height):
-                product = stream[columns] * weight
-            else:
+            if rows != slice(0, self.height):
                 product, rest = stream.new_zeros(self.height, *stream.shape[1:]), self.bands
+            elif weight == 1 and rest and rest[0][0] == rows:
+                (_, others, share), *rest = rest
+                product = stream[columns].add(stream[others], alpha=share)
+            else:
+                product = stream[columns] * weight
             for rows, columns, weight in rest:
                 product[rows].add_(stream[columns], alpha=weight)
             return product
@@ -255,8 +258,8 @@ def contract(
     """Products of rows and columns, token by token: as matrices for few tokens, all at once if they are small."""
     if left.shape[2] <= FEW:
         return left.permute(2, 0, 1).bmm(right.permute(2, 1, 0)).permute(1, 2, 0)
-    if left.numel() * len(right) <= SMALL:
-        return (left[:, None] * right[None]).sum(2)
+    if left.numel() * right.shape[0] <= SMALL:
+        return (left[:, None] * right).sum(2)
     found = left[:, None, 0] * right[None, :, 0]
     for n in range(1, left.shape[1]):
         found.addcmul_(left[:, None, n], right[None, :, n])
