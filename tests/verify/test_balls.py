@@ -118,6 +118,42 @@ def test_a_changed_weight_moves_it_as_it_moves_the_definitions(name):
     assert moved
 
 
+def changed(built, generator, factor):
+    """A construction with one weight of a random map made wrong."""
+    model = copy.deepcopy(built.transformer)
+    names = [key for key, weight in model.named_parameters() if weight.numel()]
+    weight = model.get_parameter(str(generator.choice(names)))
+    weight[int(generator.integers(weight.numel()))] *= factor
+    return replace(built, transformer=model)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_run_that_goes_on_from_another_ends_as_one_from_the_start(name):
+    built, history = short(name)
+    layers, past, generator = forward.compile_layers(built), forward.Past(), np.random.default_rng(1)
+    last, saved = [history.steps - 1], []
+
+    def ends(weights, filed, **how):
+        try:
+            found = forward.logits(weights, history, last, filed, **how)
+        except ValueError:  # clipping acts
+            return []
+        return [(ball.mid(), ball.rad()) for ball in found.ravel()]
+
+    with arrays.precision(512):
+        whole = ends(built, layers, past=past)
+        for factor in (1.1, -1.0, 0.0, 1.1, 1.1, -1.0, 1.1, 0.9):
+            broken = changed(built, generator, factor)
+            mine = forward.compile_layers(broken, like=(built, layers))
+            saved.append(past.shared(mine, past.alone))
+            alone = forward.compile_layers(broken)
+            assert ends(broken, mine, past=past) == ends(broken, alone)
+        assert whole
+        assert whole == ends(built, layers, past=past) == ends(built, layers)
+    assert max(saved) > 0
+    assert sum(one is other for one, other in zip(mine, layers, strict=True)) == len(layers) - 1
+
+
 @pytest.mark.parametrize("form", ["theorem", "slim", "narrow"])
 def test_the_pass_in_rationals_lies_inside(form):
     """A run of several episodes, weights as they are stored, at the last steps and everywhere."""

@@ -150,7 +150,7 @@ class Judge:
         self.layers = forward.compile_layers(built, everything=True)
         self.trials = [Trial.of(built, truth, part) for part in lists]
         self.said = [built.said(built.outputs(trial.histories)) for trial in self.trials]
-        self.known: dict[tuple[int, int, int, int], Balls] = {}
+        self.known: dict[tuple[int, int, int, int], tuple[Balls, forward.Past]] = {}
 
     def __call__(
         self, mutant: Construction
@@ -180,7 +180,7 @@ class Judge:
         decision where it is plain, as few tokens take little time.
         """
         sizes: list[tuple[float, int, int, int]] = []
-        layers, largest = forward.compile_layers(mutant, everything=True), 0.0
+        layers, largest = forward.compile_layers(mutant, like=(self.built, self.layers)), 0.0
         for n, (trial, before) in enumerate(zip(self.trials, self.said, strict=True)):
             after = known[n] if n < len(known) else mutant.said(mutant.outputs(trial.histories))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)
@@ -209,9 +209,8 @@ class Judge:
         while True:
             with precision(bits):
                 try:
-                    if (n, m, step, bits) not in self.known:
-                        self.known[n, m, step, bits] = _policy(self.built, self.layers, history, step)
-                    gaps = (self.known[n, m, step, bits] - _policy(mutant, layers, history, step)).ravel()
+                    before, past = self._known(n, m, step, bits)
+                    gaps = (before - _policy(mutant, layers, history, step, past)).ravel()
                     low, high = (max(map(float, ends)) for ends in _ends(gaps))
                 except ImpreciseError:
                     low, high = 0.0, math.inf
@@ -221,6 +220,15 @@ class Judge:
                 return low, high
             bits *= 2
 
+    def _known(self, *where: int) -> tuple[Balls, forward.Past]:
+        """What the original gives at one decision, and what stood before each of its layers."""
+        if where not in self.known:
+            n, m, step, _ = where
+            past = forward.Past()
+            found = _policy(self.built, self.layers, self.trials[n].histories[m], step, past)
+            self.known[where] = found, past
+        return self.known[where]
+
 
 def _ends(gaps: Balls) -> tuple[list[arb], list[arb]]:
     """Bounds on the size of each; where a ball is no number, 0 and infinity."""
@@ -229,9 +237,11 @@ def _ends(gaps: Balls) -> tuple[list[arb], list[arb]]:
     return low, [gap.abs_upper() if sure else arb("inf") for gap, sure in zip(gaps, known, strict=True)]
 
 
-def _policy(built: Construction, layers: Sequence[forward.Layer], history: History, step: int) -> Balls:
+def _policy(
+    built: Construction, layers: Sequence[forward.Layer], history: History, step: int, past: forward.Past
+) -> Balls:
     """What is given at one step, in balls of flint's precision; tokens that it does not depend on are left out."""
-    return forward.said(built, forward.logits(built, history, [step], layers))
+    return forward.said(built, forward.logits(built, history, [step], layers, past=past))
 
 
 def _place(built: Construction, name: str, entry: int) -> tuple[str, str, str]:

@@ -8,9 +8,10 @@ left out, all tokens are evaluated.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from constructions.construction import Construction
 from constructions.fast.pruning import LayerWeights, prune
@@ -41,27 +42,81 @@ class Layer:
         self.neurons(stream)
 
 
-def compile_layers(built: Construction, *, everything: bool = True) -> tuple[Layer, ...]:
-    """The transformer's current weights, filed; with `everything` or without what the output does not depend on."""
+@dataclass(eq=False)
+class Past:
+    """What stood before each stored layer of one run, and after the last.
+
+    A run of other layers on the same history, at the same steps and precision, goes on from the first that differs.
+    """
+
+    layers: Sequence[Layer] = ()
+    alone: int = 0
+    streams: list[BallStream] = field(default_factory=list)
+
+    def shared(self, layers: Sequence[Layer], alone: int) -> int:
+        """How many layers need not be run; none where others write other entries, of which much depends."""
+        pairs = list(zip(layers, self.layers, strict=False))
+        if len(self.layers) != len(layers) or alone != self.alone:
+            return 0
+        if any(
+            one.repeat != other.repeat or not np.array_equal(one.written, other.written)
+            for one, other in pairs
+        ):
+            return 0
+        return next((n for n, (one, other) in enumerate(pairs) if one is not other), len(pairs))
+
+
+def compile_layers(
+    built: Construction, *, everything: bool = True, like: tuple[Construction, Sequence[Layer]] | None = None
+) -> tuple[Layer, ...]:
+    """The transformer's current weights, filed; with `everything` or without what the output does not depend on.
+
+    Of a construction that is `like` another, whose layers are those here with everything, the layers of the same weights
+    are the very same.
+    """
+    if like is not None:
+        return _refiled(built, *like)
     weights = [LayerWeights.of(layer) for layer in built.transformer.stored_layers]
     if not everything:
         prune(weights, built.output)
-    one, printed = built.tokens.stream["position"].slice.stop - 1, built.transformer.as_printed
-    if not printed or any(layer.written[one] for layer in weights):  # token 0 holds no 1 there
-        one = None
-    return tuple(
-        Layer(
-            tuple(
-                filed
-                for group, heads in enumerate(layer.heads)
-                for filed in (file_heads(heads, (number, group)) if printed else (Softmax.of(heads),))
-            ),
-            file_neurons(layer.first, layer.second, one),
-            layer.repeat,
-            layer.written,
-        )
-        for number, layer in enumerate(weights)
+    one = _one(built, [layer.written for layer in weights])
+    return tuple(_filed(layer, number, one, built) for number, layer in enumerate(weights))
+
+
+def _one(built: Construction, written: Sequence[np.ndarray]) -> int | None:
+    """The entry that always holds 1, if there is one."""
+    one = built.tokens.stream["position"].slice.stop - 1  # token 0, where there is one, holds no 1 there
+    return None if not built.transformer.as_printed or any(part[one] for part in written) else one
+
+
+def _filed(layer: LayerWeights, number: int, one: int | None, built: Construction) -> Layer:
+    """One stored layer."""
+    printed = built.transformer.as_printed
+    heads = tuple(
+        filed
+        for group, heads in enumerate(layer.heads)
+        for filed in (file_heads(heads, (number, group)) if printed else (Softmax.of(heads),))
     )
+    return Layer(heads, file_neurons(layer.first, layer.second, one), layer.repeat, layer.written)
+
+
+def _refiled(built: Construction, other: Construction, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers of another construction, but for those whose weights differ."""
+    pairs = list(zip(built.transformer.stored_layers, other.transformer.stored_layers, strict=True))
+    changed = {n: LayerWeights.of(one) for n, (one, two) in enumerate(pairs) if not _equal(one, two)}
+    written = [changed[n].written if n in changed else layer.written for n, layer in enumerate(layers)]
+    one = _one(built, written)
+    if one != _one(other, [layer.written for layer in layers]):
+        return compile_layers(built)
+    return tuple(
+        _filed(changed[n], n, one, built) if n in changed else layer for n, layer in enumerate(layers)
+    )
+
+
+def _equal(one: torch.nn.Module, two: torch.nn.Module) -> bool:
+    """Whether two stored layers have the same weights, at the same places."""
+    parts = zip(one.state_dict().items(), two.state_dict().items(), strict=True)
+    return all(name == other and torch.equal(value, known) for (name, value), (other, known) in parts)
 
 
 def logits(
@@ -72,6 +127,7 @@ def logits(
     *,
     everywhere: bool = False,
     register: str = "",
+    past: Past | None = None,
 ) -> Balls:
     """The output, as a rule logits, or a register by name, at some steps (from 0) of a history, shape (steps, size).
 
@@ -79,6 +135,7 @@ def logits(
 
     Precision is that of flint's context. With `everywhere` all tokens are evaluated in all layers. If tokens or entries are
     left out, it is taken from the proof of the clip radius, not worked out, that they do not carry a token beyond it.
+    With a `past`, layers that have run before are not run again, and if there is none yet, it is this one.
 
     Raises:
         ValueError: if the history is not admissible, or clipping acts; ImpreciseError if it may act, for all that is known.
@@ -91,9 +148,9 @@ def logits(
     radius = built.transformer.clip_radius
     try:
         alone = len(layers) if everywhere or not printed else built.policy_program.alone
-        stream = _run(layers, encoded, wanted, alone, radius)
+        stream = _run(layers, encoded, wanted, alone, radius, past)
     except StaleError:
-        stream = _run(layers, encoded, wanted, len(layers), radius)
+        stream = _run(layers, encoded, wanted, len(layers), radius, past)
     entries = built.tokens.stream[register].slice if register else built.output
     return stream.values[entries][:, wanted].T
 
@@ -104,20 +161,33 @@ def said(built: Construction, found: Balls) -> Balls:
 
 
 def _run(
-    layers: Sequence[Layer], encoded: np.ndarray, wanted: np.ndarray, alone: int, radius: float
+    layers: Sequence[Layer],
+    encoded: np.ndarray,
+    wanted: np.ndarray,
+    alone: int,
+    radius: float,
+    past: Past | None,
 ) -> BallStream:
     """All layers; from number `alone` on, on the wanted tokens only."""
     writes = [np.zeros(len(encoded), dtype=bool)]  # from layer n on
     for layer in reversed(layers):
         writes.insert(0, writes[0] | layer.written)
-    stream = BallStream.of(encoded, writes[0])
-    _inside(stream, radius)
-    for number, layer in enumerate(layers):
+    first, stood = past.shared(layers, alone) if past else 0, []
+    if past and first:
+        stream = past.streams[first].copy()
+    else:
+        stream = BallStream.of(encoded, writes[0])
+        _inside(stream, radius)
+    for number, layer in enumerate(layers[first:], first):
+        if past and not past.streams:
+            stood.append(stream.copy())
         if number == alone:
             stream = stream.only(np.unique(wanted), writes[alone])
         for _ in range(layer.repeat):
             layer(stream)
             _inside(stream, radius)
+    if past and not past.streams:
+        past.layers, past.alone, past.streams = layers, alone, [*stood, stream.copy()]
     return stream
 
 

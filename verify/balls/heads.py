@@ -79,6 +79,13 @@ class BallStream:
         middle, reach = self.floats
         return BallStream(self.values, middle, reach, at, self.values[:, at], stale, self.written)
 
+    def copy(self) -> "BallStream":
+        """One of its own, which goes on from here."""
+        middle, reach = (part.copy() for part in self.floats)
+        values = self.values.copy()
+        now = values if self.now is self.values else self.now.copy()
+        return BallStream(values, middle, reach, self.at, now, self.stale, self.written, dict(self.known))
+
     @property
     def floats(self) -> tuple[Float[np.ndarray, "width tokens"], Float[np.ndarray, "width tokens"]]:
         """Numbers of float64, and how far the values are from them at most."""
