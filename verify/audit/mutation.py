@@ -220,10 +220,9 @@ class Judge:
                 return low, high
             bits *= 2
 
-    def _known(self, *where: int) -> tuple[Balls, forward.Past]:
+    def _known(self, n: int, m: int, step: int, bits: int) -> tuple[Balls, forward.Past]:
         """What the original gives at one decision, and what stood before each of its layers."""
-        if where not in self.known:
-            n, m, step, _ = where
+        if (where := (n, m, step, bits)) not in self.known:
             past = forward.Past()
             found = _policy(self.built, self.layers, self.trials[n].histories[m], step, past)
             self.known[where] = found, past
