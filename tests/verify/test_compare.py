@@ -65,16 +65,25 @@ def plays_as_recorded(trained, recorded):
     return abs(found["mean"] - recorded["mean"]) <= 3.5 * error
 
 
+def loses_as_recorded(trained, recorded):
+    """Whether the loss of 30 held-out trajectories, others than the card's, is within 3.5 standard errors of its mean."""
+    found = ship.held_out_loss(trained, 30, first=1000)
+    return abs(found["mean"] - recorded["mean"]) <= 3.5 * math.hypot(found["half"], recorded["half"]) / 1.96
+
+
 @pytest.mark.parametrize("name", train.shipped())
 def test_a_shipped_model_plays_as_its_card_says(name):
     trained, path = train.load(name), train.locate(name)
     recorded = ship.checkpoint.told(path, "regret")["trained"]
     assert recorded["runs"] >= 500
     assert plays_as_recorded(trained, recorded)
+    loss = ship.checkpoint.told(path, "loss", None)
+    assert loss is None or loses_as_recorded(trained, loss)
     with torch.no_grad():  # the check can fail: the answers of a model that names the arms wrongly
         for parameter in (trained.model.read_out.weight, trained.model.read_out.bias):
             parameter.copy_(parameter.roll(1, 0))
     assert not plays_as_recorded(trained, recorded)
+    assert loss is None or not loses_as_recorded(trained, loss)
 
 
 def test_shipped_models_are_small_and_hold_no_optimiser():
@@ -224,6 +233,19 @@ def test_regret_of_a_model_that_does_not_care():
     np.testing.assert_allclose(found["trained"]["deviation"], np.std(totals, axis=0, ddof=1))
     half = 1.96 * np.std(totals, axis=0, ddof=1)[-1] / math.sqrt(130)
     assert found["trained"]["half"] == pytest.approx(half)
+    shown = compare_panels.suboptimality_panel(played)["curves"]
+    assert [one["label"] for one in shown] == [seats.TITLES.get(name, name) for name in played]
+    steps = np.diff(totals, axis=1, prepend=0.0)
+    np.testing.assert_allclose(shown[0]["y"], steps.mean(axis=0))
+    spread = 1.96 * steps.std(axis=0, ddof=1) / math.sqrt(130)
+    np.testing.assert_allclose(shown[0]["high"], steps.mean(axis=0) + spread)
+    np.testing.assert_allclose(shown[0]["low"], steps.mean(axis=0) - spread)
+
+
+def test_no_band_of_a_suboptimality_goes_below_0():
+    [drawn] = compare_panels.suboptimality_panel({"trained": np.array([[0.0, 0.5], [0.1, 0.5]])})["curves"]
+    assert drawn["low"] == [0.0, 0.5]
+    assert drawn["high"] == pytest.approx([0.05 + 1.96 * 0.05, 0.5])
 
 
 def test_baselines_in_decision_processes_by_other_players():

@@ -425,7 +425,8 @@ def test_a_run_killed_and_resumed_ends_as_the_uninterrupted_one(tmp_path):
 @pytest.mark.parametrize("optimizer", ["adamw", "soap", "muon"])
 def test_every_optimiser_goes_on_where_it_was(optimizer, tmp_path):
     """Cut off after the checkpoint of step 15, past a turn of SOAP's bases; on to 24, past another."""
-    run = train.named("ad-linucb", horizon=5, steps=24, optimizer=optimizer, lengths=((0.5, 0.5),), **SMALL)
+    settings = {"horizon": 5, "steps": 24, "lengths": ((0.5, 0.5),), "average": 0.5, **SMALL}
+    run = train.named("ad-linucb", optimizer=optimizer, **settings)
     ends = []
 
     def source(step):

@@ -19,7 +19,7 @@ from constructions import checks
 from constructions.construction import Construction
 from verify.comparison import pretraining_bound, ratio
 from verify.comparison.guests import Guest, subject
-from verify.comparison.panels import distance_panels, ratio_panels, regret_panel
+from verify.comparison.panels import distance_panels, ratio_panels, regret_panel, suboptimality_panel
 from verify.comparison.stand_ins import home, stand_in, truth
 from verify.play.lockstep import ByDecoder, first, play
 from verify.play.rollout import SideBySide
@@ -96,7 +96,11 @@ def compare(
         "regret": regret,
         "built": beside,
         "pairs": pairs,
-        "records": {"regret": panels, "distances": distance_panels(pairs)},
+        "records": {
+            "regret": panels,
+            "suboptimality": [suboptimality_panel(played)],
+            "distances": distance_panels(pairs),
+        },
     }
     if isinstance(trained, Guest):  # of what it was trained on, nothing is known
         return found | {"steps": None, "ratio": [], "bound": None}

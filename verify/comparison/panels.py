@@ -1,9 +1,10 @@
-"""The panels of a comparison, for plots.draw: regret, distances step by step, and the distribution ratio."""
+"""The panels of a comparison, for plots.draw: regret, suboptimality, distances step by step, and the distribution ratio."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from verify.comparison import ratio
 from verify.play.seats import TITLES
@@ -22,15 +23,33 @@ def curve(
     return drawn if low is None else drawn | {"low": np.maximum(low, least).tolist(), "high": list(high)}
 
 
+def averaged(
+    label: str, values: Float[np.ndarray, "runs steps"], look: str = "measured", least: float = -np.inf
+) -> Record:
+    """The mean over runs with its 95 % band, the lower edge of which is cut off at `least`."""
+    mean, half = values.mean(axis=0), 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    return curve(label, mean.tolist(), mean - half, (mean + half).tolist(), look, least)
+
+
+def suboptimality_panel(played: Mapping[str, Float[np.ndarray, "runs steps"]]) -> Record:
+    """What each step costs some players, ⟨a* − a_t, w*⟩, on the same problems: the mean over these, with 95 % bands."""
+    curves = [averaged(TITLES.get(who, who), regret, _look(who), least=0.0) for who, regret in played.items()]
+    title = f"mean and 95 %, {len(next(iter(played.values())))} runs"
+    return panel(title, ("step t", "suboptimality (reward)"), curves, ("linear", "linear"), "upper right")
+
+
+def _look(who: str) -> str:
+    """How a player's curve is drawn."""
+    return "measured" if who in ("trained", "greedy") else "certified"
+
+
 def regret_panel(title: str, regret: Mapping[str, Record]) -> Record:
     """Cumulative regret of some players, with bands of one standard deviation."""
     curves = []
     for who, found in regret.items():
         mean, spread = np.array(found["mean"]), np.array(found["deviation"])
-        look = "measured" if who in ("trained", "greedy") else "certified"
-        curves.append(
-            curve(TITLES.get(who, who), mean.tolist(), mean - spread, (mean + spread).tolist(), look)
-        )
+        edges = mean - spread, (mean + spread).tolist()
+        curves.append(curve(TITLES.get(who, who), mean.tolist(), *edges, _look(who)))
     return panel(title, ("step t", "cumulative regret (reward)"), curves, ("linear", "linear"), "upper left")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from verify.comparison import pretraining_bound, ratio
-from verify.comparison.panels import curve
+from verify.comparison.panels import averaged
 from verify.sweeps.records import Record, panel
 from verify.training import checkpoint, train
 from verify.training.kinds import BanditRecipe
@@ -105,9 +105,11 @@ def _row(trained: Trained, name: Path | str, regret: dict, one: ratio.Ratio) -> 
 
 def _panels(regrets: dict[float, dict[str, Float[np.ndarray, "runs steps"]]]) -> list[Record]:
     """Cumulative regret, and how much of it Thompson sampling did not have."""
-    whole = [_curve(_label(share), found["trained"]) for share, found in regrets.items()]
-    whole.append(_curve("Thompson sampling", next(iter(regrets.values()))["thompson"], "certified"))
-    excess = [_curve(_label(share), found["trained"] - found["thompson"]) for share, found in regrets.items()]
+    whole = [averaged(_label(share), found["trained"]) for share, found in regrets.items()]
+    whole.append(averaged("Thompson sampling", next(iter(regrets.values()))["thompson"], "certified"))
+    excess = [
+        averaged(_label(share), found["trained"] - found["thompson"]) for share, found in regrets.items()
+    ]
     scales, runs = ("linear", "linear"), len(next(iter(regrets.values()))["trained"])
     return [
         panel(
@@ -119,12 +121,6 @@ def _panels(regrets: dict[float, dict[str, Float[np.ndarray, "runs steps"]]]) ->
         ),
         panel("the same problems", ("step t", "regret beyond Thompson's"), excess, scales, "upper left"),
     ]
-
-
-def _curve(label: str, totals: Float[np.ndarray, "runs steps"], look: str = "measured") -> Record:
-    """Mean and 95 % band, which may reach below 0."""
-    mean, half = totals.mean(axis=0), 1.96 * totals.std(axis=0, ddof=1) / np.sqrt(len(totals))
-    return curve(label, mean.tolist(), mean - half, (mean + half).tolist(), look, -np.inf)
 
 
 def _label(share: float) -> str:

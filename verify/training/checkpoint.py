@@ -1,8 +1,8 @@
 """Checkpoints: safetensors only, whole or not at all.
 
-A file holds the weights, what the optimiser remembers and, as JSON in its metadata, the settings of the run, the number
-of steps done, the curves so far, and checksums of all. There is no state of random numbers to keep: initial weights and
-every batch are functions of the seed and the step.
+A file holds the weights, what the optimiser remembers, the average of the weights if there is one and, as JSON in its
+metadata, the settings of the run, the number of steps done, the curves so far, and checksums of all. There is no state of
+random numbers to keep: initial weights and every batch are functions of the seed and the step.
 """
 
 import json
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from constructions import files
 from constructions.saving import intact, read_tensors, write_tensors
-from verify.training.optimisers import Optimiser
+from verify.training.optimisers import Average, Optimiser
 
 FORMAT = "weightwright training 1"
 WANTED = "a checkpoint written by `weightwright train`"
@@ -30,10 +30,12 @@ def save(
     settings: dict,
     curve: list,
     more: dict[str, Any] | None = None,
+    average: Average | None = None,
 ) -> None:
     """Write beside the final name and move there, so that a kill leaves the checkpoint before; makes folders if need be."""
     tensors = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
     tensors |= optimizer.tensors() if optimizer else {}
+    tensors |= average.tensors() if average else {}
     told = {"step": step, "settings": settings, "curve": curve, "tensors": digest(tensors), **(more or {})}
     words = {name: json.dumps(value, allow_nan=False) for name, value in told.items()}
     write_tensors(path, tensors, {"format": FORMAT, **words})
@@ -49,13 +51,21 @@ def load(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], list]:
     return tensors, told["step"], told["settings"], told["curve"]
 
 
-def told(path: Path, name: str) -> Any:
-    """One more entry of a checkpoint's metadata, from JSON.
+def played(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights to play with: their average, where a checkpoint has one."""
+    averages = {name: value for name, value in tensors.items() if name.startswith("average.")}
+    return {name.replace("average", "weights", 1): value for name, value in averages.items()} or tensors
+
+
+def told(path: Path, name: str, absent: Any = ...) -> Any:
+    """One more entry of a checkpoint's metadata, from JSON; where there is none, `absent`, if that is given.
 
     Raises:
-        ValueError: if the file is damaged, or has no such entry.
+        ValueError: if the file is damaged, or has no such entry and none is given.
     """
     _, found = _read(path)
+    if name not in found and absent is not ...:
+        return absent
     if name not in found:
         raise files.refusal(path, f"{name!r} in its metadata, as `weightwright ship` writes it", "none")
     return found[name]
@@ -95,14 +105,16 @@ def restore(
     model: nn.Module,
     optimizer: Optimiser | None,
     step: int,
+    average: Average | None = None,
 ) -> None:
-    """Put weights, and what the optimiser remembers if there is one, where they belong.
+    """Put weights, and what the optimiser remembers and the average if there are such, where they belong.
 
     Raises:
         ValueError: if a tensor is missing, has another shape, or is not finite.
     """
     places = {f"weights.{name}": value.detach() for name, value in model.named_parameters()}
     places |= optimizer.put(step) if optimizer else {}
+    places |= average.tensors() if average else {}
     for name, place in places.items():
         value = tensors.get(name)
         like = value is not None and (value.shape, value.dtype) == (place.shape, place.dtype)

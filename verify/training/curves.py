@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from constructions import files
 
-NOT_REGRET = ("step", "steps", "length", "loss", "seconds")
+NOT_REGRET = ("step", "steps", "length", "loss", "seconds", "cpu")
 """What a row of a curve holds besides regrets."""
 
 COLOURS = {"trained": "C0", "greedy": "C2", "empirical": "0.6"}
@@ -16,9 +16,10 @@ COLOURS = {"trained": "C0", "greedy": "C2", "empirical": "0.6"}
 
 
 def write(folder: Path, curve: list[dict[str, float]]) -> None:
-    """Write curve.json and curve.png; rows are {"step", "steps", "loss", "seconds", regret by name}.
+    """Write curve.json and curve.png; rows are {"step", "steps", "loss", "seconds", "cpu", regret by name}.
 
-    `steps` are those that were planned then: a run can go on with more or fewer.
+    `steps` are those that were planned then: a run can go on with more or fewer. `seconds` are by the clock, `cpu` those of
+    the processor, summed over processes; older curves have none.
     """
     files.write(folder / "curve.json", json.dumps(curve, indent=1))
     figure = Figure(figsize=(9, 3.5), layout="constrained")

@@ -1,11 +1,13 @@
-"""Optimisers: AdamW of all weights, or SOAP or Muon of the hidden matrices and AdamW of the rest.
+"""Optimisers: AdamW of all weights, or SOAP or Muon of the hidden matrices and AdamW of the rest; the average of weights.
 
 Hidden matrices are those of the blocks: query, key and value as one, the output, and both of the MLP. Read-in, positions,
 read-out, biases and LayerNorms are the rest.
 
-Sources: AdamW, arXiv 1711.05101; SOAP, arXiv 2409.11321, its eigenbases by QR; Muon, as PyTorch has it.
+Sources: AdamW, arXiv 1711.05101; SOAP, arXiv 2409.11321, its eigenbases by QR; Muon, as PyTorch has it; averages, arXiv
+1212.1824 and 2312.02696.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -80,6 +82,41 @@ class Optimiser:
             for parameter, state in part.state.items():
                 for kind, one in _arrays(state):
                     yield f"{kind}.{self._names[parameter]}", one
+
+
+class Average:
+    """The average of a model's weights, of which the last steps count most.
+
+        x̄_t = x̄_{t−1} + (x_t − x̄_{t−1})/(1 + γ(t − 1))
+
+    Step s has a weight in x̄_t that is about proportional to s^{1/γ − 1}: the mean age is a share γ/(1 + γ) of all t steps,
+    however many these are, so that nothing need be known of how long a run will be. γ = 1 is the plain mean, γ = 0 the last
+    step alone.
+
+    Source: arXiv 1212.1824 (polynomial-decay averaging, η = 1/γ − 1); arXiv 2312.02696, section 3 (power functions).
+
+    Args:
+        model: whose weights are averaged.
+        share: γ.
+    """
+
+    def __init__(self, model: TrainedTransformer, share: float):
+        self._share, self._trained = share, model
+        self.model = copy.deepcopy(model) if share else model
+        """What is played: a model of its own, or for γ = 0 the very model that is trained."""
+
+    @torch.no_grad()
+    def step(self, done: int) -> None:
+        """Take in the weights as they stand after so many steps."""
+        if self._share:
+            share = 1 / (1 + self._share * (done - 1))
+            for mean, weight in zip(self.model.parameters(), self._trained.parameters(), strict=True):
+                mean.lerp_(weight, share)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The averages by name of the weight, as views; none for γ = 0."""
+        named = self.model.named_parameters() if self._share else ()
+        return {f"average.{name}": value.detach() for name, value in named}
 
 
 def _arrays(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from constructions import checks, limits
 from verify.play.lockstep import play
 from verify.training.kinds import BanditRecipe, EpisodeRecipe, Recipe, seated
+from verify.training.policy import HELD_OUT
 
 
 def units(recipe: Recipe) -> tuple[float, ...]:
@@ -65,8 +66,18 @@ def batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
     >>> one.tokens.shape, one.labels.shape
     ((4, 399, 39), (4, 200))
     """
+    seed = checks.whole("seed", seed, least=0, most=HELD_OUT - 1)
+    return _batch(recipe, seed, number, size)
+
+
+def held_out(recipe: Recipe, number: int, size: int) -> Batch:
+    """Batch `number` of trajectories of the recipe that no seed of training has: on the problems of `policy.contest`."""
+    return _batch(recipe, HELD_OUT, number, size)
+
+
+def _batch(recipe: Recipe, seed: int, number: int, size: int) -> Batch:
+    """A batch as a function of its arguments alone."""
     checks.instance("recipe", recipe, BanditRecipe, EpisodeRecipe)
-    seed = checks.whole("seed", seed, least=0, most=2**32 - 1)
     number = checks.whole("number", number, least=0)
     hold(recipe, size := checks.whole("size", size))
     generator = np.random.default_rng([seed, number])

@@ -36,6 +36,8 @@ class Run:
         momentum: AdamW's averaging of gradients.
         memory: AdamW's averaging of their squares.
         clip: gradients are scaled to this norm at most.
+        average: γ in [0, 1]. The weights that are played are an average over about this share of the steps done, the last
+            ones; 0 plays those of the last step. See `optimisers.Average`.
         layers: L.
         heads: M.
         width: D.
@@ -59,6 +61,7 @@ class Run:
     momentum: float = 0.9
     memory: float = 0.99
     clip: float = 1.0
+    average: float = 0.0
     layers: int = 8
     heads: int = 4
     width: int = 32
@@ -70,7 +73,7 @@ class Run:
         checks.settle(self, checks.choice, "optimizer", among=get_args(Kind))
         checks.settle(self, checks.number, "rate", "matrix_rate", "clip", positive=True)
         checks.settle(self, checks.number, "decay", positive=False)
-        checks.settle(self, checks.share, "warmup", "descent", "momentum", "memory")
+        checks.settle(self, checks.share, "warmup", "descent", "momentum", "memory", "average")
         checks.settle(self, checks.whole, "seed", least=0, most=HELD_OUT - 1)
         object.__setattr__(self, "lengths", _lengths(self.lengths))
         hold(self.recipe, self.batch)

@@ -7,6 +7,7 @@ whose curve does not tell it.
 """
 
 import json
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields
@@ -14,13 +15,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from constructions import files
+import numpy as np
+import torch
+from torch.nn import functional
+
+from constructions import checks, files
 from constructions.showing import number
 from verify.training import checkpoint, train
 from verify.training.curves import NOT_REGRET
 from verify.training.kinds import Recipe
-from verify.training.policy import HELD_OUT, Trained, contests, half_interval
-from verify.training.recipes import RECIPES
+from verify.training.policy import CHUNK, HELD_OUT, TOGETHER, Trained, contests, half_interval
+from verify.training.recipes import RECIPES, held_out
+
+TRAJECTORIES = 500
+"""Held-out trajectories for the loss on a card."""
 
 
 def ship(
@@ -56,6 +64,8 @@ def ship(
     facts = {
         "command": command(run),
         "seconds": curve[-1].get("seconds", seconds) if curve else seconds,
+        "cpu": curve[-1].get("cpu") if curve else None,
+        "loss": held_out_loss(trained),
         "regret": measured(trained, runs, tell),
     }
     path = to / f"{name}.safetensors"
@@ -84,6 +94,32 @@ def measured(
         }
         for name, total in totals.items()
     }
+
+
+@torch.no_grad()
+def held_out_loss(trained: Trained, trajectories: int = TRAJECTORIES, first: int = 0) -> dict[str, float]:
+    """The loss in nats a decision on held-out trajectories of the recipe: mean, and half its 95 % interval.
+
+    Of whole trajectories, whatever share of them was trained on last. Their losses, each the mean over its decisions, are
+    independent, decisions are not: the interval is that of a mean of so many trajectories. `first` is the number of the
+    first batch of them, as for `measured`.
+
+    Raises:
+        ValueError: for fewer than 2 trajectories.
+    """
+    trajectories = checks.whole("trajectories", trajectories, least=2)
+    places, found = torch.as_tensor(trained.recipe.places, device=trained.model.device), []
+    for done in range(0, trajectories, TOGETHER):
+        data = held_out(trained.recipe, first + done // TOGETHER, min(TOGETHER, trajectories - done))
+        pairs = (torch.as_tensor(array).split(CHUNK) for array in (data.tokens, data.labels))
+        for tokens, labels in zip(*pairs, strict=True):
+            logits = trained.model(tokens.to(places.device), places).double()
+            losses = functional.cross_entropy(
+                logits.transpose(1, 2), labels.to(places.device), reduction="none"
+            )
+            found.append(losses.mean(dim=1).numpy(force=True))
+    rows = np.concatenate(found)
+    return {"mean": float(rows.mean()), "half": half_interval(rows), "trajectories": trajectories}
 
 
 def command(run: train.Run) -> str:
@@ -118,8 +154,7 @@ def card(path: Path) -> str:
     """The card of a shipped model, in Markdown, from its file alone."""
     tensors, step, settings, curve = checkpoint.load(path)
     run, name = train.from_record(settings), path.stem
-    count, seconds = sum(value.numel() for value in tensors.values()), checkpoint.told(path, "seconds")
-    took = "not recorded" if seconds is None else f"{number(round(seconds / 60))} minutes"
+    count = sum(value.numel() for value in tensors.values())
     stopped = "" if step == run.steps else f", stopped after {step:,}: the checkpoint of that step"
     results = checkpoint.told(path, "regret")
     runs = next(iter(results.values()))["runs"]
@@ -135,11 +170,12 @@ def card(path: Path) -> str:
         f"- **Data**: {run.recipe.described}, made on the spot from seed {run.seed}; "
         f"{step * run.batch:,} trajectories, each seen once",
         f"- **Steps**: {run.steps:,} of {run.batch} trajectories{stopped}{_stretches(curve, run)}",
-        f"- **Time**: {took}",
+        f"- **Time**: {_time(checkpoint.told(path, 'seconds'), checkpoint.told(path, 'cpu', None))}",
         f"\n## Regret\n\nAt the horizon, on {runs} held-out problems (seeds [2³²: {HELD_OUT}, n]), the same for all; "
         "mean and its 95 % interval. *trained* draws from the model's probabilities, *greedy* takes their largest.\n",
         "| player | regret |\n|---|---|",
         *(f"| {who} | {number(row['mean'])} ± {number(row['half'])} |" for who, row in results.items()),
+        *_loss(checkpoint.told(path, "loss", None), run),
         "\n## Curve\n\nRegret of 100 held-out problems while it was trained. That is one run's record: another "
         "processor rounds otherwise, and the same command takes another course there.\n",
         "| " + " | ".join(columns := ["step", "loss", *names]) + " |",
@@ -147,6 +183,26 @@ def card(path: Path) -> str:
         *("| " + " | ".join(number(row[key]) for key in columns) + " |" for row in rows),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _time(seconds: float | None, cpu: float | None) -> str:
+    """Of training, by the processor where that is known, and by the clock."""
+    clock = "not recorded" if seconds is None else f"{number(round(seconds / 60))} minutes by the clock"
+    if cpu is not None:
+        return f"{number(round(cpu / 60))} CPU minutes, all processes together; {clock}"
+    return clock if seconds is None else f"{clock}; CPU time was not recorded"
+
+
+def _loss(found: dict[str, float] | None, run: train.Run) -> list[str]:
+    """The section on the loss of held-out trajectories, if that was measured."""
+    if found is None:
+        return []
+    return [
+        f"\n## Loss\n\n{found['mean']:.4f} ± {found['half']:.4f} nats a decision: mean and its 95 % interval over "
+        f"{found['trajectories']} held-out trajectories, made as those of training on problems of the same seeds as "
+        f"for regret, all {run.recipe.horizon} decisions of each. Probabilities all alike have "
+        f"{math.log(run.recipe.actions):.4f}."
+    ]
 
 
 def _stretches(curve: list[dict], run: train.Run) -> str:

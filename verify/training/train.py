@@ -26,7 +26,7 @@ from torch.nn import functional
 from constructions import checks, files
 from verify.training import checkpoint, curves
 from verify.training.model import TrainedTransformer
-from verify.training.optimisers import CYCLE, Optimiser
+from verify.training.optimisers import CYCLE, Average, Optimiser
 from verify.training.policy import TOGETHER, Trained, contest
 from verify.training.products import quick
 from verify.training.recipes import RECIPES, Batch, batch
@@ -60,12 +60,12 @@ def train(
     tell: Callable[[Progress], None] = lambda progress: None,
     source: Callable[[int], Batch] | None = None,
 ) -> TrainedTransformer:
-    """Train, from the start or from the folder's checkpoint; returns the model after the last step.
+    """Train, from the start or from the folder's checkpoint; returns the model that is played after the last step.
 
     Args:
         run: what to train.
         folder: gets `checkpoint.safetensors`, `curve.json` and `curve.png`, and at the end `model.safetensors`, the
-            weights alone.
+            weights that are played alone.
         resume: go on from the checkpoint in the folder, if there is one; the outcome is that of an uninterrupted run. With
             other steps, lengths, warm-up or descent than before it goes on by these.
         every: steps between checkpoints, at which regret is measured too.
@@ -80,10 +80,10 @@ def train(
     path = folder / "checkpoint.safetensors"
     with _processes() as (rank, world, device), _products(run, rank, world, device):
         model = run.model().to(device)
-        optimizer = run.optimiser(model)
-        done, curve = _begin(run, path, model, optimizer, resume)
+        optimizer, average = run.optimiser(model), Average(model, run.average)
+        done, curve = _begin(run, path, model, optimizer, average, resume)
         losses: list[float] = []
-        begun = time.monotonic() - (curve[-1].get("seconds", 0.0) if curve else 0.0)
+        clocks = _Clocks(curve, world)
         for step in range(done, run.steps):
             data = source(step) if source else batch(run.recipe, run.seed, step, run.batch)
             data = data.first(run.recipe, run.length_at(step))
@@ -92,20 +92,21 @@ def train(
                 got = f"got {loss}; a smaller rate may help"
                 raise ValueError(f"step {step + 1}: wanted a finite loss, {got}")
             optimizer.step(run.rate_at(step))
+            average.step(step + 1)
             losses.append(loss)
             if (step + 1) % every == 0 or step + 1 == run.steps:
                 row = {"step": step + 1, "steps": run.steps, "loss": float(np.mean(losses))}
-                row |= {"seconds": time.monotonic() - begun, "length": run.length_at(step)}
-                played = contest(Trained(run.recipe, model), TOGETHER)
+                row |= {**clocks.read(), "length": run.length_at(step)}
+                played = contest(Trained(run.recipe, average.model), TOGETHER)
                 row |= {name: float(regret.sum(axis=1).mean()) for name, regret in played.items()}
                 curve, losses = [*curve, row], []
                 if rank == 0:
-                    checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve)
+                    checkpoint.save(path, model, optimizer, step + 1, asdict(run), curve, average=average)
                     curves.write(folder, curve)
             tell(Progress(step + 1, loss, curve))
         if rank == 0:
-            checkpoint.save(folder / "model.safetensors", model, None, run.steps, asdict(run), curve)
-    return model
+            checkpoint.save(folder / "model.safetensors", average.model, None, run.steps, asdict(run), curve)
+    return average.model
 
 
 def load(model: Path | str) -> Trained:
@@ -123,7 +124,7 @@ def load(model: Path | str) -> Trained:
     if (got := sum(value.numel() for value in tensors.values())) < least:
         raise files.refusal(path, f"{least:,} weights or more, as its settings say", f"{got:,}")
     network = run.model()
-    checkpoint.restore(path, tensors, network, None, step)
+    checkpoint.restore(path, checkpoint.played(tensors), network, None, step)
     return Trained(run.recipe, network)
 
 
@@ -159,7 +160,7 @@ def title(path: Path) -> str:
 
 
 def _begin(
-    run: Run, path: Path, model: TrainedTransformer, optimizer: Optimiser, resume: bool
+    run: Run, path: Path, model: TrainedTransformer, optimizer: Optimiser, average: Average, resume: bool
 ) -> tuple[int, list]:
     """Steps done and the curve of the checkpoint, whose tensors are put in place; 0 and nothing if there is none."""
     if not path.exists():
@@ -174,8 +175,30 @@ def _begin(
             raise files.refusal(path, f"a checkpoint of {name} = {wanted}", f"one of {got}")
     if done > run.steps:
         raise files.refusal(path, f"a checkpoint of at most {run.steps} steps", f"one of {done}")
-    checkpoint.restore(path, tensors, model, optimizer, done)
+    checkpoint.restore(path, tensors, model, optimizer, done, average)
     return done, curve
+
+
+class _Clocks:
+    """Seconds of training: by the clock, and CPU time of all processes; they go on where a curve ends.
+
+    Where a curve has no CPU time, what goes on from it has none either.
+    """
+
+    def __init__(self, curve: list[dict[str, float]], world: int):
+        last = curve[-1] if curve else {"seconds": 0.0, "cpu": 0.0}
+        self._world, self._before = world, last.get("cpu")
+        self._begun = time.monotonic() - last.get("seconds", 0.0)
+        self._spent = time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """`seconds`, and `cpu`; under `torchrun` to be called by every process."""
+        found = {"seconds": time.monotonic() - self._begun}
+        spent = torch.tensor(time.process_time() - self._spent, dtype=torch.float64)
+        if self._world > 1:
+            spent = spent.cuda() if processes.get_backend() == "nccl" else spent
+            processes.all_reduce(spent)
+        return found if self._before is None else found | {"cpu": self._before + float(spent)}
 
 
 def _gradients(model: nn.Module, data: Batch, run: Run, rank: int, world: int) -> float:
