@@ -26,7 +26,7 @@ from verify.environments.sampling import draw
 from verify.play import many_bandits as tasks
 from verify.play import players
 from verify.play.lockstep import play
-from verify.training import checkpoint, recipes, train
+from verify.training import checkpoint, curves, recipes, train
 from verify.training.attention import attention
 from verify.training.cache import cached
 from verify.training.kinds import seated
@@ -37,6 +37,13 @@ LINUCB = replace(recipes.RECIPES["ad-linucb"], horizon=30)
 BERNOULLI = replace(recipes.RECIPES["dpt-bernoulli"], horizon=30)
 EPISODES = recipes.EpisodeRecipe(states=3, actions=2, episode=3, episodes=8)
 SMALL = {"layers": 2, "heads": 2, "width": 8, "batch": 4}
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """A picture at every checkpoint takes longer than the steps: where a test is not about it, there is none."""
+    if request.node.originalname != "test_train_from_the_command_line":
+        monkeypatch.setattr(curves, "picture", lambda curve: b"")
 
 
 def drawn(recipe, size=6, seed=0):
@@ -382,6 +389,7 @@ import sys, time, torch
 from pathlib import Path
 from verify.training import train
 torch.set_num_threads(1)
+train.curves.picture = lambda curve: b""
 run = train.named("ad-linucb", optimizer=sys.argv[2], horizon=8, steps=30, layers=2, heads=2, width=8, batch=4)
 def tell(progress):
     print(f"{progress.step} {progress.loss!r}\\n", end="", flush=True)

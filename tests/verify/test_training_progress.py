@@ -11,12 +11,18 @@ from safetensors.torch import load_file
 
 from benchmarks import optimisers as race
 from verify.play.lockstep import play
-from verify.training import checkpoint, recipes, ship, train
+from verify.training import checkpoint, curves, recipes, ship, train
 from verify.training.kinds import seated
 from verify.training.policy import TOGETHER, Trained, contest
 
 SMALL = {"horizon": 5, "layers": 1, "heads": 2, "width": 8, "batch": 4}
 EPISODES = recipes.EpisodeRecipe(states=2, actions=3, episode=2, episodes=3)
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """A picture at every step takes longer than the steps."""
+    monkeypatch.setattr(curves, "picture", lambda curve: b"")
 
 
 def followed(folder, **settings):

@@ -22,8 +22,15 @@ def write(folder: Path, curve: list[dict[str, float]]) -> None:
     the processor, summed over processes; older curves have none.
     """
     files.write(folder / "curve.json", json.dumps(curve, indent=1))
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    loss, regret = figure.subplots(1, 2)
+    files.write(folder / "curve.png", picture(curve))
+
+
+def picture(curve: list[dict[str, float]]) -> bytes:
+    """Loss and regret by step, side by side, as a PNG."""
+    figure = Figure(figsize=(9, 3.5))
+    loss, regret = figure.subplots(
+        1, 2, gridspec_kw={"left": 0.08, "right": 0.98, "bottom": 0.15, "top": 0.95}
+    )
     steps = [row["step"] for row in curve]
     loss.plot(steps, [row["loss"] for row in curve], ".-")
     loss.set(xlabel="step", ylabel="loss (nats a decision)")
@@ -33,6 +40,6 @@ def write(folder: Path, curve: list[dict[str, float]]) -> None:
         regret.plot(steps, [row[name] for row in curve], color=colour, label=name, **dotted)
     regret.set(xlabel="step", ylabel="regret at the horizon", ylim=(0, None))
     regret.legend()
-    picture = BytesIO()
-    figure.savefig(picture, dpi=120, format="png")
-    files.write(folder / "curve.png", picture.getvalue())
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=120, format="png")
+    return drawn.getvalue()
