@@ -98,6 +98,11 @@ COMMANDS = {
         "Amortised or algorithmic? Symmetries, registers, attention, shifts.",
         "probe dpt-bernoulli --only symmetries --quick",
     ),
+    "warm-start": Command(
+        "verify.cli.warm_starts:warm_start",
+        "Training from built weights: is it stationary, is it sharp.",
+        "warm-start ad-linucb-small --quick --set horizon=10 --set temperature=0.3",
+    ),
 }
 
 

@@ -43,10 +43,10 @@ RECIPES: dict[str, Recipe] = {
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Training data: tokens as float32, shape (batch, 2T − 1, entries), and a label for every decision."""
+    """Training data: tokens as float32, shape (batch, 2T − 1, entries), and for every decision a label, or odds of all."""
 
     tokens: Float[np.ndarray, "batch tokens entries"]
-    labels: Int[np.ndarray, "batch steps"]
+    labels: Int[np.ndarray, "batch steps"] | Float[np.ndarray, "batch steps actions"]
 
     def first(self, recipe: "Recipe", steps: int) -> "Batch":
         """The first decisions only."""

@@ -70,7 +70,7 @@ def train(
             other steps, lengths, warm-up or descent than before it goes on by these.
         every: steps between checkpoints, at which regret is measured too.
         tell: told after every step.
-        source: the batch of a step; by default it is made on the spot.
+        source: the batch of a step, whose labels may be probabilities; by default it is made on the spot.
 
     Raises:
         ValueError: if the folder cannot be written, the checkpoint is damaged or of another run, there is one and `resume`
@@ -212,7 +212,8 @@ def _gradients(model: nn.Module, data: Batch, run: Run, rank: int, world: int) -
     total = torch.zeros((), device=device)
     for some, wanted in zip(tokens.split(part), labels.split(part), strict=True):
         logits = model(some, states).flatten(0, 1)
-        loss = functional.cross_entropy(logits, wanted.flatten(), reduction="sum") / data.labels.size
+        whole = functional.cross_entropy(logits, wanted.flatten(0, 1), reduction="sum")
+        loss = whole / math.prod(data.labels.shape[:2])
         loss.backward()
         total += loss.detach()
     _add_up(model, total, world)
