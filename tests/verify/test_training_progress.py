@@ -188,7 +188,9 @@ def test_optimisers_that_race_take_the_steps_of_training(tmp_path, monkeypatch):
         return original(recipe, seed, number, size)
 
     monkeypatch.setattr(race, "batch", batch)
-    one = race.Contestant(run, 3.0)
+    one = race.Contestant(
+        replace(run, steps=12), 3.0
+    )  # the schedule goes by time: two of its steps for each that is taken
     one.until(1.5)
     one.until(3.0)
     assert made == [(0, number, 4) for number in range(6)]
