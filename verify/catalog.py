@@ -44,6 +44,7 @@ _LINUCB: dict[str, Any] = {"build": linucb.build, "truth": algorithms.linucb, "h
 _LINUCB |= {
     **{"balls": linear.linucb, "symmetries": "verify.probes.symmetries:linear"},
     "registers": "verify.probes.registers:linear",
+    "interchange": "verify.probes.registers:LINEAR",
     "environment": lambda one, chance: environments.paper_linear_bandit(chance, **_fields(one, *BANDIT)),
     "decoder": lambda spec, chance: algorithms.decoder(spec),
     **{"player": "linucb", "played": "LinUCB on the paper's linear bandit"},
@@ -132,6 +133,7 @@ _ENTRIES = (
         words="verify.words:BERNOULLI",
         symmetries="verify.probes.symmetries:bernoulli",
         registers="verify.probes.registers:counted",
+        interchange="verify.probes.registers:COUNTED",
         stand_in="verify.comparison.stand_ins:bernoulli_thompson",
     ),
     Entry(

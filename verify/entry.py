@@ -41,6 +41,8 @@ class Entry:
         symmetries: from a specification to what ought to change nothing, by name; or where that is.
         registers: from a training recipe and a history to what its algorithm knows at each decision, by name; or where
             that is.
+        interchange: what the algorithm does if it takes one of these for another's, a `verify.probes.registers.Exchange`; or
+            where that is.
         stand_in: from a training recipe, and whether its problems are to be shifted, to the specification that stands for
             the algorithm to be learnt; or where that is.
     """
@@ -64,6 +66,7 @@ class Entry:
     words: Words | str = field(default_factory=Words)
     symmetries: Callable[[Any], Mapping[str, Any]] | str | None = None
     registers: Callable[[Any, Any], Mapping[str, np.ndarray]] | str | None = None
+    interchange: Any = None
     stand_in: Callable[[Any, bool], Any] | str | None = None
 
     def __post_init__(self):

@@ -57,7 +57,13 @@ def test_probe_from_the_command_line(tmp_path):
     for row in found["symmetries"]:
         assert row["true"] < 1e-9
         assert row["worst"]["total_variation"] > 1e-4  # nothing was learnt
-    assert [row["register"] for row in found["registers"]] == ["successes", "failures", "posterior mean"]
+    assert [row["register"] for row in found["registers"]] == [
+        "successes",
+        "failures",
+        "plays",
+        "posterior mean",
+        "posterior",
+    ]
     built_keeps_its_certificate(BERNOULLI, found["shifts"])
     assert {figure.name for figure in out.iterdir()} >= {"registers.svg", "shifts.png"}
     text = screen(found)
@@ -140,7 +146,8 @@ def test_what_cannot_be_probed_is_one_clear_error(tmp_path):
     with pytest.raises(ValueError, match=wanted):
         probe.probe(path, only=["registers"])
     with pytest.raises(
-        ValueError, match="only: wanted one of symmetries, registers, attention, shifts, got 'luck'"
+        ValueError,
+        match="only: wanted one of symmetries, registers, interchange, attention, shifts, got 'luck'",
     ):
         probe.probe(path, only=["luck"])
     with pytest.raises(ValueError, match="registers: wanted an integer >= 10, got 9"):

@@ -18,6 +18,7 @@ from verify.comparison import compare as comparing
 from verify.comparison import training_mixtures
 from verify.play.seats import TITLES
 from verify.probes import probe as probing
+from verify.probes.effects import MEASURES
 from verify.show import plots
 
 Model = Annotated[str, typer.Argument(help="Shipped, a file, or FILE.py:NAME.")]
@@ -80,6 +81,7 @@ class Part(StrEnum):
 
     symmetries = "symmetries"
     registers = "registers"
+    interchange = "interchange"
     attention = "attention"
     shifts = "shifts"
 
@@ -179,6 +181,8 @@ def probe_tables(found: dict) -> Iterator[Table]:
                 label = row["register"] if name == "trained" else f"  {name.split()[0]}"
                 table.add_row(label, *(f"{value:.2f}" for value in row[name]))
         yield table
+    if "interchange" in found:
+        yield from interchange_tables(found["interchange"])
     if "attention" in found:
         yield from attention_tables(found["attention"])
     if "shifts" in found:
@@ -235,6 +239,30 @@ def attention_tables(found: dict) -> Iterator[Table]:
                 half = max(row[name]["half"] for name in row if name != "heads")
                 table.add_row(f"{question}, {row['heads']}", *(f"{value:.3f}" for value in (*means, half)))
         yield table
+
+
+def interchange_tables(found: dict) -> Iterator[Table]:
+    """For each register and model the layer of the largest agreement, and what is built."""
+    title = f"registers exchanged in {found['bases']} histories: does the policy follow?"
+    table = narrow(title, "", "layer", "agree", "95 %", "follow", "log-odds", "ranks")
+    ordered = sorted(
+        found["rows"], key=lambda row: [one["register"] for one in found["rows"]].index(row["register"])
+    )
+    for row in ordered:
+        best = max(row["levels"], key=lambda level: (level["agreement"] or [-1])[0])
+        name = row["register"] if row["model"] == "trained" else f"  {row['model']}"
+        table.add_row(name, str(best["level"]), *_effects(best))
+    for row in found.get("built", ()):
+        table.add_row(f"built, {row['register']}", "", *_effects(row))
+    yield table
+
+
+def _effects(row: dict) -> list[str]:
+    """Agreement, its interval, and the other measures; a dash where no pair was counted."""
+    agreement, *others = (row[name] for name in MEASURES)
+    spread = "–" if agreement is None else f"{agreement[1]:.2f}–{agreement[2]:.2f}"
+    first, *rest = ("–" if one is None else f"{one[0]:.2f}".replace("-", "−") for one in (agreement, *others))
+    return [first, spread, *rest]
 
 
 def built_table(beside: dict) -> Table:

@@ -93,6 +93,24 @@ def _rows(array: Float[np.ndarray, "problems steps size"]) -> Float[np.ndarray, 
     return array.reshape(-1, array.shape[-1])
 
 
+def exchanged(
+    probe: Probe,
+    own: Float[np.ndarray, "pairs width"],
+    other: Float[np.ndarray, "pairs width"],
+    columns: Int[np.ndarray, "pairs some"],
+) -> Float[np.ndarray, "pairs width"]:
+    """The least change after which the probe reads of each row what it reads of the other, in these columns.
+
+    >>> probe = Probe(np.array([[3.0], [4.0]]), np.zeros(1))
+    >>> change = exchanged(probe, np.zeros((1, 2)), np.array([[1.0, 0.5]]), np.zeros((1, 1), int))
+    >>> change.round(9).tolist(), (change @ probe.weights).round(9).tolist()
+    ([[0.6, 0.8]], [[5.0]])
+    """
+    maps = probe.weights[:, columns].transpose(1, 2, 0)  # pairs, some, width
+    read = np.einsum("psw,pw->ps", maps, other - own)
+    return np.einsum("pws,ps->pw", np.linalg.pinv(maps), read)
+
+
 def registers(
     known: Callable[[Any, Any], Mapping[str, np.ndarray]], recipe: Any, problems: Problems, seen: Seen
 ) -> dict[str, Float[np.ndarray, "problems steps size"]]:

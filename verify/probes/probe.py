@@ -1,8 +1,8 @@
 """Amortised or algorithmic? What a trained model does where the algorithm is told from a memory of its runs.
 
-Four questions, each with its controls: does it keep the algorithm's symmetries (symmetries.py), do its layers hold the
-registers of the construction (linear_probes.py), do its heads average over an arm's own plays (attention.py), and how does
-it fare on problems unlike those of its training (out_of_distribution.py)?
+Five questions, each with its controls: does it keep the algorithm's symmetries (symmetries.py), do its layers hold the
+registers of the construction (linear_probes.py), does its policy go by them (interchange.py), do its heads average over an
+arm's own plays (attention.py), and how does it fare on problems unlike those of its training (out_of_distribution.py)?
 """
 
 from collections.abc import Callable, Collection
@@ -17,13 +17,16 @@ from verify.catalog import Entry
 from verify.comparison.guests import Guest, subject
 from verify.comparison.stand_ins import bounds, home, stand_in
 from verify.play.lockstep import play
-from verify.probes import attention, linear_probes, out_of_distribution, symmetries
+from verify.probes import attention, interchange, linear_probes, out_of_distribution, symmetries
 from verify.sweeps.records import Record
 from verify.training.kinds import Recipe, seated
 from verify.training.policy import HELD_OUT, Trained
 
 Tell = Callable[[str, int, int], None]
-PARTS = ("symmetries", "registers", "attention", "shifts")
+PARTS = ("symmetries", "registers", "interchange", "attention", "shifts")
+
+LEAST = {"registers": 2 * linear_probes.FOLDS, "interchange": interchange.LEAST, "patterns": 4}
+"""Of what there have to be more than two."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Effort:
         histories: in each search for a broken symmetry.
         runs: of the true algorithm, to be transformed by each symmetry.
         registers: problems for linear probes.
+        interchange: problems for interchange interventions.
         patterns: histories whose attention is looked at.
         shifts: problems for each shift.
     """
@@ -41,16 +45,17 @@ class Effort:
     histories: int = 60
     runs: int = 20
     registers: int = 100
+    interchange: int = 200
     patterns: int = 200
     shifts: int = 64
 
     def __post_init__(self):
         for field in fields(self):
-            least = {"registers": 2 * linear_probes.FOLDS, "patterns": 4}.get(field.name, 2)
+            least = LEAST.get(field.name, 2)
             checks.settle(self, checks.whole, field.name, least=least)
 
 
-QUICK = Effort(histories=5, runs=3, registers=20, patterns=8, shifts=10)
+QUICK = Effort(histories=5, runs=3, registers=20, interchange=20, patterns=8, shifts=10)
 
 
 def probe(
@@ -74,8 +79,12 @@ def probe(
     trained, title = subject(model, recipe)
     recipe, known = trained.recipe, applicable(home(trained.recipe))
     if isinstance(trained, Guest):
-        kept = ("registers",) if trained.looks else ("registers", "attention")
+        kept = ("registers", "interchange") if trained.looks else ("registers", "interchange", "attention")
         known = tuple(part for part in known if part not in kept)
+    if "interchange" in known and (lacking := interchange.lacking(recipe)) is not None:
+        if only is not None and "interchange" in only:
+            raise ValueError(f"interchange: wanted {lacking}")
+        known = tuple(part for part in known if part != "interchange")
     only = known if only is None else only
     for part in only:
         if part not in known:
@@ -90,6 +99,12 @@ def probe(
         tell_registers = partial(tell, "registers")
         found["registers"] = linear_probes.probes(trained, effort.registers, tell=tell_registers)
         found["records"]["registers"] = linear_probes.panels(found["registers"])
+    if "interchange" in only and isinstance(trained, Trained):
+        built = stand_in(recipe, fields=home(recipe).found("interchange").fields)
+        found["interchange"] = interchange.probe(
+            trained, built, effort.interchange, tell=partial(tell, "interchange")
+        )
+        found["records"]["interchange"] = interchange.panels(found["interchange"])
     if "attention" in only:
         found["attention"] = attention.probe(trained, effort.patterns, tell=partial(tell, "attention"))
         found["records"]["attention"] = attention.panels(found["attention"])
