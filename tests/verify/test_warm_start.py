@@ -47,6 +47,7 @@ def test_the_loss_begins_at_the_experts_own(name):
         logs = subject.logs(subject.noised(0.0, 0), lesson)
     assert lesson.excess(logs).min() > -1e-12
     assert lesson.excess(logs).max() <= most
+    assert (lesson.policy - logs).max() <= most
     assert (lesson.drawn(logs) - lesson.drawn(lesson.policy)).max() <= most
     entropies = -(lesson.policy.exp() * lesson.policy).nan_to_num().sum(dim=2).mean(dim=1)
     assert torch.allclose(lesson.floor, entropies)
