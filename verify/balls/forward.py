@@ -166,7 +166,7 @@ def _run(
     wanted: np.ndarray,
     alone: int,
     radius: float,
-    past: Past | None,
+    past: Past | None = None,
 ) -> BallStream:
     """All layers; from number `alone` on, on the wanted tokens only."""
     writes = [np.zeros(len(encoded), dtype=bool)]  # from layer n on

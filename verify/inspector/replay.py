@@ -52,7 +52,7 @@ class Replay:
     points: tuple[int, ...]
     held: tuple[Float[np.ndarray, "decisions width"], ...]
     states: Int[np.ndarray, " steps"]
-    seen: tuple[dict[str, Float[np.ndarray, "tokens size"]], ...]
+    seen: tuple[dict[str, Float[np.ndarray, "tokens _"]], ...]
     probes: tuple[Probe, ...]
     built: Float[np.ndarray, "steps arms"]
     true: Float[np.ndarray, "steps arms"]
@@ -152,7 +152,7 @@ def replay(
 
 def _seen(
     built: Construction, tokens: Float[np.ndarray, "tokens width"], points: Sequence[int]
-) -> tuple[dict[str, Float[np.ndarray, "tokens size"]], ...]:
+) -> tuple[dict[str, Float[np.ndarray, "tokens _"]], ...]:
     """What the heads that follow each point read of other tokens; what no layer writes is as it came."""
     views, stream, found = built.heads().views, built.tokens.stream, {}
     written = {name for view in views for name in view.writes}

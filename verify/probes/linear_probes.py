@@ -113,7 +113,7 @@ def exchanged(
 
 def registers(
     known: Callable[[Any, Any], Mapping[str, np.ndarray]], recipe: Any, problems: Problems, seen: Seen
-) -> dict[str, Float[np.ndarray, "problems steps size"]]:
+) -> dict[str, Float[np.ndarray, "problems steps _"]]:
     """What the true algorithm of a recipe knows at each decision of each problem."""
     found = [known(recipe, history) for history in problems.histories(seen)]
     return {name: np.stack([each[name] for each in found]) for name in found[0]}

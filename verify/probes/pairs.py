@@ -25,7 +25,7 @@ class Run:
 
     histories: Sequence[BanditHistory]
     tokens: Float[np.ndarray, "pairs tokens entries"]
-    known: Mapping[str, Float[np.ndarray, "pairs steps size"]]
+    known: Mapping[str, Float[np.ndarray, "pairs steps _"]]
 
 
 def drawn(recipe: Recipe, problems: int, seed: int) -> tuple[Run, Run, Run]:

@@ -13,7 +13,7 @@ from verify import algorithms
 from verify.play.seats import GREEDY
 
 
-def linear(recipe: Any, history: BanditHistory) -> dict[str, Float[np.ndarray, "steps size"]]:
+def linear(recipe: Any, history: BanditHistory) -> dict[str, Float[np.ndarray, "steps _"]]:
     """w_t, A_t⁻¹a_k, √(a_kᵀA_t⁻¹a_k) and ⟨a_k, w_t⟩ at the ridge of the recipe's algorithm.
 
     Of Thompson sampling that is the variance of its noise over that of its prior, else LinUCB's.
@@ -31,7 +31,7 @@ def linear(recipe: Any, history: BanditHistory) -> dict[str, Float[np.ndarray, "
     }
 
 
-def counted(recipe: Any, history: BanditHistory) -> dict[str, Float[np.ndarray, "steps size"]]:
+def counted(recipe: Any, history: BanditHistory) -> dict[str, Float[np.ndarray, "steps _"]]:
     """Successes s, failures f and plays of each Bernoulli arm, the mean (s + 1)/(s + f + 2) of the posterior, and (s, f)."""
     arms = history.contexts.shape[1]
     plays = np.eye(arms)[history.actions]
