@@ -42,6 +42,10 @@ class Layer:
         self.neurons(stream)
 
 
+KEPT = 2**20
+"""So many numbers are kept of one run at most; larger ones are run anew."""
+
+
 @dataclass(eq=False)
 class Past:
     """What stood before each stored layer of one run, and after the last.
@@ -178,15 +182,16 @@ def _run(
     else:
         stream = BallStream.of(encoded, writes[0])
         _inside(stream, radius)
+    keep = past is not None and not past.streams and stream.values.size * len(layers) <= KEPT
     for number, layer in enumerate(layers[first:], first):
-        if past and not past.streams:
+        if keep:
             stood.append(stream.copy())
         if number == alone:
             stream = stream.only(np.unique(wanted), writes[alone])
         for _ in range(layer.repeat):
             layer(stream)
             _inside(stream, radius)
-    if past and not past.streams:
+    if past and keep:
         past.layers, past.alone, past.streams = layers, alone, [*stood, stream.copy()]
     return stream
 
