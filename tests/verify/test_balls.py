@@ -144,7 +144,7 @@ def test_a_run_that_goes_on_from_another_ends_as_one_from_the_start(name):
         whole = ends(built, layers, past=past)
         for factor in (1.1, -1.0, 0.0, 1.1, 1.1, -1.0, 1.1, 0.9):
             broken = changed(built, generator, factor)
-            mine = forward.compile_layers(broken, like=(built, layers))
+            mine = forward.recompile(broken, built, layers)
             saved.append(past.shared(mine, past.alone))
             alone = forward.compile_layers(broken)
             assert ends(broken, mine, past=past) == ends(broken, alone)

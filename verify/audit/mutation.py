@@ -180,7 +180,7 @@ class Judge:
         decision where it is plain, as few tokens take little time.
         """
         sizes: list[tuple[float, int, int, int]] = []
-        layers, largest = forward.compile_layers(mutant, like=(self.built, self.layers)), 0.0
+        layers, largest = forward.recompile(mutant, self.built, self.layers), 0.0
         for n, (trial, before) in enumerate(zip(self.trials, self.said, strict=True)):
             after = known[n] if n < len(known) else mutant.said(mutant.outputs(trial.histories))
             apart = np.nan_to_num(np.abs(after - before), nan=np.inf).max(axis=2)

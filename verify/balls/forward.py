@@ -59,27 +59,18 @@ class Past:
 
     def shared(self, layers: Sequence[Layer], alone: int) -> int:
         """How many layers need not be run; none where others write other entries, of which much depends."""
-        pairs = list(zip(layers, self.layers, strict=False))
         if len(self.layers) != len(layers) or alone != self.alone:
             return 0
-        if any(
-            one.repeat != other.repeat or not np.array_equal(one.written, other.written)
-            for one, other in pairs
+        pairs = list(zip(layers, self.layers, strict=True))
+        if not all(
+            one.repeat == other.repeat and np.array_equal(one.written, other.written) for one, other in pairs
         ):
             return 0
         return next((n for n, (one, other) in enumerate(pairs) if one is not other), len(pairs))
 
 
-def compile_layers(
-    built: Construction, *, everything: bool = True, like: tuple[Construction, Sequence[Layer]] | None = None
-) -> tuple[Layer, ...]:
-    """The transformer's current weights, filed; with `everything` or without what the output does not depend on.
-
-    Of a construction that is `like` another, whose layers are those here with everything, the layers of the same weights
-    are the very same.
-    """
-    if like is not None:
-        return _refiled(built, *like)
+def compile_layers(built: Construction, *, everything: bool = True) -> tuple[Layer, ...]:
+    """The transformer's current weights, filed; with `everything` or without what the output does not depend on."""
     weights = [LayerWeights.of(layer) for layer in built.transformer.stored_layers]
     if not everything:
         prune(weights, built.output)
@@ -104,8 +95,14 @@ def _filed(layer: LayerWeights, number: int, one: int | None, built: Constructio
     return Layer(heads, file_neurons(layer.first, layer.second, one), layer.repeat, layer.written)
 
 
-def _refiled(built: Construction, other: Construction, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers of another construction, but for those whose weights differ."""
+def recompile(built: Construction, other: Construction, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The same as `compile_layers`; layers with the weights of another construction are its own, the very same.
+
+    Args:
+        built: whose weights are filed.
+        other: one with as many stored layers.
+        layers: its layers, with everything.
+    """
     pairs = list(zip(built.transformer.stored_layers, other.transformer.stored_layers, strict=True))
     changed = {n: LayerWeights.of(one) for n, (one, two) in enumerate(pairs) if not _equal(one, two)}
     written = [changed[n].written if n in changed else layer.written for n, layer in enumerate(layers)]

@@ -69,10 +69,8 @@ def levels_of(
     model: TrainedTransformer, tokens: Float[np.ndarray, "pairs tokens entries"]
 ) -> list[Float[Tensor, "pairs tokens width"]]:
     """What all tokens hold, as the first block reads them and after each."""
-    found = [model.embed(torch.as_tensor(tokens, dtype=torch.float32).to(model.device))]
-    for block in model.stored_blocks:
-        found.append(block(found[-1]))
-    return found
+    read = torch.as_tensor(tokens, dtype=torch.float32).to(model.device)
+    return model.activations(read, torch.arange(read.shape[1], device=model.device))
 
 
 @torch.no_grad()
